@@ -1,0 +1,38 @@
+# Every target does the set-up it needs, once. VENV may also name an environment that you already have.
+VENV ?= .venv
+PYTHON ?= python3
+
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.fastreid_gdnorm-ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint clean
+
+help:  ## this list
+	@echo "usage: make TARGET [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
+	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
+
+setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made with PYTHON if it is not there
+
+demo: $(READY)  ## train, test, export and draw a small model on rendered people, on CPU
+	$(VENV)/bin/fastreid demo
+
+test: $(READY)  ## run the tests
+	$(RUN) -m pytest
+
+lint: $(READY)  ## check the style
+	$(RUN) -m ruff check .
+
+clean:  ## remove what builds and tests leave behind; VENV stays
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# fast-reid comes second and without its dependencies; setup.py says why. The last line finds a torch and a
+# torchvision that were not made for each other, which an environment from elsewhere may hold.
+$(READY): setup.py
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	$(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip
+	$(RUN) -m pip install -e '.[dev]'
+	$(RUN) -m pip install --no-deps fastreid==1.4.0
+	$(RUN) -c 'import torch, torchvision.ops'
+	touch $@

@@ -1,0 +1,27 @@
+"""The plugin's keys, added to fast-reid's defaults."""
+
+from fastreid.config import CfgNode
+
+
+def add_gdnorm_config(cfg):
+    """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
+    gdnorm = CfgNode()
+    # the backbone whose BN layers get branches: any BN backbone of fast-reid's registry
+    gdnorm.BACKBONE = "build_resnet_backbone"
+    # whether the BN neck of the head gets branches too
+    gdnorm.HEADS = True
+    # lambda of Eq. 11: how far sampled paths lie from the mean path
+    gdnorm.LAMBDA = 0.6
+    # what scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading
+    gdnorm.NOISE = "variance"
+    # sampled paths followed in a training step beside the domain path; 0 is the paper's ablation "E"
+    gdnorm.NUM_PATHS = 1
+    # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
+    gdnorm.TEST_PATH = "mean"
+    cfg.MODEL.setdefault("GDNORM", gdnorm)
+
+    # names of hooks to train with beside fast-reid's own, run before its evaluation and checkpoints
+    cfg.SOLVER.setdefault("HOOKS", ())
+    # seed of everything random; a run with the same seed on the same machine repeats itself on CPU, number for
+    # number, also if it was resumed in between. -1: a new one each time
+    cfg.setdefault("SEED", -1)

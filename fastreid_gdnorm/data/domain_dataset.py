@@ -1,0 +1,33 @@
+"""The training set that remembers which domain an image is from."""
+
+from fastreid.data import CommDataset
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.utils import comm
+
+
+class DomainDataset(CommDataset):
+    """fast-reid's training set, whose items also have ``domains``, the number of the data set they come from.
+
+    Args:
+        sources: for each source domain its items, a list of (image path, pid, camera id); pids and camera ids
+            are unique over all sources, as fast-reid's readers make them.
+        transform: what the images go through.
+    """
+
+    def __init__(self, sources, transform=None):
+        super().__init__([item for items in sources for item in items], transform, relabel=True)
+        self.domains = [k for k, items in enumerate(sources) for _ in items]
+
+    def __getitem__(self, index):
+        return {**super().__getitem__(index), "domains": self.domains[index]}
+
+
+def read_sources(names, root, **kwargs):
+    """The training items of the named data sets, a list for each; ``kwargs`` go to the readers (combineall)."""
+    sources = []
+    for name in names:
+        data = DATASET_REGISTRY.get(name)(root=root, **kwargs)
+        if comm.is_main_process():
+            data.show_train()
+        sources.append(data.train)
+    return sources

@@ -1,0 +1,89 @@
+"""``fastreid demo``: what branches and sampled paths do, shown in a few minutes on drawn domains."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from fastreid.utils.logger import setup_logger
+from tqdm import tqdm
+
+from .engine.run import load_model
+from .engine.setup import load_config, shipped
+from .errors import UserError
+from .report import METRICS, ranked_results, results_table, save_results
+
+ROWS = {"baseline": "baseline.yml", "branches only": "branches.yml", "GDNorm": "gdnorm.yml"}
+CONFIGS = "projects/GDNorm/configs/demo"
+
+
+def demo(output, seed=0):
+    """Train and test the three rows one after the other and write the table and a figure into ``output``.
+
+    Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept.
+    """
+    folder = Path(output)
+    folder.mkdir(parents=True, exist_ok=True)
+    cfg = load_config(f"{CONFIGS}/gdnorm.yml")
+    target = cfg.DATASETS.TESTS[0]
+    _say(f"Training on {', '.join(cfg.DATASETS.NAMES)}; testing on {target}, which no model has seen.")
+    rows = {}
+    for number, (name, config) in enumerate(ROWS.items(), 1):
+        run = folder / Path(config).stem
+        rows[name] = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, f"[{number}/{len(ROWS)}] {name}")
+    columns = (*METRICS, "seconds")
+    save_results(rows, folder, columns)
+    _draw_ranked_results(folder, target)
+    _say(f"\n{results_table(rows, columns)}\n")
+    _say(
+        f"{target}, seed {seed}; one run each, so read differences of a few points with care: "
+        "projects/GDNorm/results/demo.md has several seeds.\n"
+        f"Table: {folder}/results.md, .csv, .json   Ranked results: {folder}/ranked_results.png   "
+        f"Logs: {folder}/*/log.txt\n\n"
+        "Next:\n"
+        f"  fastreid eval --config-file {folder}/gdnorm/config.yaml --path ensemble\n"
+        f"  fastreid train --config-file {CONFIGS}/gdnorm.yml OUTPUT_DIR logs/mine MODEL.GDNORM.NOISE std\n"
+        "  fastreid train --help"
+    )
+
+
+def train_row(run, config, seed, title, overrides=()):
+    """One run of ``fastreid train``: its results and the seconds it took; those of an earlier run, if it ended.
+
+    Raises:
+        UserError: the run failed; its own words are on stderr and in ``train.log``.
+    """
+    result_file = run / "result.json"
+    if result_file.is_file():
+        _say(f"{title}: kept from an earlier run; remove {run} to train again")
+        return json.loads(result_file.read_text())
+    run.mkdir(parents=True, exist_ok=True)
+    _say(f"{title}: training, log in {run}/log.txt")
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "fastreid_gdnorm", "train", "--config-file", str(config), "--seed", str(seed)]
+    with open(run / "train.log", "w") as log:
+        done = subprocess.run([*command, "--resume", "OUTPUT_DIR", str(run), *map(str, overrides)], stdout=log)
+    if done.returncode:
+        raise UserError(f"{title} failed, see {run}/train.log")
+    result = {**last_results(run / "metrics.json"), "seconds": time.perf_counter() - start}
+    result_file.write_text(json.dumps(result))
+    return result
+
+
+def last_results(metrics_file):
+    """The last test's results of a run with one target, from its metrics.json."""
+    tests = [line for line in map(json.loads, open(metrics_file)) if "mAP" in line]
+    return {metric: tests[-1][metric] for metric in METRICS}
+
+
+def _draw_ranked_results(folder, target):
+    picture = folder / "ranked_results.png"
+    cfg = load_config(str(folder / "gdnorm" / "config.yaml"))
+    setup_logger(str(folder / "figure_log.txt"), color=False)
+    ranked_results(load_model(cfg), cfg, target, picture)
+
+
+def _say(text):
+    tqdm.write(text, file=sys.stdout)
+    sys.stdout.flush()

@@ -1,0 +1,21 @@
+"""Training's progress on a terminal."""
+
+from fastreid.engine.hooks import HookBase
+from tqdm import tqdm
+
+
+class ProgressBar(HookBase):
+    """A bar over all iterations with the loss and the time left; silent where stderr is no terminal."""
+
+    def before_train(self):
+        self._bar = tqdm(
+            total=self.trainer.max_iter, initial=self.trainer.start_iter, unit="it", desc="training", disable=None
+        )
+
+    def after_step(self):
+        loss, _ = self.trainer.storage.latest()["total_loss"]
+        self._bar.set_postfix(epoch=self.trainer.epoch + 1, loss=f"{loss:.2f}", refresh=False)
+        self._bar.update()
+
+    def after_train(self):
+        self._bar.close()

@@ -1,0 +1,106 @@
+"""Training and evaluation, as the commands run them; the work is fast-reid's DefaultTrainer."""
+
+import contextlib
+import logging
+import sys
+from pathlib import Path
+
+from fastreid.engine import DefaultTrainer, default_setup, launch
+from fastreid.utils import comm
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.logger import setup_logger
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import UserError
+from .progress_bar import ProgressBar
+from .setup import load_config
+
+logger = logging.getLogger("fastreid.gdnorm.run")
+
+
+def train(args):
+    """Train and test, or with ``args.eval_only`` only test; ``args`` are those of fast-reid's parser and ``seed``."""
+    launch(
+        _train,
+        args.num_gpus,
+        num_machines=args.num_machines,
+        machine_rank=args.machine_rank,
+        dist_url=args.dist_url,
+        args=(args,),
+    )
+
+
+def _train(args):
+    cfg = load_config(args.config_file, args.opts)
+    if args.seed is not None:
+        cfg.SEED = args.seed
+    cfg.freeze()
+    with _kept_on_mistakes(Path(cfg.OUTPUT_DIR) / "config.yaml"):
+        default_setup(cfg, args)
+        _hide_tracebacks_of_mistakes()
+        if args.eval_only:
+            return evaluate(cfg)
+        trainer = DefaultTrainer(cfg)
+        trainer.resume_or_load(resume=args.resume)
+        if trainer.start_epoch >= trainer.max_epoch:
+            logger.info("Training had come to its end in %s; testing it", cfg.OUTPUT_DIR)
+            return DefaultTrainer.test(cfg, trainer.model)
+        if comm.is_main_process():
+            trainer.register_hooks([ProgressBar()])
+        with logging_redirect_tqdm([logging.getLogger("fastreid")]) if sys.stderr.isatty() else contextlib.nullcontext():
+            return trainer.train()
+
+
+def evaluate_command(args):
+    """Test a checkpoint; ``args`` has config_file, opts and path. The run's own files are left as they are."""
+    cfg = load_config(args.config_file, args.opts)
+    if args.path:
+        if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
+            raise UserError(f"--path is for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+        cfg.MODEL.GDNORM.TEST_PATH = args.path
+    cfg.freeze()
+    setup_logger()
+    return evaluate(cfg)
+
+
+def load_model(cfg):
+    """The config's model with the weights of MODEL.WEIGHTS, by default the run's last checkpoint.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged or of another model.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    weights = cfg.MODEL.WEIGHTS or Checkpointer(None, cfg.OUTPUT_DIR).get_checkpoint_file()
+    if not weights:
+        raise UserError(f"no checkpoint in OUTPUT_DIR {cfg.OUTPUT_DIR}: name one with MODEL.WEIGHTS FILE, or train first")
+    model = DefaultTrainer.build_model(cfg)
+    Checkpointer(model).load(weights)
+    return model
+
+
+def evaluate(cfg):
+    """Test the config's trained model on DATASETS.TESTS by fast-reid's own evaluation; a dict of results."""
+    return DefaultTrainer.test(cfg, load_model(cfg))
+
+
+@contextlib.contextmanager
+def _kept_on_mistakes(file):
+    """fast-reid writes its config into the run's folder first of all; after a mistake the former one is back."""
+    before = file.read_bytes() if file.is_file() else None
+    try:
+        yield
+    except UserError:
+        if before is not None:
+            file.write_bytes(before)
+        raise
+
+
+def _hide_tracebacks_of_mistakes():
+    def without_traceback(record):
+        if record.exc_info and isinstance(record.exc_info[1], UserError):
+            record.exc_info = None
+        return True
+
+    logging.getLogger("fastreid.engine.train_loop").addFilter(without_traceback)

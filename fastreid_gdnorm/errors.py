@@ -1,0 +1,8 @@
+"""The one exception that is the user's to mend."""
+
+
+class UserError(RuntimeError):
+    """A mistake of the user's: its text is one line that says what, where and the fix.
+
+    The ``fastreid`` command prints it without a traceback and exits with 2.
+    """

@@ -1,0 +1,56 @@
+"""From a stock network to a branched one, and back."""
+
+from torch import nn
+
+from .gdnorm import GDNorm, why_not_branchable
+from .paths import AffinePath, MeanPath
+
+
+def convert_gdnorm(module, num_domains):
+    """Replace every ``BatchNorm2d`` in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
+
+    Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Layers that are
+    already GDNorm stay as they are, and a BN used in two places stays shared.
+
+    Raises:
+        ValueError: ``module`` has no BN, or one that cannot be branched (SyncBatchNorm, GhostBatchNorm, ...);
+            nothing has been replaced then.
+    """
+    norms = {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
+    if not norms and not any(isinstance(m, GDNorm) for m in module.modules()):
+        raise ValueError(f"{type(module).__name__} has no BatchNorm2d to branch")
+    for name, bn in norms.items():
+        reason = why_not_branchable(bn)
+        if reason:
+            raise ValueError(f"GDNorm cannot branch {type(bn).__name__} {name!r}: {reason}")
+    return _replace(module, nn.BatchNorm2d, lambda bn: GDNorm(bn, num_domains))
+
+
+def fold_gdnorm(module, path=None):
+    """Replace every :class:`GDNorm` in ``module`` by the stock BN that ``path`` amounts to, the mean path if None.
+
+    In place as :func:`convert_gdnorm`; the result has stock layers and stock state-dict keys, and runs as fast as
+    the model that was converted.
+
+    Raises:
+        TypeError: ``path`` is not one affine map for all images (a :class:`DomainPath`).
+    """
+    path = MeanPath() if path is None else path
+    if not isinstance(path, AffinePath):
+        raise TypeError(f"a {type(path).__name__} treats images differently and cannot be folded")
+    return _replace(module, GDNorm, lambda layer: layer.fold(path))
+
+
+def _replace(module, kind, make):
+    in_branches = {bn for m in module.modules() if isinstance(m, GDNorm) for bn in m.branches}
+    made = {}
+    for name, child in list(module.named_modules(remove_duplicate=False)):
+        if not isinstance(child, kind) or child in in_branches:
+            continue
+        if child not in made:
+            made[child] = make(child)
+        if not name:
+            return made[child]
+        parent, _, attribute = name.rpartition(".")
+        setattr(module.get_submodule(parent), attribute, made[child])
+    return module

@@ -1,0 +1,108 @@
+"""The layer: K ordinary ``BatchNorm2d`` branches, and the path that says how to pass through them."""
+
+import copy
+
+import torch
+from torch import nn
+
+from .paths import MeanPath
+
+
+class GDNorm(nn.Module):
+    """Replaces one ``BatchNorm2d`` by K branches, one per source domain (section 3.2).
+
+    Every branch starts as a copy of ``bn``: weights, population statistics, eps, momentum and what is frozen.
+    At rest the layer follows the mean path; :func:`follow` puts it on another one.
+
+    Args:
+        bn: the layer to replace; it must keep statistics, be affine and use the stock forward.
+        num_domains: K, the number of source domains, at least 1.
+
+    Raises:
+        ValueError: ``bn`` cannot be branched, or ``num_domains`` is below 1.
+
+    A state dict of the replaced layer (a stock or an ImageNet checkpoint) loads into every branch; one with
+    another number of branches is refused.
+    """
+
+    def __init__(self, bn, num_domains):
+        super().__init__()
+        if num_domains < 1:
+            raise ValueError(f"GDNorm needs at least 1 domain, got {num_domains}")
+        reason = why_not_branchable(bn)
+        if reason:
+            raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")
+        self.branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
+        self.path = MeanPath()
+
+    @property
+    def num_domains(self):
+        """K."""
+        return len(self.branches)
+
+    def forward(self, x):
+        """x: (B, C, H, W), normalised along the path that the layer is on."""
+        return self.path.normalize(self, x)
+
+    def affine(self):
+        """The branches as affine maps of their population statistics: (a, b), each (K, C), differentiable."""
+        weight, bias, mean, var = (
+            torch.stack([getattr(branch, name) for branch in self.branches])
+            for name in ("weight", "bias", "running_mean", "running_var")
+        )
+        a = weight / torch.sqrt(var + self.branches[0].eps)  # Eq. 9
+        return a, bias - a * mean
+
+    def moments(self):
+        """Mean and variance over the branches: (M(a), var(a), M(b), var(b)), each (C,), differentiable."""
+        a, b = self.affine()
+        return (*_mean_and_variance(a), *_mean_and_variance(b))
+
+    def fold(self, path):
+        """The stock ``BatchNorm2d`` that computes ``path``'s a*x + b in eval mode.
+
+        Its statistics are the branches' averages, so that it also trains on as an ordinary BN would.
+        """
+        bn = copy.deepcopy(self.branches[0])
+        with torch.no_grad():
+            a, b = (t.double() for t in path.affine(self))
+            mean, var = (
+                torch.stack([getattr(branch, name) for branch in self.branches]).double().mean(0)
+                for name in ("running_mean", "running_var")
+            )
+            bn.running_mean.copy_(mean)
+            bn.running_var.copy_(var)
+            bn.weight.copy_(a * torch.sqrt(var + bn.eps))
+            bn.bias.copy_(b + a * mean)
+        return bn
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        branched = prefix + "branches."
+        saved = {key[len(branched) :].split(".")[0] for key in state_dict if key.startswith(branched)}
+        if saved and len(saved) != self.num_domains:
+            raise ValueError(
+                f"the checkpoint has {len(saved)} branches in {prefix[:-1]}, this model has {self.num_domains}: "
+                "K is the number of DATASETS.NAMES and must be the same"
+            )
+        stock = [] if saved else list(self.branches[0].state_dict())
+        for name in stock:
+            if prefix + name in state_dict:
+                value = state_dict.pop(prefix + name)
+                state_dict.update({f"{branched}{k}.{name}": value for k in range(self.num_domains)})
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def why_not_branchable(bn):
+    """What keeps a module from being branched, as half a sentence; empty if nothing does."""
+    if not isinstance(bn, nn.BatchNorm2d):
+        return "it is no BatchNorm2d"
+    if type(bn).forward is not nn.BatchNorm2d.forward:
+        return "its forward is not that of BatchNorm2d; set the layer's NORM to BN"
+    if not (bn.affine and bn.track_running_stats):
+        return "Eq. 9 needs its gamma, beta and population statistics (affine, track_running_stats)"
+    return ""
+
+
+def _mean_and_variance(values):
+    mean = values.mean(0)
+    return mean, (values - mean).square().mean(0)  # Eq. 10

@@ -1,0 +1,26 @@
+"""MODEL.BACKBONE.NAME build_gdnorm_backbone: a stock backbone whose BN layers have branches."""
+
+from fastreid.modeling.backbones import BACKBONE_REGISTRY
+
+from ..errors import UserError
+from ..layers import convert_gdnorm
+
+
+def build_gdnorm_backbone(cfg):
+    """MODEL.GDNORM.BACKBONE with a branch for each of DATASETS.NAMES in every BN.
+
+    The conversion comes after its pretrained weights are loaded, so that these are in every branch.
+
+    Raises:
+        UserError: the backbone has no BN, or one that cannot be branched.
+    """
+    backbone = BACKBONE_REGISTRY.get(cfg.MODEL.GDNORM.BACKBONE)(cfg)
+    return convert(backbone, cfg, "MODEL.GDNORM.BACKBONE " + cfg.MODEL.GDNORM.BACKBONE)
+
+
+def convert(module, cfg, what):
+    """:func:`convert_gdnorm` to the branches that ``cfg`` asks for; ``what`` names the module in errors."""
+    try:
+        return convert_gdnorm(module, len(cfg.DATASETS.NAMES))
+    except ValueError as error:
+        raise UserError(f"{what} does not take GDNorm: {error}") from error

@@ -1,0 +1,101 @@
+"""Meta-architectures that train along the domain path and sampled paths, and test along the mean path."""
+
+import torch
+from fastreid.config import configurable
+from fastreid.modeling.meta_arch import Baseline
+from fastreid.modeling.meta_arch.mgn import MGN
+from fastreid.utils.events import get_event_storage
+from torch import nn
+
+from ..errors import UserError
+from ..layers import DomainPath, SampledPath, follow
+from .backbone import convert
+from .test_path import parse_test_path
+
+
+class GDNormTraining:
+    """Mixed into a stock meta-architecture, whose own forward it calls once for every path.
+
+    Args:
+        scale: lambda of Eq. 11.
+        noise: what scales its noise, "variance" or "std".
+        num_paths: sampled paths in a training step, 0 or more.
+        test_paths: paths of testing; features are averaged over them.
+        stock: the arguments of the stock meta-architecture, its modules converted.
+    """
+
+    @configurable
+    def __init__(self, *, scale, noise, num_paths, test_paths, **stock):
+        super().__init__(**stock)
+        self.scale = scale
+        self.noise = noise
+        self.num_paths = num_paths
+        self.test_paths = test_paths
+
+    @classmethod
+    def from_config(cls, cfg):
+        """The constructor's arguments.
+
+        Raises:
+            UserError: a key of MODEL.GDNORM has none of its values, or the model has a BN that takes no branches.
+        """
+        gdnorm = cfg.MODEL.GDNORM
+        if gdnorm.NOISE not in ("variance", "std"):
+            raise UserError(f"MODEL.GDNORM.NOISE is variance or std, got {gdnorm.NOISE!r}")
+        if gdnorm.NUM_PATHS < 0:
+            raise UserError(f"MODEL.GDNORM.NUM_PATHS is 0 or more, got {gdnorm.NUM_PATHS}")
+        if cfg.TEST.PRECISE_BN.ENABLED:
+            raise UserError(
+                "TEST.PRECISE_BN.ENABLED knows no domains: set it False, and SOLVER.HOOKS to ('DomainPreciseBN',)"
+            )
+        stock = cfg.clone()
+        stock.defrost()
+        if cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone":
+            stock.MODEL.BACKBONE.NAME = gdnorm.BACKBONE
+        arguments = super().from_config(stock)
+        for name, module in arguments.items():
+            if isinstance(module, nn.Module) and (gdnorm.HEADS or "head" not in name):
+                arguments[name] = convert(module, cfg, f"{cls.__name__}'s {name} ({type(module).__name__})")
+        return {
+            **arguments,
+            "scale": gdnorm.LAMBDA,
+            "noise": gdnorm.NOISE,
+            "num_paths": gdnorm.NUM_PATHS,
+            "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
+        }
+
+    def forward(self, batched_inputs):
+        """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make."""
+        if not self.training:
+            return self.embed(batched_inputs, self.test_paths)
+        if "domains" not in batched_inputs:
+            raise UserError(
+                "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
+                "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
+            )
+        with follow(self, DomainPath(batched_inputs["domains"])):
+            losses = super().forward(batched_inputs)
+        sampled = [self._losses_on_sampled_path(batched_inputs) for _ in range(self.num_paths)]
+        if sampled:
+            losses.update({f"{name}_path": torch.stack([path[name] for path in sampled]).mean() for name in losses})
+        return losses
+
+    def embed(self, batched_inputs, paths):
+        """Features (B, D) in eval mode, averaged over ``paths``."""
+        features = []
+        for path in paths:
+            with follow(self, path):
+                features.append(super().forward(batched_inputs))
+        return features[0] if len(features) == 1 else torch.stack(features).mean(0)
+
+    def _losses_on_sampled_path(self, batched_inputs):
+        with follow(self, SampledPath(self.scale, self.noise)), get_event_storage().name_scope("path"):
+            return super().forward(batched_inputs)
+
+
+class GDNormBaseline(GDNormTraining, Baseline):
+    """``Baseline`` with GDNorm: MODEL.META_ARCHITECTURE GDNormBaseline."""
+
+
+class GDNormMGN(GDNormTraining, MGN):
+    """``MGN`` with GDNorm: MODEL.META_ARCHITECTURE GDNormMGN."""

@@ -1,0 +1,31 @@
+"""What MODEL.GDNORM.TEST_PATH may say."""
+
+import torch
+
+from ..errors import UserError
+from ..layers import MeanPath, SampledPath, SourcePath
+
+
+def parse_test_path(text, cfg):
+    """The paths to average features over: one, or for ``ensemble`` every source's.
+
+    Args:
+        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED`` or ``ensemble``.
+        cfg: says the sources, and how paths are sampled.
+
+    Raises:
+        UserError: ``text`` is none of these, or no source has the number K.
+    """
+    sources = cfg.DATASETS.NAMES
+    kind, _, number = text.partition(":")
+    if text == "mean":
+        return (MeanPath(),)
+    if text == "ensemble":
+        return tuple(SourcePath(k) for k in range(len(sources)))
+    if kind == "sample" and number.isdecimal():
+        generator = torch.Generator().manual_seed(int(number))
+        return (SampledPath(cfg.MODEL.GDNORM.LAMBDA, cfg.MODEL.GDNORM.NOISE, generator),)
+    if kind == "source" and number.isdecimal() and int(number) < len(sources):
+        return (SourcePath(int(number)),)
+    choices = ", ".join(f"source:{k} ({name})" for k, name in enumerate(sources))
+    raise UserError(f"MODEL.GDNORM.TEST_PATH is mean, ensemble, sample:SEED, {choices}; got {text!r}")

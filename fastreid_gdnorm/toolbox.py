@@ -1,0 +1,66 @@
+"""The two seams that fast-reid has no registry for: the training sampler and the trainer's hooks.
+
+Both registries are open to others::
+
+    from fastreid_gdnorm.toolbox import HOOK_REGISTRY, SAMPLER_REGISTRY
+
+A sampler is built by ``from_config(cfg, train_set)``, a hook by ``from_config(cfg, trainer)``.
+"""
+
+import functools
+
+import fastreid.data
+from fastreid.config import CfgNode
+from fastreid.data import build
+from fastreid.data.transforms import build_transforms
+from fastreid.engine import DefaultTrainer, defaults, hooks
+from fastreid.utils.events import JSONWriter
+from fastreid.utils.registry import Registry
+
+from .compat import datasets_root, rebind
+from .data import DomainDataset, read_sources
+from .engine import Reproducible
+
+SAMPLER_REGISTRY = Registry("SAMPLER")  # DATALOADER.SAMPLER_TRAIN, beside fast-reid's own samplers
+HOOK_REGISTRY = Registry("HOOK")  # SOLVER.HOOKS
+
+
+def connect():
+    """Let fast-reid's own loader and trainer find the two registries, and give every training batch ``domains``."""
+    stock_build = build.build_reid_train_loader
+    stock_hooks = DefaultTrainer.build_hooks
+
+    @functools.wraps(stock_build)
+    def build_reid_train_loader(*args, **kwargs):
+        if args and isinstance(args[0], CfgNode):
+            return stock_build(args[0], **_train_set_and_sampler(args[0], **kwargs))
+        return stock_build(*args, **kwargs)
+
+    @functools.wraps(stock_hooks)
+    def build_hooks(self):
+        all_hooks = stock_hooks(self)
+        evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
+        if self.cfg.SEED >= 0:
+            all_hooks.insert(evaluation + 1, _reproducible(self, all_hooks))
+        own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
+        return all_hooks[:evaluation] + own + all_hooks[evaluation:]
+
+    rebind("build_reid_train_loader", build_reid_train_loader, build, fastreid.data, defaults)
+    DefaultTrainer.build_hooks = build_hooks
+
+
+def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None, **reader):
+    if train_set is None:
+        sources = read_sources(cfg.DATASETS.NAMES, datasets_root(), **reader)
+        train_set = DomainDataset(sources, transforms or build_transforms(cfg, is_train=True))
+    if sampler is None and cfg.DATALOADER.SAMPLER_TRAIN in SAMPLER_REGISTRY._obj_map:
+        sampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN).from_config(cfg, train_set)
+    return {"train_set": train_set, "sampler": sampler}
+
+
+def _reproducible(trainer, all_hooks):
+    writers = [writer for hook in all_hooks if isinstance(hook, hooks.PeriodicWriter) for writer in hook._writers]
+    metrics = next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
+    hook = Reproducible(trainer.cfg.SEED, metrics)
+    trainer.checkpointer.checkpointables["metrics_history"] = hook
+    return hook
