@@ -27,11 +27,14 @@ clean:  ## remove what builds and tests leave behind; VENV stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
 	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# fast-reid comes second and without its dependencies; setup.py says why. The last line finds a torch and a
+# pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,
+# and before 21.3 it makes no editable install with today's setuptools.
+# fast-reid comes after its dependencies and without its metadata; setup.py says why. The import finds a torch and a
 # torchvision that were not made for each other, which an environment from elsewhere may hold.
 $(READY): setup.py
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip
+	$(RUN) -m pip install 'pip>=23.1'
 	$(RUN) -m pip install -e '.[dev]'
 	$(RUN) -m pip install --no-deps fastreid==1.4.0
 	$(RUN) -c 'import torch, torchvision.ops'

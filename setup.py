@@ -19,7 +19,7 @@ SHIPPED = ("configs", "projects/GDNorm/configs")
 
 
 class BuildWithConfigs(build_py):
-    """Copies the folders of SHIPPED to `fastreid_gdnorm/_shipped/`; an editable install reads them in place."""
+    """Copies SHIPPED to `fastreid_gdnorm/_shipped/`; an editable install reads the folders in place."""
 
     def run(self):
         super().run()

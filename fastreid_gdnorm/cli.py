@@ -6,6 +6,8 @@ import sys
 
 from .errors import UserError
 
+HELP_AS_WRITTEN = argparse.RawDescriptionHelpFormatter
+
 DESCRIPTION = """\
 Person re-identification with fast-reid, its plugins, and GDNorm: train on a few data sets, test on one never seen.
 
@@ -69,7 +71,7 @@ def load_plugins():
 
 def build_parser():
     """The parser of all commands."""
-    parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=HELP_AS_WRITTEN)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_train(commands)
     _add_eval(commands)
@@ -85,7 +87,7 @@ def _add_train(commands):
         help="train on DATASETS.NAMES and test on DATASETS.TESTS",
         description="Train with fast-reid's DefaultTrainer, and test.\n\n" + CONFIGS,
         epilog=TRAIN_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HELP_AS_WRITTEN,
         parents=[default_argument_parser()],
         conflict_handler="resolve",
     )
@@ -99,9 +101,9 @@ def _add_eval(commands):
         help="test a trained model on DATASETS.TESTS",
         description="Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR.\n\n" + CONFIGS,
         epilog=EVAL_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HELP_AS_WRITTEN,
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training; a run's config.yaml will do")
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
     parser.add_argument(
         "--path",
         metavar="PATH",
@@ -118,7 +120,7 @@ def _add_demo(commands):
         help="baseline, branches only and GDNorm on drawn domains: one table, a few minutes on two cores",
         description="Draw four domains of people, train a small baseline, one with branches only and one with GDNorm\n"
         "on three of them, and test all on the fourth, which none has seen. Runs that are done are kept.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HELP_AS_WRITTEN,
     )
     parser.add_argument("--output", default="logs/demo", metavar="DIR", help="default: %(default)s")
     parser.set_defaults(run=_demo)

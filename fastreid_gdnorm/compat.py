@@ -321,7 +321,8 @@ def _mend_ranking():
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
         stock_dependencies(self)
-        from fastreid.evaluation import rank  # not earlier: it looks for the compiled module when it is imported
+        # not earlier: rank looks for the compiled module when it is imported
+        from fastreid.evaluation import rank
 
         if not hasattr(np, "bool"):
             rank.np = types.ModuleType("numpy")
@@ -361,10 +362,10 @@ def _mend_regnet():
     from fastreid.modeling.backbones.regnet import regnet
 
     installed_in = Path(fastreid.__file__).parent.parent
+    stock_merge = regnet.regnet_cfg.merge_from_file  # effnet's config is the same object
 
-    class PackageConfig(type(regnet.regnet_cfg)):
-        def merge_from_file(self, cfg_filename):
-            super().merge_from_file(str(installed_in / cfg_filename))
+    def merge_from_file(cfg_filename):
+        stock_merge(str(installed_in / cfg_filename))
 
     if _source_has(regnet, "'fastreid/modeling/backbones/regnet/"):
-        object.__setattr__(regnet.regnet_cfg, "__class__", PackageConfig)  # effnet's is the same object
+        object.__setattr__(regnet.regnet_cfg, "merge_from_file", merge_from_file)

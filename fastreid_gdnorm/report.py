@@ -3,7 +3,6 @@
 import csv
 import json
 
-import matplotlib
 import numpy as np
 import torch
 from fastreid.data import build_reid_test_loader

@@ -28,8 +28,8 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-# fastreid is installed beside us, without its metadata (setup.py says why). The others it uses only where it finds
-# them: in rank_cylib's own build, one block of ResNeSt, fp16 by apex, its report on the environment.
+# fastreid is installed beside us, without its metadata (setup.py says why). The others it uses only if they
+# are there: in rank_cylib's own build, one block of ResNeSt, fp16 by apex, its report on the environment.
 UNDECLARED = {"fastreid", "fastreid_gdnorm"}
 UNDECLARED_BY_FASTREID = UNDECLARED | {"Cython", "apex", "detectron2", "distutils", "fvcore", "rfconv"}
 

@@ -35,7 +35,7 @@ class DomainPreciseBN(HookBase):
     """
 
     def __init__(self, model, loaders, num_batches, eval_period, checkpoint_period):
-        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._model = _unwrapped(model)
         self._loaders = loaders
         self._num_batches = num_batches
         self._periods = [period for period in (eval_period, checkpoint_period) if period > 0]
@@ -48,10 +48,9 @@ class DomainPreciseBN(HookBase):
         Raises:
             UserError: the trainer's model has no GDNorm.
         """
-        if not hasattr(trainer.model, "embed") and not hasattr(getattr(trainer.model, "module", None), "embed"):
-            raise UserError(
-                f"SOLVER.HOOKS DomainPreciseBN needs a GDNorm model, not MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE}"
-            )
+        if not hasattr(_unwrapped(trainer.model), "embed"):
+            name = cfg.MODEL.META_ARCHITECTURE
+            raise UserError(f"SOLVER.HOOKS DomainPreciseBN needs a GDNorm model, not MODEL.META_ARCHITECTURE {name}")
         return cls(
             trainer.model,
             [_domain_loader(cfg, trainer.data_loader.dataset, k) for k in range(len(cfg.DATASETS.NAMES))],
@@ -82,6 +81,10 @@ class DomainPreciseBN(HookBase):
                     domains = torch.full_like(batch["targets"], domain)
                     self._model.embed(batch, [DomainPath(domains)])
         self._model.train(was_training)
+
+
+def _unwrapped(model):
+    return model.module if isinstance(model, DistributedDataParallel) else model
 
 
 @contextlib.contextmanager

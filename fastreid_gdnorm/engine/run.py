@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import sys
 from pathlib import Path
 
 from fastreid.engine import DefaultTrainer, default_setup, launch
@@ -47,7 +46,7 @@ def _train(args):
             return DefaultTrainer.test(cfg, trainer.model)
         if comm.is_main_process():
             trainer.register_hooks([ProgressBar()])
-        with logging_redirect_tqdm([logging.getLogger("fastreid")]) if sys.stderr.isatty() else contextlib.nullcontext():
+        with logging_redirect_tqdm([logging.getLogger("fastreid")]):
             return trainer.train()
 
 
@@ -74,7 +73,7 @@ def load_model(cfg):
     cfg.MODEL.BACKBONE.PRETRAIN = False
     weights = cfg.MODEL.WEIGHTS or Checkpointer(None, cfg.OUTPUT_DIR).get_checkpoint_file()
     if not weights:
-        raise UserError(f"no checkpoint in OUTPUT_DIR {cfg.OUTPUT_DIR}: name one with MODEL.WEIGHTS FILE, or train first")
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or name one by MODEL.WEIGHTS")
     model = DefaultTrainer.build_model(cfg)
     Checkpointer(model).load(weights)
     return model

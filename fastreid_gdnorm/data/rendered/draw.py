@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ...errors import UserError
 from .domain import STYLES, develop
 from .person import Person
 from .scene import Camera, shoot
@@ -40,9 +41,10 @@ def draw_domain(style_name, folder, *, train_ids=60, test_ids=40, images_per_id=
 
     Identities 1..train_ids are for training, the next test_ids for testing. The cameras take an identity's
     images in turn, and each test identity has a query from each of two cameras. An image depends on the seed,
-    the style, the identity and its number among the identity's images, on nothing else. The folder appears whole
-    or not at all: everything is drawn into a temporary sibling, which is then renamed, and where another process
-    has finished first, its drawing stays.
+    the style, the identity and its number among the identity's images, on nothing else.
+
+    The folder appears whole or not at all: all is drawn into a temporary sibling (`.<name>.*`, which is what a
+    kill leaves) and renamed at the end. Where another process has finished first, its drawing stays.
     """
     if style_name not in STYLES:
         raise ValueError(f"no rendered style '{style_name}': choose one of {', '.join(STYLES)}")
@@ -57,7 +59,7 @@ def draw_domain(style_name, folder, *, train_ids=60, test_ids=40, images_per_id=
         _warn_if_other(folder, recipe)
         return
     if os.path.exists(folder) and os.listdir(folder):
-        raise FileExistsError(f"{folder} is in the way: it holds no rendered domain ({RECORD}); remove or rename it")
+        raise UserError(f"{folder} is no rendered domain (no {RECORD} in it): remove it to have one drawn")
 
     parent, name = os.path.split(folder)
     os.makedirs(parent, exist_ok=True)

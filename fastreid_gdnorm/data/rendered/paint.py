@@ -25,12 +25,12 @@ def capsule(start_radius, end_radius, length):
 def stroke(canvas, start, end, profile, albedo, light):
     """Paint one solid of revolution in place.
 
-    canvas: (H, W, 3) contiguous float64 RGB in 0..255. Float64 throughout, so that the last bit of a sine, which
-        may differ from one processor to the next, does not decide a pixel.
+    canvas: (H, W, 3) contiguous float64 RGB in 0..255. Float64 throughout, so that the last bit of a sine,
+        which may differ from one processor to the next, does not decide a pixel.
     start, end: axis in pixels (x, y), from the upper end to the lower one.
     profile: (n, 2) rows of (t, half-width in pixels); t runs 0..1 from start to end and may overshoot both.
-    albedo: RGB triple, or a function of (n,) arrays t and u giving (n, 3); u runs from -1 at the left rim to 1
-        at the right one.
+    albedo: RGB triple, or a function of (n,) arrays t and u giving (n, 3); u runs from -1 at the left rim to
+        1 at the right one.
     light: unit vector of `light_from`.
     """
     start, end = np.asarray(start, float), np.asarray(end, float)

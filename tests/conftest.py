@@ -1,0 +1,59 @@
+"""What the tests share: small drawings of the rendered domains, and a run small enough for seconds."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastreid_gdnorm  # noqa: F401  mends fastreid before any test imports it
+from fastreid_gdnorm.data.rendered import RENDERED_DOMAINS, draw_domain
+from fastreid_gdnorm.engine.setup import load_config
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DEMO = "projects/GDNorm/configs/demo"
+
+# the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch
+TINY = (
+    "INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] SOLVER.IMS_PER_BATCH 12 DATALOADER.NUM_INSTANCE 2 "
+    "SOLVER.MAX_EPOCH 2 SOLVER.CHECKPOINT_PERIOD 1 TEST.EVAL_PERIOD 1 SOLVER.WARMUP_ITERS 4 TEST.PRECISE_BN.NUM_ITER 2"
+).split()
+
+
+@pytest.fixture(scope="session")
+def datasets(tmp_path_factory):
+    """FASTREID_DATASETS for the whole session: a small drawing of every rendered domain."""
+    root = tmp_path_factory.mktemp("datasets")
+    for domain in RENDERED_DOMAINS:
+        draw_domain(
+            domain.style, root / domain.__name__, train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1
+        )
+    os.environ["FASTREID_DATASETS"] = str(root)
+    yield root
+    del os.environ["FASTREID_DATASETS"]
+
+
+@pytest.fixture
+def tiny(datasets, tmp_path):
+    """A function (config name, *overrides) -> the demo's config of that name at toy size, writing to tmp_path."""
+
+    def config(name="gdnorm", *overrides):
+        return load_config(f"{DEMO}/{name}.yml", [*TINY, "OUTPUT_DIR", str(tmp_path / "run"), *overrides])
+
+    return config
+
+
+def command(*arguments, env=None, cwd=REPOSITORY):
+    """The words to start ``fastreid`` with in a process of its own, ready for subprocess."""
+    return {
+        "args": [sys.executable, "-m", "fastreid_gdnorm", *map(str, arguments)],
+        "cwd": cwd,
+        "env": {**os.environ, "PYTHONPATH": str(REPOSITORY), **(env or {})},
+        "text": True,
+    }
+
+
+def fastreid(*arguments, **options):
+    """Run ``fastreid`` to its end; its returncode, stdout and stderr."""
+    return subprocess.run(**command(*arguments, **options), capture_output=True, timeout=300)

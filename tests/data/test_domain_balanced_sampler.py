@@ -1,0 +1,142 @@
+"""What every batch of DomainBalancedIdentitySampler promises, on random data sets."""
+
+from collections import Counter, defaultdict
+from itertools import islice
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastreid_gdnorm.data import DomainBalancedIdentitySampler
+from fastreid_gdnorm.errors import UserError
+
+
+def make_items(sizes, cameras=3):
+    """sizes[domain][identity]: its number of images -> (items, domains), in mixed order."""
+    items = [
+        (f"d{domain}_p{pid}_{i}.jpg", f"d{domain}_p{pid}", f"d{domain}_c{(i + pid) % cameras}")
+        for domain, identities in enumerate(sizes)
+        for pid, images in enumerate(identities)
+        for i in range(images)
+    ]
+    items = items[1::2] + items[::2]
+    return items, [int(path[1 : path.index("_")]) for path, _, _ in items]
+
+
+def batches(sampler, size, count):
+    stream = iter(sampler)
+    return [list(islice(stream, size)) for _ in range(count)]
+
+
+@st.composite
+def settings_of_a_sampler(draw):
+    num_domains = draw(st.integers(1, 4))
+    world_size = draw(st.integers(1, 2))
+    num_identities = draw(st.integers(num_domains, 3 * num_domains))
+    most = -(-num_identities // num_domains) * world_size
+    sizes = draw(
+        st.lists(
+            st.lists(st.integers(1, 6), min_size=most, max_size=most + 4), min_size=num_domains, max_size=num_domains
+        )
+    )
+    return sizes, num_identities, draw(st.integers(1, 5)), draw(st.integers(0, 2**32 - 1)), world_size
+
+
+@settings(deadline=None, max_examples=60)
+@given(settings_of_a_sampler())
+def test_every_batch_is_balanced_distinct_and_sharded(case):
+    sizes, num_identities, num_instances, seed, world_size = case
+    items, domains = make_items(sizes)
+    batch_size = num_identities * num_instances
+    count = 2 * len(sizes)
+    ranks = [
+        batches(
+            DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed, rank, world_size),
+            batch_size,
+            count,
+        )
+        for rank in range(world_size)
+    ]
+    images = Counter(pid for _, pid, _ in items)
+    totals = Counter()
+    for step in range(count):
+        pids_of_step = []
+        for batch in (rank[step] for rank in ranks):
+            batch_domains = [domains[i] for i in batch]
+            assert batch_domains == sorted(batch_domains), "a batch is ordered by domain"
+            by_pid = defaultdict(list)
+            for i in batch:
+                by_pid[items[i][1]].append(i)
+            assert len(by_pid) == num_identities, "identities of a batch are different"
+            for pid, indices in by_pid.items():
+                assert len(indices) == num_instances
+                assert len(set(indices)) == min(num_instances, images[pid]), "all distinct images first"
+            quota = Counter(domains[indices[0]] for indices in by_pid.values())
+            assert max(quota.values()) - min(quota[k] for k in range(len(sizes))) <= 1, "domains differ by one at most"
+            totals.update(quota)
+            pids_of_step += by_pid
+        assert len(set(pids_of_step)) == len(pids_of_step), "no identity is on two ranks"
+    assert len(set(totals.values())) == 1, "over K batches all sources are equal"
+
+
+def test_the_papers_batches_of_8_identities_rotate_over_3_and_5_sources():
+    for num_domains, expected in ((3, [[3, 3, 2], [3, 2, 3], [2, 3, 3]]), (5, [[2, 2, 2, 1, 1], [2, 1, 1, 2, 2]])):
+        items, domains = make_items([[16] * 10] * num_domains)
+        sampler = DomainBalancedIdentitySampler(items, domains, 128, 16, seed=0)
+        for batch, quota in zip(batches(sampler, 128, num_domains), expected):
+            counted = Counter(domains[i] for i in batch)
+            assert [counted[k] // 16 for k in range(num_domains)] == quota
+
+
+def test_every_identity_has_its_turn_before_any_has_a_second():
+    items, domains = make_items([[3] * 7, [3] * 7])
+    turns = Counter()
+    for batch in batches(DomainBalancedIdentitySampler(items, domains, 8, 2, seed=5), 8, 21):
+        turns.update({items[i][1] for i in batch})
+        for domain in ("d0", "d1"):
+            taken = [turns[pid] for pid in {pid for _, pid, _ in items} if pid.startswith(domain)]
+            assert max(taken) - min(taken) <= 1
+    assert set(turns.values()) == {6}
+
+
+def test_images_of_other_cameras_come_first():
+    items = [("a", "p", "c0")] * 4 + [("b", "p", "c1")] * 2 + [("c", "p", "c2")]
+    sampler = DomainBalancedIdentitySampler(items, [0] * 7, 3, 3, seed=0)
+    for batch in batches(sampler, 3, 200):
+        first, *others = [items[i][2] for i in batch]
+        assert first not in others
+
+
+def test_the_stream_depends_on_the_seed_alone_and_not_on_global_random_numbers():
+    import random
+
+    import numpy as np
+    import torch
+
+    items, domains = make_items([[4] * 6] * 3)
+
+    def stream(seed):
+        for generator in (random.seed, np.random.seed, torch.manual_seed):
+            generator(0)
+        drawn = batches(DomainBalancedIdentitySampler(items, domains, 12, 2, seed), 12, 10)
+        after = (random.random(), np.random.rand(), torch.rand(1).item())
+        for generator in (random.seed, np.random.seed, torch.manual_seed):
+            generator(0)
+        assert after == (random.random(), np.random.rand(), torch.rand(1).item())
+        return drawn
+
+    assert stream(3) == stream(3) != stream(4)
+
+
+@pytest.mark.parametrize(
+    "batch_size, num_instances, said",
+    [
+        (32, 16, r"IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = 32 / 16.* 2 identities a batch, fewer than the 3 sources"),
+        (30, 16, "= 30 / 16.*not a whole number of identities"),
+        (64, 2, "needs 11 identities of each source in a batch, source 0 has 6"),
+    ],
+)
+def test_an_impossible_batch_says_so_with_the_numbers(batch_size, num_instances, said):
+    items, domains = make_items([[4] * 6] * 3)
+    with pytest.raises(UserError, match=said):
+        DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed=0)

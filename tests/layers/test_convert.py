@@ -1,0 +1,135 @@
+"""convert, fold and reload on every backbone of the toolbox."""
+
+import copy
+
+import pytest
+import torch
+from fastreid.config import get_cfg
+from fastreid.layers import get_norm
+from fastreid.modeling.backbones import build_backbone
+from torch import nn
+
+from fastreid_gdnorm.layers import DomainPath, GDNorm, SourcePath, convert_gdnorm, fold_gdnorm, follow
+
+K = 3
+
+# name: (builder, depth, more of MODEL.BACKBONE)
+BACKBONES = {
+    "resnet": ("build_resnet_backbone", "18x", {}),
+    "resnet50": ("build_resnet_backbone", "50x", {}),
+    "resnet_ibn": ("build_resnet_backbone", "18x", {"WITH_IBN": True}),
+    "resnet_se": ("build_resnet_backbone", "18x", {"WITH_SE": True}),
+    "resnet_nl": ("build_resnet_backbone", "50x", {"WITH_NL": True}),
+    "resnest": ("build_resnest_backbone", "50x", {}),
+    "resnext": ("build_resnext_backbone", "50x", {"WITH_IBN": True}),
+    "osnet": ("build_osnet_backbone", "x0_25", {}),
+    "osnet_ibn": ("build_osnet_backbone", "x0_25", {"WITH_IBN": True}),
+    "mobilenetv2": ("build_mobilenetv2_backbone", "0.35x", {}),
+    "mobilenetv3": ("build_mobilenetv3_backbone", "Small", {}),
+    "shufflenetv2": ("build_shufflenetv2_backbone", "0.5x", {}),
+    "repvgg": ("build_repvgg_backbone", "A0", {}),
+    "regnet": ("build_regnet_backbone", "200x", {}),
+    "effnet": ("build_effnet_backbone", "b0", {}),
+}
+
+
+def backbone(builder, depth, options, norm="BN"):
+    cfg = get_cfg()
+    cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH, cfg.MODEL.BACKBONE.NORM = builder, depth, norm
+    for key, value in options.items():
+        cfg.MODEL.BACKBONE[key] = value
+    torch.manual_seed(0)
+    return build_backbone(cfg)
+
+
+def spread_branches(model):
+    """Make the branches differ, as training would."""
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for layer in model.modules():
+            if isinstance(layer, GDNorm):
+                for bn in layer.branches:
+                    bn.weight.mul_(1 + 0.1 * torch.rand(bn.weight.shape, generator=generator))
+                    bn.bias.add_(0.1 * torch.randn(bn.bias.shape, generator=generator))
+                    bn.running_var.mul_(1 + 0.1 * torch.rand(bn.weight.shape, generator=generator))
+    return model
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_convert_fold_and_reload(name, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)  # RegNet and EffNet must not need fast-reid's own folder
+    stock = backbone(*BACKBONES[name]).eval()
+    x = torch.randn(K, 3, 64, 32, generator=torch.Generator().manual_seed(1))
+    norms = [m for m in stock.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for bn in norms:  # population statistics as after some training
+            bn.running_mean.uniform_(-0.1, 0.1)
+            bn.running_var.uniform_(0.8, 1.2)
+        expected = stock(x)
+
+        model = convert_gdnorm(copy.deepcopy(stock), K)
+        layers = [m for m in model.modules() if isinstance(m, GDNorm)]
+        assert len(layers) == len(norms)
+        plain = [name for name, m in model.named_modules() if isinstance(m, nn.BatchNorm2d)]
+        assert all(".branches." in name for name in plain)
+        scale = expected.abs().max()
+        assert (model(x) - expected).abs().max() <= 1e-5 * scale  # a fresh conversion changes nothing
+
+        spread_branches(model)
+        along_mean = model(x)
+        folded = fold_gdnorm(copy.deepcopy(model))
+        assert list(folded.state_dict()) == list(stock.state_dict())
+        assert [type(m) for m in folded.modules()] == [type(m) for m in stock.modules()]
+        assert (folded(x) - along_mean).abs().max() <= 1e-5 * max(1, along_mean.abs().max())
+
+        reloaded = convert_gdnorm(backbone(*BACKBONES[name]), K).eval()
+        reloaded.load_state_dict(model.state_dict())
+        assert torch.equal(reloaded(x), along_mean)
+
+        from_stock = convert_gdnorm(backbone(*BACKBONES[name]), K).eval()
+        from_stock.load_state_dict(stock.state_dict())
+        assert (from_stock(x) - expected).abs().max() <= 1e-5 * scale
+
+    model.train()
+    with follow(model, DomainPath(torch.arange(K).repeat(2))):
+        out = model(torch.cat([x, x.flip(3)]))
+    assert out.shape[1:] == expected.shape[1:]
+
+
+def test_ibn_shares_its_instance_norm_and_branches_its_batch_norm():
+    model = convert_gdnorm(backbone(*BACKBONES["resnet_ibn"]), K)
+    keys = set(model.state_dict())
+    assert "layer1.0.bn1.IN.weight" in keys
+    assert {f"layer1.0.bn1.BN.branches.{k}.running_var" for k in range(K)} <= keys
+
+
+def test_branches_keep_eps_momentum_frozen_biases_and_a_shared_layer_stays_shared():
+    neck = get_norm("BN", 8, bias_freeze=True, eps=1e-3, momentum=0.02)
+    model = convert_gdnorm(nn.ModuleDict({"a": neck, "b": nn.Sequential(neck)}), K)
+    assert model["a"] is model["b"][0]
+    for bn in model["a"].branches:
+        assert type(bn) is type(neck) and (bn.eps, bn.momentum) == (1e-3, 0.02)
+        assert bn.weight.requires_grad and not bn.bias.requires_grad
+    assert not fold_gdnorm(model)["a"].bias.requires_grad
+
+
+def test_a_single_layer_and_a_converted_model_convert_too():
+    layer = convert_gdnorm(nn.BatchNorm2d(4), 2)
+    assert isinstance(layer, GDNorm)
+    model = nn.Sequential(layer, nn.BatchNorm2d(4))
+    assert convert_gdnorm(model, 2)[0] is layer and isinstance(model[1], GDNorm)
+    assert isinstance(fold_gdnorm(layer, SourcePath(1)), nn.BatchNorm2d)
+
+
+def test_what_cannot_be_branched_is_refused_and_left_as_it_was():
+    ghost = backbone(*BACKBONES["resnet"], norm="GhostBN")
+    with pytest.raises(ValueError, match="cannot branch GhostBatchNorm 'bn1'.*set the layer's NORM to BN"):
+        convert_gdnorm(ghost, K)
+    sync = nn.Sequential(nn.BatchNorm2d(4), nn.SyncBatchNorm(4))
+    with pytest.raises(ValueError, match="cannot branch SyncBatchNorm '1'"):
+        convert_gdnorm(sync, K)
+    assert isinstance(sync[0], nn.BatchNorm2d)
+    with pytest.raises(ValueError, match="VisionTransformer has no BatchNorm2d to branch"):
+        convert_gdnorm(backbone("build_vit_backbone", "small", {}), K)
+    with pytest.raises(TypeError, match="DomainPath treats images differently"):
+        fold_gdnorm(nn.BatchNorm2d(4), DomainPath(torch.tensor([0])))

@@ -1,0 +1,152 @@
+"""The layer against Eq. 5-10 in naive float64 loops, and against the stock BatchNorm2d."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, SourcePath, follow
+
+from . import oracle
+
+K, C, EPS = 3, 4, 1e-3
+
+
+def random_layer(num_domains=K, seed=0, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(seed)
+    layer = GDNorm(nn.BatchNorm2d(C, eps=EPS, momentum=0.3), num_domains).to(dtype)
+    with torch.no_grad():
+        for branch in layer.branches:
+            branch.weight.uniform_(-2, 2, generator=generator)
+            branch.bias.normal_(generator=generator)
+            branch.running_mean.normal_(generator=generator)
+            branch.running_var.uniform_(0.1, 3, generator=generator)
+    return layer
+
+
+def random_images(batch, seed=1, dtype=torch.float64):
+    return torch.randn(batch, C, 3, 2, generator=torch.Generator().manual_seed(seed), dtype=dtype) * 2 + 1
+
+
+def parameters(layer):
+    return [branch.weight.tolist() for branch in layer.branches], [branch.bias.tolist() for branch in layer.branches]
+
+
+@pytest.mark.parametrize("domains", [[0, 0, 1, 1, 2, 2], [2, 0, 1, 1, 0, 2, 2], [1, 1, 1], [2, 0, 0]])
+def test_domain_path_is_eq_5_to_7_in_any_order_and_leaves_absent_domains_alone(domains):
+    layer, x = random_layer().train(), random_images(len(domains))
+    before = [(bn.running_mean.tolist(), bn.running_var.tolist()) for bn in layer.branches]
+
+    with follow(layer, DomainPath(torch.tensor(domains))):
+        out = layer(x)
+
+    assert torch.allclose(out, oracle.normalize(x, domains, *parameters(layer), EPS), atol=1e-12)
+    for k, bn in enumerate(layer.branches):
+        rows = [i for i, domain in enumerate(domains) if domain == k]
+        mean, var = oracle.running(before[k], x[rows], 0.3) if rows else before[k]
+        assert torch.allclose(bn.running_mean, torch.tensor(mean, dtype=x.dtype), atol=1e-12)
+        assert torch.allclose(bn.running_var, torch.tensor(var, dtype=x.dtype), atol=1e-12)
+        assert bn.num_batches_tracked == bool(rows)
+
+
+def test_a_mixed_batch_gives_each_image_what_its_own_branch_alone_gives_it():
+    layer = random_layer(dtype=torch.float32).train()
+    domains = torch.tensor([1, 0, 2, 0, 1, 2, 2, 1, 0])
+    x = random_images(9, dtype=torch.float32)
+    alone = torch.empty_like(x)
+    for k, bn in enumerate(copy.deepcopy(layer).branches):
+        alone[domains == k] = bn(x[domains == k])
+    with follow(layer, DomainPath(domains)):
+        assert (layer(x) - alone).abs().max() <= 1e-6
+
+
+def test_in_eval_mode_the_domain_path_takes_population_statistics_and_moves_none():
+    layer, x = random_layer().eval(), random_images(3)
+    state = copy.deepcopy(layer.state_dict())
+    with follow(layer, DomainPath(torch.tensor([2, 0, 2]))):
+        out = layer(x)
+    for i, k in enumerate([2, 0, 2]):
+        assert torch.allclose(out[i], layer.branches[k](x)[i], atol=1e-12)
+    assert all(torch.equal(state[key], value) for key, value in layer.state_dict().items())
+
+
+def test_affine_and_moments_are_eq_9_and_10():
+    layer = random_layer()
+    a, b = layer.affine()
+    mean_a, var_a, mean_b, var_b = layer.moments()
+    for c in range(C):
+        branches = [
+            oracle.affine(*(float(t[c]) for t in (bn.weight, bn.bias, bn.running_mean, bn.running_var)), EPS)
+            for bn in layer.branches
+        ]
+        assert a[:, c].tolist() == pytest.approx([a for a, _ in branches], abs=1e-12)
+        assert b[:, c].tolist() == pytest.approx([b for _, b in branches], abs=1e-12)
+        assert (mean_a[c].item(), var_a[c].item()) == pytest.approx(oracle.moments([a for a, _ in branches]), abs=1e-12)
+        assert (mean_b[c].item(), var_b[c].item()) == pytest.approx(oracle.moments([b for _, b in branches]), abs=1e-12)
+
+
+def test_source_path_is_the_stock_layer_with_that_branch():
+    layer, x = random_layer().eval(), random_images(5)
+    for k, bn in enumerate(layer.branches):
+        with follow(layer, SourcePath(k)):
+            assert torch.allclose(layer(x), bn(x), atol=1e-12)
+
+
+def test_mean_path_at_rest_is_m_of_a_and_b_and_moves_nothing_even_in_training_mode():
+    layer, x = random_layer(), random_images(5)
+    state = copy.deepcopy(layer.state_dict())
+    mean_a, _, mean_b, _ = layer.moments()
+    expected = x * mean_a[None, :, None, None] + mean_b[None, :, None, None]
+    assert torch.allclose(layer.train()(x), expected, atol=1e-12)
+    assert torch.allclose(layer.eval()(x), expected, atol=1e-12)
+    assert all(torch.equal(state[key], value) for key, value in layer.state_dict().items())
+
+
+def test_one_domain_is_plain_batch_norm():
+    bn, x = nn.BatchNorm2d(C).double(), random_images(4)
+    layer = GDNorm(bn, 1).train()
+    with follow(layer, DomainPath(torch.zeros(4, dtype=torch.long))):
+        assert torch.equal(layer(x), bn.train()(x))
+    assert torch.allclose(layer.eval()(x), bn.eval()(x), atol=1e-12)
+
+
+def test_fold_is_a_stock_layer_with_the_same_output_and_the_average_statistics():
+    layer, x = random_layer().eval(), random_images(5)
+    for path in (MeanPath(), SourcePath(1)):
+        bn = layer.fold(path)
+        assert type(bn) is nn.BatchNorm2d
+        with follow(layer, path):
+            assert torch.allclose(bn(x), layer(x), atol=1e-12)
+        assert torch.allclose(bn.running_var, sum(b.running_var for b in layer.branches) / K)
+
+
+def test_stock_state_loads_into_every_branch_and_another_k_is_refused_with_both_numbers():
+    stock = random_layer(1, seed=5).branches[0]
+    layer = random_layer()
+    result = layer.load_state_dict(stock.state_dict())
+    assert not result.missing_keys and not result.unexpected_keys
+    for bn in layer.branches:
+        assert torch.equal(bn.weight, stock.weight) and torch.equal(bn.running_var, stock.running_var)
+
+    for other in (2, 4):
+        model = nn.Sequential(random_layer(other))
+        with pytest.raises(ValueError, match=f"has {other} branches in 0, this model has 3"):
+            nn.Sequential(random_layer()).load_state_dict(model.state_dict(), strict=False)
+
+
+def test_errors_name_the_value_and_the_fix():
+    layer, x = random_layer().train(), random_images(3)
+    with pytest.raises(ValueError, match=r"domains \[0, 3\], the model has 3 branches"):
+        with follow(layer, DomainPath(torch.tensor([0, 0, 3]))):
+            layer(x)
+    with pytest.raises(ValueError, match="domain 1 has a single image.*DomainBalancedIdentitySampler"):
+        with follow(layer, DomainPath(torch.tensor([0, 1, 0]))):
+            layer(x[:, :, :1, :1])
+    with pytest.raises(ValueError, match="no source 3: the model has the sources 0 to 2"):
+        with follow(layer, SourcePath(3)):
+            layer(x)
+    with pytest.raises(ValueError, match="at least 1 domain, got 0"):
+        GDNorm(nn.BatchNorm2d(C), 0)
+    with pytest.raises(ValueError, match="population statistics"):
+        GDNorm(nn.BatchNorm2d(C, affine=False), 2)

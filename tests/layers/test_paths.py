@@ -1,0 +1,131 @@
+"""Sampled paths (Eq. 11), their gradients, half precision, and ``follow``."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from fastreid_gdnorm.layers import (
+    DomainPath,
+    GaussianProcess,
+    GDNorm,
+    MeanPath,
+    SampledPath,
+    SourcePath,
+    convert_gdnorm,
+    follow,
+)
+
+from .test_gdnorm import C, K, random_images, random_layer
+
+
+@pytest.mark.parametrize("noise", ["variance", "std"])
+def test_samples_have_the_moments_of_eq_11_and_a_and_b_vary_independently(noise):
+    layer, scale, n = random_layer(), 0.6, 20_000
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        draws = torch.stack([torch.stack(SampledPath(scale, noise, generator).affine(layer)) for _ in range(n)])
+        mean_a, var_a, mean_b, var_b = layer.moments()
+    for drawn, mean, variance in zip(draws.unbind(1), (mean_a, mean_b), (var_a, var_b)):
+        spread = scale * (variance if noise == "variance" else variance.sqrt())
+        assert ((drawn.mean(0) - mean).abs() < 5 * spread / n**0.5).all()
+        assert torch.allclose(drawn.std(0), spread, rtol=0.03)
+    correlation = torch.corrcoef(draws.flatten(1).T)
+    assert (correlation - torch.eye(2 * C)).abs().max() < 0.04
+
+
+def test_scale_0_is_the_mean_path_exactly_and_a_path_keeps_its_noise():
+    layer, x = random_layer().eval(), random_images(3)
+    with follow(layer, SampledPath(scale=0.0)):
+        assert torch.equal(layer(x), random_layer().eval()(x))
+    path = SampledPath(generator=torch.Generator().manual_seed(3))
+    first, again = path.affine(layer), path.affine(layer)
+    same_seed = SampledPath(generator=torch.Generator().manual_seed(3)).affine(layer)
+    other = SampledPath(generator=torch.Generator().manual_seed(4)).affine(layer)
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], same_seed[1])
+    assert not torch.equal(first[0], other[0])
+
+
+@pytest.mark.parametrize("noise", ["variance", "std"])
+def test_gradients_reach_every_gamma_and_beta_and_no_statistics_move(noise):
+    layer, x = random_layer().train(), random_images(4)
+    state = copy.deepcopy(layer.state_dict())
+    with follow(layer, SampledPath(noise=noise)):
+        layer(x).square().sum().backward()
+    for bn in layer.branches:
+        assert (bn.weight.grad != 0).all() and (bn.bias.grad != 0).all()
+    assert all(torch.equal(state[key], value) for key, value in layer.state_dict().items())
+
+
+@pytest.mark.parametrize("noise", ["variance", "std"])
+def test_gradients_are_finite_where_branches_agree_as_they_do_at_the_start(noise):
+    layer, x = GDNorm(nn.BatchNorm2d(C), K), random_images(4, dtype=torch.float32)
+    with follow(layer, SampledPath(noise=noise)):
+        layer(x).square().sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in layer.parameters())
+
+
+@pytest.mark.parametrize(
+    "path",
+    [DomainPath(torch.tensor([1, 0, 2, 1, 0, 2])), MeanPath(), SourcePath(1), SampledPath(), SampledPath(noise="std")],
+    ids=["domain", "mean", "source", "variance", "std"],
+)
+def test_gradcheck_in_the_input_and_all_branches(path):
+    layer = random_layer().train()
+    x = random_images(6).requires_grad_()
+    if isinstance(path, SampledPath):
+        path.affine(layer)  # draws the noise, once
+    names = [name for name, _ in layer.named_parameters()]
+
+    def run(x, *values):
+        with follow(layer, path):
+            return torch.func.functional_call(layer, dict(zip(names, values)), (x,))
+
+    if not hasattr(torch, "func"):
+        pytest.skip("functional_call came with torch 2.0")
+    for bn in layer.branches:
+        bn.momentum = 0.0  # repeated evaluations must not move what they are compared with
+    assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
+
+
+@pytest.mark.parametrize("path", [MeanPath(), SampledPath(), SourcePath(0)], ids=["mean", "sampled", "source"])
+def test_half_precision_activations_stay_half_and_close_to_full(path):
+    layer, x = random_layer(dtype=torch.float32), random_images(4, dtype=torch.float32)
+    with follow(layer, path), torch.autocast("cpu", dtype=torch.bfloat16):
+        half = layer(x.bfloat16())
+        full = layer(x.bfloat16().float())
+    assert half.dtype == torch.bfloat16
+    assert torch.allclose(half.float(), full, rtol=2**-7, atol=0.02)
+
+
+def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
+    model = convert_gdnorm(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(nn.BatchNorm2d(C))), K)
+    outer, inner = SourcePath(0), SampledPath()
+    layers = [model[0], model[1][0]]
+    with follow(model, outer):
+        with pytest.raises(RuntimeError, match="in between"):
+            with follow(model, inner):
+                assert all(layer.path is inner for layer in layers)
+                raise RuntimeError("in between")
+        assert all(layer.path is outer for layer in layers)
+    assert all(isinstance(layer.path, MeanPath) for layer in layers)
+
+
+def test_gaussian_process_is_indexed_by_depth_and_follows_the_model():
+    model = nn.Sequential(random_layer(seed=1), nn.ReLU(), random_layer(seed=2))
+    process = GaussianProcess(model)
+    assert len(process) == 2 and [name for name, _ in process] == ["0", "2"]
+    assert torch.equal(process["2"].var_b, model[2].moments()[3])
+    var_a, var_b = process.spread()
+    assert var_a == pytest.approx(float(sum(m.var_a.mean() for _, m in process)) / 2)
+    with torch.no_grad():
+        model[0].branches[0].bias.add_(1)
+    assert process.spread()[1] != pytest.approx(var_b)
+    with pytest.raises(ValueError, match="Linear has no GDNorm layer"):
+        GaussianProcess(nn.Linear(2, 2))
+
+
+def test_noise_is_one_of_two():
+    with pytest.raises(ValueError, match="'variance' or 'std', got 'sigma'"):
+        SampledPath(noise="sigma")

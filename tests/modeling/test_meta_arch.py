@@ -1,0 +1,167 @@
+"""GDNormBaseline: what a training step adds up, what testing follows, and what is refused."""
+
+import copy
+import os
+
+import pytest
+import torch
+from fastreid.engine import DefaultTrainer
+from fastreid.modeling.meta_arch import build_model
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.events import EventStorage
+from torch import nn
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.layers import DomainPath, GDNorm, SampledPath, SourcePath, follow
+
+K = 3
+
+
+@pytest.fixture
+def model(tiny):
+    def build(*overrides):
+        torch.manual_seed(0)
+        model = build_model(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6", *overrides))
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(0.05 * torch.randn_like(p))
+        return model
+
+    return build
+
+
+@pytest.fixture
+def batch():
+    generator = torch.Generator().manual_seed(1)
+    return {
+        "images": torch.rand(12, 3, 32, 16, generator=generator) * 255,
+        "targets": torch.arange(6).repeat_interleave(2),
+        "domains": torch.arange(K).repeat_interleave(4),
+    }
+
+
+def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batch):
+    net = model("MODEL.GDNORM.NUM_PATHS", "2").train()
+    state = copy.deepcopy(net.state_dict())
+    stock_forward = type(net).__mro__[2].forward  # Baseline's own
+    with EventStorage():
+        torch.manual_seed(7)
+        losses = net(batch)
+        moved = copy.deepcopy(net.state_dict())
+        net.load_state_dict(state)
+        with follow(net, DomainPath(batch["domains"])):
+            expected = stock_forward(net, batch)
+        torch.manual_seed(7)
+        for _ in range(2):
+            with follow(net, SampledPath(0.6, "variance")):
+                for name, loss in stock_forward(net, batch).items():
+                    expected[name + "_path"] = expected.get(name + "_path", 0) + loss / 2
+    assert set(losses) == {"loss_cls", "loss_triplet", "loss_cls_path", "loss_triplet_path"} == set(expected)
+    for name in losses:
+        assert losses[name].item() == pytest.approx(expected[name].item(), rel=1e-5)
+    assert all(torch.equal(moved[key], value) for key, value in net.state_dict().items()), "sampled paths move nothing"
+    assert any(not torch.equal(state[key], moved[key]) for key in state if "running_mean" in key)
+
+
+def test_without_sampled_paths_there_are_stock_losses_alone(model, batch):
+    with EventStorage():
+        assert set(model("MODEL.GDNORM.NUM_PATHS", "0").train()(batch)) == {"loss_cls", "loss_triplet"}
+
+
+def test_heads_get_branches_only_if_asked(model):
+    assert isinstance(model().heads.bottleneck[0], GDNorm)
+    plain = model("MODEL.GDNORM.HEADS", "False")
+    assert isinstance(plain.heads.bottleneck[0], nn.BatchNorm2d) and isinstance(plain.backbone.bn1, GDNorm)
+    frozen = [bn.bias.requires_grad for bn in model().heads.bottleneck[0].branches]
+    assert frozen == [False] * K, "the neck's biases stay frozen"
+
+
+def test_test_paths(model, batch, tiny):
+    def features(path):
+        with torch.no_grad():
+            return model("MODEL.GDNORM.TEST_PATH", path).eval()(batch)
+
+    sources = [features(f"source:{k}") for k in range(K)]
+    net = model().eval()
+    for k in range(K):
+        with torch.no_grad(), follow(net, DomainPath(torch.full((12,), k))):
+            assert torch.allclose(net.embed(batch, [SourcePath(k)]), sources[k])
+    assert torch.allclose(features("ensemble"), torch.stack(sources).mean(0), atol=1e-6)
+    assert torch.equal(features("sample:5"), features("sample:5"))
+    assert not torch.equal(features("sample:5"), features("sample:6"))
+    assert not torch.equal(features("mean"), sources[0])
+    for path in ("source:3", "source:x", "median", "sample", "mean:1"):
+        with pytest.raises(UserError, match=f"TEST_PATH is mean, ensemble, sample:SEED, source:0 .*; got '{path}'"):
+            model("MODEL.GDNORM.TEST_PATH", path)
+
+
+def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
+    del batch["domains"]
+    with pytest.raises(UserError, match="no 'domains'.*build_reid_train_loader.*DomainBalancedIdentitySampler"):
+        model().train()(batch)
+
+
+@pytest.mark.parametrize(
+    "overrides, said",
+    [
+        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE is variance or std, got 'sigma'"),
+        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS is 0 or more, got -1"),
+        (["TEST.PRECISE_BN.ENABLED", "True"], "SOLVER.HOOKS to .'DomainPreciseBN',."),
+        (["MODEL.BACKBONE.NORM", "GhostBN"], "GDNormBaseline's backbone .ResNet. does not take GDNorm.*GhostBatchNorm"),
+        (
+            "MODEL.GDNORM.BACKBONE build_vit_backbone MODEL.BACKBONE.DEPTH small".split(),
+            "does not take GDNorm.*no BatchNorm2d",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
+    with pytest.raises(UserError, match=said) as caught:
+        model(*overrides)
+    assert "\n" not in str(caught.value)
+
+
+def test_any_backbone_of_the_registry_and_mgn(model, batch):
+    osnet = "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x0_25 MODEL.BACKBONE.FEAT_DIM 128".split()
+    with EventStorage():
+        assert all(torch.isfinite(loss) for loss in model(*osnet).train()(batch).values())
+        mgn = "MODEL.META_ARCHITECTURE GDNormMGN MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
+        net = model(*mgn, "INPUT.SIZE_TRAIN", "[96,32]").train()
+        batch["images"] = torch.nn.functional.interpolate(batch["images"], (96, 32))
+        losses = net(batch)
+        assert "loss_triplet_b33_path" in losses and isinstance(net.b21_head.bottleneck[0], GDNorm)
+
+
+def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
+    net = model().train()
+    with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
+        seen = []
+        for layer in (net.backbone.bn1, net.backbone.layer4[1].bn2):
+            layer.register_forward_hook(lambda layer, args, out: seen.append((args[0].dtype, out.dtype)))
+        sum(net(batch).values()).backward()
+    assert set(seen) == {(torch.bfloat16, torch.bfloat16)} and len(seen) == 4
+    for name, p in net.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
+
+
+def test_gradient_clipping_of_the_stock_trainer_works(tiny):
+    cfg = tiny("gdnorm", "SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "1e-8")
+    cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.OPT, cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = 1, "SGD", 0.0, 0.0
+    trainer = DefaultTrainer(cfg)
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    trainer.train()
+    assert all((p - before[name]).abs().max() < 1e-6 for name, p in trainer.model.named_parameters())
+
+
+def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
+    Checkpointer(model(), str(tmp_path)).save("three")
+    two = build_model(tiny("gdnorm", "DATASETS.NAMES", "('RenderedMall','RenderedCampus')"))
+    with pytest.raises(UserError, match="three.pth does not fit.*has 3 branches in backbone.bn1, this model has 2"):
+        Checkpointer(two).load(str(tmp_path / "three.pth"))
+
+    stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
+    Checkpointer(stock, str(tmp_path)).save("stock")
+    net = model()
+    Checkpointer(net).load(os.path.join(tmp_path, "stock.pth"))
+    for k in range(K):
+        assert torch.equal(net.backbone.layer1[0].bn1.branches[k].weight, stock.backbone.layer1[0].bn1.weight)

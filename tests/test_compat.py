@@ -1,0 +1,226 @@
+"""Every mend of compat.py: each test fails on stock fastreid 1.4.0 without it."""
+
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from itertools import islice
+
+import numpy as np
+import pytest
+import torch
+from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data.data_utils import BackgroundGenerator
+from fastreid.engine import DefaultTrainer
+from fastreid.evaluation import ReidEvaluator
+from fastreid.modeling.meta_arch import build_model
+from fastreid.solver import build_optimizer
+from fastreid.utils.checkpoint import Checkpointer
+from fastreid.utils.events import CommonMetricPrinter, EventStorage
+
+from fastreid_gdnorm.errors import UserError
+
+from .conftest import REPOSITORY
+
+
+def python(code, **options):
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=120, **options)
+
+
+def test_imports_work_and_leave_no_removed_names_behind(tmp_path):
+    done = python(
+        "import collections, sys; had = [hasattr(collections, 'Mapping'), 'torch._six' in sys.modules]\n"
+        "import fastreid_gdnorm, fastreid_gdnorm as again\n"
+        "import fastreid.engine, fastreid.data.build, fastreid.evaluation.testing\n"
+        "import torch; six = 'torch._six' in sys.modules and int(torch.__version__[0]) >= 2\n"
+        "assert hasattr(collections, 'Mapping') == had[0] and not six",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_without_fastreid_it_says_what_to_type():
+    done = python("import sys; sys.modules['fastreid'] = None; import fastreid_gdnorm")
+    assert done.stderr.strip().endswith(
+        "ImportError: fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1.4.0"
+    )
+
+
+def test_stock_configs_train_resume_and_evaluate(tiny):
+    cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1")
+    assert (cfg.MODEL.META_ARCHITECTURE, cfg.DATALOADER.SAMPLER_TRAIN) == ("Baseline", "NaiveIdentitySampler")
+    assert cfg.MODEL.DEVICE == ("cuda" if torch.cuda.is_available() else "cpu")
+    DefaultTrainer(cfg).train()
+    cfg.SOLVER.MAX_EPOCH = 2
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=True)
+    assert trainer.start_epoch == 1
+    results = trainer.train()
+    assert 0 < results["mAP"] <= 100
+    fresh = DefaultTrainer.build_model(cfg)
+    Checkpointer(fresh).load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
+    assert DefaultTrainer.test(cfg, fresh)["mAP"] == results["mAP"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_path, monkeypatch, workers):
+    cfg = tiny("baseline", "DATALOADER.NUM_WORKERS", workers)
+    loader = build_reid_train_loader(cfg)
+    broken = tmp_path / "0001_c1s1_000001_00.jpg"
+    broken.write_bytes(open(loader.dataset.img_items[0][0], "rb").read()[:300])
+    loader.dataset.img_items = [(str(broken), *item[1:]) for item in loader.dataset.img_items]
+    with pytest.raises(UserError, match=f"cannot read image {broken}.*replace it or take it away"):
+        next(iter(loader))
+
+
+def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
+    def batches():
+        yield from ()
+        raise UserError("broken")
+
+    caught = []
+
+    def read():
+        try:
+            list(BackgroundGenerator(batches(), 0))
+        except Exception as error:  # without CUDA, already choosing the device fails in the thread
+            caught.append(error)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(20)
+    assert not reader.is_alive() and caught
+
+
+def test_the_data_root_is_read_when_it_is_used(tiny, tmp_path, monkeypatch):
+    cfg = tiny("baseline", "DATASETS.NAMES", "('Market1501',)", "DATASETS.TESTS", "('DukeMTMC',)")
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "elsewhere"))
+    with pytest.raises(UserError, match=f'Market1501: "{tmp_path}/elsewhere.* is not found; FASTREID_DATASETS'):
+        build_reid_train_loader(cfg)
+    with pytest.raises(UserError, match=f'DukeMTMC: "{tmp_path}/elsewhere.* is not found; FASTREID_DATASETS'):
+        build_reid_test_loader(cfg, dataset_name="DukeMTMC")
+
+
+def test_the_flat_optimizer_steps_as_torchs_own_does(tiny):
+    cfg = tiny("baseline", "SOLVER.BASE_LR", "0.1", "SOLVER.OPT", "SGD", "SOLVER.MOMENTUM", "0.5")
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3))
+    reference = torch.nn.Sequential(torch.nn.Linear(5, 4), torch.nn.Linear(4, 3))
+    reference.load_state_dict(model.state_dict())
+    ours, _ = build_optimizer(cfg, model)
+    theirs = torch.optim.SGD(reference.parameters(), lr=0.1, momentum=0.5, weight_decay=cfg.SOLVER.WEIGHT_DECAY)
+    for _ in range(3):
+        x = torch.randn(6, 5)
+        for optimizer, net in ((ours, model), (theirs, reference)):
+            loss = net(x).square().sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    for mine, own in zip(model.parameters(), reference.parameters()):
+        assert torch.allclose(mine, own, atol=1e-6)
+
+
+def test_amp_without_cuda_is_said_at_once(tiny):
+    with pytest.raises(UserError, match="SOLVER.AMP.ENABLED needs CUDA.*set SOLVER.AMP.ENABLED False"):
+        DefaultTrainer(tiny("baseline", "SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"))
+
+
+def test_images_are_normalised_once_however_often_the_model_is_called(tiny):
+    model = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "4")).eval()
+    batch = {"images": torch.rand(2, 3, 32, 16) * 255}
+    before = batch["images"].clone()
+    with torch.no_grad():
+        first, second = model(batch), model(batch)
+        from_tensor = model(batch["images"])
+    assert torch.equal(first, second) and torch.equal(first, from_tensor)
+    assert torch.equal(batch["images"], before)
+
+
+def _save_for_ever(folder):
+    model = torch.nn.Linear(1000, 2000)
+    for epoch in range(10**6):
+        Checkpointer(model, folder).save(f"model_{epoch % 2}", epoch=epoch)
+
+
+def test_a_kill_at_any_moment_leaves_a_good_last_checkpoint(tmp_path):
+    for attempt in range(6):
+        process = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(str(tmp_path),))
+        process.start()
+        deadline = time.monotonic() + 20
+        while not (tmp_path / "model_1.pth").exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.013 * (attempt + 1))
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        checkpointer = Checkpointer(torch.nn.Linear(1000, 2000), str(tmp_path))
+        assert checkpointer.load(checkpointer.get_checkpoint_file())["epoch"] >= 0
+        for file in tmp_path.glob("*.pth"):
+            torch.load(file, weights_only=True)
+
+
+def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
+    checkpointer = Checkpointer(torch.nn.Linear(2, 2), str(tmp_path))
+    checkpointer.save("good")
+    whole = (tmp_path / "good.pth").read_bytes()
+    for name, content in (("cut", whole[:-200]), ("empty", b""), ("text", b"no checkpoint")):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"checkpoint {tmp_path / name} is damaged"):
+            checkpointer.load(str(tmp_path / name))
+    torch.save({"weight": torch.zeros(2)}, tmp_path / "other")
+    with pytest.raises(UserError, match="other does not fit this model"):
+        checkpointer.load(str(tmp_path / "other"))
+    torch.save({"model": print}, tmp_path / "code")
+    with pytest.raises(UserError, match="code is damaged or holds more than weights"):
+        checkpointer.load(str(tmp_path / "code"))
+    with pytest.raises(UserError, match="nowhere is not found"):
+        checkpointer.load(str(tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("make", [None, "#!/bin/sh\nexit 1\n"], ids=["no make", "make fails"])
+def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, monkeypatch, caplog):
+    (tmp_path / "Cython").mkdir()  # a Cython that is there, so that building is tried
+    (tmp_path / "Cython/__init__.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "bin").mkdir()
+    if make:
+        (tmp_path / "bin/make").write_text(make)
+        (tmp_path / "bin/make").chmod(0o755)
+        (tmp_path / "bin/sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    import logging
+
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    ReidEvaluator(tiny(), num_query=1)
+    assert "Ranking in Python" in caplog.text
+
+
+def test_the_cuhk03_metric_runs_on_this_numpy(tiny):
+    ReidEvaluator(tiny(), num_query=2)
+    from fastreid.evaluation.rank import evaluate_rank
+
+    distances = np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.6]])
+    pids, cameras = np.array([1, 2]), np.array([0, 0])
+    cmc, mean_ap = evaluate_rank(
+        distances, pids, np.array([1, 2, 3]), cameras, np.array([1, 1, 1]), use_metric_cuhk03=True, use_cython=False
+    )
+    assert cmc[0] == 1.0 and mean_ap == 1.0
+
+
+def test_metrics_can_be_written_twice_at_one_iteration():
+    printer = CommonMetricPrinter(max_iter=100)
+    with EventStorage(start_iter=2) as storage:
+        storage.epoch = 0
+        storage.put_scalar("total_loss", 1.0)
+        printer.write()
+        printer.write()
+
+
+def test_loaders_hold_what_stock_ones_do_and_end(tiny):
+    loader, num_query = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
+    paths = [path for batch in loader for path in batch["img_paths"]]
+    assert paths == [item[0] for item in loader.dataset.img_items] and num_query == 12
+    assert all(batch["images"].device.type == "cpu" for batch in islice(loader, 1)) or torch.cuda.is_available()
