@@ -38,6 +38,8 @@ def datasets(tmp_path_factory):
 def tiny(datasets, tmp_path):
     """A function (config name, *overrides) -> the demo's config of that name at toy size, writing to tmp_path."""
 
+    (tmp_path / "run").mkdir()
+
     def config(name="gdnorm", *overrides):
         return load_config(f"{DEMO}/{name}.yml", [*TINY, "OUTPUT_DIR", str(tmp_path / "run"), *overrides])
 

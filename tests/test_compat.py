@@ -1,5 +1,6 @@
 """Every mend of compat.py: each test fails on stock fastreid 1.4.0 without it."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -191,8 +192,6 @@ def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, m
         (tmp_path / "bin/make").chmod(0o755)
         (tmp_path / "bin/sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    import logging
-
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     ReidEvaluator(tiny(), num_query=1)
     assert "Ranking in Python" in caplog.text

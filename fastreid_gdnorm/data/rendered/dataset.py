@@ -1,37 +1,41 @@
 """fast-reid readers of the rendered domains."""
 
 import os
+import re
 
 from fastreid.data.datasets.bases import ImageDataset
-from fastreid.data.datasets.market1501 import Market1501
 
 from .draw import GALLERY, QUERY, TRAIN, draw_domain
 
 
-class RenderedDomain(Market1501):
+class RenderedDomain(ImageDataset):
     """A rendered data set in `root/<class name>`, drawn there when first asked for.
 
-    Identities and cameras come as Market-1501's reader gives them: for training as strings that carry
-    `dataset_name`, for testing as integers, with 0 for distractors.
+    Identities and cameras are as in fast-reid's reader of Market-1501: for training strings that carry
+    `dataset_name`, for testing integers, with 0 for distractors; junk, -1, is left out.
     """
 
     style = None   # a name in STYLES; what a subclass sets
+    _junk_pids = [0, -1]   # what combineall leaves out
 
     def __init__(self, root="datasets", **kwargs):
         folder = os.path.join(root, type(self).__name__)
         draw_domain(self.style, folder)
-        # Past Market1501's own, which looks for Market-1501's folder names.
-        ImageDataset.__init__(
-            self,
-            lambda: self.process_dir(os.path.join(folder, TRAIN)),
-            lambda: self.process_dir(os.path.join(folder, QUERY), is_train=False),
-            lambda: self.process_dir(os.path.join(folder, GALLERY), is_train=False),
+        super().__init__(
+            lambda: self._read(os.path.join(folder, TRAIN), "{0}_{1}".format),
+            lambda: self._read(os.path.join(folder, QUERY), lambda _, number: number),
+            lambda: self._read(os.path.join(folder, GALLERY), lambda _, number: number),
             **kwargs,
         )
 
-    def process_dir(self, dir_path, is_train=True):
-        """Market1501's own, in the order of the file names."""
-        return sorted(super().process_dir(dir_path, is_train))
+    def _read(self, folder, label):
+        items = []
+        for name in sorted(os.listdir(folder)):
+            pid, camera = map(int, re.match(r"(-?\d+)_c(\d)", name).groups())
+            if pid != -1:
+                labels = (label(self.dataset_name, number) for number in (pid, camera - 1))
+                items.append((os.path.join(folder, name), *labels))
+        return items
 
 
 class RenderedStreet(RenderedDomain):

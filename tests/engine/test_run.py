@@ -1,0 +1,177 @@
+"""``fastreid train`` and ``eval`` through the front door: other processes, real image files, a real kill."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from ..conftest import DEMO, REPOSITORY, TINY, command, fastreid
+
+CLOCKS = {"time", "data_time", "eta_seconds"}  # what a metrics file says of the machine, not of the run
+
+
+def metrics(folder):
+    lines = (folder / "metrics.json").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in CLOCKS} for line in lines]
+
+
+def train(folder, *flags, config="gdnorm", overrides=()):
+    return ["train", "--config-file", f"{DEMO}/{config}.yml", *flags, *TINY, "OUTPUT_DIR", str(folder), *overrides]
+
+
+@pytest.fixture(scope="module")
+def trained(datasets, tmp_path_factory):
+    """A finished toy run of GDNorm with seed 3."""
+    folder = tmp_path_factory.mktemp("trained")
+    done = fastreid(*train(folder, "--seed", 3))
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_the_same_seed_gives_the_same_metrics_and_another_does_not(trained, tmp_path):
+    assert fastreid(*train(tmp_path / "same", "--seed", 3)).returncode == 0
+    assert fastreid(*train(tmp_path / "other", overrides=["SEED", "4"])).returncode == 0
+    assert metrics(tmp_path / "same") == metrics(trained)
+    other = {key: value for line in metrics(tmp_path / "other") for key, value in line.items()}
+    own = {key: value for line in metrics(trained) for key, value in line.items()}
+    assert {"mAP", "Rank-1", "loss_cls_path", "loss_triplet_path", "gaussian_process/var_a"} <= set(own) == set(other)
+    assert other["total_loss"] != own["total_loss"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_run(datasets, tmp_path, workers):
+    longer = ["SOLVER.MAX_EPOCH", "4", "DATALOADER.NUM_WORKERS", workers]
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert fastreid(*train(unbroken, "--seed", 5, overrides=longer)).returncode == 0
+
+    process = subprocess.Popen(
+        **command(*train(broken, "--seed", 5, overrides=longer)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (broken / "model_0001.pth").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+    with open(broken / "metrics.json", "a") as file:
+        file.write('{"iteration": 14, "total_lo')  # as a kill in the middle of a line leaves it
+
+    resumed = fastreid(*train(broken, "--seed", 5, "--resume", overrides=longer))
+    assert resumed.returncode == 0, resumed.stderr
+    assert re.search(r"Starting training from epoch [12]\b", resumed.stdout)
+    assert metrics(broken) == metrics(unbroken)
+
+    again = fastreid(*train(broken, "--seed", 5, "--resume", overrides=longer))
+    assert again.returncode == 0 and "Training had come to its end" in again.stdout
+    assert metrics(broken) == metrics(unbroken)
+
+
+def table(stdout):
+    row = [line for line in stdout.splitlines() if line.startswith("| RenderedStation ")][-1]
+    return [float(cell) for cell in row.split("|")[2:-1]]
+
+
+def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(trained):
+    def evaluate(*words):
+        done = fastreid("eval", "--config-file", trained / "config.yaml", *words)
+        assert done.returncode == 0, done.stderr
+        return table(done.stdout)
+
+    files = {path: path.read_bytes() for path in trained.iterdir() if path.suffix != ".0"}
+    last = [line for line in metrics(trained) if "mAP" in line][-1]
+    mean = evaluate()
+    assert mean[:5] == [round(last[key], 2) for key in ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")]
+    assert evaluate("--path", "mean", "MODEL.WEIGHTS", trained / "model_final.pth") == mean
+    assert evaluate("--path", "source:1") != mean
+    assert {path: path.read_bytes() for path in files} == files
+
+    flags = ["--config-file", trained / "config.yaml", "--eval-only", "MODEL.WEIGHTS", trained / "model_final.pth"]
+    assert table(fastreid("train", *flags).stdout) == mean
+
+
+@pytest.mark.parametrize("how", ["ours", "upstream"])
+def test_upstreams_script_trains_and_evaluates(trained, tmp_path, how):
+    """projects/GDNorm/train_net.py, and upstream's own, which is the same without our import."""
+    script = REPOSITORY / "projects/GDNorm/train_net.py"
+    if how == "upstream":
+        text = script.read_text()
+        script = tmp_path / "train_net.py"
+        script.write_text("\n".join(line for line in text.splitlines() if "import fastreid_gdnorm" not in line))
+    start = f"import fastreid_gdnorm, runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
+    arguments = train(tmp_path / "run", overrides=["SEED", "3"])[1:]
+    words = command()
+    words["args"] = [words["args"][0], *(["-c", start] if how == "upstream" else [str(script)]), *arguments]
+    done = subprocess.run(**words, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert metrics(tmp_path / "run") == metrics(trained)
+
+
+MISTAKES = {
+    "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
+    "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
+    "unknown data set": (
+        ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],
+        "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
+    ),
+    "missing data set": (["DATASETS.NAMES", "('Market1501','RenderedMall')"], "data set Market1501: .* is not found"),
+    "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* 2 identities a batch, fewer than the 3 sources"),
+    "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
+    "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
+    "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
+}
+
+
+def one_line(done):
+    """What a mistake is answered with: exit 2 and, of the command's own, one line on stderr."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    own = [line for line in done.stderr.splitlines() if line.startswith("fastreid ")]
+    assert len(own) == 1 and done.stderr.splitlines()[-1] == own[0]
+    assert "Traceback" not in done.stderr + done.stdout
+    return own[0]
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_get_one_line_and_overwrite_nothing(trained, mistake):
+    overrides, said = MISTAKES[mistake]
+    kept = {path: path.read_bytes() for path in trained.iterdir() if path.suffix in (".pth", ".yaml", ".json")}
+    line = one_line(fastreid(*train(trained, overrides=overrides)))
+    assert re.search(f"^fastreid train: .*{said}", line), line
+    assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_a_checkpoint_of_another_k_and_a_damaged_one_get_one_line_and_are_kept(trained, tmp_path):
+    final = trained / "model_final.pth"
+    two = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", "MODEL.WEIGHTS", str(final)]
+    line = one_line(fastreid(*train(tmp_path / "two", overrides=two)))
+    assert "has 3 branches" in line and "this model has 2" in line
+
+    (tmp_path / "model_0000.pth").write_bytes(final.read_bytes()[:-1000])
+    (tmp_path / "last_checkpoint").write_text("model_0000.pth")
+    line = one_line(fastreid(*train(tmp_path, "--resume")))
+    assert re.search(r"checkpoint .*model_0000.pth is damaged", line)
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model_0000.pth"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_unreadable_image_gets_one_line_that_names_it(datasets, tmp_path, workers):
+    import shutil
+
+    root = tmp_path / "data"
+    shutil.copytree(datasets, root)
+    broken = sorted((root / "RenderedMall/bounding_box_train").iterdir())[0]
+    broken.write_bytes(b"")
+    words = train(tmp_path / "run", overrides=["DATALOADER.NUM_WORKERS", workers])
+    line = one_line(fastreid(*words, env={"FASTREID_DATASETS": str(root)}))
+    assert f"cannot read image {broken}" in line
+
+
+def test_stock_configs_run_by_the_command_too(datasets, tmp_path):
+    done = fastreid(*train(tmp_path, config="baseline", overrides=["SOLVER.MAX_EPOCH", "1"]))
+    assert done.returncode == 0, done.stderr
+    assert os.path.exists(tmp_path / "model_final.pth")
+    assert "--path is for GDNorm models" in one_line(
+        fastreid("eval", "--config-file", tmp_path / "config.yaml", "--path", "mean")
+    )
