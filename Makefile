@@ -14,7 +14,7 @@ help:  ## this list
 
 setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made with PYTHON if it is not there
 
-demo: $(READY)  ## train, test, export and draw a small model on rendered people, on CPU
+demo: $(READY)  ## train and test a baseline, branches only and GDNorm on drawn domains
 	$(VENV)/bin/fastreid demo
 
 test: $(READY)  ## run the tests
@@ -22,6 +22,7 @@ test: $(READY)  ## run the tests
 
 lint: $(READY)  ## check the style
 	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
 
 clean:  ## remove what builds and tests leave behind; VENV stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

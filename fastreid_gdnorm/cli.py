@@ -91,7 +91,9 @@ def _add_train(commands):
         parents=[default_argument_parser()],
         conflict_handler="resolve",
     )
-    parser.add_argument("--seed", type=int, metavar="S", help="the key SEED: runs with the same seed are the same on CPU")
+    parser.add_argument(
+        "--seed", type=int, metavar="S", help="the key SEED: runs with the same seed are the same on CPU"
+    )
     parser.set_defaults(run=_train)
 
 
@@ -147,5 +149,3 @@ def _demo(args):
 def _one_line(error):
     # from a loader's worker process an error comes with its traceback, whose last line it is
     return str(error).strip().splitlines()[-1].split("UserError: ")[-1]
-
-

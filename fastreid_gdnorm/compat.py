@@ -271,6 +271,30 @@ class _AtomicPathManager:
             raise
 
 
+class _WeightsUnpickler(pickle.Unpickler):
+    """What ``weights_only`` is in torch 2.4 and later; before, that refuses floats or Counters in a checkpoint."""
+
+    def find_class(self, module, name):
+        allowed = (
+            (module == "collections" and name in ("OrderedDict", "Counter"))
+            or (module == "torch._utils" and name.startswith("_rebuild_"))
+            or (module in ("torch", "torch.storage") and name.endswith("Storage"))
+        )
+        if not allowed:
+            raise pickle.UnpicklingError(f"{module}.{name} is no part of weights")
+        return super().find_class(module, name)
+
+
+def load_weights(path):
+    """A checkpoint on the CPU, without running any code that it may hold."""
+    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4):
+        return torch.load(path, map_location="cpu", weights_only=True)
+    weights_pickle = types.SimpleNamespace(
+        Unpickler=_WeightsUnpickler, load=lambda file, **kwargs: _WeightsUnpickler(file, **kwargs).load()
+    )
+    return torch.load(path, map_location="cpu", pickle_module=weights_pickle)
+
+
 def _mend_checkpoints():
     from fastreid.utils import checkpoint
 
@@ -280,7 +304,7 @@ def _mend_checkpoints():
 
     def load_file(self, path):
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return load_weights(path)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(

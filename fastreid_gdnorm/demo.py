@@ -18,10 +18,11 @@ ROWS = {"baseline": "baseline.yml", "branches only": "branches.yml", "GDNorm": "
 CONFIGS = "projects/GDNorm/configs/demo"
 
 
-def demo(output, seed=0):
+def demo(output, seed=0, overrides=()):
     """Train and test the three rows one after the other and write the table and a figure into ``output``.
 
-    Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept.
+    Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept, one that was
+    stopped goes on. ``overrides`` are KEY, VALUE, ... for all rows.
     """
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
@@ -31,7 +32,7 @@ def demo(output, seed=0):
     rows = {}
     for number, (name, config) in enumerate(ROWS.items(), 1):
         run = folder / Path(config).stem
-        rows[name] = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, f"[{number}/{len(ROWS)}] {name}")
+        rows[name] = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, f"[{number}/{len(ROWS)}] {name}", overrides)
     columns = (*METRICS, "seconds")
     save_results(rows, folder, columns)
     _draw_ranked_results(folder, target)

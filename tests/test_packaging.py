@@ -80,7 +80,7 @@ def configs(root):
 
 def test_wheel_carries_every_config_unchanged(wheel):
     prefix = "fastreid_gdnorm/_shipped/"
-    shipped = {n[len(prefix):]: wheel.read(n) for n in wheel.namelist() if n.startswith(prefix)}
+    shipped = {n[len(prefix) :]: wheel.read(n) for n in wheel.namelist() if n.startswith(prefix)}
     assert shipped == {name: path.read_bytes() for name, path in configs(ROOT).items()}
     assert any(name.startswith("configs/") for name in shipped)
     assert any(name.startswith("projects/GDNorm/configs/") for name in shipped)

@@ -130,4 +130,3 @@ class DomainPath:
             parts.append(branch(part))
         out = torch.cat(parts)
         return out if self._restore is None else out[self._restore]
-

@@ -1,12 +1,11 @@
 #!/usr/bin/env python
-# encoding: utf-8
 """
 fast-reid's own tools/train_net.py (Apache-2.0, author: sherlock, sherlockliao01@gmail.com), and one import.
 """
 
 import sys
 
-sys.path.append('.')
+sys.path.append(".")
 
 import fastreid_gdnorm  # noqa: E402, F401, I001
 

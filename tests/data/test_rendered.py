@@ -59,7 +59,7 @@ def test_layout_names_and_counts(root):
         assert {pid for pid, _ in query} == {6, 7, 8, 9}
         assert {pid for pid, _ in test} == {-1, 0, 6, 7, 8, 9}
         assert {camera for _, camera in train} == {camera for _, camera in test} == {1, 2, 3, 4}
-        for pid in range(6, 10):   # each query can be found through other cameras
+        for pid in range(6, 10):  # each query can be found through other cameras
             asked = [camera for queried, camera in query if queried == pid]
             assert len(set(asked)) == 2
             assert all(any(p == pid and c != camera for p, c in test) for camera in asked)
@@ -86,7 +86,8 @@ def test_an_image_does_not_depend_on_how_many_others_there_are(root, tmp_path):
 def test_no_two_identities_look_alike():
     looks = [
         Person.random(np.random.default_rng([0, style.number, 2, pid]), style)
-        for style in STYLES.values() for pid in range(1, 101)
+        for style in STYLES.values()
+        for pid in range(1, 101)
     ]
     assert len(set(looks)) == len(looks)
     assert len({style.number for style in STYLES.values()}) == len(STYLES)
@@ -126,8 +127,10 @@ def test_reader_does_not_depend_on_the_order_of_files(root, tmp_path):
         shutil.copy(drawn / name, copy / name)
 
     def relative(data, base):
-        return [[(os.path.relpath(path, base), pid, camera) for path, pid, camera in subset]
-                for subset in (data.train, data.query, data.gallery)]
+        return [
+            [(os.path.relpath(path, base), pid, camera) for path, pid, camera in subset]
+            for subset in (data.train, data.query, data.gallery)
+        ]
 
     reader = next(domain for domain in RENDERED_DOMAINS if domain.__name__ == "RenderedMall")
     assert relative(reader(root=str(root)), root) == relative(reader(root=str(tmp_path)), tmp_path)
@@ -158,7 +161,7 @@ def test_two_may_draw_the_same_folder_at_once(root, tmp_path):
 
 
 def test_what_is_there_is_kept(root, tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)   # fast-reid's set-up turns it off
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     before = contents(root / "RenderedStreet")
     draw_domain("street", root / "RenderedStreet", **{**SMALL, "seed": 3})
     assert contents(root / "RenderedStreet") == before

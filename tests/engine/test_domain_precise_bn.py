@@ -47,9 +47,24 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
         whole = values.var((0, 2, 3))
         assert (branch.running_var / whole < 1.01).all() and (branch.running_var / whole > 0.8).all()
     after = model.state_dict()
-    assert all(torch.equal(before[key], value) for key, value in after.items() if key not in statistics(after)
-               and "num_batches" not in key), "weights stay"
+    assert all(
+        torch.equal(before[key], value)
+        for key, value in after.items()
+        if key not in statistics(after) and "num_batches" not in key
+    ), "weights stay"
     assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.bn1.branches)
+
+
+def record_what_is_tested(trainer):
+    """A dict that holds, after a test, the state of the model that was tested."""
+    stock_test, evaluated = trainer.test, {}
+
+    def test(cfg, model):
+        evaluated.update(copy.deepcopy(model.state_dict()))
+        return stock_test(cfg, model)
+
+    trainer.test = test
+    return evaluated
 
 
 def test_on_it_comes_before_evaluation_and_checkpoint_and_off_it_does_not(tiny, monkeypatch, tmp_path):
@@ -59,11 +74,7 @@ def test_on_it_comes_before_evaluation_and_checkpoint_and_off_it_does_not(tiny, 
         folder.mkdir()
         cfg = tiny("gdnorm", "SEED", "0", "SOLVER.HOOKS", hooks, "OUTPUT_DIR", str(folder), "SOLVER.MAX_EPOCH", "1")
         trainer = DefaultTrainer(cfg)
-        evaluated = {}
-        stock_test = DefaultTrainer.test
-        trainer.test = lambda cfg, model, into=evaluated: into.update(copy.deepcopy(model.state_dict())) or stock_test(
-            cfg, model
-        )
+        evaluated = record_what_is_tested(trainer)
         trainer.train()
         saved = torch.load(folder / "model_final.pth", weights_only=True)["model"]
         assert all(torch.equal(evaluated[key], saved[key]) for key in saved), "what is evaluated is what is saved"

@@ -16,7 +16,7 @@ def paint_backdrop(kind, rng, height, width):
 def _street(canvas, rng, horizon):
     height, width = canvas.shape[:2]
     x = 0
-    while x < width:   # house fronts with windows
+    while x < width:  # house fronts with windows
         house = int(rng.uniform(0.5, 1.0) * height)
         _box(canvas, x, 0, x + house, horizon, rng.integers(105, 200) + rng.integers(-14, 14, 3))
         pane = house // int(rng.integers(3, 6))
@@ -28,7 +28,7 @@ def _street(canvas, rng, horizon):
     _ground(canvas, horizon, (126, 124, 122), (98, 98, 100))
     kerb = int(horizon + 0.14 * (height - horizon))
     _box(canvas, 0, horizon, width, kerb, (168, 164, 156))
-    for left in range(int(rng.integers(0, 80)), width, int(height * 0.8)):   # parked cars
+    for left in range(int(rng.integers(0, 80)), width, int(height * 0.8)):  # parked cars
         if rng.random() < 0.6:
             _car(canvas, left, kerb, height // 2, rng.integers(40, 190) + rng.integers(-40, 40, 3))
     for left in range(0, width, height // 3):
@@ -39,7 +39,7 @@ def _mall(canvas, rng, horizon):
     height, width = canvas.shape[:2]
     canvas[:horizon] = (226, 218, 202)
     x = 0
-    while x < width:   # shop fronts with signs and goods
+    while x < width:  # shop fronts with signs and goods
         shop = int(rng.uniform(0.6, 1.1) * height)
         _box(canvas, x + 6, horizon // 4, x + shop - 6, horizon, rng.integers(170, 250, 3))
         _box(canvas, x + 6, horizon // 8, x + shop - 6, horizon // 4, rng.integers(20, 240, 3))
@@ -48,7 +48,7 @@ def _mall(canvas, rng, horizon):
             _box(canvas, left, top, left + height // 24, top + height // 14, rng.integers(30, 250, 3))
         x += shop
     _ground(canvas, horizon, (206, 198, 186), (232, 226, 214))
-    for row in np.linspace(0, 1, 7) ** 1.8:   # tiles
+    for row in np.linspace(0, 1, 7) ** 1.8:  # tiles
         y = int(horizon + row * (height - horizon))
         cv2.line(canvas, (0, y), (width, y), (176, 168, 158), 1)
     for left in range(-width, 2 * width, height // 4):
@@ -58,12 +58,12 @@ def _mall(canvas, rng, horizon):
 def _station(canvas, rng, horizon):
     height, width = canvas.shape[:2]
     canvas[:horizon] = (132, 138, 142)
-    _box(canvas, 0, horizon // 5, width, horizon - 4, (176, 184, 190))        # train
+    _box(canvas, 0, horizon // 5, width, horizon - 4, (176, 184, 190))  # train
     _box(canvas, 0, int(horizon * 0.72), width, int(horizon * 0.82), rng.integers(20, 200, 3))
     for left in range(int(rng.integers(0, 60)), width, height // 3):
         _box(canvas, left, horizon // 3, left + height // 5, int(horizon * 0.66), (52, 60, 70))
     for left in range(int(rng.integers(0, 90)), width, int(height * 0.9)):
-        _box(canvas, left, 0, left + height // 14, int(horizon * 1.1), (94, 96, 98))   # pillars
+        _box(canvas, left, 0, left + height // 14, int(horizon * 1.1), (94, 96, 98))  # pillars
     _ground(canvas, horizon, (112, 112, 110), (140, 138, 134))
     line = int(horizon + 0.2 * (height - horizon))
     _box(canvas, 0, line, width, line + height // 40, (214, 184, 52))
@@ -73,10 +73,10 @@ def _campus(canvas, rng, horizon):
     height, width = canvas.shape[:2]
     canvas[:horizon] = (172, 204, 236)
     hall = int(rng.integers(0, width // 2))
-    _box(canvas, hall, horizon // 6, hall + width // 2, horizon, (164, 98, 76))   # brick hall
+    _box(canvas, hall, horizon // 6, hall + width // 2, horizon, (164, 98, 76))  # brick hall
     for left in range(hall + 10, hall + width // 2 - 10, height // 7):
         _box(canvas, left, horizon // 3, left + height // 16, int(horizon * 0.62), (216, 222, 226))
-    for _ in range(7):   # trees
+    for _ in range(7):  # trees
         centre, top = int(rng.integers(0, width)), int(rng.uniform(0.1, 0.5) * horizon)
         _box(canvas, centre - 4, top, centre + 4, horizon, (92, 70, 50))
         for _ in range(14):
@@ -92,7 +92,7 @@ def _campus(canvas, rng, horizon):
 def _night(canvas, rng, horizon):
     height, width = canvas.shape[:2]
     canvas[:horizon] = (34, 36, 50)
-    for _ in range(26):   # lit windows and lamps out of focus
+    for _ in range(26):  # lit windows and lamps out of focus
         centre = (int(rng.integers(0, width)), int(rng.integers(0, horizon)))
         glow = _rgb(rng.integers((120, 90, 40), (255, 220, 170)))
         if rng.random() < 0.5:
@@ -100,7 +100,7 @@ def _night(canvas, rng, horizon):
         else:
             _box(canvas, centre[0], centre[1], centre[0] + height // 22, centre[1] + height // 14, glow)
     _ground(canvas, horizon, (58, 58, 66), (82, 78, 78))
-    for _ in range(10):   # reflections on the wet ground
+    for _ in range(10):  # reflections on the wet ground
         left = int(rng.integers(0, width))
         _box(canvas, left, horizon, left + height // 40, height, rng.integers((90, 80, 60), (150, 130, 100)))
 

@@ -11,14 +11,13 @@ NECK_HEIGHT = 0.845
 
 def top_albedo(person, yaw):
     """The torso from the neck (t=0) to the hem (t=1): cloth, pattern, neckline and the straps of bags."""
-    top, second, bag, skin = (np.asarray(c, float) for c in
-                              (person.top, person.second, person.bag_colour, person.skin))
+    top, second, bag, skin = (np.asarray(c, float) for c in (person.top, person.second, person.bag_colour, person.skin))
 
     def albedo(t, u):
         height = NECK_HEIGHT - t * (NECK_HEIGHT - person.hem)
         longitude = _longitude(u, yaw)
         colour = _mix(top, second, _pattern(person.pattern, height, longitude))
-        colour *= (1 + 0.05 * np.sin(26 * t + 4 * u) + 0.03 * np.sin(11 * t - 7 * u))[:, None]   # folds
+        colour *= (1 + 0.05 * np.sin(26 * t + 4 * u) + 0.03 * np.sin(11 * t - 7 * u))[:, None]  # folds
         if person.bag == "backpack":
             strap = (np.abs(np.abs(longitude) - 0.6) < 0.16) & (height > 0.60)
             colour = _mix(colour, bag, strap)
@@ -34,8 +33,11 @@ def head_albedo(person, yaw):
     """The head from crown (t=0) to chin (t=1): face, eyes, hair or cap."""
     skin, hair, cap = (np.asarray(c, float) for c in (person.skin, person.hair, person.second))
     fringe, temple, nape = {
-        "short": (0.24, 1.30, 0.74), "long": (0.22, 0.95, 1.10), "bun": (0.18, 1.10, 0.66),
-        "bald": (0.0, 9.0, 0.0), "cap": (0.16, 1.40, 0.72),
+        "short": (0.24, 1.30, 0.74),
+        "long": (0.22, 0.95, 1.10),
+        "bun": (0.18, 1.10, 0.66),
+        "bald": (0.0, 9.0, 0.0),
+        "cap": (0.16, 1.40, 0.72),
     }[person.hair_style]
 
     def albedo(t, u):

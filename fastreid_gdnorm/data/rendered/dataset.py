@@ -15,8 +15,8 @@ class RenderedDomain(ImageDataset):
     `dataset_name`, for testing integers, with 0 for distractors; junk, -1, is left out.
     """
 
-    style = None   # a name in STYLES; what a subclass sets
-    _junk_pids = [0, -1]   # what combineall leaves out
+    style = None  # a name in STYLES; what a subclass sets
+    _junk_pids = [0, -1]  # what combineall leaves out
 
     def __init__(self, root="datasets", **kwargs):
         folder = os.path.join(root, type(self).__name__)

@@ -22,21 +22,20 @@ CAMERAS = 4
 RECORD = "rendered.json"
 TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
 
-CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3   # follow (seed, domain) in every generator's key
-STRANGERS = 10000                                      # distractors and junk get their looks from here on
+CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # follow (seed, domain) in every generator's key
+STRANGERS = 10000  # distractors and junk get their looks from here on
 
 
 class Shot(NamedTuple):
     """One image to take."""
 
-    subset: str     # TRAIN, QUERY or GALLERY
-    pid: int        # as the file is named: 0 is a distractor, -1 junk
-    looks: int      # seeds the identity
-    number: int     # among the identity's images; the camera is number % CAMERAS
+    subset: str  # TRAIN, QUERY or GALLERY
+    pid: int  # as the file is named: 0 is a distractor, -1 junk
+    looks: int  # seeds the identity
+    number: int  # among the identity's images; the camera is number % CAMERAS
 
 
-def draw_domain(style_name, folder, *, train_ids=60, test_ids=40, images_per_id=8, distractors=40, junk=6,
-                seed=0):
+def draw_domain(style_name, folder, *, train_ids=60, test_ids=40, images_per_id=8, distractors=40, junk=6, seed=0):
     """Draw the data set of one style into `folder`, unless it holds one already.
 
     Identities 1..train_ids are for training, the next test_ids for testing. The cameras take an identity's
@@ -53,8 +52,15 @@ def draw_domain(style_name, folder, *, train_ids=60, test_ids=40, images_per_id=
     if not 2 <= train_ids + test_ids <= 1501:
         raise ValueError(f"train_ids + test_ids is {train_ids + test_ids}: Market-1501 numbers 2 to 1501")
     style, folder = STYLES[style_name], os.path.abspath(folder)
-    recipe = {"style": dataclasses.asdict(style), "seed": seed, "train_ids": train_ids, "test_ids": test_ids,
-              "images_per_id": images_per_id, "distractors": distractors, "junk": junk}
+    recipe = {
+        "style": dataclasses.asdict(style),
+        "seed": seed,
+        "train_ids": train_ids,
+        "test_ids": test_ids,
+        "images_per_id": images_per_id,
+        "distractors": distractors,
+        "junk": junk,
+    }
     if _is_drawn(folder):
         _warn_if_other(folder, recipe)
         return
@@ -100,8 +106,8 @@ def _take(shot, style, cameras, seed):
     nobody = shot.pid == 0 and shot.number // CAMERAS % 2 == 0
     person = None if nobody else Person.random(_generator(seed, style, PERSON_STREAM, shot.looks), style)
     picture = shoot(camera, style, person, rng)
-    if shot.pid == -1:   # a detection that missed: what is below the shoulders
-        picture = cv2.resize(picture[len(picture) // 3:], picture.shape[1::-1])
+    if shot.pid == -1:  # a detection that missed: what is below the shoulders
+        picture = cv2.resize(picture[len(picture) // 3 :], picture.shape[1::-1])
     lowest, highest = style.quality
     return develop(picture, style, camera.gain, rng), int(rng.integers(lowest, highest + 1))
 
@@ -132,5 +138,6 @@ def _warn_if_other(folder, recipe):
     recipe = json.loads(json.dumps(recipe))
     other = [key for key in recipe if drawn.get(key) != recipe[key]]
     if other:
-        logger.warning("%s was drawn with another %s: remove the folder to have it drawn anew",
-                       folder, ", ".join(other))
+        logger.warning(
+            "%s was drawn with another %s: remove the folder to have it drawn anew", folder, ", ".join(other)
+        )

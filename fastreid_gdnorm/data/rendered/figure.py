@@ -6,8 +6,16 @@ from .clothes import NECK_HEIGHT, head_albedo, sleeve_albedo, top_albedo
 from .paint import capsule, shadow, stroke
 
 # Half-breadth and half-depth of the torso at these heights, in body heights.
-TORSO = ((0.845, 0.030, 0.030), (0.83, 0.055, 0.048), (0.805, 0.110, 0.062), (0.78, 0.124, 0.070),
-         (0.72, 0.116, 0.082), (0.62, 0.096, 0.074), (0.52, 0.106, 0.084), (0.30, 0.128, 0.105))
+TORSO = (
+    (0.845, 0.030, 0.030),
+    (0.83, 0.055, 0.048),
+    (0.805, 0.110, 0.062),
+    (0.78, 0.124, 0.070),
+    (0.72, 0.116, 0.082),
+    (0.62, 0.096, 0.074),
+    (0.52, 0.106, 0.084),
+    (0.30, 0.128, 0.105),
+)
 
 
 class Figure:
@@ -23,7 +31,7 @@ class Figure:
         self.person, self.pose, self.light = person, pose, light
         self.feet, self.size, self.pitch, self.roll = np.asarray(feet, float), size, pitch, roll
         self.joints = pose.joints(person.build, person.legs)
-        self.lift = min(self.joints["left_toe"][1], self.joints["right_toe"][1])   # a stride lowers the body
+        self.lift = min(self.joints["left_toe"][1], self.joints["right_toe"][1])  # a stride lowers the body
 
     def paint(self, canvas):
         """Paint in place, the furthest part first. canvas: (H, W, 3) float64 RGB in 0..255."""
@@ -48,11 +56,12 @@ class Figure:
         person = self.person
         heights, breadths, depths = np.array(TORSO).T
         levels = np.concatenate([heights[heights > person.hem], [person.hem]])
-        half = self._breadth(np.interp(-levels, -heights, breadths) * person.build,
-                             np.interp(-levels, -heights, depths) * np.sqrt(person.build))
+        half = self._breadth(
+            np.interp(-levels, -heights, breadths) * person.build,
+            np.interp(-levels, -heights, depths) * np.sqrt(person.build),
+        )
         t = (NECK_HEIGHT - levels) / (NECK_HEIGHT - person.hem)
-        self._solid(canvas, (0, NECK_HEIGHT, 0), (0, person.hem, 0), t, half,
-                    top_albedo(person, self.pose.yaw))
+        self._solid(canvas, (0, NECK_HEIGHT, 0), (0, person.hem, 0), t, half, top_albedo(person, self.pose.yaw))
 
     def _skirt(self, canvas):
         t = np.array([0.0, 0.3, 1.0])
@@ -63,8 +72,7 @@ class Figure:
         self._limb(canvas, (0, 0.87, 0), (0, 0.835, 0), 0.036, 0.038, self.person.skin)
         t = 0.5 - 0.5 * np.cos(np.linspace(0, np.pi, 13))
         half = 0.062 * (1 - (2 * t - 1) ** 2) ** 0.42 * (1.05 - 0.18 * t)
-        self._solid(canvas, (0, 1.0, 0.0), (0, 0.845, 0.014), t, half,
-                    head_albedo(self.person, self.pose.yaw))
+        self._solid(canvas, (0, 1.0, 0.0), (0, 0.845, 0.014), t, half, head_albedo(self.person, self.pose.yaw))
 
     def _hair(self, canvas):
         style, hair = self.person.hair_style, self.person.hair
@@ -82,8 +90,8 @@ class Figure:
             hand = tuple(w + 0.2 * (w - e) for w, e in zip(wrist, elbow))
             self._limb(canvas, wrist, hand, 0.020, 0.019, self.person.skin)
             self._limb(canvas, elbow, wrist, 0.031 * breadth, 0.023, sleeve_albedo(self.person, 0.52, 1.0))
-            self._limb(canvas, shoulder, elbow, 0.040 * breadth, 0.032 * breadth,
-                       sleeve_albedo(self.person, 0.0, 0.52))
+            self._limb(canvas, shoulder, elbow, 0.040 * breadth, 0.032 * breadth, sleeve_albedo(self.person, 0.0, 0.52))
+
         return paint
 
     def _leg(self, side):
@@ -93,10 +101,18 @@ class Figure:
             bare = person.bottom_kind != "trousers"
             breadth = 0.5 + 0.5 * person.build
             self._limb(canvas, ankle, toe, 0.030, 0.022, person.shoes)
-            self._limb(canvas, knee, ankle, 0.042 * breadth, 0.028 if bare else 0.040,
-                       person.skin if bare else person.bottom)
-            self._limb(canvas, hip, knee, 0.070 * breadth, 0.056 if person.bottom_kind == "shorts" else 0.047,
-                       person.skin if person.bottom_kind == "skirt" else person.bottom)
+            self._limb(
+                canvas, knee, ankle, 0.042 * breadth, 0.028 if bare else 0.040, person.skin if bare else person.bottom
+            )
+            self._limb(
+                canvas,
+                hip,
+                knee,
+                0.070 * breadth,
+                0.056 if person.bottom_kind == "shorts" else 0.047,
+                person.skin if person.bottom_kind == "skirt" else person.bottom,
+            )
+
         return paint
 
     def _backpack(self, canvas):
@@ -108,13 +124,13 @@ class Figure:
         x, y, z = self.joints["left_wrist"]
         self._limb(canvas, (x, y, z), (x, y - 0.06, z), 0.008, 0.008, self.person.bag_colour)
         half = self._breadth(np.array([0.024, 0.030, 0.034]), np.array([0.055, 0.075, 0.085]))
-        self._solid(canvas, (x, y - 0.06, z), (x, y - 0.17, z), np.array([0.0, 0.15, 1.0]), half,
-                    self.person.bag_colour)
+        self._solid(
+            canvas, (x, y - 0.06, z), (x, y - 0.17, z), np.array([0.0, 0.15, 1.0]), half, self.person.bag_colour
+        )
 
     def _shoulder_bag(self, canvas):
         half = self._breadth(np.array([0.035, 0.042, 0.042]), np.array([0.075, 0.085, 0.085]))
-        self._solid(canvas, (0.14, 0.585, 0), (0.14, 0.455, 0), np.array([0.0, 0.2, 1.0]), half,
-                    self.person.bag_colour)
+        self._solid(canvas, (0.14, 0.585, 0), (0.14, 0.455, 0), np.array([0.0, 0.2, 1.0]), half, self.person.bag_colour)
 
     def _solid(self, canvas, upper, lower, t, half, albedo):
         profile = np.stack([t, half * self.size], axis=1)

@@ -17,8 +17,8 @@ def capsule(start_radius, end_radius, length):
     """Profile of a tapered limb with round ends; radii and length in pixels."""
     length = max(length, 1.0)
     profile = np.empty((2 * len(_ARC), 2))
-    profile[:len(_ARC), 0], profile[:len(_ARC), 1] = -_COSINES * start_radius / length, _SINES * start_radius
-    profile[len(_ARC):, 0], profile[len(_ARC):, 1] = 1 + _SINES * end_radius / length, _COSINES * end_radius
+    profile[: len(_ARC), 0], profile[: len(_ARC), 1] = -_COSINES * start_radius / length, _SINES * start_radius
+    profile[len(_ARC) :, 0], profile[len(_ARC) :, 1] = 1 + _SINES * end_radius / length, _COSINES * end_radius
     return profile
 
 
@@ -70,4 +70,4 @@ def shadow(canvas, centre, radii, depth):
     top = max(int(centre[1] - 3 * radii[1]), 0)
     x = (np.arange(canvas.shape[1]) - centre[0]) / radii[0]
     y = (np.arange(top, min(int(centre[1] + 3 * radii[1]), canvas.shape[0])) - centre[1]) / radii[1]
-    canvas[top:top + len(y)] *= 1 - depth * (np.exp(-y * y)[:, None] * np.exp(-x * x))[..., None]
+    canvas[top : top + len(y)] *= 1 - depth * (np.exp(-y * y)[:, None] * np.exp(-x * x))[..., None]

@@ -19,15 +19,15 @@ class Person:
     skin: tuple
     hair: tuple
     hair_style: str
-    build: float        # breadth of the body, 1 is average
-    legs: float         # height of the hips
+    build: float  # breadth of the body, 1 is average
+    legs: float  # height of the hips
     top: tuple
-    second: tuple       # the pattern's other colour
+    second: tuple  # the pattern's other colour
     pattern: str
-    sleeve: float       # covered part of the arm, 0..1
-    hem: float          # height at which the top ends; below the hips it is a coat
+    sleeve: float  # covered part of the arm, 0..1
+    hem: float  # height at which the top ends; below the hips it is a coat
     bottom: tuple
-    bottom_kind: str    # trousers, shorts or skirt
+    bottom_kind: str  # trousers, shorts or skirt
     shoes: tuple
     bag: str
     bag_colour: tuple

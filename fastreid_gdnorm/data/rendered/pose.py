@@ -15,7 +15,7 @@ class Pose:
     yaw: float
     stride: float
     phase: float
-    lift: tuple      # extra bend of the left and the right forearm
+    lift: tuple  # extra bend of the left and the right forearm
 
     @classmethod
     def random(cls, rng):
@@ -39,11 +39,17 @@ class Pose:
             shoulder = (sign * 0.106 * build, 0.785, 0)
             elbow = _hang(shoulder, -0.9 * swing, UPPER_ARM, sign * 0.16)
             wrist = _hang(elbow, -0.9 * swing + 0.25 + lift, FOREARM, sign * 0.05 - sign * 0.25 * (lift > 0))
-            joints.update({
-                f"{side}_hip": (sign * 0.055, hips, 0), f"{side}_knee": knee, f"{side}_ankle": ankle,
-                f"{side}_toe": (ankle[0] + sign * 0.012, ankle[1] - 0.03, ankle[2] + 0.085),
-                f"{side}_shoulder": shoulder, f"{side}_elbow": elbow, f"{side}_wrist": wrist,
-            })
+            joints.update(
+                {
+                    f"{side}_hip": (sign * 0.055, hips, 0),
+                    f"{side}_knee": knee,
+                    f"{side}_ankle": ankle,
+                    f"{side}_toe": (ankle[0] + sign * 0.012, ankle[1] - 0.03, ankle[2] + 0.085),
+                    f"{side}_shoulder": shoulder,
+                    f"{side}_elbow": elbow,
+                    f"{side}_wrist": wrist,
+                }
+            )
         return joints
 
 

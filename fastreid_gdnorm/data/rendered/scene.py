@@ -20,7 +20,7 @@ class Camera:
     gain: np.ndarray
     pitch: float
     roll: float
-    size: float       # of people in their boxes; 1 is the domain's usual
+    size: float  # of people in their boxes; 1 is the domain's usual
 
     @classmethod
     def random(cls, rng, style):
@@ -63,7 +63,7 @@ def _figure(person, feet, size, camera, rng):
 def _window(backdrop, height, width, rng):
     top = int(rng.integers(0, backdrop.shape[0] - height + 1))
     left = int(rng.integers(0, backdrop.shape[1] - width + 1))
-    return backdrop[top:top + height, left:left + width].astype(np.float64)
+    return backdrop[top : top + height, left : left + width].astype(np.float64)
 
 
 def _occlude(canvas, feet, size, camera, style, rng):

@@ -1,0 +1,86 @@
+"""The command line: help that teaches, plugins of others, and the README's own lines."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import pytest
+
+from fastreid_gdnorm import cli
+from fastreid_gdnorm.engine.setup import shipped
+
+from .conftest import REPOSITORY, command, fastreid
+
+DOCUMENTS = ["README.md", "projects/GDNorm/README.md"]
+
+
+@pytest.mark.parametrize(
+    "words, taught",
+    [
+        ([], ["demo", "train", "eval", "--config-file FILE"]),
+        (["train"], ["--resume", "--seed", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"]),
+        (["eval"], ["source:K", "sample:SEED", "ensemble", "MODEL.WEIGHTS", "examples:"]),
+        (["demo"], ["--output", "three of them", "fourth"]),
+    ],
+    ids=["fastreid", "train", "eval", "demo"],
+)
+def test_help_teaches(words, taught, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        cli.main([*words, "--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in taught)
+
+
+def test_no_command_and_no_config_are_mistakes():
+    done = fastreid()
+    assert done.returncode == 2 and "COMMAND" in done.stderr
+    done = fastreid("train", "SEED", "1")
+    assert done.returncode == 2 and "--config-file '' is not found; try projects/GDNorm" in done.stderr
+
+
+def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(tmp_path):
+    for name, source in (("good", "print('good plugin is here')"), ("bad", "1 / 0")):
+        (tmp_path / f"{name}_plugin.py").write_text(source)
+        info = tmp_path / f"{name}_plugin-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}_plugin\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(f"[fastreid.plugins]\n{name} = {name}_plugin\n")
+    done = fastreid("--help", env={"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"})
+    assert done.returncode == 0 and "good plugin is here" in done.stdout
+    assert "plugin bad (bad_plugin) is left out: division by zero" in done.stderr
+
+
+def commands_of(document):
+    text = (REPOSITORY / document).read_text().replace("\\\n", " ")
+    return [line.strip().split("#")[0] for line in re.findall(r"^(?:    |)(?:\$ )?fastreid .*$", text, re.MULTILINE)]
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_every_command_of_the_documents_parses_and_every_file_is_there(document):
+    parser, lines = cli.build_parser(), commands_of(document)
+    assert lines
+    for line in lines:
+        words = shlex.split(line)[1:]
+        if words != ["--help"]:
+            args = parser.parse_args(words)
+            file = getattr(args, "config_file", None)
+            assert file is None or file.startswith("logs/") or shipped(file).is_file(), line
+    for link in re.findall(r"\]\((?!http)([^)#]+)", (REPOSITORY / document).read_text()):
+        assert ((REPOSITORY / document).parent / link).exists(), link
+
+
+def test_the_readmes_python_runs(datasets, tmp_path):
+    """The second Python block, on a small network; the first is what tests/engine drives."""
+    blocks = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    before = (
+        "import fastreid_gdnorm, torch\n"
+        "model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).train()\n"
+        "images, domains, criterion = torch.rand(6, 3, 8, 8), torch.tensor([0, 1, 2, 2, 1, 0]), torch.mean\n"
+    )
+    after = "\nassert torch.allclose(deployed.eval()(images), features, atol=1e-5)"
+    for code in (before + blocks[1] + after, blocks[0]):
+        words = {**command(cwd=REPOSITORY), "args": [sys.executable, "-c", code]}
+        done = subprocess.run(**words, capture_output=True, timeout=120)
+        assert done.returncode == 0, done.stderr

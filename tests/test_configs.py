@@ -1,0 +1,36 @@
+"""Every config in the tree loads and builds its model."""
+
+import pytest
+from fastreid.modeling.meta_arch import build_model
+
+from fastreid_gdnorm.engine.setup import load_config
+from fastreid_gdnorm.layers import GaussianProcess
+
+from .conftest import REPOSITORY
+
+CONFIGS = sorted([*REPOSITORY.glob("configs/**/*.yml"), *REPOSITORY.glob("projects/**/*.yml")])
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_it_builds(path):
+    cfg = load_config(str(path), ["MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "10"])
+    model = build_model(cfg)
+    if cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
+        branches = {layer.num_domains for layer in GaussianProcess(model).layers.values()}
+        assert branches == {len(cfg.DATASETS.NAMES)}
+
+
+def test_the_bases_are_section_4_2_of_the_paper():
+    for name in ("baseline", "GDNorm"):
+        cfg = load_config(f"configs/Base-{name}.yml")
+        backbone, heads, solver = cfg.MODEL.BACKBONE, cfg.MODEL.HEADS, cfg.SOLVER
+        assert (backbone.DEPTH, backbone.LAST_STRIDE, backbone.PRETRAIN) == ("50x", 1, True)
+        assert (heads.POOL_LAYER, heads.WITH_BNNECK) == ("GeneralizedMeanPoolingP", True)
+        assert cfg.INPUT.SIZE_TRAIN == cfg.INPUT.SIZE_TEST == [384, 128]
+        assert (solver.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (8 * 16, 16)
+        assert cfg.INPUT.FLIP.ENABLED and cfg.INPUT.PADDING.ENABLED and cfg.INPUT.CJ.ENABLED and solver.AMP.ENABLED
+        assert (solver.MAX_EPOCH, solver.BASE_LR, solver.STEPS, solver.GAMMA) == (60, 3.5e-4, [40], 0.1)
+        assert (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WARMUP_ITERS) == (5e-4, 5e-4, 0)
+        assert set(cfg.MODEL.LOSSES.NAME) == {"CrossEntropyLoss", "TripletLoss"}
+    assert (cfg.MODEL.GDNORM.LAMBDA, cfg.MODEL.GDNORM.NOISE, cfg.MODEL.GDNORM.NUM_PATHS) == (0.6, "variance", 1)
+    assert (cfg.DATALOADER.SAMPLER_TRAIN, cfg.SOLVER.HOOKS) == ("DomainBalancedIdentitySampler", ("DomainPreciseBN",))

@@ -1,0 +1,45 @@
+"""The demo at toy size: its table, its figure, and that what is done is kept."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastreid_gdnorm.demo import demo
+from fastreid_gdnorm.errors import UserError
+
+from .conftest import TINY
+
+
+def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(datasets, tmp_path, capsys):
+    demo(tmp_path, overrides=TINY)
+    said = capsys.readouterr().out
+    rows = json.loads((tmp_path / "results.json").read_text())
+    assert list(rows) == ["baseline", "branches only", "GDNorm"]
+    for row in rows.values():
+        assert list(row) == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "seconds"]
+        assert 0 < row["mAP"] <= 100 and row["seconds"] > 0
+    table = (tmp_path / "results.md").read_text()
+    assert table.strip() in said and "RenderedStation, which no model has seen" in said
+    with open(tmp_path / "results.csv") as file:
+        assert [row["row"] for row in csv.DictReader(file)] == list(rows)
+    assert "fastreid train --help" in said
+
+    picture = np.asarray(Image.open(tmp_path / "ranked_results.png").convert("RGB")).reshape(-1, 3)
+    assert len(np.unique(picture, axis=0)) > 1000, "photographs, not an empty figure"
+    for colour in ((44, 160, 44), (214, 39, 40)):  # frames of right and wrong matches
+        assert (picture == colour).all(1).sum() > 100
+
+    before = (tmp_path / "gdnorm/metrics.json").read_bytes()
+    demo(tmp_path, overrides=TINY)
+    assert capsys.readouterr().out.count("kept from an earlier run") == 3
+    assert (tmp_path / "gdnorm/metrics.json").read_bytes() == before
+
+
+def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
+    with pytest.raises(UserError, match=r"\[1/3\] baseline failed, see .*train.log"):
+        demo(tmp_path, overrides=[*TINY, "SOLVER.NO_SUCH_KEY", "1"])
+    assert "Non-existent key: SOLVER.NO_SUCH_KEY" in capfd.readouterr().err
+    assert not (tmp_path / "results.json").exists()
