@@ -9,13 +9,13 @@ from fastreid.data.datasets import DATASET_REGISTRY  # noqa: E402
 from fastreid.modeling.backbones import BACKBONE_REGISTRY  # noqa: E402
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY  # noqa: E402
 
-from . import config, data, engine, modeling, toolbox  # noqa: E402
+from . import config, data, engine, modeling, registries, toolbox  # noqa: E402
 from .data.rendered import RENDERED_DOMAINS  # noqa: E402
 
 config.add_gdnorm_config(_C)
 toolbox.connect()
-toolbox.SAMPLER_REGISTRY.register(data.DomainBalancedIdentitySampler)
-toolbox.HOOK_REGISTRY.register(engine.DomainPreciseBN)
+registries.SAMPLER_REGISTRY.register(data.DomainBalancedIdentitySampler)
+registries.HOOK_REGISTRY.register(engine.DomainPreciseBN)
 BACKBONE_REGISTRY.register(modeling.build_gdnorm_backbone)
 for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormMGN):
     META_ARCH_REGISTRY.register(_meta_arch)

@@ -1,10 +1,10 @@
 """The ``fastreid`` command: what it takes; the work is elsewhere, and imported when it is needed."""
 
 import argparse
-import importlib.metadata
 import sys
 
 from .errors import UserError
+from .plugins import load_plugins
 
 HELP_AS_WRITTEN = argparse.RawDescriptionHelpFormatter
 
@@ -58,17 +58,6 @@ def main(argv=None):
     return 0
 
 
-def load_plugins():
-    """Import every entry point of the group ``fastreid.plugins``; one that fails is named and left out."""
-    found = importlib.metadata.entry_points()
-    group = found.select(group="fastreid.plugins") if hasattr(found, "select") else found.get("fastreid.plugins", ())
-    for plugin in group:
-        try:
-            plugin.load()
-        except Exception as error:
-            print(f"fastreid: plugin {plugin.name} ({plugin.value}) is left out: {error}", file=sys.stderr)
-
-
 def build_parser():
     """The parser of all commands."""
     parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=HELP_AS_WRITTEN)
@@ -91,9 +80,7 @@ def _add_train(commands):
         parents=[default_argument_parser()],
         conflict_handler="resolve",
     )
-    parser.add_argument(
-        "--seed", type=int, metavar="S", help="the key SEED: runs with the same seed are the same on CPU"
-    )
+    parser.add_argument("--seed", type=int, metavar="S", help="the key SEED: runs with one seed are the same on CPU")
     parser.set_defaults(run=_train)
 
 

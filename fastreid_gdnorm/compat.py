@@ -1,6 +1,7 @@
 """Lets stock fastreid 1.4.0 import and run on today's Python, torch and NumPy, on CPU and CUDA, without forking it.
 
-Each mend looks for its defect first, so a patched fork or a later release is left alone. What is mended:
+A mend that changes what fastreid does looks for its defect first, so a patched fork or a later release is left alone;
+one that only adds (a seed, a clear error) goes around whatever is there. What is mended:
 
 =====================  ======================================================================================
 imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
@@ -10,10 +11,11 @@ data sets              ``FASTREID_DATASETS`` is read only once; an error does no
 optimizer              with torch >= 2.0 ``zero_grad`` cuts the flat buffers off: nothing is trained any more
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
-checkpoints            written straight over the last good one; loaded with arbitrary code
-ranking                ``make`` in site-packages, and exit if it fails (issue 387); ``np.bool``
+checkpoints            written straight over the last good one; loaded with the code that they may hold
+ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
+workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
 RegNet, EffNet         read their YAML relative to the working directory
 =====================  ======================================================================================
 """
@@ -52,6 +54,7 @@ def mend():
     for part in (
         _mend_device,
         _mend_loader,
+        _mend_workers,
         _mend_data_sets,
         _mend_optimizer,
         _mend_trainer,
@@ -150,29 +153,47 @@ def _mend_loader():
     def read_image(file_name, format=None):
         try:
             return stock_read(file_name, format)
-        except (OSError, SyntaxError, ValueError) as error:  # what Pillow raises for damaged files
+        except Exception as error:  # Pillow raises all kinds for damaged files
             raise UserError(f"cannot read image {file_name} ({error}): replace it or take it away") from error
 
     common.read_image = read_image
 
 
+def _mend_workers():
+    from fastreid.data import CommDataset
+
+    # the first thing that a worker process unpickles is _restore, which imports and mends
+    CommDataset.__reduce__ = lambda self: (_restore, (type(self), vars(self)))
+
+
+def _restore(kind, state):
+    dataset = kind.__new__(kind)
+    vars(dataset).update(state)
+    return dataset
+
+
 def _mend_data_sets():
     import fastreid.data
+    from fastreid.config import CfgNode
     from fastreid.data import build
     from fastreid.data.datasets.bases import Dataset
     from fastreid.engine import defaults
 
-    def reading_root_now(stock):
+    def with_root_and_device_of_now(stock):
         @functools.wraps(stock)
         def build_loader(*args, **kwargs):
             build._root = datasets_root()
-            return stock(*args, **kwargs)
+            result = stock(*args, **kwargs)
+            if args and isinstance(args[0], CfgNode) and args[0].MODEL.DEVICE == "cpu":
+                loader = result[0] if isinstance(result, tuple) else result
+                loader.stream = None
+            return result
 
         return build_loader
 
     if hasattr(build, "_root"):
         for name in ("build_reid_train_loader", "build_reid_test_loader"):
-            rebind(name, reading_root_now(getattr(build, name)), build, fastreid.data, defaults)
+            rebind(name, with_root_and_device_of_now(getattr(build, name)), build, fastreid.data, defaults)
 
     stock_check = Dataset.check_before_run
 
@@ -200,7 +221,8 @@ def _mend_optimizer():
     @functools.wraps(stock_build)
     def build_optimizer(*args, **kwargs):
         optimizer, params = stock_build(*args, **kwargs)
-        optimizer.zero_grad = functools.partial(optimizer.zero_grad, set_to_none=False)
+        zero_grad = optimizer.zero_grad
+        optimizer.zero_grad = lambda set_to_none=False: zero_grad(set_to_none=False)
         return optimizer, params
 
     if drops_gradients and not _source_has(stock_build, "set_to_none"):
@@ -225,15 +247,20 @@ def _mend_trainer():
     DefaultTrainer.__init__ = init
 
 
+def copy_images(batched_inputs):
+    """The batch, a dict or images alone, with a copy of its images."""
+    if isinstance(batched_inputs, torch.Tensor):
+        return batched_inputs.clone()
+    return {**batched_inputs, "images": batched_inputs["images"].clone()}
+
+
 def _mend_images():
     from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
     def on_a_copy(stock):
         @functools.wraps(stock)
         def preprocess_image(self, batched_inputs):
-            if isinstance(batched_inputs, torch.Tensor):
-                return stock(self, batched_inputs.clone())
-            return stock(self, {**batched_inputs, "images": batched_inputs["images"].clone()})
+            return stock(self, copy_images(batched_inputs))
 
         return preprocess_image
 
@@ -289,10 +316,18 @@ def load_weights(path):
     """A checkpoint on the CPU, without running any code that it may hold."""
     if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4):
         return torch.load(path, map_location="cpu", weights_only=True)
-    weights_pickle = types.SimpleNamespace(
-        Unpickler=_WeightsUnpickler, load=lambda file, **kwargs: _WeightsUnpickler(file, **kwargs).load()
+    # torch 1.13 takes no other pickle_module than the one it has imported
+    stock = torch.serialization.pickle
+    torch.serialization.pickle = types.ModuleType("weights_pickle")
+    vars(torch.serialization.pickle).update(
+        vars(stock),
+        Unpickler=_WeightsUnpickler,
+        load=lambda file, **kwargs: _WeightsUnpickler(file, **kwargs).load(),
     )
-    return torch.load(path, map_location="cpu", pickle_module=weights_pickle)
+    try:
+        return torch.load(path, map_location="cpu")
+    finally:
+        torch.serialization.pickle = stock
 
 
 def _mend_checkpoints():
@@ -306,10 +341,11 @@ def _mend_checkpoints():
         try:
             return load_weights(path)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            lines = str(error).splitlines() or [type(error).__name__]
+            reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
             raise UserError(
-                f"checkpoint {path} is damaged or holds more than weights ({reason}): give another in MODEL.WEIGHTS, "
-                "or the file's name in last_checkpoint"
+                f"checkpoint {path} is damaged or holds more than weights ({reason}): name another with "
+                "MODEL.WEIGHTS, or in last_checkpoint"
             ) from error
 
     stock_load = checkpointer.load
@@ -320,10 +356,16 @@ def _mend_checkpoints():
             raise UserError(f"checkpoint {path} is not found: see MODEL.WEIGHTS")
         try:
             return stock_load(self, path, checkpointables)
-        except (KeyError, ValueError) as error:
-            raise UserError(f"checkpoint {path} does not fit this model: {error}") from error
+        except UserError:
+            raise
+        except KeyError as error:
+            raise UserError(f"checkpoint {path} has no entry {error}: it is none of fast-reid's") from error
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"checkpoint {path} does not fit this model: {' '.join(str(error).split())}") from error
 
-    checkpointer._load_file, checkpointer.load = load_file, load
+    if _source_has(checkpointer._load_file, "torch.load(f, map_location=torch.device("):
+        checkpointer._load_file = load_file
+    checkpointer.load = load
 
 
 def _mend_ranking():
@@ -334,12 +376,16 @@ def _mend_ranking():
 
     @functools.wraps(stock_compile)
     def compile_helper():
-        reason = "no Cython" if importlib.util.find_spec("Cython") is None else ""
-        if not reason:
+        reason = "no Cython"
+        if importlib.util.find_spec("Cython") is not None:
+            path = os.environ.get("PATH", "")
+            os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # its python3 is this one
             try:
                 return stock_compile()
             except (SystemExit, OSError) as error:
                 reason = f"building it failed: {error}"
+            finally:
+                os.environ["PATH"] = path
         logger.warning("Ranking in Python, slower but with the same numbers, not in Cython (%s)", reason)
 
     @functools.wraps(stock_dependencies)
@@ -356,21 +402,34 @@ def _mend_ranking():
     reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
 
 
+@contextlib.contextmanager
+def after_the_epoch(trainer):
+    """Metrics put within it count as put after the epoch's last step, whose own are written already."""
+    storage = trainer.storage
+    step = storage.iter
+    storage.iter = trainer.iter
+    try:
+        yield storage
+    finally:
+        storage.iter = step
+
+
 def _mend_events():
-    from fastreid.engine.train_loop import TrainerBase
+    from fastreid.engine.hooks import EvalHook, PeriodicWriter
     from fastreid.utils.events import CommonMetricPrinter, get_event_storage
 
-    stock_after_epoch = TrainerBase.after_epoch
+    stock_eval, stock_close, stock_write = EvalHook._do_eval, PeriodicWriter.after_train, CommonMetricPrinter.write
 
-    @functools.wraps(stock_after_epoch)
-    def after_epoch(self):
-        self.storage.iter = self.iter  # as upstream's after_train does, or what is put now counts as written
-        stock_after_epoch(self)
+    @functools.wraps(stock_eval)
+    def do_eval(self):
+        with after_the_epoch(self.trainer):
+            stock_eval(self)
 
-    if not _source_has(stock_after_epoch, "storage.iter"):
-        TrainerBase.after_epoch = after_epoch
-
-    stock_write = CommonMetricPrinter.write
+    @functools.wraps(stock_close)
+    def after_train(self):
+        if hasattr(self.trainer.storage, "epoch"):  # not if training fails before its first epoch
+            self.after_epoch()
+        stock_close(self)
 
     @functools.wraps(stock_write)
     def write(self):
@@ -378,6 +437,8 @@ def _mend_events():
             self._last_write = None
         stock_write(self)
 
+    if not _source_has(EvalHook, "storage.iter"):
+        EvalHook._do_eval, PeriodicWriter.after_train = do_eval, after_train
     CommonMetricPrinter.write = write
 
 

@@ -6,9 +6,11 @@ import sys
 import time
 from pathlib import Path
 
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.utils.logger import setup_logger
 from tqdm import tqdm
 
+from .compat import datasets_root
 from .engine.run import load_model
 from .engine.setup import load_config, shipped
 from .errors import UserError
@@ -28,6 +30,8 @@ def demo(output, seed=0, overrides=()):
     folder.mkdir(parents=True, exist_ok=True)
     cfg = load_config(f"{CONFIGS}/gdnorm.yml")
     target = cfg.DATASETS.TESTS[0]
+    for name in (*cfg.DATASETS.NAMES, target):
+        DATASET_REGISTRY.get(name)(root=datasets_root())  # draws it, if it is not there
     _say(f"Training on {', '.join(cfg.DATASETS.NAMES)}; testing on {target}, which no model has seen.")
     rows = {}
     for number, (name, config) in enumerate(ROWS.items(), 1):
@@ -50,16 +54,21 @@ def demo(output, seed=0, overrides=()):
 
 
 def train_row(run, config, seed, title, overrides=()):
-    """One run of ``fastreid train``: its results and the seconds it took; those of an earlier run, if it ended.
+    """One run of ``fastreid train``: its results, and the seconds since it was last started; kept if it has ended.
 
     Raises:
-        UserError: the run failed; its own words are on stderr and in ``train.log``.
+        UserError: the folder holds a run of other settings, or the run failed: its own words are on stderr and in
+            ``train.log``.
     """
-    result_file = run / "result.json"
+    run.mkdir(parents=True, exist_ok=True)
+    result_file, recipe_file = run / "result.json", run / "recipe.yaml"
+    recipe = f"SEED: {seed}\n{load_config(str(config), [*map(str, overrides), 'OUTPUT_DIR', '']).dump()}"
+    if recipe_file.is_file() and recipe_file.read_text() != recipe:
+        raise UserError(f"{run} holds a run of other settings: remove it, or choose another folder")
+    recipe_file.write_text(recipe)
     if result_file.is_file():
         _say(f"{title}: kept from an earlier run; remove {run} to train again")
         return json.loads(result_file.read_text())
-    run.mkdir(parents=True, exist_ok=True)
     _say(f"{title}: training, log in {run}/log.txt")
     start = time.perf_counter()
     command = [sys.executable, "-m", "fastreid_gdnorm", "train", "--config-file", str(config), "--seed", str(seed)]

@@ -52,17 +52,21 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
     features, pids, cameras = (torch.cat(column).cpu() for column in zip(*batches))
     pids, cameras = pids.numpy(), cameras.numpy()
     distances = build_dist(features[:num_query], features[num_query:], cfg.TEST.METRIC)
-    _, precisions, _ = evaluate_rank(
-        distances, pids[:num_query], pids[num_query:], cameras[:num_query], cameras[num_query:]
+    other_view = (cameras[:num_query, None] != cameras[None, num_query:]) | (
+        pids[:num_query, None] != pids[None, num_query:]
     )
-    chosen = np.argsort(precisions, kind="stable")[np.linspace(0, num_query - 1, num_queries).round().astype(int)]
+    has_match = ((pids[:num_query, None] == pids[None, num_query:]) & other_view).any(1)
+    _, valid, _ = evaluate_rank(distances, pids[:num_query], pids[num_query:], cameras[:num_query], cameras[num_query:])
+    precisions = np.full(num_query, np.nan)
+    precisions[has_match] = valid
+    by_precision = np.argsort(precisions, kind="stable")[: len(valid)]
+    chosen = by_precision[np.linspace(0, len(valid) - 1, num_queries).round().astype(int)]
 
     figure = Figure(figsize=(1.1 * (num_matches + 1), 2.3 * num_queries), layout="constrained")
     axes = figure.subplots(num_queries, num_matches + 1, squeeze=False)
     paths = [item[0] for item in loader.dataset.img_items]
     for row, query in zip(axes, chosen):
-        same_view = (pids[num_query:] == pids[query]) & (cameras[num_query:] == cameras[query])
-        order = num_query + np.argsort(np.where(same_view, np.inf, distances[query]), kind="stable")
+        order = num_query + np.argsort(np.where(other_view[query], distances[query], np.inf), kind="stable")
         _show(row[0], paths[query], f"query\nAP {100 * precisions[query]:.0f}", "black")
         for axis, match in zip(row[1:], order):
             right = pids[match] == pids[query]

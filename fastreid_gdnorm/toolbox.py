@@ -1,11 +1,4 @@
-"""The two seams that fast-reid has no registry for: the training sampler and the trainer's hooks.
-
-Both registries are open to others::
-
-    from fastreid_gdnorm.toolbox import HOOK_REGISTRY, SAMPLER_REGISTRY
-
-A sampler is built by ``from_config(cfg, train_set)``, a hook by ``from_config(cfg, trainer)``.
-"""
+"""The two seams that fast-reid has no registry for: the training sampler and the trainer's hooks."""
 
 import functools
 
@@ -15,14 +8,11 @@ from fastreid.data import build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
 from fastreid.utils.events import JSONWriter
-from fastreid.utils.registry import Registry
 
 from .compat import datasets_root, rebind
 from .data import DomainDataset, read_sources
 from .engine import Reproducible
-
-SAMPLER_REGISTRY = Registry("SAMPLER")  # DATALOADER.SAMPLER_TRAIN, beside fast-reid's own samplers
-HOOK_REGISTRY = Registry("HOOK")  # SOLVER.HOOKS
+from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 
 def connect():
@@ -32,6 +22,8 @@ def connect():
 
     @functools.wraps(stock_build)
     def build_reid_train_loader(*args, **kwargs):
+        if "cfg" in kwargs:
+            args = (kwargs.pop("cfg"), *args)
         if args and isinstance(args[0], CfgNode):
             return stock_build(args[0], **_train_set_and_sampler(args[0], **kwargs))
         return stock_build(*args, **kwargs)

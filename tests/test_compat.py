@@ -1,8 +1,10 @@
 """Every mend of compat.py: each test fails on stock fastreid 1.4.0 without it."""
 
+import json
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -163,6 +165,24 @@ def test_a_kill_at_any_moment_leaves_a_good_last_checkpoint(tmp_path):
             torch.load(file, weights_only=True)
 
 
+class Dangerous:
+    """Runs code when it is unpickled."""
+
+    ran = []
+
+    def __reduce__(self):
+        return Dangerous.ran.append, (1,)
+
+
+def test_a_checkpoint_with_all_that_training_saves_loads(tiny):
+    cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1", "SEED", "0")
+    DefaultTrainer(cfg).train()
+    trainer = DefaultTrainer(cfg)
+    left = trainer.checkpointer.load(os.path.join(cfg.OUTPUT_DIR, "model_final.pth"))
+    assert left["epoch"] == 0 and 0 < left["metric"] <= 100
+    assert trainer.optimizer.state_dict()["state"] and trainer.scheduler["lr_sched"].last_epoch > 0
+
+
 def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
     checkpointer = Checkpointer(torch.nn.Linear(2, 2), str(tmp_path))
     checkpointer.save("good")
@@ -172,11 +192,18 @@ def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
         with pytest.raises(UserError, match=f"checkpoint {tmp_path / name} is damaged"):
             checkpointer.load(str(tmp_path / name))
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other")
-    with pytest.raises(UserError, match="other does not fit this model"):
+    with pytest.raises(UserError, match="other has no entry 'model': it is none of fast-reid's"):
         checkpointer.load(str(tmp_path / "other"))
     torch.save({"model": print}, tmp_path / "code")
     with pytest.raises(UserError, match="code is damaged or holds more than weights"):
         checkpointer.load(str(tmp_path / "code"))
+    torch.save({"model": Dangerous()}, tmp_path / "danger")
+    with pytest.raises(UserError, match="danger is damaged or holds more than weights"):
+        checkpointer.load(str(tmp_path / "danger"))
+    assert not Dangerous.ran
+    torch.save([1], tmp_path / "list")
+    with pytest.raises(UserError, match="list does not fit this model"):
+        checkpointer.load(str(tmp_path / "list"))
     with pytest.raises(UserError, match="nowhere is not found"):
         checkpointer.load(str(tmp_path / "nowhere"))
 
@@ -192,6 +219,8 @@ def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, m
         (tmp_path / "bin/make").chmod(0o755)
         (tmp_path / "bin/sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python3"))
+    monkeypatch.setitem(sys.modules, "fastreid.evaluation.rank_cylib.rank_cy", None)  # though it may have been built
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     ReidEvaluator(tiny(), num_query=1)
     assert "Ranking in Python" in caplog.text
@@ -216,6 +245,26 @@ def test_metrics_can_be_written_twice_at_one_iteration():
         storage.put_scalar("total_loss", 1.0)
         printer.write()
         printer.write()
+
+
+def test_worker_processes_that_are_spawned_are_mended_too(tiny):
+    loader, _ = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
+    code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb'))))"
+    file = os.path.join(tiny().OUTPUT_DIR, "dataset.pkl")
+    with open(file, "wb") as stream:
+        pickle.dump(loader.dataset, stream)
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run([sys.executable, "-c", code, file], env=env, capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == str(len(loader.dataset)), done.stderr
+
+
+def test_the_last_test_reaches_the_metrics_file_whenever_it_is(tiny):
+    for period in ("2", "3"):  # after the last epoch's checkpoint, and after training
+        cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "4", "TEST.EVAL_PERIOD", period)
+        results = DefaultTrainer(cfg).train()
+        with open(os.path.join(cfg.OUTPUT_DIR, "metrics.json")) as file:
+            last = [line for line in map(json.loads, file) if "mAP" in line][-1]
+        assert (last["iteration"], last["mAP"]) == (4 * 6, results["mAP"])
 
 
 def test_loaders_hold_what_stock_ones_do_and_end(tiny):

@@ -36,10 +36,12 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
     demo(tmp_path, overrides=TINY)
     assert capsys.readouterr().out.count("kept from an earlier run") == 3
     assert (tmp_path / "gdnorm/metrics.json").read_bytes() == before
+    with pytest.raises(UserError, match="baseline holds a run of other settings: remove it"):
+        demo(tmp_path, seed=1, overrides=TINY)
 
 
 def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
     with pytest.raises(UserError, match=r"\[1/3\] baseline failed, see .*train.log"):
-        demo(tmp_path, overrides=[*TINY, "SOLVER.NO_SUCH_KEY", "1"])
-    assert "Non-existent key: SOLVER.NO_SUCH_KEY" in capfd.readouterr().err
+        demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])
+    assert "fastreid train: " in capfd.readouterr().err
     assert not (tmp_path / "results.json").exists()

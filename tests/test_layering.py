@@ -9,8 +9,8 @@ PACKAGE = Path(fastreid_gdnorm.__file__).parent
 
 # a part may import the parts before it; parts in one tuple do not import each other
 LAYERS = [
-    ("errors",),
-    ("layers",),
+    ("errors", "plugins"),
+    ("layers", "registries"),
     ("compat", "config", "data"),
     ("modeling",),
     ("engine",),

@@ -1,8 +1,10 @@
 """A run that depends on its seed alone, whether it was interrupted or not."""
 
 import os
+import shutil
 
 import numpy as np
+from fastreid.data.data_utils import DataLoaderX
 from fastreid.engine.hooks import HookBase
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
@@ -26,27 +28,29 @@ class Reproducible(HookBase):
     def __init__(self, seed, metrics):
         self._seed = seed
         self._metrics = metrics
-        self._resumed = None
+        self._resumed = {"history": {}, "size": 0}
 
     def before_train(self):
-        if self._resumed is None:
-            return
         storage = self.trainer.storage
         for name, (hint, values) in self._resumed["history"].items():
             storage.smoothing_hints()[name] = hint
             for value, iteration in values:
                 storage.histories()[name].update(value, iteration)
         if self._metrics and self._size() > self._resumed["size"]:
-            os.truncate(self._metrics._file_handle.name, self._resumed["size"])
+            file = self._metrics._file_handle.name
+            if not self._resumed["size"]:
+                shutil.copyfile(file, file + ".old")  # of an earlier run in this folder
+            os.truncate(file, self._resumed["size"])
 
     def before_epoch(self):
         epoch = self.trainer.epoch
         seed_all_rng(_seed(self._seed, epoch, comm.get_rank()))
         loader = self.trainer.data_loader
-        loader.batch_sampler.sampler._seed = _seed(self._seed, epoch)  # where every sampler of the toolbox keeps it
-        if loader.stream is not None:
-            loader.shutdown()
-        self.trainer._trainer._data_loader_iter = iter(loader)
+        if isinstance(loader, DataLoaderX):
+            loader.batch_sampler.sampler._seed = _seed(self._seed, epoch)  # where the toolbox's samplers keep it
+            if loader.stream is not None:
+                loader.shutdown()
+            self.trainer._trainer._data_loader_iter = iter(loader)
 
     def after_epoch(self):
         if self._metrics:

@@ -4,32 +4,45 @@ import contextlib
 import logging
 from pathlib import Path
 
+import torch
 from fastreid.engine import DefaultTrainer, default_setup, launch
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.logger import setup_logger
+from torch.multiprocessing import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
+from ..plugins import load_plugins
 from .progress_bar import ProgressBar
-from .setup import load_config
+from .setup import find_config, load_config
 
 logger = logging.getLogger("fastreid.gdnorm.run")
 
 
 def train(args):
     """Train and test, or with ``args.eval_only`` only test; ``args`` are those of fast-reid's parser and ``seed``."""
-    launch(
-        _train,
-        args.num_gpus,
-        num_machines=args.num_machines,
-        machine_rank=args.machine_rank,
-        dist_url=args.dist_url,
-        args=(args,),
-    )
+    args.config_file = find_config(args.config_file)
+    if args.num_gpus > 1 and args.num_gpus > torch.cuda.device_count():
+        raise UserError(f"--num-gpus is {args.num_gpus}, torch finds {torch.cuda.device_count()} CUDA devices here")
+    try:
+        launch(
+            _train,
+            args.num_gpus,
+            num_machines=args.num_machines,
+            machine_rank=args.machine_rank,
+            dist_url=args.dist_url,
+            args=(args,),
+        )
+    except ProcessRaisedException as error:
+        if "UserError: " in str(error):
+            raise UserError(str(error)) from error
+        raise
 
 
 def _train(args):
+    if comm.get_world_size() > 1:
+        load_plugins()  # this is a new process
     cfg = load_config(args.config_file, args.opts)
     if args.seed is not None:
         cfg.SEED = args.seed
@@ -86,14 +99,19 @@ def evaluate(cfg):
 
 @contextlib.contextmanager
 def _kept_on_mistakes(file):
-    """fast-reid writes its config into the run's folder first of all; after a mistake the former one is back."""
+    """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back."""
     before = file.read_bytes() if file.is_file() else None
+    saved = _modified(file.parent / "last_checkpoint")
     try:
         yield
-    except UserError:
-        if before is not None:
+    except Exception:
+        if before is not None and saved == _modified(file.parent / "last_checkpoint"):
             file.write_bytes(before)
         raise
+
+
+def _modified(file):
+    return file.stat().st_mtime_ns if file.is_file() else None
 
 
 def _hide_tracebacks_of_mistakes():

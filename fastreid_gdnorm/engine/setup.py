@@ -6,12 +6,14 @@ from pathlib import Path
 import torch
 import yaml
 from fastreid.config import get_cfg
+from fastreid.data import samplers
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from ..errors import UserError
+from ..registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -22,25 +24,33 @@ def shipped(path):
     return (installed if installed.is_dir() else PACKAGE.parent) / path
 
 
+def find_config(config_file):
+    """The path of a config file; one that is not there is looked for among the project's own.
+
+    Raises:
+        UserError: there is none.
+    """
+    for path in (Path(config_file), shipped(config_file)):
+        if path.is_file():
+            return str(path)
+    raise UserError(f"--config-file {config_file!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
+
+
 def load_config(config_file, overrides=()):
     """fast-reid's defaults, the config file and then the overrides (KEY, VALUE, KEY, VALUE, ...).
-
-    A file that is not there is looked for among the project's own.
 
     Raises:
         UserError: no such file, key, type or name.
     """
-    path = Path(config_file)
-    if not config_file or not path.is_file():
-        path = shipped(config_file)
-    if not path.is_file():
-        raise UserError(f"--config-file {config_file!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
+    path = find_config(config_file)
     cfg = get_cfg()
-    _merge(str(path), cfg.merge_from_file, str(path))
+    _merge(path, cfg.merge_from_file, path)
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
     _check_names(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
+    if cfg.TEST.EVAL_PERIOD < 1:
+        raise UserError(f"TEST.EVAL_PERIOD is 1 epoch or more, got {cfg.TEST.EVAL_PERIOD}")
     return cfg
 
 
@@ -48,21 +58,24 @@ def _merge(where, merge, what):
     try:
         merge(what)
     except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError) as error:
-        reason = " ".join(str(error.args[0] if error.args else error).split())
-        raise UserError(f"{where}: {reason}") from error
+        reason = error.args[0] if isinstance(error, KeyError) else error
+        raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 
 
 def _check_names(cfg):
+    stock_samplers = [name for name in dir(samplers) if name.endswith("Sampler")]
     named = [
-        ("DATASETS.NAMES", DATASET_REGISTRY, cfg.DATASETS.NAMES),
-        ("DATASETS.TESTS", DATASET_REGISTRY, cfg.DATASETS.TESTS),
-        ("MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY, [cfg.MODEL.META_ARCHITECTURE]),
-        ("MODEL.BACKBONE.NAME", BACKBONE_REGISTRY, [cfg.MODEL.BACKBONE.NAME]),
-        ("MODEL.GDNORM.BACKBONE", BACKBONE_REGISTRY, [cfg.MODEL.GDNORM.BACKBONE]),
-        ("MODEL.HEADS.NAME", REID_HEADS_REGISTRY, [cfg.MODEL.HEADS.NAME]),
+        ("DATASETS.NAMES", DATASET_REGISTRY._obj_map, cfg.DATASETS.NAMES),
+        ("DATASETS.TESTS", DATASET_REGISTRY._obj_map, cfg.DATASETS.TESTS),
+        ("DATALOADER.SAMPLER_TRAIN", [*SAMPLER_REGISTRY._obj_map, *stock_samplers], [cfg.DATALOADER.SAMPLER_TRAIN]),
+        ("MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY._obj_map, [cfg.MODEL.META_ARCHITECTURE]),
+        ("MODEL.BACKBONE.NAME", BACKBONE_REGISTRY._obj_map, [cfg.MODEL.BACKBONE.NAME]),
+        ("MODEL.GDNORM.BACKBONE", BACKBONE_REGISTRY._obj_map, [cfg.MODEL.GDNORM.BACKBONE]),
+        ("MODEL.HEADS.NAME", REID_HEADS_REGISTRY._obj_map, [cfg.MODEL.HEADS.NAME]),
+        ("SOLVER.HOOKS", HOOK_REGISTRY._obj_map, cfg.SOLVER.HOOKS),
     ]
-    for key, registry, names in named:
-        known = sorted(registry._obj_map)
+    for key, known, names in named:
+        known = sorted(known)
         for name in names:
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)

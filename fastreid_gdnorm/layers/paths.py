@@ -96,14 +96,16 @@ class DomainPath:
 
     Args:
         domains: LongTensor (B,), the images' domains in any order.
+
+    ``present`` are the domains in the batch and ``counts`` their numbers of images.
     """
 
     def __init__(self, domains):
         self.domains = domains
         self._order = torch.argsort(domains, stable=True)
         present, counts = torch.unique(domains, return_counts=True)
-        self._present = present.tolist()
-        self._counts = counts.tolist()
+        self.present = present.tolist()
+        self.counts = counts.tolist()
         self._restore = None
         if not torch.equal(self._order, torch.arange(len(domains), device=domains.device)):
             self._restore = torch.argsort(self._order)
@@ -115,18 +117,15 @@ class DomainPath:
             ValueError: a domain's number is not below K, or a single value per channel is left to take
                 statistics of.
         """
-        if not 0 <= self._present[0] <= self._present[-1] < layer.num_domains:
-            raise ValueError(f"the batch has the domains {self._present}, the model has {layer.num_domains} branches")
+        if not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
+            raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
         if self._restore is not None:
             x = x[self._order]
         parts = []
-        for k, part in zip(self._present, x.split(self._counts)):
+        for k, part in zip(self.present, x.split(self.counts)):
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
-                raise ValueError(
-                    f"domain {k} has a single image in the batch, too few for batch statistics: "
-                    "use DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler or a larger batch"
-                )
+                raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
             parts.append(branch(part))
         out = torch.cat(parts)
         return out if self._restore is None else out[self._restore]

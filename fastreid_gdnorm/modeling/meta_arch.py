@@ -4,9 +4,10 @@ import torch
 from fastreid.config import configurable
 from fastreid.modeling.meta_arch import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
-from fastreid.utils.events import get_event_storage
+from fastreid.utils.events import EventStorage
 from torch import nn
 
+from ..compat import copy_images
 from ..errors import UserError
 from ..layers import DomainPath, SampledPath, follow
 from .backbone import convert
@@ -54,7 +55,8 @@ class GDNormTraining:
             stock.MODEL.BACKBONE.NAME = gdnorm.BACKBONE
         arguments = super().from_config(stock)
         for name, module in arguments.items():
-            if isinstance(module, nn.Module) and (gdnorm.HEADS or "head" not in name):
+            is_head = "head" in name
+            if isinstance(module, nn.Module) and (not is_head or (gdnorm.HEADS and _has_bn(module))):
                 arguments[name] = convert(module, cfg, f"{cls.__name__}'s {name} ({type(module).__name__})")
         return {
             **arguments,
@@ -73,7 +75,13 @@ class GDNormTraining:
                 "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
                 "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
             )
-        with follow(self, DomainPath(batched_inputs["domains"])):
+        path = DomainPath(batched_inputs["domains"])
+        if 1 in path.counts:
+            raise UserError(
+                f"a training batch has {dict(zip(path.present, path.counts))} images of the domains, and statistics "
+                "need 2: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
+            )
+        with follow(self, path):
             losses = super().forward(batched_inputs)
         sampled = [self._losses_on_sampled_path(batched_inputs) for _ in range(self.num_paths)]
         if sampled:
@@ -88,9 +96,18 @@ class GDNormTraining:
                 features.append(super().forward(batched_inputs))
         return features[0] if len(features) == 1 else torch.stack(features).mean(0)
 
+    def preprocess_image(self, batched_inputs):
+        """The stock method on a copy: it works in place, and every path has to begin with the images themselves."""
+        return super().preprocess_image(copy_images(batched_inputs))
+
     def _losses_on_sampled_path(self, batched_inputs):
-        with follow(self, SampledPath(self.scale, self.noise)), get_event_storage().name_scope("path"):
+        # what the stock forward logs, its accuracy, is for the domain path: here into a storage that is dropped
+        with follow(self, SampledPath(self.scale, self.noise)), EventStorage():
             return super().forward(batched_inputs)
+
+
+def _has_bn(module):
+    return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
 
 class GDNormBaseline(GDNormTraining, Baseline):

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 
 import pytest
 import torch
@@ -15,9 +14,8 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import GaussianProcess
 
 
-def metrics(cfg):
-    with open(os.path.join(cfg.OUTPUT_DIR, "metrics.json")) as file:
-        return [json.loads(line) for line in file]
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
 
 
 def statistics(state):
@@ -56,43 +54,65 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
 
 
 def record_what_is_tested(trainer):
-    """A dict that holds, after a test, the state of the model that was tested."""
-    stock_test, evaluated = trainer.test, {}
+    """A list that holds the states of the models that are tested."""
+    stock_test, states = trainer.test, []
 
     def test(cfg, model):
-        evaluated.update(copy.deepcopy(model.state_dict()))
+        states.append(copy.deepcopy(model.state_dict()))
         return stock_test(cfg, model)
 
     trainer.test = test
-    return evaluated
+    return states
 
 
-def test_on_it_comes_before_evaluation_and_checkpoint_and_off_it_does_not(tiny, monkeypatch, tmp_path):
+def test_on_it_comes_before_evaluation_and_checkpoint_and_off_it_does_not(tiny, tmp_path):
     runs = {}
     for name, hooks in (("on", "('DomainPreciseBN',)"), ("off", "()")):
         folder = tmp_path / name
         folder.mkdir()
-        cfg = tiny("gdnorm", "SEED", "0", "SOLVER.HOOKS", hooks, "OUTPUT_DIR", str(folder), "SOLVER.MAX_EPOCH", "1")
+        cfg = tiny("gdnorm", "SEED", "0", "SOLVER.HOOKS", hooks, "OUTPUT_DIR", str(folder), "SOLVER.MAX_EPOCH", "2")
         trainer = DefaultTrainer(cfg)
         evaluated = record_what_is_tested(trainer)
         trainer.train()
-        saved = torch.load(folder / "model_final.pth", weights_only=True)["model"]
-        assert all(torch.equal(evaluated[key], saved[key]) for key in saved), "what is evaluated is what is saved"
-        runs[name] = (cfg, trainer, saved)
+        saved = [
+            torch.load(folder / f"{file}.pth", weights_only=False)["model"] for file in ("model_0000", "model_final")
+        ]
+        for state, of_test in zip(saved, evaluated):
+            assert all(torch.equal(of_test[key], state[key]) for key in state), "what is evaluated is what is saved"
+        runs[name] = (trainer, saved)
 
-    (_, on, with_hook), (_, _, without) = runs["on"], runs["off"]
-    weights = [key for key in with_hook if key.endswith((".weight", ".bias"))]
-    assert all(torch.equal(with_hook[key], without[key]) for key in weights), "training is the same"
-    assert not any(torch.equal(with_hook[key], without[key]) for key in statistics(with_hook) if "running_mean" in key)
-    estimated = copy.deepcopy(statistics(on.model.state_dict()))
-    next(h for h in on._hooks if isinstance(h, DomainPreciseBN)).update()
-    assert all(torch.equal(estimated[key], value) for key, value in statistics(on.model.state_dict()).items())
+    (on, with_hook), (_, without) = runs["on"], runs["off"]
+    weights = [key for key in with_hook[0] if key.endswith((".weight", ".bias"))]
+    assert all(torch.equal(with_hook[0][key], without[0][key]) for key in weights), "an epoch's training is the same"
+    for epoch in range(2):
+        assert not any(
+            torch.equal(value, without[epoch][key])
+            for key, value in statistics(with_hook[epoch]).items()
+            if "running_mean" in key
+        )
 
-    told = [line for line in metrics(runs["on"][0]) if "gaussian_process/var_a" in line][-1]
-    var_a, var_b = GaussianProcess(on.model).spread()
-    assert told["gaussian_process/var_a"] == pytest.approx(var_a)
-    assert told["gaussian_process/var_b"] == pytest.approx(var_b) and var_b > 0
-    assert not any("gaussian_process/var_a" in line for line in metrics(runs["off"][0]))
+    hook = next(h for h in on._hooks if isinstance(h, DomainPreciseBN))
+    for state in with_hook[::-1]:  # every checkpoint's statistics are those of its own weights
+        on.model.load_state_dict(state)
+        hook.update()
+        assert all(torch.equal(state[key], value) for key, value in statistics(on.model.state_dict()).items())
+
+    told = [line for line in metrics(tmp_path / "on") if "gaussian_process/var_a" in line]
+    assert [line["iteration"] for line in told] == [6, 12]
+    var_a, var_b = GaussianProcess(on.model).spread()  # of the first epoch, as loaded last
+    assert told[0]["gaussian_process/var_a"] == pytest.approx(var_a)
+    assert told[0]["gaussian_process/var_b"] == pytest.approx(var_b) and var_b > 0
+    assert not any("gaussian_process/var_a" in line for line in metrics(tmp_path / "off"))
+
+
+def test_after_an_error_the_model_is_as_it_was(tiny):
+    trainer = DefaultTrainer(tiny())
+    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    hook._loaders = [[{"images": None}]]
+    with pytest.raises(KeyError):
+        hook.update()
+    assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.bn1.branches)
+    assert all(bn.momentum == 0.1 for bn in trainer.model.backbone.bn1.branches)
 
 
 def test_a_model_without_branches_is_refused(tiny):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -42,31 +43,56 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(trained, tmp_
     assert other["total_loss"] != own["total_loss"]
 
 
-@pytest.mark.parametrize("workers", ["0", "2"])
-def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_run(datasets, tmp_path, workers):
-    longer = ["SOLVER.MAX_EPOCH", "4", "DATALOADER.NUM_WORKERS", workers]
-    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    assert fastreid(*train(unbroken, "--seed", 5, overrides=longer)).returncode == 0
+# config, workers, epochs between tests, the checkpoint after which it is killed (None: before the first)
+KILLS = [("gdnorm", 0, 1, "model_0001"), ("gdnorm", 2, 4, "model_0001"), ("baseline", 0, 4, None)]
 
-    process = subprocess.Popen(
-        **command(*train(broken, "--seed", 5, overrides=longer)), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+
+@pytest.mark.parametrize("config, workers, eval_period, checkpoint", KILLS)
+def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_run(
+    datasets, tmp_path, config, workers, eval_period, checkpoint
+):
+    longer = f"SOLVER.MAX_EPOCH 4 DATALOADER.NUM_WORKERS {workers} TEST.EVAL_PERIOD {eval_period}".split()
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert fastreid(*train(unbroken, "--seed", 5, config=config, overrides=longer)).returncode == 0
+
+    # where it is killed before its first checkpoint, that is far away
+    late = (
+        [] if checkpoint else ["SOLVER.MAX_EPOCH", "400", "SOLVER.CHECKPOINT_PERIOD", "400", "TEST.EVAL_PERIOD", "400"]
     )
+    process = subprocess.Popen(
+        **command(*train(broken, "--seed", 5, config=config, overrides=[*longer, *late])),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    sign = broken / f"{checkpoint}.pth" if checkpoint else broken / "metrics.json"
     deadline = time.monotonic() + 120
-    while not (broken / "model_0001.pth").exists() and time.monotonic() < deadline:
+    while not (sign.exists() and sign.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was still running"
     with open(broken / "metrics.json", "a") as file:
         file.write('{"iteration": 14, "total_lo')  # as a kill in the middle of a line leaves it
 
-    resumed = fastreid(*train(broken, "--seed", 5, "--resume", overrides=longer))
+    resumed = fastreid(*train(broken, "--seed", 5, "--resume", config=config, overrides=longer))
     assert resumed.returncode == 0, resumed.stderr
-    assert re.search(r"Starting training from epoch [12]\b", resumed.stdout)
+    assert re.search(rf"Starting training from epoch {'[23]' if checkpoint else 0}\b", resumed.stdout)
     assert metrics(broken) == metrics(unbroken)
 
-    again = fastreid(*train(broken, "--seed", 5, "--resume", overrides=longer))
+    again = fastreid(*train(broken, "--seed", 5, "--resume", config=config, overrides=longer))
     assert again.returncode == 0 and "Training had come to its end" in again.stdout
     assert metrics(broken) == metrics(unbroken)
+
+
+def test_a_new_run_in_an_old_folder_keeps_the_old_metrics_aside(trained, tmp_path):
+    (tmp_path / "metrics.json").write_text('{"iteration": 1}\n')
+    assert fastreid(*train(tmp_path, "--seed", 3)).returncode == 0
+    assert metrics(tmp_path) == metrics(trained)
+    assert (tmp_path / "metrics.json.old").read_text() == '{"iteration": 1}\n'
+
+
+def test_the_projects_own_configs_are_found_from_anywhere(datasets, tmp_path):
+    words = train("run", "--eval-only", overrides=["MODEL.WEIGHTS", "nowhere.pth"])
+    assert "checkpoint nowhere.pth is not found" in one_line(fastreid(*words, cwd=tmp_path))
 
 
 def table(stdout):
@@ -112,6 +138,12 @@ def test_upstreams_script_trains_and_evaluates(trained, tmp_path, how):
 MISTAKES = {
     "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
+    "unknown hook": (["SOLVER.HOOKS", "('DomainPrecisBN',)"], "SOLVER.HOOKS: .* did you mean DomainPreciseBN"),
+    "unknown sampler": (
+        ["DATALOADER.SAMPLER_TRAIN", "DomainBalanced"],
+        "DATALOADER.SAMPLER_TRAIN: .* did you mean DomainBalancedIdentitySampler",
+    ),
+    "too many GPUs": (["--num-gpus", "64"], "--num-gpus is 64, torch finds"),
     "unknown data set": (
         ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],
         "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
@@ -137,7 +169,8 @@ def one_line(done):
 def test_mistakes_get_one_line_and_overwrite_nothing(trained, mistake):
     overrides, said = MISTAKES[mistake]
     kept = {path: path.read_bytes() for path in trained.iterdir() if path.suffix in (".pth", ".yaml", ".json")}
-    line = one_line(fastreid(*train(trained, overrides=overrides)))
+    flags = overrides if overrides[0].startswith("--") else []
+    line = one_line(fastreid(*train(trained, *flags, overrides=[] if flags else overrides)))
     assert re.search(f"^fastreid train: .*{said}", line), line
     assert {path: path.read_bytes() for path in kept} == kept
 
@@ -157,15 +190,24 @@ def test_a_checkpoint_of_another_k_and_a_damaged_one_get_one_line_and_are_kept(t
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_an_unreadable_image_gets_one_line_that_names_it(datasets, tmp_path, workers):
-    import shutil
-
     root = tmp_path / "data"
     shutil.copytree(datasets, root)
     broken = sorted((root / "RenderedMall/bounding_box_train").iterdir())[0]
     broken.write_bytes(b"")
-    words = train(tmp_path / "run", overrides=["DATALOADER.NUM_WORKERS", workers])
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("of an earlier run")
+    words = train(run, overrides=["DATALOADER.NUM_WORKERS", workers])
     line = one_line(fastreid(*words, env={"FASTREID_DATASETS": str(root)}))
     assert f"cannot read image {broken}" in line
+    assert (run / "config.yaml").read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize("text, said", [("_BASE_: nowhere.yml", "No such file.*nowhere.yml"), ("a: [", "expected")])
+def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said):
+    (tmp_path / "bad.yml").write_text(text)
+    line = one_line(fastreid("train", "--config-file", tmp_path / "bad.yml"))
+    assert re.search(f"bad.yml: .*{said}", line), line
 
 
 def test_stock_configs_run_by_the_command_too(datasets, tmp_path):

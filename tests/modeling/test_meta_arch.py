@@ -6,13 +6,14 @@ import os
 import pytest
 import torch
 from fastreid.engine import DefaultTrainer
-from fastreid.modeling.meta_arch import build_model
+from fastreid.modeling.meta_arch import Baseline, build_model
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.events import EventStorage
 from torch import nn
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import DomainPath, GDNorm, SampledPath, SourcePath, follow
+from fastreid_gdnorm.modeling import GDNormTraining
 
 K = 3
 
@@ -44,13 +45,15 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
     net = model("MODEL.GDNORM.NUM_PATHS", "2").train()
     state = copy.deepcopy(net.state_dict())
     stock_forward = type(net).__mro__[2].forward  # Baseline's own
-    with EventStorage():
+    with EventStorage() as storage:
         torch.manual_seed(7)
         losses = net(batch)
+        logged = storage.latest()
         moved = copy.deepcopy(net.state_dict())
         net.load_state_dict(state)
-        with follow(net, DomainPath(batch["domains"])):
+        with EventStorage() as of_domain_path, follow(net, DomainPath(batch["domains"])):
             expected = stock_forward(net, batch)
+        assert logged == of_domain_path.latest(), "the accuracy that is logged is the domain path's"
         torch.manual_seed(7)
         for _ in range(2):
             with follow(net, SampledPath(0.6, "variance")):
@@ -120,6 +123,33 @@ def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
     assert "\n" not in str(caught.value)
 
 
+def test_a_domain_with_one_image_says_what_to_set(model, batch):
+    batch["domains"] = torch.tensor([0] * 11 + [2])
+    with pytest.raises(UserError, match=r"has \{0: 11, 2: 1\} images of the domains.*DomainBalancedIdentitySampler"):
+        model().train()(batch)
+
+
+def test_a_head_without_a_neck_needs_no_branches(model, batch):
+    net = model("MODEL.HEADS.WITH_BNNECK", "False").train()
+    with EventStorage():
+        assert "loss_cls_path" in net(batch)
+
+
+def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, tiny):
+    class Mine(Baseline):
+        def preprocess_image(self, batched_inputs):
+            return batched_inputs["images"].sub_(self.pixel_mean).div_(self.pixel_std)
+
+    class GDNormMine(GDNormTraining, Mine):
+        pass
+
+    net, seen = GDNormMine(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6")).train(), []
+    net.backbone.conv1.register_forward_hook(lambda layer, args, out: seen.append(args[0]))
+    with EventStorage():
+        net(batch)
+    assert len(seen) == 2 and torch.equal(*seen)
+
+
 def test_any_backbone_of_the_registry_and_mgn(model, batch):
     osnet = "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x0_25 MODEL.BACKBONE.FEAT_DIM 128".split()
     with EventStorage():
@@ -150,7 +180,8 @@ def test_gradient_clipping_of_the_stock_trainer_works(tiny):
     trainer = DefaultTrainer(cfg)
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     trainer.train()
-    assert all((p - before[name]).abs().max() < 1e-6 for name, p in trainer.model.named_parameters())
+    moved = [(p - before[name]).abs().max().item() for name, p in trainer.model.named_parameters()]
+    assert 0 < max(moved) < 1e-6
 
 
 def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
