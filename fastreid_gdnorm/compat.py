@@ -240,6 +240,8 @@ def _mend_trainer():
     def init(self, cfg):
         if cfg.SOLVER.AMP.ENABLED and not (torch.cuda.is_available() and cfg.MODEL.DEVICE.startswith("cuda")):
             raise UserError("SOLVER.AMP.ENABLED needs CUDA, which is not used here: set SOLVER.AMP.ENABLED False")
+        if cfg.OUTPUT_DIR:
+            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)  # which only default_setup makes
         if cfg.SEED >= 0:
             seed_all_rng(cfg.SEED + comm.get_rank())
         stock_init(self, cfg)

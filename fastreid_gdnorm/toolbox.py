@@ -12,6 +12,7 @@ from fastreid.utils.events import JSONWriter
 from .compat import datasets_root, rebind
 from .data import DomainDataset, read_sources
 from .engine import Reproducible
+from .errors import UserError
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 
@@ -45,9 +46,22 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
     if train_set is None:
         sources = read_sources(cfg.DATASETS.NAMES, datasets_root(), **reader)
         train_set = DomainDataset(sources, transforms or build_transforms(cfg, is_train=True))
-    if sampler is None and cfg.DATALOADER.SAMPLER_TRAIN in SAMPLER_REGISTRY._obj_map:
-        sampler = SAMPLER_REGISTRY.get(cfg.DATALOADER.SAMPLER_TRAIN).from_config(cfg, train_set)
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if sampler is None and name in SAMPLER_REGISTRY._obj_map:
+        sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
+    elif sampler is None and name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
+        _check_identities(cfg, train_set)
     return {"train_set": train_set, "sampler": sampler}
+
+
+def _check_identities(cfg, train_set):
+    """fast-reid's own samplers look for a batch that cannot be made for ever."""
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    if images % instances or train_set.num_classes < images // instances:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH {images} is to be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
+            f"identities than the training set's {train_set.num_classes}"
+        )
 
 
 def _reproducible(trainer, all_hooks):

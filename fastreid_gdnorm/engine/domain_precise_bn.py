@@ -9,7 +9,6 @@ import torch.distributed as dist
 from fastreid.data import CommDataset, build_reid_test_loader
 from fastreid.data.transforms import build_transforms
 from fastreid.engine.hooks import HookBase
-from fastreid.evaluation import inference_context
 from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
@@ -70,13 +69,17 @@ class DomainPreciseBN(HookBase):
     def update(self):
         """Re-estimate the statistics of all branches now."""
         logger.info("Re-estimating the population statistics of %d domains", len(self._loaders))
-        with inference_context(self._model):
+        was_training = self._model.training
+        self._model.eval()
+        try:
             for domain, loader in enumerate(self._loaders):
                 branches = [layer.branches[domain] for layer in self._gaussian_process.layers.values()]
                 with _averaging(branches):
                     for batch in loader:
                         domains = torch.full_like(batch["targets"], domain)
                         self._model.embed(batch, [DomainPath(domains)])
+        finally:
+            self._model.train(was_training)
 
 
 def _unwrapped(model):

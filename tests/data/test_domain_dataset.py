@@ -31,8 +31,3 @@ def test_identities_of_different_domains_are_different_classes(tiny):
 
 def test_the_readers_arguments_reach_them(tiny):
     assert len(build_reid_train_loader(tiny(), combineall=True).dataset) > len(build_reid_train_loader(tiny()).dataset)
-
-
-def test_an_unknown_sampler_is_fast_reids_own_error(tiny):
-    with pytest.raises(ValueError, match="Unknown training sampler: Balanced"):
-        build_reid_train_loader(tiny("gdnorm", "DATALOADER.SAMPLER_TRAIN", "Balanced"))

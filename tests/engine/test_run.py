@@ -150,6 +150,10 @@ MISTAKES = {
     ),
     "missing data set": (["DATASETS.NAMES", "('Market1501','RenderedMall')"], "data set Market1501: .* is not found"),
     "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* 2 identities a batch, fewer than the 3 sources"),
+    "impossible stock batch": (
+        "DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
+        "IMS_PER_BATCH 13 is to be a multiple of DATALOADER.NUM_INSTANCE 2",
+    ),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
     "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
     "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
