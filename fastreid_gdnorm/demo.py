@@ -10,10 +10,10 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.utils.logger import setup_logger
 from tqdm import tqdm
 
-from .compat import datasets_root
 from .engine.run import load_model
 from .engine.setup import load_config, shipped
 from .errors import UserError
+from .mends.data import datasets_root
 from .report import METRICS, ranked_results, results_table, save_results
 
 ROWS = {"baseline": "baseline.yml", "branches only": "branches.yml", "GDNorm": "gdnorm.yml"}

@@ -9,10 +9,11 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
 from fastreid.utils.events import JSONWriter
 
-from .compat import datasets_root, rebind
 from .data import DomainDataset, read_sources
 from .engine import Reproducible
 from .errors import UserError
+from .mends.data import datasets_root
+from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 

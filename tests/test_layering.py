@@ -10,8 +10,8 @@ PACKAGE = Path(fastreid_gdnorm.__file__).parent
 # a part may import the parts before it; parts in one tuple do not import each other
 LAYERS = [
     ("errors", "plugins"),
-    ("layers", "registries"),
-    ("compat", "config", "data"),
+    ("mends",),
+    ("compat", "config", "data", "layers", "registries"),
     ("modeling",),
     ("engine",),
     ("toolbox", "report"),

@@ -12,9 +12,9 @@ from fastreid.engine.hooks import HookBase
 from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
-from ..compat import after_the_epoch
 from ..errors import UserError
 from ..layers import DomainPath, GaussianProcess
+from ..mends.training import after_the_epoch
 
 logger = logging.getLogger("fastreid.gdnorm.precise_bn")
 

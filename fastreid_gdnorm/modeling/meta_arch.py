@@ -7,9 +7,9 @@ from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage
 from torch import nn
 
-from ..compat import copy_images
 from ..errors import UserError
 from ..layers import DomainPath, SampledPath, follow
+from ..mends.training import copy_images
 from .backbone import convert
 from .test_path import parse_test_path
 

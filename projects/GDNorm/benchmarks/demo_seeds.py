@@ -1,8 +1,8 @@
-"""The demo's rows over several seeds, with two controls: writes results/demo.md.
+"""The demo's rows over several seeds, with two controls: writes the figures of results/demo.md.
 
     python projects/GDNorm/benchmarks/demo_seeds.py --output logs/demo_seeds
 
-Runs that are done are kept, so it can be stopped and started again. About 25 minutes a seed on two cores.
+Runs that are done are kept, so it can be stopped and started again. About 8 minutes a seed on two cores.
 """
 
 import argparse
@@ -56,7 +56,8 @@ def main():
             run = args.output / f"row{number}_seed{seed}"
             title = f"seed {seed}: {name}"
             found[name].append(train_row(run, shipped(f"{CONFIGS}/{config}"), seed, title, overrides))
-    RESULTS.write_text(page(cfg, found, args.seeds))
+    _, reading, text = RESULTS.read_text().partition("\n## Reading\n")
+    RESULTS.write_text(page(cfg, found, args.seeds) + reading + text)
     print(RESULTS.read_text())
 
 

@@ -1,0 +1,114 @@
+"""Mends of fastreid's training: optimizer, trainer, images of a batch, metrics."""
+
+import contextlib
+import functools
+import inspect
+import os
+
+import torch
+
+from ..errors import UserError
+from .tools import rebind, source_has
+
+
+def mend_optimizer():
+    import fastreid.solver
+    from fastreid.engine import defaults
+    from fastreid.solver import build
+
+    # SGD.zero_grad inherits the default that decides
+    drops_gradients = inspect.signature(torch.optim.SGD.zero_grad).parameters["set_to_none"].default
+    stock_build = build.build_optimizer
+
+    @functools.wraps(stock_build)
+    def build_optimizer(*args, **kwargs):
+        optimizer, params = stock_build(*args, **kwargs)
+        zero_grad = optimizer.zero_grad
+        optimizer.zero_grad = lambda set_to_none=False: zero_grad(set_to_none=False)
+        return optimizer, params
+
+    if drops_gradients and not source_has(stock_build, "set_to_none"):
+        rebind("build_optimizer", build_optimizer, build, fastreid.solver, defaults)
+
+
+def mend_trainer():
+    from fastreid.engine import DefaultTrainer
+    from fastreid.utils import comm
+    from fastreid.utils.env import seed_all_rng
+
+    stock_init = DefaultTrainer.__init__
+
+    @functools.wraps(stock_init)
+    def init(self, cfg):
+        if cfg.SOLVER.AMP.ENABLED and not (torch.cuda.is_available() and cfg.MODEL.DEVICE.startswith("cuda")):
+            raise UserError("SOLVER.AMP.ENABLED needs CUDA, which is not used here: set SOLVER.AMP.ENABLED False")
+        if cfg.OUTPUT_DIR:
+            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)  # which only default_setup makes
+        if cfg.SEED >= 0:
+            seed_all_rng(cfg.SEED + comm.get_rank())
+        stock_init(self, cfg)
+
+    DefaultTrainer.__init__ = init
+
+
+def copy_images(batched_inputs):
+    """The batch, a dict or images alone, with a copy of its images."""
+    if isinstance(batched_inputs, torch.Tensor):
+        return batched_inputs.clone()
+    return {**batched_inputs, "images": batched_inputs["images"].clone()}
+
+
+def mend_images():
+    from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+
+    def on_a_copy(stock):
+        @functools.wraps(stock)
+        def preprocess_image(self, batched_inputs):
+            return stock(self, copy_images(batched_inputs))
+
+        return preprocess_image
+
+    for _, meta_arch in META_ARCH_REGISTRY._obj_map.items():
+        stock = vars(meta_arch).get("preprocess_image")
+        if stock and source_has(stock, ".sub_("):
+            meta_arch.preprocess_image = on_a_copy(stock)
+
+
+@contextlib.contextmanager
+def after_the_epoch(trainer):
+    """Metrics put within it count as put after the epoch's last step, whose own are written already."""
+    storage = trainer.storage
+    step = storage.iter
+    storage.iter = trainer.iter
+    try:
+        yield storage
+    finally:
+        storage.iter = step
+
+
+def mend_events():
+    from fastreid.engine.hooks import EvalHook, PeriodicWriter
+    from fastreid.utils.events import CommonMetricPrinter, get_event_storage
+
+    stock_eval, stock_close, stock_write = EvalHook._do_eval, PeriodicWriter.after_train, CommonMetricPrinter.write
+
+    @functools.wraps(stock_eval)
+    def do_eval(self):
+        with after_the_epoch(self.trainer):
+            stock_eval(self)
+
+    @functools.wraps(stock_close)
+    def after_train(self):
+        if hasattr(self.trainer.storage, "epoch"):  # not if training fails before its first epoch
+            self.after_epoch()
+        stock_close(self)
+
+    @functools.wraps(stock_write)
+    def write(self):
+        if self._last_write is not None and self._last_write[0] == get_event_storage().iter:
+            self._last_write = None
+        stock_write(self)
+
+    if not source_has(EvalHook, "storage.iter"):
+        EvalHook._do_eval, PeriodicWriter.after_train = do_eval, after_train
+    CommonMetricPrinter.write = write
