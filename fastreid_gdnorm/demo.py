@@ -83,7 +83,7 @@ def train_row(run, config, seed, title, overrides=()):
 
 def last_results(metrics_file):
     """The last test's results of a run with one target, from its metrics.json."""
-    tests = [line for line in map(json.loads, open(metrics_file)) if "mAP" in line]
+    tests = [line for line in map(json.loads, metrics_file.read_text().splitlines()) if "mAP" in line]
     return {metric: tests[-1][metric] for metric in METRICS}
 
 

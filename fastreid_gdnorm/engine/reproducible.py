@@ -28,7 +28,7 @@ class Reproducible(HookBase):
     def __init__(self, seed, metrics):
         self._seed = seed
         self._metrics = metrics
-        self._resumed = {"history": {}, "size": 0}
+        self._resumed = {"history": {}, "size": None}
 
     def before_train(self):
         storage = self.trainer.storage
@@ -36,11 +36,9 @@ class Reproducible(HookBase):
             storage.smoothing_hints()[name] = hint
             for value, iteration in values:
                 storage.histories()[name].update(value, iteration)
-        if self._metrics and self._size() > self._resumed["size"]:
-            file = self._metrics._file_handle.name
-            if not self._resumed["size"]:
-                shutil.copyfile(file, file + ".old")  # of an earlier run in this folder
-            os.truncate(file, self._resumed["size"])
+        size = 0 if self.trainer.start_iter == 0 else self._resumed["size"]  # None: the checkpoint is of no such run
+        if self._metrics and size is not None and self._size() > size:
+            self._cut_metrics_file(size)
 
     def before_epoch(self):
         epoch = self.trainer.epoch
@@ -67,6 +65,12 @@ class Reproducible(HookBase):
 
     def load_state_dict(self, state):
         self._resumed = state
+
+    def _cut_metrics_file(self, size):
+        file = self._metrics._file_handle.name
+        if size == 0:
+            shutil.copyfile(file, file + ".old")  # what an earlier run has left in this folder
+        os.truncate(file, size)
 
     def _size(self):
         return os.path.getsize(self._metrics._file_handle.name) if self._metrics else 0

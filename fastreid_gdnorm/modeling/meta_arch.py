@@ -85,7 +85,7 @@ class GDNormTraining:
             losses = super().forward(batched_inputs)
         sampled = [self._losses_on_sampled_path(batched_inputs) for _ in range(self.num_paths)]
         if sampled:
-            losses.update({f"{name}_path": torch.stack([path[name] for path in sampled]).mean() for name in losses})
+            losses.update({f"{name}_path": torch.stack([each[name] for each in sampled]).mean() for name in losses})
         return losses
 
     def embed(self, batched_inputs, paths):
