@@ -1,13 +1,14 @@
 """``fastreid demo``: what branches and sampled paths do, shown in a few minutes on drawn domains."""
 
 import json
+import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 from fastreid.data.datasets import DATASET_REGISTRY
-from fastreid.utils.logger import setup_logger
 from tqdm import tqdm
 
 from .engine.run import load_model
@@ -72,8 +73,9 @@ def train_row(run, config, seed, title, overrides=()):
     _say(f"{title}: training, log in {run}/log.txt")
     start = time.perf_counter()
     command = [sys.executable, "-m", "fastreid_gdnorm", "train", "--config-file", str(config), "--seed", str(seed)]
+    env = {**os.environ, "PYTHONWARNINGS": "ignore"}  # stderr is for the progress bar and the user's mistakes
     with open(run / "train.log", "w") as log:
-        done = subprocess.run([*command, "--resume", "OUTPUT_DIR", str(run), *map(str, overrides)], stdout=log)
+        done = subprocess.run([*command, "--resume", "OUTPUT_DIR", str(run), *map(str, overrides)], stdout=log, env=env)
     if done.returncode:
         raise UserError(f"{title} failed, see {run}/train.log")
     result = {**last_results(run / "metrics.json"), "seconds": time.perf_counter() - start}
@@ -90,8 +92,9 @@ def last_results(metrics_file):
 def _draw_ranked_results(folder, target):
     picture = folder / "ranked_results.png"
     cfg = load_config(str(folder / "gdnorm" / "config.yaml"))
-    setup_logger(str(folder / "figure_log.txt"), color=False)
-    ranked_results(load_model(cfg), cfg, target, picture)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        ranked_results(load_model(cfg), cfg, target, picture)
 
 
 def _say(text):
