@@ -63,7 +63,8 @@ setup(
     cmdclass={"build_py": BuildWithConfigs},
     install_requires=[
         # Each torchvision asks for its own torch, so naming both in one place always gives a matching pair.
-        # With torch < 2.3 add "numpy<2" yourself: those wheels were built against NumPy 1, and do not say so.
+        # With torch < 2.3 add "numpy<2" and "setuptools<70" yourself: those wheels were built against NumPy 1 and use
+        # a pkg_resources that is gone, and do not say so.
         "torch>=1.13",
         "torchvision>=0.14",
         "numpy",
