@@ -68,7 +68,7 @@ def mend_images():
 
         return preprocess_image
 
-    for _, meta_arch in META_ARCH_REGISTRY._obj_map.items():
+    for meta_arch in META_ARCH_REGISTRY._obj_map.values():
         stock = vars(meta_arch).get("preprocess_image")
         if stock and source_has(stock, ".sub_("):
             meta_arch.preprocess_image = on_a_copy(stock)
