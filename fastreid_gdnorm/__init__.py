@@ -10,6 +10,7 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY  # noqa: E402
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY  # noqa: E402
 
 from . import config, data, engine, modeling, registries, toolbox  # noqa: E402
+from .data.readers import READERS  # noqa: E402
 from .data.rendered import RENDERED_DOMAINS  # noqa: E402
 
 config.add_gdnorm_config(_C)
@@ -19,5 +20,5 @@ registries.HOOK_REGISTRY.register(engine.DomainPreciseBN)
 BACKBONE_REGISTRY.register(modeling.build_gdnorm_backbone)
 for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormMGN):
     META_ARCH_REGISTRY.register(_meta_arch)
-for _data_set in RENDERED_DOMAINS:
+for _data_set in (*READERS, *RENDERED_DOMAINS):
     DATASET_REGISTRY.register(_data_set)

@@ -1,6 +1,7 @@
 """The ``fastreid`` command: what it takes; the work is elsewhere, and imported when it is needed."""
 
 import argparse
+import itertools
 import sys
 
 from .errors import UserError
@@ -14,19 +15,22 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
   fastreid demo                                     see it at work in a few minutes, on data drawn on the spot
   fastreid train --config-file FILE [KEY VALUE ...]
   fastreid eval  --config-file FILE [--path PATH] [KEY VALUE ...]
+  fastreid datasets                                 what is there of the public data sets, and is it whole
+  fastreid protocol 1|2                             the paper's protocols, beside the paper's numbers
 """
 
 CONFIGS = """\
 A config is a YAML file of fast-reid's keys and the plugin's; it starts from another one with _BASE_. KEY VALUE
 pairs override it and come last. The keys that matter most:
 
-  DATASETS.NAMES "('Market1501','CUHK03')"   the sources to train on, in the order of the model's branches
-  DATASETS.TESTS "('DukeMTMC',)"             the targets to test on
-  OUTPUT_DIR DIR                             checkpoints, log.txt, metrics.json, TensorBoard
-  MODEL.META_ARCHITECTURE GDNormBaseline     with MODEL.BACKBONE.NAME build_gdnorm_backbone: GDNorm
+  DATASETS.NAMES "('DGMarket1501','DGMSMT17')"   the sources to train on, in the order of the model's branches
+  DATASETS.TESTS "('DGCUHK03',)"                 the targets to test on
+  OUTPUT_DIR DIR                                 checkpoints, log.txt, metrics.json, TensorBoard
+  MODEL.META_ARCHITECTURE GDNormBaseline         with MODEL.BACKBONE.NAME build_gdnorm_backbone: GDNorm
   MODEL.GDNORM.BACKBONE, .LAMBDA, .NOISE, .NUM_PATHS, .HEADS, .TEST_PATH
 
-The data sets lie in the folder that the environment variable FASTREID_DATASETS names (default: datasets).
+The data sets lie in the folder that the environment variable FASTREID_DATASETS names (default: datasets);
+fastreid datasets looks what is there.
 Your own data: put it into Market-1501's folders, or register a reader as fast-reid's documentation shows.
 """
 
@@ -34,7 +38,7 @@ TRAIN_EXAMPLES = """\
 examples:
   fastreid train --config-file projects/GDNorm/configs/demo/gdnorm.yml --seed 0 OUTPUT_DIR logs/mine
   fastreid train --config-file configs/Base-GDNorm.yml \\
-      DATASETS.NAMES "('DukeMTMC','MSMT17','CUHK03')" DATASETS.TESTS "('Market1501',)" OUTPUT_DIR logs/to-market
+      DATASETS.NAMES "('DGMSMT17','DGCUHK03')" DATASETS.TESTS "('DGMarket1501',)" OUTPUT_DIR logs/to-market
   (the same again with --resume before the first KEY goes on where it was stopped)
 """
 
@@ -44,12 +48,31 @@ examples:
   fastreid eval --config-file logs/mine/config.yaml --path source:0 MODEL.WEIGHTS logs/mine/model_final.pth
 """
 
+DATASETS_EXAMPLES = """\
+examples:
+  fastreid datasets
+  fastreid datasets --no-decode DGMarket1501 DGMSMT17 DATASETS.MSMT17.VERSION V2
+  fastreid datasets --config-file projects/GDNorm/configs/protocol1/gdnorm.yml
+"""
+
+PROTOCOL_EXAMPLES = """\
+examples:
+  fastreid protocol 1
+  fastreid protocol 2 --methods gdnorm,branches,baseline --only 'D+C3+MT->M'
+  fastreid protocol 2 --variant cuhk-sysu DATASETS.MSMT17.VERSION V2
+  fastreid protocol 2 --only 'D+C3+MT->M' --eval-only --weights logs/mine/model_final.pth
+"""
+
 
 def main(argv=None):
     """Run the command; the exit status: 0 done, 2 the user's mistake."""
     load_plugins()
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args, rest = parser.parse_known_args(argv)
+    if rest and (any(word.startswith("--") for word in rest) or "opts" not in args):
+        parser.error(f"fastreid {args.command} does not know {' '.join(rest)}")
+    if rest:
+        args.opts = [*args.opts, *rest]  # what follows options, where a positional argument has ended the list before
     try:
         args.run(args)
     except UserError as error:
@@ -65,6 +88,8 @@ def build_parser():
     _add_train(commands)
     _add_eval(commands)
     _add_demo(commands)
+    _add_datasets(commands)
+    _add_protocol(commands)
     return parser
 
 
@@ -99,7 +124,10 @@ def _add_eval(commands):
         help="the path to test along: mean, source:K (the K-th of DATASETS.NAMES, from 0), sample:SEED, or ensemble "
         "(features averaged over the sources); default: MODEL.GDNORM.TEST_PATH",
     )
-    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE ...", help="config keys to override")
+    parser.add_argument(
+        "--output", metavar="DIR", help="for test_results.csv and .json; default: OUTPUT_DIR/eval, with the path's name"
+    )
+    _add_overrides(parser)
     parser.set_defaults(run=_eval)
 
 
@@ -113,6 +141,63 @@ def _add_demo(commands):
     )
     parser.add_argument("--output", default="logs/demo", metavar="DIR", help="default: %(default)s")
     parser.set_defaults(run=_demo)
+
+
+def _add_datasets(commands):
+    parser = commands.add_parser(
+        "datasets",
+        help="what is there of the public data sets, and whether it is whole",
+        description="Look for data sets, count their identities, images and cameras, compare them with what is\n"
+        "published, and decode every image. projects/GDNorm/DATASETS.md says where to get them and what lies where.\n"
+        "Exit status 2 if a data set that was named, or that the config names, is missing or wrong.",
+        epilog=DATASETS_EXAMPLES,
+        formatter_class=HELP_AS_WRITTEN,
+    )
+    parser.add_argument("--root", metavar="DIR", help="where they lie; default: $FASTREID_DATASETS, or datasets")
+    parser.add_argument("--config-file", metavar="FILE", help="check what this config trains and tests on")
+    parser.add_argument("--no-decode", dest="decode", action="store_false", help="do not read the images' contents")
+    parser.add_argument("opts", nargs="*", metavar="NAME ... KEY VALUE ...", help="default: all of both protocols")
+    parser.set_defaults(run=_datasets)
+
+
+def _add_protocol(commands):
+    parser = commands.add_parser(
+        "protocol",
+        usage="fastreid protocol {1,2} [options] [KEY VALUE ...]",
+        help="the trainings and tests of the paper's protocol 1 or 2, beside the paper's numbers",
+        description="Protocol 1: train on all images of M, D, C2, C3 and CS, test on VIPeR, PRID, GRID and i-LIDS,\n"
+        "ten splits each. Protocol 2: train on three of M, D, C3 and MT, test on the fourth.\n\n"
+        "Every run is as by fastreid train with a config of projects/GDNorm/configs/protocol1 or protocol2. Stop at\n"
+        "any moment: the same command again keeps what is done and goes on with what is not. Writes comparison.md,\n"
+        ".csv, .json and .png.",
+        epilog=PROTOCOL_EXAMPLES,
+        formatter_class=HELP_AS_WRITTEN,
+    )
+    parser.add_argument("number", type=int, choices=(1, 2))
+    parser.add_argument("--output", metavar="DIR", help="default: logs/protocolN, or logs/protocolN-VARIANT")
+    parser.add_argument(
+        "--methods", default="gdnorm", metavar="A,B", help="of gdnorm, branches, baseline; default: %(default)s"
+    )
+    parser.add_argument(
+        "--variant", metavar="NAME", help="as later papers do: without-duke (1); all-images, cuhk-sysu for Duke (2)"
+    )
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="DIRECTION", help="such as 'D+C3+MT->M'; may be repeated"
+    )
+    parser.add_argument("--eval-only", action="store_true", help="only test: --weights, or the last ones in --output")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="[DIRECTION=]FILE",
+        help="with --eval-only, the checkpoint to test; may be repeated",
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
+    parser.set_defaults(run=_protocol, opts=[])
+
+
+def _add_overrides(parser):
+    parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE ...", help="config keys to override")
 
 
 def _train(args):
@@ -131,6 +216,30 @@ def _demo(args):
     from .demo import demo
 
     demo(args.output)
+
+
+def _datasets(args):
+    from .datasets import datasets
+
+    names = list(itertools.takewhile(lambda word: "." not in word, args.opts))
+    datasets(names, args.opts[len(names) :], args.config_file, args.root, args.decode)
+
+
+def _protocol(args):
+    from .protocol import protocol
+
+    variant = f"-{args.variant}" if args.variant else ""
+    protocol(
+        args.number,
+        args.output or f"logs/protocol{args.number}{variant}",
+        args.methods.split(","),
+        args.variant,
+        args.only,
+        args.eval_only,
+        args.weights,
+        args.seed,
+        args.opts,
+    )
 
 
 def _one_line(error):

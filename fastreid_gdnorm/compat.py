@@ -12,7 +12,8 @@ optimizer              with torch >= 2.0 ``zero_grad`` cuts the flat buffers off
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 checkpoints            written straight over the last good one; loaded with the code that they may hold
-ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``
+ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``; an error where
+                       the gallery has fewer than 50 images
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
 workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
@@ -27,7 +28,7 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, data, models, training
+from .mends import checkpoints, data, evaluation, models, training
 
 MENDS = (
     data.mend_device,
@@ -39,7 +40,7 @@ MENDS = (
     training.mend_images,
     training.mend_events,
     checkpoints.mend_checkpoints,
-    models.mend_ranking,
+    evaluation.mend_ranking,
     models.mend_regnet,
 )
 

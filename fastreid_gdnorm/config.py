@@ -25,3 +25,9 @@ def add_gdnorm_config(cfg):
     # seed of everything random; a run with the same seed on the same machine repeats itself on CPU, number for
     # number, also if it was resumed in between. -1: a new one each time
     cfg.setdefault("SEED", -1)
+
+    # variants of data sets that papers disagree on, see projects/GDNorm/DATASETS.md.
+    # DGCUHK03: "detected" or "labeled" boxes
+    cfg.DATASETS.setdefault("CUHK03", CfgNode({"BOXES": "detected"}))
+    # DGMSMT17: "V1", or "V2" with masked faces; and whether the validation images are for training
+    cfg.DATASETS.setdefault("MSMT17", CfgNode({"VERSION": "V1", "VAL": True}))

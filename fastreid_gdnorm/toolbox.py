@@ -1,51 +1,60 @@
-"""The two seams that fast-reid has no registry for: the training sampler and the trainer's hooks."""
+"""The seams that fast-reid has no registry for: train sampler, trainer hooks, variants of data sets, split tests."""
 
 import functools
+import logging
 
 import fastreid.data
 from fastreid.config import CfgNode
-from fastreid.data import build
+from fastreid.data import CommDataset, build
+from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
+from fastreid.utils import comm
 from fastreid.utils.events import JSONWriter
 
-from .data import DomainDataset, read_sources
+from .data import DomainDataset, read, read_sources
+from .data.readers import Reader, SingleShot
 from .engine import Reproducible
 from .errors import UserError
-from .mends.data import datasets_root
+from .evaluation import SplitEvaluator, add_average, save_test_results, summary_table
 from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
+logger = logging.getLogger("fastreid.gdnorm.test")
+
 
 def connect():
-    """Let fast-reid's own loader and trainer find the two registries, and give every training batch ``domains``."""
-    stock_build = build.build_reid_train_loader
-    stock_hooks = DefaultTrainer.build_hooks
+    """Let fast-reid's own loaders, trainer and test find the registries, the variants and the splits."""
+    _connect_loaders()
+    _connect_hooks()
+    _connect_tests()
 
-    @functools.wraps(stock_build)
-    def build_reid_train_loader(*args, **kwargs):
-        if "cfg" in kwargs:
-            args = (kwargs.pop("cfg"), *args)
-        if args and isinstance(args[0], CfgNode):
-            return stock_build(args[0], **_train_set_and_sampler(args[0], **kwargs))
-        return stock_build(*args, **kwargs)
 
-    @functools.wraps(stock_hooks)
-    def build_hooks(self):
-        all_hooks = stock_hooks(self)
-        evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
-        if self.cfg.SEED >= 0:
-            all_hooks.insert(evaluation + 1, _reproducible(self, all_hooks))
-        own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
-        return all_hooks[:evaluation] + own + all_hooks[evaluation:]
+def _connect_loaders():
+    """Every training batch has ``domains``, samplers come from the registry, readers get their variant."""
+    stock_train, stock_test = build.build_reid_train_loader, build.build_reid_test_loader
 
-    rebind("build_reid_train_loader", build_reid_train_loader, build, fastreid.data, defaults)
-    DefaultTrainer.build_hooks = build_hooks
+    def with_config(stock, more_arguments):
+        @functools.wraps(stock)
+        def build_loader(*args, **kwargs):
+            if "cfg" in kwargs:
+                args = (kwargs.pop("cfg"), *args)
+            if args and isinstance(args[0], CfgNode):
+                return stock(*args, **more_arguments(*args, **kwargs))
+            return stock(*args, **kwargs)
+
+        return build_loader
+
+    for name, stock, more_arguments in (
+        ("build_reid_train_loader", stock_train, _train_set_and_sampler),
+        ("build_reid_test_loader", stock_test, _test_set),
+    ):
+        rebind(name, with_config(stock, more_arguments), build, fastreid.data, defaults)
 
 
 def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None, **reader):
     if train_set is None:
-        sources = read_sources(cfg.DATASETS.NAMES, datasets_root(), **reader)
+        sources = read_sources(cfg, **reader)
         train_set = DomainDataset(sources, transforms or build_transforms(cfg, is_train=True))
     name = cfg.DATALOADER.SAMPLER_TRAIN
     if sampler is None and name in SAMPLER_REGISTRY._obj_map:
@@ -65,9 +74,70 @@ def _check_identities(cfg, train_set):
         )
 
 
+def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
+    if test_set is not None or not issubclass(DATASET_REGISTRY.get(dataset_name), Reader):
+        return {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
+    data = read(cfg, dataset_name, **others)
+    if not data.query:
+        raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
+    if comm.is_main_process():
+        data.show_test()
+    return {"test_set": _images(cfg, data.query + data.gallery, transforms), "num_query": len(data.query)}
+
+
+def _images(cfg, items, transforms=None):
+    return CommDataset(items, transforms or build_transforms(cfg, is_train=False), relabel=False)
+
+
+def _connect_hooks():
+    """The trainer has the hooks of SOLVER.HOOKS, and with a SEED the one that makes runs repeatable."""
+    stock_hooks = DefaultTrainer.build_hooks
+
+    @functools.wraps(stock_hooks)
+    def build_hooks(self):
+        all_hooks = stock_hooks(self)
+        evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
+        if self.cfg.SEED >= 0:
+            all_hooks.insert(evaluation + 1, _reproducible(self, all_hooks))
+        own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
+        return all_hooks[:evaluation] + own + all_hooks[evaluation:]
+
+    DefaultTrainer.build_hooks = build_hooks
+
+
 def _reproducible(trainer, all_hooks):
     writers = [writer for hook in all_hooks if isinstance(hook, hooks.PeriodicWriter) for writer in hook._writers]
     metrics = next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
     hook = Reproducible(trainer.cfg.SEED, metrics)
     trainer.checkpointer.checkpointables["metrics_history"] = hook
     return hook
+
+
+def _connect_tests():
+    """A data set with splits is tested on each of them, and a test of the plugin's data sets leaves a summary."""
+    stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
+
+    @functools.wraps(stock_evaluator)
+    def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+        if not issubclass(DATASET_REGISTRY.get(dataset_name), SingleShot):
+            return stock_evaluator(cls, cfg, dataset_name, output_dir)
+        data = read(cfg, dataset_name)
+        if comm.is_main_process():
+            data.show_test()
+        loader, _ = build.build_reid_test_loader(cfg, test_set=_images(cfg, data.images))
+        return loader, SplitEvaluator(cfg, data.splits, output_dir)
+
+    @functools.wraps(stock_test)
+    def test(cls, cfg, model):
+        results = stock_test(cls, cfg, model)
+        targets = cfg.DATASETS.TESTS
+        ours = [name for name in targets if issubclass(DATASET_REGISTRY.get(name), Reader)]
+        if ours and comm.is_main_process():
+            by_target = results if len(targets) > 1 else {targets[0]: results}
+            add_average(by_target)
+            logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
+            if cfg.OUTPUT_DIR:
+                save_test_results(by_target, cfg.OUTPUT_DIR)
+        return results
+
+    DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)

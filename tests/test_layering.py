@@ -12,10 +12,10 @@ LAYERS = [
     ("errors", "plugins"),
     ("mends",),
     ("compat", "config", "data", "layers", "registries"),
-    ("modeling",),
+    ("modeling", "evaluation"),
     ("engine",),
-    ("toolbox", "report"),
-    ("demo",),
+    ("toolbox", "report", "comparison"),
+    ("demo", "protocol", "datasets"),
     ("cli",),
     ("__main__",),
 ]

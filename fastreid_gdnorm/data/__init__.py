@@ -1,6 +1,7 @@
-"""Training data that knows its domains, and the rendered domains."""
+"""Training data that knows its domains, readers of the public data sets, and the rendered domains."""
 
 from .domain_balanced_sampler import DomainBalancedIdentitySampler
-from .domain_dataset import DomainDataset, read_sources
+from .domain_dataset import DomainDataset
+from .read import read, read_sources
 
-__all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "read_sources"]
+__all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "read", "read_sources"]

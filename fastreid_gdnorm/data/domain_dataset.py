@@ -1,8 +1,6 @@
 """The training set that remembers which domain an image is from."""
 
 from fastreid.data import CommDataset
-from fastreid.data.datasets import DATASET_REGISTRY
-from fastreid.utils import comm
 
 
 class DomainDataset(CommDataset):
@@ -20,14 +18,3 @@ class DomainDataset(CommDataset):
 
     def __getitem__(self, index):
         return {**super().__getitem__(index), "domains": self.domains[index]}
-
-
-def read_sources(names, root, **kwargs):
-    """The training items of the named data sets, a list for each; ``kwargs`` go to the readers (combineall)."""
-    sources = []
-    for name in names:
-        data = DATASET_REGISTRY.get(name)(root=root, **kwargs)
-        if comm.is_main_process():
-            data.show_train()
-        sources.append(data.train)
-    return sources

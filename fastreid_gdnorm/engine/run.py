@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 
 import torch
@@ -13,6 +14,7 @@ from torch.multiprocessing import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
+from ..evaluation import save_test_results
 from ..plugins import load_plugins
 from .progress_bar import ProgressBar
 from .setup import find_config, load_config
@@ -51,7 +53,7 @@ def _train(args):
         default_setup(cfg, args)
         _hide_tracebacks_of_mistakes()
         if args.eval_only:
-            return evaluate(cfg)
+            return DefaultTrainer.test(cfg, load_model(cfg))
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=args.resume)
         if trainer.start_epoch >= trainer.max_epoch:
@@ -64,15 +66,23 @@ def _train(args):
 
 
 def evaluate_command(args):
-    """Test a checkpoint; ``args`` has config_file, opts and path. The run's own files are left as they are."""
+    """Test a checkpoint; ``args`` has config_file, opts, path and output. The run's own files are left as they are."""
     cfg = load_config(args.config_file, args.opts)
+    is_gdnorm = cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm")
     if args.path:
-        if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
+        if not is_gdnorm:
             raise UserError(f"--path is for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
         cfg.MODEL.GDNORM.TEST_PATH = args.path
-    cfg.freeze()
+    path = f"-{cfg.MODEL.GDNORM.TEST_PATH.replace(':', '-')}" if is_gdnorm else ""
+    output = args.output or os.path.join(cfg.OUTPUT_DIR, f"eval{path}")
     setup_logger()
-    return evaluate(cfg)
+    model = load_model(cfg)
+    cfg.OUTPUT_DIR = ""  # where training's own test leaves its results
+    cfg.freeze()
+    results = DefaultTrainer.test(cfg, model)
+    targets = cfg.DATASETS.TESTS
+    save_test_results(results if len(targets) > 1 else {targets[0]: results}, output)
+    logger.info("Results in %s: test_results.csv, test_results.json", output)
 
 
 def load_model(cfg):
@@ -90,11 +100,6 @@ def load_model(cfg):
     model = DefaultTrainer.build_model(cfg)
     Checkpointer(model).load(weights)
     return model
-
-
-def evaluate(cfg):
-    """Test the config's trained model on DATASETS.TESTS by fast-reid's own evaluation; a dict of results."""
-    return DefaultTrainer.test(cfg, load_model(cfg))
 
 
 @contextlib.contextmanager

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 
 import fastreid_gdnorm  # noqa: F401
-from fastreid_gdnorm.demo import CONFIGS, train_row
+from fastreid_gdnorm.demo import CONFIGS
+from fastreid_gdnorm.engine.row import train_row
 from fastreid_gdnorm.engine.setup import load_config, shipped
 from fastreid_gdnorm.report import METRICS, results_table
 
@@ -55,7 +56,8 @@ def main():
         for number, (name, (config, overrides)) in enumerate(plan.items()):
             run = args.output / f"row{number}_seed{seed}"
             title = f"seed {seed}: {name}"
-            found[name].append(train_row(run, shipped(f"{CONFIGS}/{config}"), seed, title, overrides))
+            row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, title, overrides)
+            found[name].append({**row["results"][cfg.DATASETS.TESTS[0]], "seconds": row["seconds"]})
     _, reading, text = RESULTS.read_text().partition("\n## Reading\n")
     RESULTS.write_text(page(cfg, found, args.seeds) + reading + text)
     print(RESULTS.read_text())

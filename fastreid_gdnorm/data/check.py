@@ -1,0 +1,123 @@
+"""Whether the data sets on disk are what is published, for ``fastreid datasets``."""
+
+import os
+from concurrent.futures import ProcessPoolExecutor
+from typing import NamedTuple, Optional
+
+from fastreid.data import common
+from tabulate import tabulate
+from termcolor import colored
+from tqdm import tqdm
+
+from ..errors import UserError
+from .read import read
+from .readers import SingleShot
+from .readers.reader import Counts
+
+BAD_IMAGES_SHOWN = 20
+
+
+class Part(NamedTuple):
+    """A part of a data set: train, query, gallery or all."""
+
+    name: str
+    found: Counts
+    published: Optional[Counts]
+
+    @property
+    def as_published(self):
+        return self.published is None or all(
+            published in (None, found) for found, published in zip(self.found, self.published)
+        )
+
+
+class Report(NamedTuple):
+    """What was found of a data set; ``missing`` says why it could not be read."""
+
+    name: str
+    missing: str = ""
+    folder: str = ""
+    parts: tuple = ()
+    bad_images: tuple = ()
+
+    @property
+    def is_good(self):
+        return not self.missing and not self.bad_images and all(part.as_published for part in self.parts)
+
+    def __str__(self):
+        if self.missing:
+            return f"{self.name}: {colored('not found', 'red')}\n  {self.missing}"
+        table = tabulate(
+            [[part.name, *map(_cell, part.found, part.published or part.found)] for part in self.parts],
+            headers=["", *Counts._fields],
+            tablefmt="github",
+            disable_numparse=True,
+            colalign=("left", "right", "right", "right"),
+        )
+        lines = [f"{self.name}: {self.folder}", table]
+        if self.bad_images:
+            lines.append(colored(f"{len(self.bad_images)} images are no good:", "red"))
+            lines += self.bad_images[:BAD_IMAGES_SHOWN]
+            lines += ["..."] * (len(self.bad_images) > BAD_IMAGES_SHOWN)
+        lines.append("as published" if self.is_good else colored("not as published", "red"))
+        return "\n  ".join("\n".join(lines).splitlines())
+
+
+def check(cfg, name, decode=True):
+    """The Report of the data set ``name`` in the config's variant; ``decode`` reads every image, with all cores."""
+    try:
+        data = read(cfg, name)
+        published = getattr(data, "published", {})
+        items = {"train": data.train, "query": data.query, "gallery": data.gallery}
+        if "all" in published:
+            items["all"] = read(cfg, name, combineall=True).train
+    except UserError as error:
+        return Report(name, missing=str(error))
+    parts = [Part(part, _count(images), published.get(part)) for part, images in items.items() if images]
+    if isinstance(data, SingleShot):
+        parts = list(_parts_of_splits(data))
+    parts = [part._replace(found=part.found._replace(cameras=None)) if part.name == "all" else part for part in parts]
+    paths = sorted({item[0] for images in (*items.values(), getattr(data, "images", [])) for item in images})
+    return Report(name, "", getattr(data, "folder", ""), tuple(parts), tuple(_bad_images(name, paths, decode)))
+
+
+def _parts_of_splits(data):
+    """Query and gallery of split 0, and of those splits that are not as large."""
+    seen = set()
+    for number, split in enumerate(data.splits):
+        for name, places in split._asdict().items():
+            found = _count([data.images[place] for place in places])
+            if (name, found[:2]) not in seen:
+                yield Part(f"{name}, split {number}" if number else name, found, data.published[name])
+            seen.add((name, found[:2]))
+
+
+def _count(items):
+    return Counts(len({item[1] for item in items}), len(items), len({item[2] for item in items}))
+
+
+def _cell(found, published):
+    if found is None:
+        return ""
+    if published in (None, found):
+        return f"{found:,}"
+    return colored(f"{found:,} (published {published:,})", "red")
+
+
+def _bad_images(name, paths, decode):
+    empty = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
+    faults = [f"{path} is {'empty' if os.path.isfile(path) else 'not there'}" for path in empty]
+    if not decode:
+        return faults
+    full = sorted({*paths} - {*empty})
+    with ProcessPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(_fault, full, chunksize=32)
+        bar = tqdm(found, f"decoding {name}", total=len(full), unit="img", leave=False, disable=None)
+        return faults + [fault for fault in bar if fault]
+
+
+def _fault(path):
+    try:
+        common.read_image(path)
+    except UserError as error:
+        return str(error)

@@ -1,0 +1,24 @@
+"""From the names in a config to data sets."""
+
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.utils import comm
+
+from ..mends.data import datasets_root
+
+
+def read(cfg, name, **kwargs):
+    """The data set of that name, in the variant that the config's DATASETS keys say; ``kwargs`` go to its reader."""
+    reader = DATASET_REGISTRY.get(name)
+    variant = reader.from_config(cfg) if hasattr(reader, "from_config") else {}
+    return reader(root=datasets_root(), **variant, **kwargs)
+
+
+def read_sources(cfg, **kwargs):
+    """The training items of DATASETS.NAMES, a list for each; ``kwargs`` go to the readers (combineall)."""
+    sources = []
+    for name in cfg.DATASETS.NAMES:
+        data = read(cfg, name, **kwargs)
+        if comm.is_main_process():
+            data.show_train()
+        sources.append(data.train)
+    return sources

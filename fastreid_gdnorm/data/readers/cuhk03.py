@@ -1,0 +1,108 @@
+"""CUHK03 in its new split (Zhong et al. 2017), from any of the three forms it is found in."""
+
+import logging
+import os
+
+from fastreid.data.datasets.cuhk03 import CUHK03
+from scipy.io import loadmat
+
+from ...errors import UserError
+from .market_style import read_market_folder
+from .reader import GUIDE, Counts, Reader
+
+logger = logging.getLogger("fastreid.gdnorm.cuhk03")
+
+PUBLISHED = {
+    "detected": {
+        "train": Counts(767, 7365, 2),
+        "query": Counts(700, 1400, 2),
+        "gallery": Counts(700, 5332, 2),
+        "all": Counts(1467, 14097),
+    },
+    "labeled": {
+        "train": Counts(767, 7368, 2),
+        "query": Counts(700, 1400, 2),
+        "gallery": Counts(700, 5328, 2),
+        "all": Counts(1467, 14096),
+    },
+}
+NP_FOLDERS = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
+
+
+class DGCUHK03(Reader):
+    """CUHK03 (Li et al. 2014) with 767 identities to train and 700 to test on.
+
+    Args:
+        boxes: "detected" or "labeled", the key DATASETS.CUHK03.BOXES.
+    """
+
+    folders = ("cuhk03", "CUHK03", "CUHK03-NP", "cuhk03-np")
+    layout = (
+        "images_{detected,labeled} with cuhk03_new_protocol_config_{detected,labeled}.mat, "
+        "or {detected,labeled}/bounding_box_train and so on (CUHK03-NP), "
+        "or cuhk03_release/cuhk-03.mat with both of those .mat"
+    )
+    dataset_name, letters = "cuhk03", "C3"
+    published = PUBLISHED["detected"]
+
+    def __init__(self, root="datasets", boxes="detected", **kwargs):
+        if boxes not in PUBLISHED:
+            raise UserError(f"DATASETS.CUHK03.BOXES is detected or labeled, got {boxes!r}")
+        self.boxes, self.published = boxes, PUBLISHED[boxes]
+        super().__init__(root, **kwargs)
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {"boxes": cfg.DATASETS.CUHK03.BOXES}
+
+    def open(self):
+        self._read = self._reader_of_the_form_on_disk()
+
+    def read_train(self):
+        return self._read("train")
+
+    def read_query(self):
+        return self._read("query")
+
+    def read_gallery(self):
+        return self._read("gallery")
+
+    def _reader_of_the_form_on_disk(self):
+        images, np_folder = f"images_{self.boxes}", os.path.join(self.folder, self.boxes)
+        mat = os.path.join(self.folder, "cuhk03_release", "cuhk-03.mat")
+        split = os.path.join(self.folder, f"cuhk03_new_protocol_config_{self.boxes}.mat")
+        if os.path.isdir(np_folder):
+            logger.info("CUHK03: %s boxes in the form of CUHK03-NP, %s", self.boxes, np_folder)
+            return lambda part: read_market_folder(os.path.join(np_folder, NP_FOLDERS[part]))
+        if os.path.isfile(mat):
+            CUHK03(os.path.dirname(self.folder))  # extracts the images, unless it has
+        elif not os.path.isdir(os.path.join(self.folder, images)):
+            raise UserError(
+                f"data set DGCUHK03: {self.folder} has no {self.boxes} images; it holds {self.layout}; {GUIDE}"
+            )
+        if not os.path.isfile(split):
+            raise UserError(f"data set DGCUHK03: the split {split} is not there; {GUIDE}")
+        logger.info("CUHK03: %s boxes, extracted images, split %s", self.boxes, split)
+        return _ExtractedImages(os.path.join(self.folder, images), split)
+
+
+class _ExtractedImages:
+    """Images like ``1_001_1_01.png`` (camera pair, identity, view, number) and the split's file that lists them."""
+
+    def __init__(self, folder, split):
+        self.folder, self.split = folder, loadmat(split)
+        self.names = [str(name.item()) for name in self.split["filelist"].flatten()]
+        missing = sorted(set(self.names) - set(os.listdir(folder)))
+        if missing:
+            raise UserError(
+                f"{folder} lacks {len(missing)} of the {len(self.names)} images that {split} lists, "
+                f"the first is {missing[0]}; {GUIDE}"
+            )
+
+    def __call__(self, part):
+        pids = self.split["labels"].flatten()
+        items = []
+        for index in self.split[f"{part}_idx"].flatten() - 1:
+            view = int(self.names[index].split("_")[2])
+            items.append((os.path.join(self.folder, self.names[index]), int(pids[index]), view - 1))
+        return items

@@ -1,0 +1,22 @@
+"""CUHK-SYSU, a set for person search, as the crops that re-identification takes from it."""
+
+import os
+
+from .reader import Counts, Reader, list_images
+
+FORMS = (("cropped_images",), ("cropped_image",), ("bounding_box_train", "query", "bounding_box_test"))
+PATTERN = r"p?(\d+)_(?:s|n\d+_s|c)\d.*\.(?:jpg|png)"  # p11422_s16929_1, p00001_n01_s00001_hard0, 0001_c1_00001
+
+
+class DGCUHKSYSU(Reader):
+    """Crops of CUHK-SYSU (Xiao et al. 2017), for training only; it has no cameras to tell apart."""
+
+    folders = ("CUHK-SYSU", "cuhk_sysu")
+    layout = "cropped_images, or cropped_image, or bounding_box_train, query and bounding_box_test"
+    dataset_name, letters = "cuhksysu", "CS"
+    published = {"train": Counts(11934, 34574, 1)}
+
+    def read_train(self):
+        found = [form for form in FORMS if os.path.isdir(os.path.join(self.folder, form[0]))]
+        folders = [os.path.join(self.folder, part) for part in (found or FORMS)[0]]
+        return [(path, pid, 0) for folder in folders for path, pid in list_images(folder, PATTERN)]

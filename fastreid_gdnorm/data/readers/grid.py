@@ -1,0 +1,47 @@
+"""QMUL GRID."""
+
+import os
+
+from scipy.io import loadmat
+
+from ...errors import UserError
+from .reader import GUIDE, Counts, list_images
+from .single_shot import SPLITS_FILE, TwoViews, logger
+
+PARTITIONS = "features_and_partitions.mat"
+
+
+class DGGRID(TwoViews):
+    """GRID (Loy, Xiang and Gong 2009): 250 identities seen twice and 775 strangers (identity 0) in the gallery.
+
+    Its splits are the official partitions.
+    """
+
+    folders = ("GRID", "underground_reid", "grid/underground_reid")
+    layout = f"probe, gallery and {PARTITIONS}"
+    dataset_name, letters = "grid", "G"
+    published = {"query": Counts(125, 125), "gallery": Counts(126, 900)}  # the strangers count as one identity
+
+    def read_views(self):
+        pattern = r"(\d+)_(\d+)_.*\.jpeg"
+        return (
+            [(path, pid, camera - 1) for path, pid, camera in list_images(os.path.join(self.folder, view), pattern)]
+            for view in ("probe", "gallery")
+        )
+
+    def official_splits(self):
+        path = os.path.join(self.folder, PARTITIONS)
+        if os.path.isfile(path):
+            partitions = loadmat(path)["trainIdxAll"].flatten()
+            logger.info("DGGRID: the %d official partitions, %s", len(partitions), path)
+            return [self.split_of(set(self.shared) - _trained(partition)) for partition in partitions]
+
+    def drawn_splits(self):
+        raise UserError(
+            f"data set DGGRID: {self.folder} has neither {PARTITIONS}, the official splits, nor {SPLITS_FILE}; {GUIDE}"
+        )
+
+
+def _trained(partition):
+    """The identities to train on in one partition, a struct of probeImIdx, galleryImIdx and, third, personIdx."""
+    return set(partition[0, 0][2].flatten().tolist())

@@ -1,0 +1,32 @@
+"""QMUL i-LIDS."""
+
+import os
+
+from .reader import Counts, list_images
+from .single_shot import SingleShot, Split, half
+
+
+class DGiLIDS(SingleShot):
+    """QMUL i-LIDS (Zheng, Gong and Xiang 2009): 119 identities, 476 images, no cameras told.
+
+    A split takes two images of every tested identity, one to the queries, one to the gallery; the "camera" is the
+    image's number in its identity's sequence, so that any two differ.
+    """
+
+    folders = ("QMUL-iLIDS", "i-LIDS_Pedestrian", "ilids/i-LIDS_Pedestrian")
+    layout = "images or Persons, with images like 0001003.jpg: four digits of the identity, three of its sequence"
+    dataset_name, letters = "ilids", "I"
+    published = {"query": Counts(60, 60), "gallery": Counts(60, 60)}
+
+    def read_images(self):
+        persons = os.path.join(self.folder, "Persons")
+        folder = persons if os.path.isdir(persons) else os.path.join(self.folder, "images")
+        return list_images(folder, r"(\d{4})(\d{3})\.jpg")
+
+    def draw(self, chance):
+        places = {}
+        for place, (_, pid, _) in enumerate(self.images):
+            places.setdefault(pid, []).append(place)
+        seen_twice = sorted(pid for pid in places if len(places[pid]) > 1)
+        pairs = [chance.permutation(places[pid])[:2].tolist() for pid in half(chance, seen_twice)]
+        return Split(*map(list, zip(*pairs)))

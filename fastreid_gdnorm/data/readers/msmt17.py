@@ -1,0 +1,62 @@
+"""MSMT17 in either of its versions."""
+
+import os
+
+from ...errors import UserError
+from .reader import Counts, Reader, read_text
+
+VERSIONS = {"V1": ("MSMT17_V1", "train", "test"), "V2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2")}
+TRAIN, TRAIN_AND_VAL = Counts(1041, 30248, 15), Counts(1041, 32621, 15)
+
+
+class DGMSMT17(Reader):
+    """MSMT17 (Wei et al. 2018). Its lists say which images are in which part.
+
+    Args:
+        version: "V1", or "V2" with masked faces, the key DATASETS.MSMT17.VERSION.
+        val: whether list_val.txt joins the training images, the key DATASETS.MSMT17.VAL; it always does with
+            COMBINEALL.
+    """
+
+    folders = tuple(folder for folder, _, _ in VERSIONS.values())
+    layout = "train and test (V1) or mask_train_v2 and mask_test_v2 (V2), and list_{train,val,query,gallery}.txt"
+    dataset_name, letters = "msmt17", "MT"
+    published = {"query": Counts(3060, 11659, 15), "gallery": Counts(3060, 82161, 15), "all": Counts(4101, 126441)}
+
+    def __init__(self, root="datasets", version="V1", val=True, **kwargs):
+        if version not in VERSIONS:
+            raise UserError(f"DATASETS.MSMT17.VERSION is V1 or V2, got {version!r}")
+        folder, self.train_folder, self.test_folder = VERSIONS[version]
+        others = [name for name, folders in VERSIONS.items() if os.path.isdir(os.path.join(root, folders[0]))]
+        if others and version not in others:
+            raise UserError(
+                f"data set DGMSMT17: {root} has version {others[0]}, and DATASETS.MSMT17.VERSION is {version}: "
+                f"set it to {others[0]}, or unpack {folder}"
+            )
+        self.folders = (folder,)
+        self.val = val or kwargs.get("combineall", False)
+        self.published = {"train": TRAIN_AND_VAL if self.val else TRAIN, **self.published}
+        super().__init__(root, **kwargs)
+
+    @classmethod
+    def from_config(cls, cfg):
+        return {"version": cfg.DATASETS.MSMT17.VERSION, "val": cfg.DATASETS.MSMT17.VAL}
+
+    def read_train(self):
+        lists = ("train", "val") if self.val else ("train",)
+        return [item for name in lists for item in self._read(self.train_folder, name)]
+
+    def read_query(self):
+        return self._read(self.test_folder, "query")
+
+    def read_gallery(self):
+        return self._read(self.test_folder, "gallery")
+
+    def _read(self, folder, name):
+        items = []
+        list_file = os.path.join(self.folder, f"list_{name}.txt")
+        for line in read_text(list_file):
+            path, pid = line.split()
+            camera = int(os.path.basename(path).split("_")[2])
+            items.append((os.path.join(self.folder, folder, path), int(pid), camera - 1))
+        return items

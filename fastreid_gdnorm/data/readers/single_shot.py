@@ -1,0 +1,137 @@
+"""Small targets that are tested on several random splits, and the splits."""
+
+import json
+import logging
+import os
+from typing import NamedTuple
+
+import numpy as np
+
+from ...errors import UserError
+from .reader import Reader
+
+logger = logging.getLogger("fastreid.gdnorm.splits")
+
+SPLITS = 10
+SPLITS_FILE = "splits.json"
+
+
+class Split(NamedTuple):
+    """One way to test: places in a reader's ``images``."""
+
+    query: list
+    gallery: list
+
+
+class SingleShot(Reader):
+    """A data set with one image of an identity among the queries and one in the gallery, in ten splits.
+
+    Half of the identities, rounded up, are tested; ``images`` has every image once, and each of ``splits`` takes
+    its own from them. To code that knows nothing of splits it is split 0, whose other identities are ``train``.
+
+    A splits.json in the data set's folder goes before splits drawn here: a list of {"query": [[path, pid, camera],
+    ...], "gallery": ...} as torchreid writes it, of which the paths are taken relative to the data set.
+    """
+
+    def open(self):
+        self.images = self.read_images()
+        self.splits = self.official_splits() or self.users_splits() or self.drawn_splits()
+
+    def read_images(self):
+        """All images as items (path, pid, camera), sorted by path within each folder."""
+        raise NotImplementedError
+
+    def draw(self, chance):
+        """One split by ``chance``, a numpy RandomState."""
+        raise NotImplementedError
+
+    def official_splits(self):
+        """The splits that come with the data set, if any do."""
+
+    def users_splits(self):
+        """The splits of splits.json, if it is there."""
+        path = os.path.join(self.folder, SPLITS_FILE)
+        if os.path.isfile(path):
+            splits = read_splits(path, [image[0] for image in self.images])
+            logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
+            return splits
+
+    def drawn_splits(self):
+        """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
+        logger.info("%s: %d splits drawn from its sorted identities", type(self).__name__, SPLITS)
+        # RandomState's stream, unlike Generator's, is the same in every version of NumPy (NEP 19)
+        return [self.draw(np.random.RandomState(number)) for number in range(SPLITS)]
+
+    def read_train(self):
+        tested = {self.images[index][1] for index in (*self.splits[0].query, *self.splits[0].gallery)}
+        return [item for item in self.images if item[1] not in tested]
+
+    def read_query(self):
+        return [self.images[index] for index in self.splits[0].query]
+
+    def read_gallery(self):
+        return [self.images[index] for index in self.splits[0].gallery]
+
+
+class TwoViews(SingleShot):
+    """Queries from one camera, the gallery from the other, and with it all who were seen there alone."""
+
+    def draw(self, chance):
+        return self.split_of(half(chance, self.shared))
+
+    def read_images(self):
+        queries, gallery = self.read_views()
+        self.num_probes = len(queries)
+        seen_in_both = {item[1] for item in queries} & {item[1] for item in gallery}
+        self.shared = sorted(seen_in_both)
+        return queries + gallery
+
+    def read_views(self):
+        """The items of the camera that queries are from, and those of the other."""
+        raise NotImplementedError
+
+    def split_of(self, tested):
+        """The split whose queries have the identities ``tested``; identities of both views not among them stay out."""
+        out = set(self.shared) - set(tested)
+        query = [index for index in range(self.num_probes) if self.images[index][1] in tested]
+        gallery = [index for index in range(self.num_probes, len(self.images)) if self.images[index][1] not in out]
+        return Split(query, gallery)
+
+
+def half(chance, identities):
+    """Half of the sorted identities, rounded up, in a random order."""
+    return [identities[place] for place in chance.permutation(len(identities))[: (len(identities) + 1) // 2]]
+
+
+def read_splits(path, images):
+    """The splits of a splits.json as lists of places in ``images``, which are paths.
+
+    Raises:
+        UserError: it is no such file, or names an image that is not there.
+    """
+    places = {}
+    for place, image in enumerate(images):
+        places[_end_of(image, 2)] = places[_end_of(image, 1)] = place
+
+    def place_of(item):
+        # the file is often from another machine: what counts is the end of a path, its folder and name
+        image = item if isinstance(item, str) else str(item[0])
+        if _end_of(image, 2) not in places:
+            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: mend or remove {path}")
+        return places[_end_of(image, 2)]
+
+    try:
+        with open(path) as file:
+            splits = [
+                Split([place_of(item) for item in split["query"]], [place_of(item) for item in split["gallery"]])
+                for split in json.load(file)
+            ]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise UserError(f"{path} is no list of splits with query and gallery ({error!r}): mend or remove it") from error
+    if not splits or not all(split.query and split.gallery for split in splits):
+        raise UserError(f"{path} has an empty split: mend or remove it")
+    return splits
+
+
+def _end_of(path, parts):
+    return "/".join(path.replace("\\", "/").split("/")[-parts:])

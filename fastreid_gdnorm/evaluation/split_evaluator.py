@@ -1,0 +1,50 @@
+"""fast-reid's evaluation on several splits of one data set, whose features are extracted once."""
+
+import itertools
+from collections import OrderedDict
+
+import numpy as np
+import torch
+from fastreid.evaluation import ReidEvaluator
+from fastreid.utils import comm
+
+SPREAD = " std"  # what a metric's standard deviation is called, after its name
+
+
+class SplitResults(OrderedDict):
+    """The mean of every metric over the splits under its name, and its standard deviation under the name + " std".
+
+    The standard deviation is the sample's (n - 1). ``splits`` has every split's own results.
+    """
+
+    def __init__(self, splits):
+        self.splits = splits
+        super().__init__((name, float(np.mean([split[name] for split in splits]))) for name in splits[0])
+        for name in splits[0]:
+            values = [split[name] for split in splits]
+            self[name + SPREAD] = float(np.std(values, ddof=1)) if len(values) > 1 else 0.0
+
+
+class SplitEvaluator(ReidEvaluator):
+    """ReidEvaluator for features of all images of a data set, evaluated split by split.
+
+    Args:
+        splits: for each split its queries and its gallery as places among the images that the model is run on.
+    """
+
+    def __init__(self, cfg, splits, output_dir=None):
+        super().__init__(cfg, num_query=0, output_dir=output_dir)
+        self._splits = splits
+
+    def evaluate(self):
+        """SplitResults in the main process, nothing in others."""
+        predictions = list(itertools.chain(*comm.gather(self._predictions, dst=0)))
+        all_images = {key: torch.cat([part[key] for part in predictions]) for key in (predictions or [{}])[0]}
+        results = []
+        for query, gallery in self._splits:
+            places = torch.tensor([*query, *gallery])
+            # every process takes part, as ReidEvaluator gathers once more; only the main one has anything to give
+            self._predictions = [{key: values[places] for key, values in all_images.items()}] if predictions else []
+            self._num_query = len(query)
+            results.append(super().evaluate())
+        return SplitResults(results) if comm.is_main_process() else {}

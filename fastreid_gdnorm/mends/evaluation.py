@@ -1,0 +1,68 @@
+"""Mends of fastreid's evaluation."""
+
+import functools
+import importlib.util
+import logging
+import os
+import sys
+import types
+
+import numpy as np
+
+logger = logging.getLogger("fastreid.gdnorm.compat")
+
+
+def mend_ranking():
+    from fastreid.evaluation import reid_evaluation
+
+    stock_compile = reid_evaluation.compile_helper
+    stock_dependencies = reid_evaluation.ReidEvaluator._compile_dependencies
+
+    @functools.wraps(stock_compile)
+    def compile_helper():
+        reason = "no Cython"
+        if importlib.util.find_spec("Cython") is not None:
+            path = os.environ.get("PATH", "")
+            os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # its python3 is this one
+            try:
+                return stock_compile()
+            except (SystemExit, OSError) as error:
+                reason = f"building it failed: {error}"
+            finally:
+                os.environ["PATH"] = path
+        logger.warning("Ranking in Python, slower but with the same numbers, not in Cython (%s)", reason)
+
+    @functools.wraps(stock_dependencies)
+    def compile_dependencies(self):
+        stock_dependencies(self)
+        # not earlier: rank looks for the compiled module when it is imported
+        from fastreid.evaluation import rank
+
+        if not hasattr(np, "bool"):
+            rank.np = types.ModuleType("numpy")
+            vars(rank.np).update(vars(np), bool=bool)
+        if not hasattr(rank.evaluate_rank, "__wrapped__"):
+            rank.evaluate_rank = _with_room_for_every_rank(rank.evaluate_rank)
+
+    reid_evaluation.compile_helper = compile_helper
+    reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
+
+
+def _with_room_for_every_rank(stock):
+    """Stock ranking needs ``max_rank`` gallery images beside those of a query's own identity and camera.
+
+    Where there may be fewer, strangers who are further away than anyone are added: no metric changes by them.
+    """
+
+    @functools.wraps(stock)
+    def evaluate_rank(distmat, q_pids, g_pids, q_camids, g_camids, max_rank=50, *args, **kwargs):
+        if len(g_pids):
+            _, left_out = np.unique(np.stack([g_pids, g_camids]), axis=1, return_counts=True)
+            if len(g_pids) - left_out.max() < max_rank:
+                strangers = (0, max_rank)
+                distmat = np.pad(np.asarray(distmat), ((0, 0), strangers), constant_values=np.inf)
+                g_pids = np.pad(g_pids, strangers, constant_values=min(q_pids.min(), g_pids.min()) - 1)
+                g_camids = np.pad(g_camids, strangers)
+        return stock(distmat, q_pids, g_pids, q_camids, g_camids, max_rank, *args, **kwargs)
+
+    return evaluate_rank
