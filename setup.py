@@ -14,19 +14,19 @@ from pathlib import Path
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
-# Config files name their base by a relative path, so a wheel keeps both folders where they are to each other.
-SHIPPED = ("configs", "projects/GDNorm/configs")
+# Config files name their base by a relative path, so a wheel keeps all where they are to each other.
+SHIPPED = ("configs/**/*.yml", "projects/GDNorm/configs/**/*.yml", "projects/GDNorm/results/paper.csv")
 
 
-class BuildWithConfigs(build_py):
-    """Copies SHIPPED to `fastreid_gdnorm/_shipped/`; an editable install reads the folders in place."""
+class BuildWithShipped(build_py):
+    """Copies SHIPPED to `fastreid_gdnorm/_shipped/`; an editable install reads the files in place."""
 
     def run(self):
         super().run()
         if getattr(self, "editable_mode", False):
             return
         shutil.rmtree(self._shipped(), ignore_errors=True)  # a config that was renamed since the last build
-        for source, target in self._configs():
+        for source, target in self._files():
             self.mkpath(str(target.parent))
             self.copy_file(str(source), str(target), preserve_mode=False)
 
@@ -34,16 +34,16 @@ class BuildWithConfigs(build_py):
         outputs = super().get_outputs(include_bytecode)
         if getattr(self, "editable_mode", False):
             return outputs
-        return outputs + [str(target) for _, target in self._configs()]
+        return outputs + [str(target) for _, target in self._files()]
 
     def _shipped(self):
         return Path(self.build_lib, "fastreid_gdnorm", "_shipped")
 
-    def _configs(self):
-        for folder in SHIPPED:
-            sources = sorted(Path(folder).rglob("*.yml"))
+    def _files(self):
+        for pattern in SHIPPED:
+            sources = sorted(Path().glob(pattern))
             if not sources:
-                raise FileNotFoundError(f"no *.yml in {folder}/: build from a whole checkout or the sdist")
+                raise FileNotFoundError(f"there is no {pattern}: build from a whole checkout or the sdist")
             for source in sources:
                 yield source, self._shipped() / source
 
@@ -60,7 +60,7 @@ setup(
     python_requires=">=3.9",
     packages=find_packages(include=["fastreid_gdnorm*"]),
     zip_safe=False,
-    cmdclass={"build_py": BuildWithConfigs},
+    cmdclass={"build_py": BuildWithShipped},
     install_requires=[
         # Each torchvision asks for its own torch, so naming both in one place always gives a matching pair.
         # With torch < 2.3 add "numpy<2" and "setuptools<70" yourself: those wheels were built against NumPy 1 and use

@@ -67,18 +67,24 @@ examples:
 def main(argv=None):
     """Run the command; the exit status: 0 done, 2 the user's mistake."""
     load_plugins()
-    parser = build_parser()
-    args, rest = parser.parse_known_args(argv)
-    if rest and (any(word.startswith("--") for word in rest) or "opts" not in args):
-        parser.error(f"fastreid {args.command} does not know {' '.join(rest)}")
-    if rest:
-        args.opts = [*args.opts, *rest]  # what follows options, where a positional argument has ended the list before
+    args = parse(argv)
     try:
         args.run(args)
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2
     return 0
+
+
+def parse(argv=None):
+    """The arguments of a command line; exits where it makes no sense."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
+        parser.error(f"fastreid {args.command} does not know {' '.join(rest)}")
+    if rest:
+        args.opts = [*args.opts, *rest]  # argparse ends a list of words at the first option after it
+    return args
 
 
 def build_parser():

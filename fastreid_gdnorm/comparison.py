@@ -146,5 +146,5 @@ def _draw(lines, output):
             )
         axis.set(ylabel=f"{metric} (%)", ylim=(0, 100), xticks=range(len(groups)), xticklabels=labels)
         axis.grid(axis="y", alpha=0.3)
-    axis.legend()
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     figure.savefig(output, dpi=110)

@@ -1,15 +1,19 @@
-"""What the tests share: small drawings of the rendered domains, and a run small enough for seconds."""
+"""What the tests share: small drawings of the rendered domains, small public data sets, a run of a few seconds."""
 
+import itertools
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 import fastreid_gdnorm  # noqa: F401  mends fastreid before any test imports it
 from fastreid_gdnorm.data.rendered import RENDERED_DOMAINS, draw_domain
 from fastreid_gdnorm.engine.setup import load_config
+
+from .data import trees
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = "projects/GDNorm/configs/demo"
@@ -32,6 +36,30 @@ def datasets(tmp_path_factory):
     os.environ["FASTREID_DATASETS"] = str(root)
     yield root
     del os.environ["FASTREID_DATASETS"]
+
+
+@pytest.fixture(scope="session")
+def public_datasets(datasets):
+    """Small public data sets in their true layouts, of rendered people, beside the rendered domains."""
+    pictures = itertools.cycle(sorted(datasets.glob("Rendered*/bounding_box_train/*.jpg")))
+
+    def put(path):
+        assert cv2.imwrite(str(path), cv2.imread(str(next(pictures))))
+
+    for build in (
+        trees.market1501,
+        trees.dukemtmc,
+        trees.cuhk02,
+        trees.cuhk03_extracted,
+        trees.cuhk_sysu,
+        trees.msmt17,
+    ):
+        build(datasets, put)
+    trees.viper(datasets, put, ids=24)
+    trees.prid(datasets, put, shared=12, only_a=3, only_b=6)
+    trees.grid(datasets, put, ids=20, distractors=5)
+    trees.ilids(datasets, put, ids=21, images=60)
+    return datasets
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from fastreid_gdnorm.engine.setup import shipped
 
 from .conftest import REPOSITORY, command, fastreid
 
-DOCUMENTS = ["README.md", "projects/GDNorm/README.md"]
+DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
 
 
 @pytest.mark.parametrize(
@@ -22,8 +22,10 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md"]
         (["train"], ["--resume", "--seed", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"]),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "MODEL.WEIGHTS", "examples:"]),
         (["demo"], ["--output", "three of them", "fourth"]),
+        (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
+        (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
     ],
-    ids=["fastreid", "train", "eval", "demo"],
+    ids=["fastreid", "train", "eval", "demo", "datasets", "protocol"],
 )
 def test_help_teaches(words, taught, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -59,12 +61,12 @@ def commands_of(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of_the_documents_parses_and_every_file_is_there(document):
-    parser, lines = cli.build_parser(), commands_of(document)
+    lines = commands_of(document)
     assert lines
     for line in lines:
         words = shlex.split(line)[1:]
         if words != ["--help"]:
-            args = parser.parse_args(words)
+            args = cli.parse(words)
             file = getattr(args, "config_file", None)
             assert file is None or file.startswith("logs/") or shipped(file).is_file(), line
     for link in re.findall(r"\]\((?!http)([^)#]+)", (REPOSITORY / document).read_text()):

@@ -1,0 +1,133 @@
+"""Tests on splits: numbers of a naive loop, features once, and the same by every door."""
+
+import csv
+import json
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from fastreid.engine import DefaultTrainer
+
+from fastreid_gdnorm.data import read
+from fastreid_gdnorm.engine.run import load_model
+from fastreid_gdnorm.evaluation import SplitResults, add_average
+
+from ..conftest import DEMO, TINY, fastreid
+
+TARGETS = ("DGVIPeR", "DGPRID", "DGGRID", "DGiLIDS")
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
+
+
+@pytest.fixture(scope="module")
+def run(public_datasets, tmp_path_factory):
+    """A toy training that is tested on the four small targets."""
+    folder = tmp_path_factory.mktemp("splits")
+    done = fastreid(
+        *("train", "--config-file", f"{DEMO}/gdnorm.yml", "--seed", 0, *TINY),
+        *("SOLVER.MAX_EPOCH", 1, "DATASETS.TESTS", TARGETS, "OUTPUT_DIR", folder),
+    )
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture
+def trained(run, tiny):
+    cfg = tiny("gdnorm", "DATASETS.TESTS", str(TARGETS), "OUTPUT_DIR", str(run[0]))
+    return cfg, load_model(cfg)
+
+
+class Remembering(torch.nn.Module):
+    """A model that keeps what it has made of which image: [(path, unit vector)]."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.model, self.features = model, []
+
+    def forward(self, batch):
+        features = self.model(batch)
+        self.features += zip(batch["img_paths"], torch.nn.functional.normalize(features.double(), dim=1))
+        return features
+
+
+def naive_rank_1_and_map(query, gallery, features):
+    """In %, by a loop over queries; ``features`` is {path: unit vector}, an item is (path, pid, camera)."""
+    firsts, precisions = [], []
+    for path, pid, camera in query:
+        others = [item for item in gallery if item[1:] != (pid, camera)]
+        others.sort(key=lambda item: -float(features[path] @ features[item[0]]))
+        right = [item[1] == pid for item in others]
+        firsts.append(right[0])
+        hits = [place for place, is_right in enumerate(right, 1) if is_right]
+        precisions.append(np.mean([number / place for number, place in enumerate(hits, 1)]))
+    return 100 * np.mean(firsts), 100 * np.mean(precisions)
+
+
+def test_mean_and_deviation_are_a_naive_loops_and_every_image_is_seen_once(trained):
+    cfg, model = trained
+    remembering = Remembering(model)
+    results = DefaultTrainer.test(cfg, remembering)
+    data = {name: read(cfg, name) for name in TARGETS}
+    assert sorted(path for path, _ in remembering.features) == sorted(i[0] for d in data.values() for i in d.images)
+
+    features = dict(remembering.features)
+    for name in TARGETS:
+        images, splits = data[name].images, data[name].splits
+        expected = [
+            naive_rank_1_and_map(*([images[place] for place in part] for part in split), features) for split in splits
+        ]
+        assert len(expected) == 10
+        for metric, values in zip(("Rank-1", "mAP"), np.array(expected).T):
+            assert results[name][metric] == pytest.approx(values.mean(), abs=1e-3)
+            assert results[name][f"{metric} std"] == pytest.approx(values.std(ddof=1), abs=1e-3)
+            assert results["average"][metric] == pytest.approx(np.mean([results[t][metric] for t in TARGETS]))
+
+
+def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
+    folder, said = run
+    logged = json.loads((folder / "metrics.json").read_text().splitlines()[-1])
+    whole = json.loads((folder / "test_results.json").read_text())
+    assert list(whole) == [*TARGETS, "average"]
+    with open(folder / "test_results.csv") as file:
+        rows = {(row["target"], row["split"]): row for row in csv.DictReader(file)}
+    assert len(rows) == 4 * (10 + 2) + 2
+    for name in whole:
+        for metric in METRICS:
+            assert logged[f"{name}/{metric}"] == whole[name][metric] == float(rows[name, "mean"][metric])
+            assert logged[f"{name}/{metric} std"] == float(rows[name, "std"][metric])
+    line = next(line for line in said.splitlines() if line.startswith("| average"))
+    assert f"{whole['average']['Rank-1']:.1f} ± {whole['average']['Rank-1 std']:.1f}" in line
+    for number, split in enumerate(whole["DGGRID"]["splits"]):
+        assert float(rows["DGGRID", str(number)]["mAP"]) == split["mAP"]
+
+
+def test_eval_gives_what_training_gave_and_writes_beside_it(run, tmp_path):
+    folder, _ = run
+    before = (folder / "test_results.json").read_bytes()
+    for words, output in ((), folder / "eval-mean"), (("--output", tmp_path / "x"), tmp_path / "x"):
+        done = fastreid("eval", "--config-file", folder / "config.yaml", *words)
+        assert done.returncode == 0, done.stderr
+        assert json.loads((output / "test_results.json").read_text()) == json.loads(before)
+    assert (folder / "test_results.json").read_bytes() == before
+
+
+def test_one_target_with_splits_keeps_stocks_form(trained):
+    cfg, model = trained
+    several = DefaultTrainer.test(cfg, model)["DGVIPeR"]
+    cfg.defrost()
+    cfg.DATASETS.TESTS = ("DGVIPeR",)
+    one = DefaultTrainer.test(cfg, model)
+    assert isinstance(one, OrderedDict) and one == several
+
+
+def test_the_average_has_the_deviation_of_independent_splits():
+    splits = [[OrderedDict(mAP=value) for value in values] for values in ([1.0, 3.0], [5.0, 9.0])]
+    results = OrderedDict(zip(("one", "other", "plain"), [*map(SplitResults, splits), OrderedDict(mAP=50.0)]))
+    add_average(results)
+    assert results["average"] == {"mAP": 4.5, "mAP std": pytest.approx(((2 + 8) ** 0.5) / 2)}
+
+
+@pytest.mark.parametrize("name", ["DGCUHK02", "DGCUHKSYSU"])
+def test_a_set_without_queries_is_no_target(run, name):
+    done = fastreid("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")
+    assert done.returncode == 2 and f"DATASETS.TESTS: {name} is for training only" in done.stderr

@@ -1,0 +1,140 @@
+"""Both protocols at toy size through the front door, with a real kill, and what they say of mistakes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from fastreid_gdnorm.comparison import compare
+from fastreid_gdnorm.engine.setup import load_config, shipped
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.protocol import CONFIGS, direction_of, protocol
+
+from .conftest import TINY, command, fastreid
+
+TOY = [
+    *TINY,
+    *"SOLVER.IMS_PER_BATCH 20 SOLVER.MAX_EPOCH 1 SOLVER.AMP.ENABLED False MODEL.BACKBONE.DEPTH 18x".split(),
+    *"MODEL.BACKBONE.FEAT_DIM 512 MODEL.BACKBONE.PRETRAIN False MODEL.BACKBONE.LAST_STRIDE 2".split(),
+    *"DATALOADER.NUM_WORKERS 0".split(),
+]
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP")
+
+
+def comparison(folder):
+    """{(target, method, source): line of comparison.csv}"""
+    with open(folder / "comparison.csv") as file:
+        return {(line["target"], line["method"], line["source"]): line for line in csv.DictReader(file)}
+
+
+def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path):
+    done = fastreid("protocol", 1, "--output", tmp_path, *TOY)
+    assert done.returncode == 0, done.stderr
+    results = json.loads((tmp_path / "gdnorm/test_results.json").read_text())
+    lines = comparison(tmp_path)
+    targets = {"V": "DGVIPeR", "P": "DGPRID", "G": "DGGRID", "I": "DGiLIDS", "mean": "average"}
+    paper = {"V": 66.1, "P": 72.6, "G": 55.4, "I": 81.3, "mean": 68.9}  # Table 1, GDNorm, Rank-1
+    for letter, name in targets.items():
+        own, difference = (lines[letter, "GDNorm", source] for source in ("this run", "this run - paper"))
+        assert [float(own[metric]) for metric in METRICS] == [results[name][metric] for metric in METRICS]
+        assert float(own["Rank-1 std"]) == results[name]["Rank-1 std"]
+        assert float(lines[letter, "GDNorm", "paper, Table 1"]["Rank-1"]) == paper[letter]
+        assert float(difference["Rank-1"]) == pytest.approx(results[name]["Rank-1"] - paper[letter])
+        assert (letter, "DIR-ReID", "paper, Table 1") in lines and difference["Rank-10"] == ""
+    assert (tmp_path / "comparison.md").read_text() in done.stdout
+    assert "M+D+C2+C3+CS->mean of V+P+G+I" in done.stdout
+    assert (tmp_path / "comparison.png").read_bytes()[1:4] == b"PNG"
+    sources = load_config(str(tmp_path / "gdnorm/config.yaml")).DATASETS
+    assert sources.COMBINEALL and len(sources.NAMES) == 5
+
+
+def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public_datasets, tmp_path):
+    words = ["protocol", 2, "--output", tmp_path, *TOY]
+    process = subprocess.Popen(
+        **command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "to-duke/gdnorm/recipe.yaml").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+    first = tmp_path / "to-market/gdnorm"
+    before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
+
+    again = fastreid(*words)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
+    assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": training, log in") == 3
+    lines = comparison(tmp_path)
+    for letter, rank_1 in {"M": 86.5, "D": 78.2, "C3": 48.6, "MT": 48.1}.items():  # Table 3, GDNorm
+        own = float(lines[letter, "GDNorm", "this run"]["Rank-1"])
+        assert float(lines[letter, "GDNorm", "this run - paper"]["Rank-1"]) == pytest.approx(own - rank_1)
+
+    checkpoint = first / "model_final.pth"
+    flags = ["--only", "MT+C3+D->M", "--eval-only", "--weights", checkpoint]
+    tested = fastreid("protocol", 2, "--output", tmp_path / "tested", *flags, *TOY)
+    assert tested.returncode == 0, tested.stderr
+    assert comparison(tmp_path / "tested")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
+
+
+MISTAKES = {
+    "variant": ({"variant": "no-duke"}, "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
+    "method": ({"methods": ["gdn"]}, "--methods: there is no 'gdn'; there are gdnorm, branches, baseline"),
+    "direction": ({"only": ["D+C3->M"]}, r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
+    "no checkpoint": ({"eval_only": True}, "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
+    "lost checkpoint": (
+        {"eval_only": True, "only": ["D+C3+MT->M"], "weights": ["nowhere.pth"]},
+        "checkpoint nowhere.pth is not found",
+    ),
+    "one checkpoint for all": ({"eval_only": True, "weights": ["x.pth"]}, "--weights x.pth is one file for 4 runs"),
+    "unknown key": ({"overrides": ["MODEL.GDNORM.LAMDBA", "1"]}, "Non-existent key: MODEL.GDNORM.LAMDBA"),
+}
+
+
+@pytest.mark.parametrize("arguments, message", MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_said_before_anything_is_run(public_datasets, tmp_path, arguments, message):
+    with pytest.raises(UserError, match=message):
+        protocol(2, tmp_path, **{"methods": ["gdnorm"], **arguments})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_of_the_last_run_is_missed_before_the_first(datasets, tmp_path, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    with pytest.raises(UserError, match="data set DGDukeMTMC: .* has no folder DukeMTMC-reID"):
+        protocol(2, tmp_path / "out", ["gdnorm"])
+    assert not (tmp_path / "out").exists()
+
+
+DIRECTIONS = {
+    "1": ["M+D+C2+C3+CS->V+P+G+I"],
+    "1/without-duke": ["M+C2+C3+CS->V+P+G+I"],
+    "2": ["D+C3+MT->M", "M+C3+MT->D", "M+D+MT->C3", "M+D+C3->MT"],
+    "2/all-images": ["D+C3+MT->M", "M+C3+MT->D", "M+D+MT->C3", "M+D+C3->MT"],
+    "2/cuhk-sysu": ["C3+MT+CS->M", "M+MT+CS->C3", "M+C3+CS->MT"],
+}
+
+
+@pytest.mark.parametrize("folder", DIRECTIONS)
+def test_every_protocol_has_its_directions_by_all_three_methods(folder):
+    place = shipped(CONFIGS.format(folder))
+    for method, branches in ("gdnorm", 1), ("branches", 0), ("baseline", None):
+        found = {}
+        for config in place.glob(f"{method}.yml") if folder[0] == "1" else place.glob(f"to-*/{method}.yml"):
+            cfg = load_config(str(config))
+            found[direction_of(cfg)] = cfg
+        assert sorted(found) == sorted(DIRECTIONS[folder])
+        for cfg in found.values():
+            assert cfg.DATASETS.COMBINEALL == (folder[0] == "1" or folder == "2/all-images")
+            assert cfg.MODEL.META_ARCHITECTURE == ("Baseline" if branches is None else "GDNormBaseline")
+            assert branches in (None, cfg.MODEL.GDNORM.NUM_PATHS)
+            assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
+
+
+def test_a_direction_that_the_paper_does_not_have_stands_alone():
+    results = {"DGMarket1501": dict.fromkeys(METRICS, 50.0)}
+    (line,) = compare([("C3+MT+CS->M", "GDNorm", results)])
+    assert line.source == "this run"
