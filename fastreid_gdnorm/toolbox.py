@@ -75,7 +75,7 @@ def _check_identities(cfg, train_set):
 
 
 def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
-    if test_set is not None or not issubclass(DATASET_REGISTRY.get(dataset_name), Reader):
+    if test_set is not None or not _is_read_by(Reader, dataset_name):
         return {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
     if not data.query:
@@ -83,6 +83,11 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
     if comm.is_main_process():
         data.show_test()
     return {"test_set": _images(cfg, data.query + data.gallery, transforms), "num_query": len(data.query)}
+
+
+def _is_read_by(kind, dataset_name):
+    reader = DATASET_REGISTRY.get(dataset_name)
+    return isinstance(reader, type) and issubclass(reader, kind)
 
 
 def _images(cfg, items, transforms=None):
@@ -119,7 +124,7 @@ def _connect_tests():
 
     @functools.wraps(stock_evaluator)
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
-        if not issubclass(DATASET_REGISTRY.get(dataset_name), SingleShot):
+        if not _is_read_by(SingleShot, dataset_name):
             return stock_evaluator(cls, cfg, dataset_name, output_dir)
         data = read(cfg, dataset_name)
         if comm.is_main_process():
@@ -131,8 +136,7 @@ def _connect_tests():
     def test(cls, cfg, model):
         results = stock_test(cls, cfg, model)
         targets = cfg.DATASETS.TESTS
-        ours = [name for name in targets if issubclass(DATASET_REGISTRY.get(name), Reader)]
-        if ours and comm.is_main_process():
+        if any(_is_read_by(Reader, name) for name in targets) and comm.is_main_process():
             by_target = results if len(targets) > 1 else {targets[0]: results}
             add_average(by_target)
             logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))

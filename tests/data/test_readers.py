@@ -3,7 +3,23 @@
 What is expected is read off the file names by patterns of this file's own, or known from building the tree.
 """
 
+import hashlib
+import itertools
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import tempfile
+from collections import defaultdict
 from functools import partial
+from pathlib import Path, PureWindowsPath
+
+import cv2
+import numpy as np
+import pytest
+from scipy.io import loadmat
 
 from fastreid_gdnorm.data.readers import (
     DGCUHK02,
@@ -16,147 +32,105 @@ from fastreid_gdnorm.data.readers import (
     DGiLIDS,
     DGMarket1501,
     DGVIPeR,
+    SingleShot,
 )
+from fastreid_gdnorm.errors import UserError
 
 from . import trees
 
 PARTS = ("train", "query", "gallery")
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # lists a folder by when its files were made
+MARKET, DETECTED, LABELED = "Market-1501-v15.09.15", {"boxes": "detected"}, {"boxes": "labeled"}
 
 
-def market_style(folder, camera=r"_c(?P<camera>\d)"):
+def market_style(folder):
     folders = zip(PARTS, ("bounding_box_train", "query", "bounding_box_test"))
-    return {part: rf"{folder}/{name}/(?P<pid>\d+){camera}\w+\.(jpg|png)" for part, name in folders}
+    return {part: rf"{folder}/{name}/(?P<pid>\d+)_c(?P<camera>\d)\w+\.(jpg|png)" for part, name in folders}
 
 
-def msmt17(folder, train, test, val=True):
-    shot = r"\d{4}/(?P<pid>\d+)_%s\d\d_(?P<camera>\d\d)_\w+\.jpg"  # the toy tree numbers its val and gallery from 100
-    numbers = {"train": f"{train}/{shot % ('[01]' if val else '0')}", "all": f"{train}/{shot % '[01]'}"}
-    numbers.update(query=f"{test}/{shot % '0'}", gallery=f"{test}/{shot % '1'}")
-    return {part: f"{folder}/{pattern}" for part, pattern in numbers.items()}
+def msmt17(train, test, of_train):
+    shot = r"/\d{4}/(?P<pid>\d+)_%s\d\d_(?P<camera>\d\d)_\w+\.jpg"  # the toy tree numbers val and gallery from 100
+    in_train = {"train": train + shot % of_train, "all": train + shot % "[01]"}
+    return {**in_train, "query": test + shot % "0", "gallery": test + shot % "1"}
 
 
-CUHK02 = r"/P(?P<pair>\d)/cam(?P<camera>\d)/(?P<pid>\d+)_\d+\.png"
-SYSU_MARKET = r"CUHK-SYSU/(bounding_box_train|query|bounding_box_test)/(?P<pid>\d+)_c\d_\d+\.jpg"
+V1 = msmt17("MSMT17_V1/train", "MSMT17_V1/test", of_train="[01]")
+V2 = msmt17("MSMT17_V2/mask_train_v2", "MSMT17_V2/mask_test_v2", of_train="0")
+C2 = "{}/P(?P<pair>\\d)/cam(?P<camera>\\d)/(?P<pid>\\d+)_\\d+\\.png"
+V = r"VIPeR/cam_(?P<camera>.)/(?P<pid>\d+)_\d+\.bmp"
+P = r"prid_2011/single_shot/cam_(?P<camera>.)/person_(?P<pid>\d+)\.png"
 
-# reader, its arguments, the tree, {part: pattern of its paths} or none, images in train, query, gallery and all
+# reader, its arguments, the tree, images in train, query, gallery and all, and the pattern of each part's paths; of
+# CUHK03 names do not tell the part, and of a target a split does
 SETS = {
-    "Market-1501": (DGMarket1501, {}, trees.market1501, market_style("Market-1501-v15.09.15"), (24, 8, 15, 44)),
-    "DukeMTMC": (DGDukeMTMC, {}, trees.dukemtmc, market_style("DukeMTMC-reID"), (24, 8, 12, 44)),
-    "CUHK02 nested": (DGCUHK02, {}, trees.cuhk02, {"train": "cuhk02/Dataset" + CUHK02}, (40, 0, 0, 40)),
-    "CUHK02 flat": (DGCUHK02, {}, partial(trees.cuhk02, nested=False), {"train": "cuhk02" + CUHK02}, (40, 0, 0, 40)),
-    "CUHK03 detected": (DGCUHK03, {}, trees.cuhk03_extracted, None, (24, 8, 12, 44)),
-    "CUHK03 labeled": (
-        DGCUHK03,
-        {"boxes": "labeled"},
-        partial(trees.cuhk03_extracted, boxes="labeled"),
-        None,
-        (24, 8, 12, 44),
-    ),
-    "CUHK03-NP": (DGCUHK03, {}, trees.cuhk03_np, market_style("CUHK03-NP/detected"), (24, 8, 12, 44)),
-    "CUHK-SYSU p_s": (
-        DGCUHKSYSU,
-        {},
-        trees.cuhk_sysu,
-        {"train": r"CUHK-SYSU/cropped_images/p(?P<pid>\d+)_s\d+_\d\.jpg"},
-        (18, 0, 0, 18),
-    ),
-    "CUHK-SYSU hard": (
-        DGCUHKSYSU,
-        {},
-        partial(trees.cuhk_sysu, naming="hard"),
-        {"train": r"CUHK-SYSU/cropped_image/p(?P<pid>\d+)_n\d\d_s\d+_hard[01]\.png"},
-        (18, 0, 0, 18),
-    ),
-    "CUHK-SYSU Market-style": (
-        DGCUHKSYSU,
-        {},
-        partial(trees.cuhk_sysu, naming="market"),
-        {"train": SYSU_MARKET},
-        (18, 0, 0, 18),
-    ),
-    "MSMT17 V1": (DGMSMT17, {}, trees.msmt17, msmt17("MSMT17_V1", "train", "test"), (30, 8, 12, 50)),
-    "MSMT17 V2 without val": (
-        DGMSMT17,
-        {"version": "V2", "val": False},
-        partial(trees.msmt17, version="V2"),
-        msmt17("MSMT17_V2", "mask_train_v2", "mask_test_v2", val=False),
-        (24, 8, 12, 50),
-    ),
+    "Market-1501": (DGMarket1501, {}, trees.market1501, (24, 8, 15, 44), market_style(MARKET)),
+    "DukeMTMC": (DGDukeMTMC, {}, trees.dukemtmc, (24, 8, 12, 44), market_style("DukeMTMC-reID")),
+    "CUHK02": (DGCUHK02, {}, trees.cuhk02, (40, 0, 0, 40), {"train": C2.format("cuhk02/Dataset")}),
+    "CUHK02 flat": (DGCUHK02, {}, partial(trees.cuhk02, nested=False), (40, 0, 0, 40), {"train": C2.format("cuhk02")}),
+    "CUHK03": (DGCUHK03, DETECTED, partial(trees.cuhk03_extracted, **DETECTED), (24, 8, 12, 44), None),
+    "CUHK03 labeled": (DGCUHK03, LABELED, partial(trees.cuhk03_extracted, **LABELED), (24, 8, 12, 44), None),
+    "CUHK03-NP": (DGCUHK03, DETECTED, trees.cuhk03_np, (24, 8, 12, 44), market_style("CUHK03-NP/detected")),
+    "MSMT17 V1": (DGMSMT17, {"version": "V1", "val": True}, trees.msmt17, (30, 8, 12, 50), V1),
+    "MSMT17 V2": (DGMSMT17, {"version": "V2", "val": False}, partial(trees.msmt17, version="V2"), (24, 8, 12, 50), V2),
+    "VIPeR": (DGVIPeR, {}, partial(trees.viper, ids=7), (6, 4, 4, 14), V),
+    "PRID": (DGPRID, {}, partial(trees.prid, only_a=3, only_b=5), (200, 100, 105, 405), P),
 }
-
-# reader, the tree, the pattern of its images, images in train, query and gallery
-TARGETS = {
-    "VIPeR": (DGVIPeR, partial(trees.viper, ids=7), r"VIPeR/cam_(?P<camera>[ab])/(?P<pid>\d+)_\d+\.bmp", (6, 4, 4)),
-    "PRID": (
-        DGPRID,
-        partial(trees.prid, only_a=3, only_b=5),
-        r"prid_2011/single_shot/cam_(?P<camera>[ab])/person_(?P<pid>\d+)\.png",
-        (200, 100, 105),
-    ),
-    "i-LIDS images": (
-        DGiLIDS,
-        partial(trees.ilids, ids=5, images=16),
-        r"QMUL-iLIDS/images/(?P<pid>\d{4})(?P<camera>\d{3})\.jpg",
-        (4, 3, 3),
-    ),
-    "i-LIDS Persons": (
-        DGiLIDS,
-        partial(trees.ilids, ids=5, images=16, layout="persons"),
-        r"i-LIDS_Pedestrian/Persons/(?P<pid>\d{4})(?P<camera>\d{3})\.jpg",
-        (4, 3, 3),
-    ),
-}
+for naming, pattern in (
+    ("p_s", r"cropped_images/p(?P<pid>\d+)_s\d+_\d\.jpg"),
+    ("hard", r"cropped_image/p(?P<pid>\d+)_n\d\d_s\d+_hard[01]\.png"),
+    ("market", r"(query|bounding_box_(train|test))/(?P<pid>\d+)_c\d_\d+\.jpg"),
+):
+    patterns = {"train": f"CUHK-SYSU/{pattern}"}
+    SETS[f"CUHK-SYSU {naming}"] = DGCUHKSYSU, {}, partial(trees.cuhk_sysu, naming=naming), (18, 0, 0, 18), patterns
 for folder in "GRID", "underground_reid":
-    tree = partial(trees.grid, ids=6, distractors=5, folder=folder)
-    pattern = rf"{folder}/(probe|gallery)/(?P<pid>\d+)_(?P<camera>\d)_\w+\.jpeg"
-    TARGETS[f"GRID in {folder}"] = DGGRID, tree, pattern, (6, 3, 8)
+    pattern = folder + r"/(probe|gallery)/(?P<pid>\d+)_(?P<camera>\d)_\w+\.jpeg"
+    SETS[folder] = DGGRID, {}, partial(trees.grid, ids=6, distractors=5, folder=folder), (6, 3, 8, 12), pattern
+for layout, folder in ("images", "QMUL-iLIDS/images"), ("persons", "i-LIDS_Pedestrian/Persons"):
+    pattern = folder + r"/(?P<pid>\d{4})(?P<camera>\d{3})\.jpg"
+    SETS[folder] = DGiLIDS, {}, partial(trees.ilids, ids=5, images=16, layout=layout), (4, 3, 3, 10), pattern
 
 
 @pytest.fixture(scope="module")
-def put(datasets):
+def people(datasets):
+    return itertools.cycle([cv2.imread(str(path)) for path in sorted(datasets.rglob("*.jpg"))[:9]])
+
+
+@pytest.fixture(scope="module")
+def put(people):
     """A function that puts the next of the rendered people at a path, in the format of its suffix."""
-    people = [cv2.imread(str(path)) for path in sorted(datasets.rglob("*.jpg"))[:12]]
-    encoded = defaultdict(lambda: None)
-
-    def put(path):
-        if encoded[path.suffix] is None:
-            encoded[path.suffix] = itertools.cycle([cv2.imencode(path.suffix, person)[1] for person in people])
-        path.write_bytes(next(encoded[path.suffix]).tobytes())
-
-    return put
+    return lambda path: cv2.imwrite(str(path), next(people))
 
 
 @pytest.fixture(scope="module")
 def full():
     """Every data set at its published size, of empty files."""
-    with tempfile.TemporaryDirectory() as root:
-        builders = [trees.market1501, trees.dukemtmc, trees.cuhk02, trees.cuhk_sysu, trees.cuhk03_extracted]
-        builders += [trees.msmt17, partial(trees.cuhk03_extracted, boxes="labeled")]
-        for build in builders:
+    labeled = partial(trees.cuhk03_extracted, boxes="labeled")
+    sources = (trees.market1501, trees.dukemtmc, trees.cuhk02, trees.cuhk03_extracted, labeled, trees.cuhk_sysu)
+    with tempfile.TemporaryDirectory(dir=MEMORY) as root:
+        for build in (*sources, trees.msmt17):
             build(Path(root), os.mknod, full=True)
         for build in trees.viper, trees.prid, trees.grid, trees.ilids:
             build(Path(root), os.mknod)
         yield Path(root)
 
 
+def relative(root, items):
+    return [(Path(path).relative_to(root).as_posix(), pid, camera) for path, pid, camera in items]
+
+
+def read(reader, root, **kwargs):
+    """What a reader gives as {part: items}; "all" is training with combineall."""
+    data, whole = reader(str(root), **kwargs), reader(str(root), combineall=True, **kwargs)
+    parts = {"train": data.train, "query": data.query, "gallery": data.gallery, "all": whole.train}
+    return {part: relative(root, items) for part, items in parts.items()}
+
+
 def litter(root):
-    """Put into every folder what systems and people leave beside images."""
+    """Leave in every folder what systems and people leave beside images."""
     for folder, _, names in list(os.walk(root)):
         images = sorted(name for name in names if name.endswith(("jpg", "jpeg", "png", "bmp")))
         for name in ("Thumbs.db", ".DS_Store", *(form % images[0] for form in ("._%s", "%s.part", "old %s") if images)):
             (Path(folder) / name).write_text("no picture")
-
-
-def read(reader, root, **kwargs):
-    """What a reader gives as {part: items}, paths relative to the root; "all" is training with combineall."""
-    data = reader(str(root), **kwargs)
-    parts = {part: getattr(data, part) for part in PARTS}
-    parts["all"] = reader(str(root), combineall=True, **kwargs).train
-    return {part: relative(root, items) for part, items in parts.items()}
-
-
-def relative(root, items):
-    return [(Path(path).relative_to(root).as_posix(), pid, camera) for path, pid, camera in items]
 
 
 def named(root, pattern):
@@ -166,113 +140,253 @@ def named(root, pattern):
 
 
 def told_by(pid, camera="1", pair=None):
-    """Identity and camera, from 0, but in CUHK02, and in i-LIDS, where it is the place in a sequence."""
-    if pair:
-        return f"{pair}_{int(pid)}", f"{pair}_{camera}"
-    if camera in "ab":
-        return int(pid), "ab".index(camera)
-    return int(pid), int(camera) - (len(camera) < 3)
+    """Identity and camera from 0, but from 1 in CUHK02 and where three digits are an i-LIDS place in a sequence."""
+    pid, camera = int(pid), "ab".index(camera) if camera in "ab" else int(camera) - (len(camera) < 3)
+    return (f"{pair}_{pid}", f"{pair}_{camera + 1}") if pair else (pid, camera)
+
+
+def check(reader, root, found, expected):
+    """The items are those expected, those of training named as fast-reid names them, and pictures can be read."""
+
+    def to_train(items, infix=""):
+        prefix = f"{reader.dataset_name}_{infix}"
+        return [(path, f"{prefix}{pid}", f"{prefix}{camera}") for path, pid, camera in items]
+
+    train, query, gallery = (expected.get(part, []) for part in PARTS)
+    zero_is_nobody = reader not in (DGMSMT17, DGVIPeR)
+    known = [item for item in query + gallery if not (zero_is_nobody and item[1] == 0)]
+    assert sorted(found["train"]) == sorted(to_train(train))
+    assert (sorted(found["query"]), sorted(found["gallery"])) == (sorted(query), sorted(gallery))
+    assert sorted(found["all"]) == sorted(to_train(expected.get("all", train)) + to_train(known, "test_"))
+    if reader is not DGMSMT17:  # whose test identities are other people, from 0 again
+        assert not {pid for _, pid, _ in train} & {pid for _, pid, _ in query + gallery}
+    for items in found.values():
+        assert all(cv2.imread(str(root / path)) is not None for path, _, _ in items[:3])
 
 
 def cuhk03_parts(boxes):
-    """The items of the toy CUHK03, of whose images the names do not tell the part."""
     parts = defaultdict(list)
     for part, label, *shot in trees.cuhk03_shots(False, boxes):
         parts[part].append((f"cuhk03/images_{boxes}/{trees.cuhk03_name(*shot)}", label, int(shot[2] > 5)))
     return parts
 
 
-def check_parts(reader, found, expected, whole_train=None):
-    """The items are those expected, and those of training are named as fast-reid names them."""
-
-    def trained(items, infix=""):
-        name = f"{reader.dataset_name}_{infix}"
-        return [(path, f"{name}{pid}", f"{name}{camera}") for path, pid, camera in items]
-
-    tested = expected["query"] + expected["gallery"]
-    people = [item for item in tested if item[1] != 0 or reader in (DGMSMT17, DGVIPeR)]  # there 0 is somebody
-    assert sorted(found["train"]) == sorted(trained(expected["train"]))
-    assert sorted(found["query"]) == sorted(expected["query"])
-    assert sorted(found["gallery"]) == sorted(expected["gallery"])
-    assert sorted(found["all"]) == sorted(trained(whole_train or expected["train"]) + trained(people, "test_"))
-    assert not {path for path, _, _ in found["train"]} & {path for path, _, _ in tested}
-    if reader is not DGMSMT17:  # whose test part numbers other people from 0 again
-        assert not {pid for _, pid, _ in expected["train"]} & {pid for _, pid, _ in tested}
+def target_parts(images, found):
+    """The parts of a target, whose split may be any: the images of those who are not tested are the training ones."""
+    parts = {part: [item for item in images if item in found[part]] for part in ("query", "gallery")}
+    tested = {pid for _, pid, _ in parts["query"] + parts["gallery"]}
+    return {**parts, "train": [item for item in images if item[1] not in tested]}
 
 
-def check_pictures(root, found):
-    for items in found.values():
-        assert all(cv2.imread(str(root / path)) is not None for path, _, _ in items[:3])
-
-
-@pytest.mark.parametrize("reader, kwargs, build, patterns, counts", SETS.values(), ids=SETS)
-def test_a_reader_gives_what_the_names_of_files_tell(reader, kwargs, build, patterns, counts, put, tmp_path):
+@pytest.mark.parametrize("reader, kwargs, build, counts, patterns", SETS.values(), ids=SETS)
+def test_parts_are_what_the_names_of_files_tell(reader, kwargs, build, counts, patterns, put, tmp_path):
     build(tmp_path, put)
     litter(tmp_path)
     found = read(reader, tmp_path, **kwargs)
-    if patterns:
-        expected = {part: named(tmp_path, pattern) for part, pattern in patterns.items()}
+    if patterns is None:
+        told = cuhk03_parts(**kwargs)
+    elif isinstance(patterns, str):
+        told = target_parts(named(tmp_path, patterns), found)
     else:
-        expected = cuhk03_parts(kwargs.get("boxes", "detected"))
-    check_parts(reader, found, {part: expected.get(part, []) for part in PARTS}, expected.get("all"))
+        told = {part: named(tmp_path, pattern) for part, pattern in patterns.items()}
+    check(reader, tmp_path, found, told)
     assert tuple(map(len, found.values())) == counts
-    check_pictures(tmp_path, found)
-
-
-@pytest.mark.parametrize("name, reader, build, pattern, counts", [(name, *row) for name, row in TARGETS.items()])
-def test_a_target_is_tested_on_half_of_its_people(name, reader, build, pattern, counts, put, tmp_path):
-    build(tmp_path, put)
-    litter(tmp_path)
-    found, images = read(reader, tmp_path), named(tmp_path, pattern)
-    if reader is DGPRID:
-        images = [item for item in images if item[1] <= 200 or item[2]]
-    assert sorted(relative(tmp_path, reader(str(tmp_path)).images)) == sorted(images)
-    tested = {pid for _, pid, _ in found["query"]}
-    strangers = {pid for _, pid, _ in images if (reader is DGGRID and pid == 0) or (reader is DGPRID and pid > 200)}
-    assert {pid for _, pid, _ in found["gallery"]} == tested | strangers
-    shown = {path for path, _, _ in found["query"] + found["gallery"]}
-    expected = {part: [item for item in images if item in found[part]] for part in ("query", "gallery")}
-    expected["train"] = [item for item in images if item[1] not in tested | strangers]
-    assert reader is DGiLIDS or len(shown) + len(expected["train"]) == len(images)
-    check_parts(reader, found, expected)
-    assert tuple(len(found[part]) for part in PARTS) == counts
-    check_pictures(tmp_path, found)
 
 
 @pytest.mark.parametrize("boxes", ["detected", "labeled"])
-def test_cuhk03_is_extracted_from_its_mat_once(boxes, datasets, tmp_path):
-    people = itertools.cycle([cv2.imread(str(path)) for path in sorted(datasets.rglob("*.jpg"))[:3]])
+def test_cuhk03_is_extracted_from_its_mat_once(boxes, people, tmp_path):
     trees.cuhk03_mat(tmp_path, lambda: next(people))
     first = read(DGCUHK03, tmp_path, boxes=boxes)
-    check_parts(DGCUHK03, first, cuhk03_parts(boxes))
-    check_pictures(tmp_path, first)
-    mat = tmp_path / "cuhk03/cuhk03_release/cuhk-03.mat"
-    mat.write_bytes(b"")  # nothing can be extracted from it now
+    check(DGCUHK03, tmp_path, first, cuhk03_parts(boxes))
+    (tmp_path / "cuhk03/cuhk03_release/cuhk-03.mat").write_bytes(b"")  # of which nothing can be extracted
     assert read(DGCUHK03, tmp_path, boxes=boxes) == first
-    mat.unlink()
+    shutil.rmtree(tmp_path / "cuhk03/cuhk03_release")
     assert read(DGCUHK03, tmp_path, boxes=boxes) == first
 
 
-TREES = [(row[0], row[1], row[2]) for row in SETS.values()] + [(row[0], {}, row[1]) for row in TARGETS.values()]
-
-
-@pytest.mark.parametrize("reader, kwargs, build", TREES, ids=[*SETS, *TARGETS])
+@pytest.mark.parametrize("reader, kwargs, build", [row[:3] for row in SETS.values()], ids=SETS)
 def test_the_order_of_files_and_the_path_of_the_root_change_nothing(reader, kwargs, build, tmp_path):
     build(tmp_path, Path.touch)
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     random.Random(0).shuffle(files)
-    # on tmpfs, unlike on ext4, a folder lists its files by when they were made
-    with tempfile.TemporaryDirectory(dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as copy:
-        root = Path(copy) / "x1_c2s3 p7_s4" / "P2" / "0009_c1"
+    with tempfile.TemporaryDirectory(dir=MEMORY) as other:
+        root = Path(other) / "x1_c2s3_0 p7_s4" / "-1_c1"
         for file in files:
-            target = root / file.relative_to(tmp_path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(file, target)
-        found = read(reader, root, **kwargs)
-        assert found == read(reader, tmp_path, **kwargs)
-        for items in (found["train"], found["gallery"]) if build in (row[2] for row in SETS.values()) else ():
-            for _, in_folder in itertools.groupby(items, lambda item: os.path.dirname(item[0])):
-                names = [path for path, _, _ in in_folder]
-                assert names == sorted(names)
-        if not kwargs and (splits := getattr(reader(str(root)), "splits", None)):
-            assert splits == reader(str(tmp_path)).splits
+            copy = root / file.relative_to(tmp_path)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+        assert read(reader, root, **kwargs) == read(reader, tmp_path, **kwargs)
+        if issubclass(reader, SingleShot):
+            assert reader(str(root)).splits == reader(str(tmp_path)).splits
+
+
+# the folder, those of queries and gallery in it, images in these, the gallery's of every split, the splits' sha256
+SPLITS = {
+    DGVIPeR: ("VIPeR", "cam_a", "cam_b", (316, 316), "none", "48fa6933beaa77f6"),
+    DGPRID: ("prid_2011/single_shot", "cam_a", "cam_b", (100, 649), "person_0(?!200)[2-7].*", "c417c54d0331ad97"),
+    DGGRID: ("underground_reid", "probe", "gallery", (125, 900), "0000_.*", None),
+    DGiLIDS: ("QMUL-iLIDS", "images", "images", (60, 60), "none", "8e795ea0aab65366"),
+}
+
+
+@pytest.mark.parametrize("reader", SPLITS)
+def test_ten_splits_are_the_same_everywhere_and_find_every_query_once(reader, full):
+    folder, of_queries, of_gallery, counts, strangers, digest = SPLITS[reader]
+    data = reader(str(full))
+    images = relative(full, data.images)
+    splits = [[[images[place] for place in places] for places in split] for split in data.splits]
+    names = [name for name in os.listdir(full / folder / of_gallery) if re.fullmatch(strangers, name)]
+    always = {f"{folder}/{of_gallery}/{name}" for name in names}
+    tested = [{pid for _, pid, _ in query} for query, _ in splits]
+    assert len(splits) == len(set(map(frozenset, tested))) == 10
+    for (query, gallery), pids in zip(splits, tested):
+        assert (len(query), len(gallery)) == counts
+        assert {os.path.dirname(path) for path, _, _ in query} == {f"{folder}/{of_queries}"}
+        assert {os.path.dirname(path) for path, _, _ in gallery} == {f"{folder}/{of_gallery}"}
+        cameras = {pid: camera for _, pid, camera in query}
+        known = [(pid, camera) for path, pid, camera in gallery if path not in always]
+        assert sorted(cameras) == sorted(pid for pid, _ in known)  # each once, in the queries and in the gallery
+        assert not [pid for pid, camera in known if camera == cameras[pid]]
+        assert always <= {path for path, _, _ in gallery}
+        assert not pids & {pid for path, pid, _ in gallery if path in always}
+    if reader is DGGRID:
+        partitions = loadmat(full / folder / "features_and_partitions.mat")["testIdxAll"].flatten()
+        assert tested == [set(partition["personIdx"].item().flatten().tolist()) for partition in partitions]
+    else:
+        paths = [[[path for path, _, _ in part] for part in split] for split in splits]
+        assert hashlib.sha256(json.dumps(paths).encode()).hexdigest()[:16] == digest
+
+
+PUBLISHED = [
+    (DGMarket1501, {}, {"train": (751, 12936), "query": (750, 3368), "gallery": (None, 15913), "all": (1501, 29419)}),
+    (DGDukeMTMC, {}, {"train": (702, 16522), "query": (702, 2228), "gallery": (None, 17661), "all": (1812, 36411)}),
+    (DGCUHK02, {}, {"train": (1816, 7264)}),
+    (DGCUHK03, DETECTED, {"train": (767, 7365), "query": (700, 1400), "gallery": (700, 5332), "all": (1467, 14097)}),
+    (DGCUHK03, LABELED, {"all": (1467, 14096)}),
+    (DGCUHKSYSU, {}, {"train": (11934, 34574)}),
+    (DGMSMT17, {}, {"train": (1041, 32621), "query": (None, 11659), "gallery": (None, 82161), "all": (4101, 126441)}),
+    (DGMSMT17, {"val": False}, {"train": (1041, 30248), "all": (4101, 126441)}),
+]
+
+
+@pytest.mark.parametrize("reader, kwargs, facts", PUBLISHED)
+def test_at_full_size_a_source_is_as_published(reader, kwargs, facts, full):
+    found, published = read(reader, full, **kwargs), reader(str(full), **kwargs).published
+    assert set(facts) <= set(published)
+    for part, (ids, images, cameras) in published.items():
+        expected_ids, expected_images = facts.get(part, (None, images))
+        assert (expected_ids or ids, expected_images) == (ids, images)
+        pids, seen_by = ({item[field] for item in found[part]} for field in (1, 2))
+        assert (len(pids), len(found[part]), len(seen_by) if cameras else None) == (ids, images, cameras)
+
+
+def test_protocol_1_trains_on_all_images_of_its_five_sources(full):
+    sources = DGMarket1501, DGDukeMTMC, DGCUHK02, DGCUHK03, DGCUHKSYSU
+    items = [item for reader in sources for item in reader(str(full), combineall=True).train]
+    assert len({pid for _, pid, _ in items}) == 18530
+    assert len({path for path, _, _ in items}) == len(items) == 121765
+
+
+@pytest.mark.parametrize(
+    "name, form, words",
+    [
+        ("VIPeR", lambda path: [f"/home/else/reid/{path}", 1, 0], "DGVIPeR: 2 splits from {file}"),
+        ("VIPeR", lambda path: [str(PureWindowsPath("C:/reid", path)), 1, 0], "DGVIPeR: 2 splits from {file}"),
+        ("QMUL-iLIDS/images", os.path.basename, "DGiLIDS: 2 splits from {file}"),
+        ("GRID", lambda path: [f"/home/else/reid/{path}", 1, 0], "DGGRID: 2 splits from {file}"),
+        ("GRID", None, "DGGRID: the 10 official partitions, {partitions}"),
+        ("VIPeR", None, "DGVIPeR: 10 splits drawn"),
+    ],
+)
+def test_a_splits_json_with_the_set_is_used_and_the_log_says_so(name, form, words, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
+    caplog.set_level(logging.INFO, "fastreid.gdnorm.splits")
+    reader, _, build, _, pattern = SETS[name]
+    build(tmp_path, Path.touch)
+    (folder,) = tmp_path.iterdir()
+    file, partitions = folder / "splits.json", folder / "features_and_partitions.mat"
+    images = sorted(path for path, _, _ in named(tmp_path, pattern))
+    theirs = [[images[:2], images[-3:]], [images[-1:], images[1:3]]]
+    if form:
+        partitions.unlink(missing_ok=True)
+        parts = [{"train": [], "query": [*map(form, one)], "gallery": [*map(form, two)]} for one, two in theirs]
+        file.write_text(json.dumps(parts))
+    elif name == "GRID":
+        file.write_text("not read, for the official partitions go before it")
+    data = reader(str(tmp_path))
+    assert words.format(file=file, partitions=partitions) in caplog.text
+    if form:
+        paths = [path for path, _, _ in relative(tmp_path, data.images)]
+        assert [[[paths[place] for place in places] for places in split] for split in data.splits] == theirs
+
+
+def without(path):
+    return lambda root: (root / path).unlink()
+
+
+def text(path, text):
+    return lambda root: trees.write_text(root / path, text)
+
+
+def splits_json(splits):
+    return text("VIPeR/splits.json", json.dumps(splits))
+
+
+def too_deep(root, put):
+    trees.market1501(root / MARKET, put)
+
+
+def pairs_too_deep(root, put):
+    trees.cuhk02(root / "cuhk02", put, nested=False)
+
+
+def archive(root, put):
+    trees.cuhk03_mat(root, lambda: np.zeros((8, 4, 3), np.uint8))
+
+
+MAT = "cuhk03/cuhk03_release/cuhk-03.mat"
+CONFIG, PARTITIONS = "cuhk03/cuhk03_new_protocol_config_detected.mat", "GRID/features_and_partitions.mat"
+A, C3, MT, VIPER, GRID = "cam_a/000_0.bmp", trees.cuhk03_extracted, trees.msmt17, SETS["VIPeR"][2], SETS["GRID"][2]
+BARE = json.dumps([{"query": ["person_0001.png"], "gallery": ["person_0001.png"]}])  # it is in both cameras
+NO_GALLERY, EMPTY, LOST = {"query": [A]}, {"query": [A], "gallery": []}, {"query": ["a/b.bmp"], "gallery": []}
+
+# reader, its arguments, the tree, what is done to it (and where the root is then), what the message says
+MISTAKES = {
+    "missing": (DGMarket1501, {}, None, None, f"no folder {MARKET} or market1501/{MARKET}; .* FASTREID_DATASETS names"),
+    "itself": (DGMarket1501, {}, too_deep, lambda root: root / MARKET / MARKET, "folder itself: one level up is meant"),
+    "too deep": (DGMarket1501, {}, too_deep, None, f"{MARKET} has no folder .*{MARKET}/{MARKET}: move it up"),
+    "deep in the root": (DGVIPeR, {}, VIPER, lambda root: root.parent, "there is one in .*: move it up"),
+    "empty": (DGVIPeR, {}, None, lambda root: (root / "VIPeR/cam_a").mkdir(parents=True), "cam_a has no image whose"),
+    "no list": (DGMSMT17, {}, MT, without("MSMT17_V1/list_val.txt"), "list_val.txt is not there"),
+    "odd list": (DGMSMT17, {}, MT, text("MSMT17_V1/list_val.txt", "a.jpg\n"), "list_val.txt has lines that are no"),
+    "no images": (DGMSMT17, {}, MT, lambda root: shutil.rmtree(root / "MSMT17_V1/train"), "V1 has no folder train"),
+    "pairs too deep": (DGCUHK02, {}, pairs_too_deep, None, "cuhk02 has no folder P1 .*cuhk02/cuhk02: move it up"),
+    "V1 for V2": (DGMSMT17, {"version": "V2"}, MT, None, "has version V1, .* set it to V1, or unpack MSMT17_V2"),
+    "V3": (DGMSMT17, {"version": "V3"}, MT, None, "DATASETS.MSMT17.VERSION is V1 or V2, got 'V3'"),
+    "boxes": (DGCUHK03, {"boxes": "drawn"}, C3, None, "BOXES is detected or labeled, got 'drawn'"),
+    "other boxes": (DGCUHK03, LABELED, C3, None, "cuhk03 has no labeled images; it holds"),
+    "no split": (DGCUHK03, {}, C3, without(CONFIG), "config_detected.mat is not there"),
+    "broken split": (DGCUHK03, {}, C3, text(CONFIG, "no mat"), "cannot read .*config_detected.mat"),
+    "broken archive": (DGCUHK03, {}, archive, text(MAT, "no mat"), "cannot extract .*cuhk-03.mat"),
+    "lost": (DGCUHK03, {}, C3, without("cuhk03/images_detected/1_001_1_01.png"), "lacks 1 .* 1_001_1_01.png"),
+    "no partitions": (DGGRID, {}, GRID, without(PARTITIONS), "neither .*partitions.mat, .* nor splits.json"),
+    "broken partitions": (DGGRID, {}, GRID, text(PARTITIONS, "no mat"), "cannot read .*partitions.mat"),
+    "names alone": (DGPRID, {}, SETS["PRID"][2], text("prid_2011/splits.json", BARE), "person_0001.png is not here"),
+    "not there": (DGVIPeR, {}, VIPER, splits_json([LOST]), "a/b.bmp is not here: mend or remove .*splits.json"),
+    "no JSON": (DGVIPeR, {}, VIPER, text("VIPeR/splits.json", "a\n{"), "splits.json is no list of splits"),
+    "no gallery": (DGVIPeR, {}, VIPER, splits_json([NO_GALLERY]), "splits.json is no list of splits .*gallery"),
+    "empty split": (DGVIPeR, {}, VIPER, splits_json([EMPTY]), "splits.json has an empty split"),
+    "no splits": (DGVIPeR, {}, VIPER, splits_json([]), "splits.json has an empty split"),
+}
+
+
+@pytest.mark.parametrize("reader, kwargs, build, mistake, words", MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_clear_line(reader, kwargs, build, mistake, words, tmp_path):
+    root = tmp_path / "sets"
+    root.mkdir()
+    if build:
+        build(root, Path.touch)
+    moved = mistake and mistake(root)
+    with pytest.raises(UserError, match=words) as error:
+        read(reader, moved if isinstance(moved, Path) else root, **kwargs)
+    assert "\n" not in str(error.value)

@@ -1,16 +1,12 @@
 """CUHK03 in its new split (Zhong et al. 2017), from any of the three forms it is found in."""
 
-import logging
 import os
 
 from fastreid.data.datasets.cuhk03 import CUHK03
-from scipy.io import loadmat
 
 from ...errors import UserError
 from .market_style import read_market_folder
-from .reader import GUIDE, Counts, Reader
-
-logger = logging.getLogger("fastreid.gdnorm.cuhk03")
+from .reader import GUIDE, Counts, Reader, read_mat
 
 PUBLISHED = {
     "detected": {
@@ -48,7 +44,7 @@ class DGCUHK03(Reader):
     def __init__(self, root="datasets", boxes="detected", **kwargs):
         if boxes not in PUBLISHED:
             raise UserError(f"DATASETS.CUHK03.BOXES is detected or labeled, got {boxes!r}")
-        self.boxes, self.published = boxes, PUBLISHED[boxes]
+        self.boxes, self.variant, self.published = boxes, f"{boxes} boxes", PUBLISHED[boxes]
         super().__init__(root, **kwargs)
 
     @classmethod
@@ -68,41 +64,55 @@ class DGCUHK03(Reader):
         return self._read("gallery")
 
     def _reader_of_the_form_on_disk(self):
-        images, np_folder = f"images_{self.boxes}", os.path.join(self.folder, self.boxes)
+        np_folder, images = os.path.join(self.folder, self.boxes), os.path.join(self.folder, f"images_{self.boxes}")
         mat = os.path.join(self.folder, "cuhk03_release", "cuhk-03.mat")
-        split = os.path.join(self.folder, f"cuhk03_new_protocol_config_{self.boxes}.mat")
         if os.path.isdir(np_folder):
-            logger.info("CUHK03: %s boxes in the form of CUHK03-NP, %s", self.boxes, np_folder)
             return lambda part: read_market_folder(os.path.join(np_folder, NP_FOLDERS[part]))
-        if os.path.isfile(mat):
-            CUHK03(os.path.dirname(self.folder))  # extracts the images, unless it has
-        elif not os.path.isdir(os.path.join(self.folder, images)):
+        if not (os.path.isdir(images) or os.path.isfile(mat)):
             raise UserError(
                 f"data set DGCUHK03: {self.folder} has no {self.boxes} images; it holds {self.layout}; {GUIDE}"
             )
-        if not os.path.isfile(split):
-            raise UserError(f"data set DGCUHK03: the split {split} is not there; {GUIDE}")
-        logger.info("CUHK03: %s boxes, extracted images, split %s", self.boxes, split)
-        return _ExtractedImages(os.path.join(self.folder, images), split)
+        extracted = _ExtractedImages(images, f"{self.folder}/cuhk03_new_protocol_config_{self.boxes}.mat")
+        if extracted.missing and os.path.isfile(mat):
+            _extract(mat, self.folder)
+        extracted.check()
+        return extracted
+
+
+def _extract(mat, folder):
+    """fast-reid's own extraction, which is made for one name of the folder."""
+    if os.path.basename(folder) != CUHK03.dataset_dir:
+        raise UserError(f"{mat} is extracted by fast-reid in a folder {CUHK03.dataset_dir}: rename {folder}")
+    try:
+        CUHK03(os.path.dirname(folder))
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"cannot extract {mat} ({error}): get it again; {GUIDE}") from error
 
 
 class _ExtractedImages:
     """Images like ``1_001_1_01.png`` (camera pair, identity, view, number) and the split's file that lists them."""
 
     def __init__(self, folder, split):
-        self.folder, self.split = folder, loadmat(split)
+        self.folder, self.path, self.split = folder, split, read_mat(split)
         self.names = [str(name.item()) for name in self.split["filelist"].flatten()]
-        missing = sorted(set(self.names) - set(os.listdir(folder)))
+
+    @property
+    def missing(self):
+        return sorted(set(self.names) - set(os.listdir(self.folder) if os.path.isdir(self.folder) else ()))
+
+    def check(self):
+        """Raises UserError if a listed image is not there."""
+        missing = self.missing
         if missing:
             raise UserError(
-                f"{folder} lacks {len(missing)} of the {len(self.names)} images that {split} lists, "
+                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images that {self.path} lists, "
                 f"the first is {missing[0]}; {GUIDE}"
             )
 
     def __call__(self, part):
         pids = self.split["labels"].flatten()
         items = []
-        for index in self.split[f"{part}_idx"].flatten() - 1:
+        for index in self.split[f"{part}_idx"].flatten().astype(int) - 1:
             view = int(self.names[index].split("_")[2])
             items.append((os.path.join(self.folder, self.names[index]), int(pids[index]), view - 1))
         return items

@@ -2,10 +2,8 @@
 
 import os
 
-from scipy.io import loadmat
-
 from ...errors import UserError
-from .reader import GUIDE, Counts, list_images
+from .reader import GUIDE, Counts, list_images, read_mat
 from .single_shot import SPLITS_FILE, TwoViews, logger
 
 PARTITIONS = "features_and_partitions.mat"
@@ -20,6 +18,7 @@ class DGGRID(TwoViews):
     folders = ("GRID", "underground_reid", "grid/underground_reid")
     layout = f"probe, gallery and {PARTITIONS}"
     dataset_name, letters = "grid", "G"
+    _junk_pids = [0]  # what fast-reid's combine_all leaves out
     published = {"query": Counts(125, 125), "gallery": Counts(126, 900)}  # the strangers count as one identity
 
     def read_views(self):
@@ -32,7 +31,7 @@ class DGGRID(TwoViews):
     def official_splits(self):
         path = os.path.join(self.folder, PARTITIONS)
         if os.path.isfile(path):
-            partitions = loadmat(path)["trainIdxAll"].flatten()
+            partitions = read_mat(path)["trainIdxAll"].flatten()
             logger.info("DGGRID: the %d official partitions, %s", len(partitions), path)
             return [self.split_of(set(self.shared) - _trained(partition)) for partition in partitions]
 

@@ -3,7 +3,7 @@
 import os
 
 from ...errors import UserError
-from .reader import Counts, Reader, read_text
+from .reader import Counts, Reader, check_folder, read_list
 
 VERSIONS = {"V1": ("MSMT17_V1", "train", "test"), "V2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2")}
 TRAIN, TRAIN_AND_VAL = Counts(1041, 30248, 15), Counts(1041, 32621, 15)
@@ -35,6 +35,7 @@ class DGMSMT17(Reader):
             )
         self.folders = (folder,)
         self.val = val or kwargs.get("combineall", False)
+        self.variant = f"version {version}, validation images {'' if self.val else 'not '}for training"
         self.published = {"train": TRAIN_AND_VAL if self.val else TRAIN, **self.published}
         super().__init__(root, **kwargs)
 
@@ -53,10 +54,10 @@ class DGMSMT17(Reader):
         return self._read(self.test_folder, "gallery")
 
     def _read(self, folder, name):
+        images = os.path.join(self.folder, folder)
+        check_folder(images)
         items = []
-        list_file = os.path.join(self.folder, f"list_{name}.txt")
-        for line in read_text(list_file):
-            path, pid = line.split()
+        for path, pid in read_list(os.path.join(self.folder, f"list_{name}.txt")):
             camera = int(os.path.basename(path).split("_")[2])
-            items.append((os.path.join(self.folder, folder, path), int(pid), camera - 1))
+            items.append((os.path.join(images, path), pid, camera - 1))
         return items

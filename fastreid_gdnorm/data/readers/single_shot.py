@@ -111,12 +111,14 @@ def read_splits(path, images):
     """
     places = {}
     for place, image in enumerate(images):
-        places[_end_of(image, 2)] = places[_end_of(image, 1)] = place
+        name = _end_of(image, 1)
+        places[name] = None if name in places else place  # None: a name in two folders says nothing
+        places[_end_of(image, 2)] = place
 
     def place_of(item):
         # the file is often from another machine: what counts is the end of a path, its folder and name
         image = item if isinstance(item, str) else str(item[0])
-        if _end_of(image, 2) not in places:
+        if places.get(_end_of(image, 2)) is None:
             raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: mend or remove {path}")
         return places[_end_of(image, 2)]
 
