@@ -15,7 +15,12 @@ from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
 
 # Config files name their base by a relative path, so a wheel keeps all where they are to each other.
-SHIPPED = ("configs/**/*.yml", "projects/GDNorm/configs/**/*.yml", "projects/GDNorm/results/paper.csv")
+SHIPPED = (
+    "configs/**/*.yml",
+    "projects/GDNorm/configs/**/*.yml",
+    "projects/GDNorm/results/paper.csv",
+    "projects/GDNorm/DATASETS.md",
+)
 
 
 class BuildWithShipped(build_py):

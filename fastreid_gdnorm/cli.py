@@ -65,7 +65,7 @@ examples:
 
 
 def main(argv=None):
-    """Run the command; the exit status: 0 done, 2 the user's mistake."""
+    """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C."""
     load_plugins()
     args = parse(argv)
     try:
@@ -73,6 +73,9 @@ def main(argv=None):
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print(f"fastreid {args.command}: stopped", file=sys.stderr)
+        return 130
     return 0
 
 

@@ -13,7 +13,7 @@ from .engine.setup import shipped
 PAPER = "projects/GDNorm/results/paper.csv"
 METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP")
 TABLES = ("1", "3", "4")  # of the paper: the results on whole protocols, and the ablation's baseline and "E"
-AVERAGE = "mean"  # the paper's word for the average over Protocol-1's targets
+AVERAGE, AVERAGED = "mean", set("VPGI")  # the paper's word for the average over Protocol-1's targets
 THIS_RUN, DIFFERENCE = "this run", "this run - paper"
 
 
@@ -35,20 +35,24 @@ def compare(measured):
         measured: (direction, method, {target: metrics}) of every run that is done.
     """
     paper = _paper()
-    lines, seen = [], set()
-    for direction, _, results in measured:
-        if direction in seen:
-            continue
-        seen.add(direction)
-        runs = [(method, found) for other, method, found in measured if other == direction]
-        for name in results:
+    lines = []
+    for direction in dict.fromkeys(direction for direction, _, _ in measured):
+        runs = [(method, results) for other, method, results in measured if other == direction]
+        for name in dict.fromkeys(name for _, results in runs for name in results):
             target = letters(name)
-            sources = set(direction.split("->")[0].split("+"))
-            published = [line for line in paper if set(line.direction.split("+")) == sources and line.target == target]
+            published = [line for line in paper if _is_of(line, direction, target)]
             lines += [line._replace(direction=direction) for line in published]
-            for method, found in runs:
-                lines += _of_run(direction, target, method, found[name], published)
+            for method, results in runs:
+                if name in results:
+                    lines += _of_run(direction, target, method, results[name], published)
     return lines
+
+
+def _is_of(line, direction, target):
+    """Whether a line of the paper is for the sources of a direction and a target, or for the mean of its targets."""
+    sources, targets = (set(side.split("+")) for side in direction.split("->"))
+    same_mean = target != AVERAGE or targets == AVERAGED
+    return set(line.direction.split("+")) == sources and line.target == target and same_mean
 
 
 def letters(name):

@@ -5,7 +5,7 @@ import os
 from .data.check import check
 from .data.readers import READERS
 from .engine.row import say
-from .engine.setup import load_config
+from .engine.setup import load_config, shipped
 from .errors import UserError
 from .mends.data import datasets_root
 
@@ -37,5 +37,6 @@ def datasets(names=(), overrides=(), config_file=None, root=None, decode=True):
         say(f"{report}\n")
         if not report.is_good:
             wrong.append(name)
+    say(f"Where to get what: {shipped('projects/GDNorm/DATASETS.md')}")
     if names and wrong:
-        raise UserError(f"missing or not as published: {', '.join(wrong)}; see above and projects/GDNorm/DATASETS.md")
+        raise UserError(f"missing or not as published: {', '.join(wrong)}; see above")

@@ -29,7 +29,7 @@ def demo(output, seed=0, overrides=()):
     columns, rows = (*METRICS, "seconds"), {}
     for number, (name, config) in enumerate(ROWS.items(), 1):
         run = folder / Path(config).stem
-        row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, f"[{number}/{len(ROWS)}] {name}", overrides)
+        row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, overrides).run(f"[{number}/{len(ROWS)}] {name}")
         measured = {**row["results"][target], "seconds": row["seconds"]}
         rows[name] = {column: measured[column] for column in columns}
     save_results(rows, folder, columns)

@@ -6,17 +6,16 @@ import logging
 import fastreid.data
 from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build
-from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
 from fastreid.utils import comm
 from fastreid.utils.events import JSONWriter
 
-from .data import DomainDataset, read, read_sources
+from .data import DomainDataset, is_read_by, read, read_sources
 from .data.readers import Reader, SingleShot
 from .engine import Reproducible
 from .errors import UserError
-from .evaluation import SplitEvaluator, add_average, save_test_results, summary_table
+from .evaluation import SplitEvaluator, SplitResults, add_average, save_test_results, summary_table
 from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -75,23 +74,16 @@ def _check_identities(cfg, train_set):
 
 
 def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
-    if test_set is not None or not _is_read_by(Reader, dataset_name):
+    if test_set is not None or not is_read_by(Reader, dataset_name):
         return {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
     if not data.query:
         raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
     if comm.is_main_process():
         data.show_test()
-    return {"test_set": _images(cfg, data.query + data.gallery, transforms), "num_query": len(data.query)}
-
-
-def _is_read_by(kind, dataset_name):
-    reader = DATASET_REGISTRY.get(dataset_name)
-    return isinstance(reader, type) and issubclass(reader, kind)
-
-
-def _images(cfg, items, transforms=None):
-    return CommDataset(items, transforms or build_transforms(cfg, is_train=False), relabel=False)
+    transforms = transforms or build_transforms(cfg, is_train=False)
+    test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
+    return {"test_set": test_set, "num_query": len(data.query)}
 
 
 def _connect_hooks():
@@ -119,29 +111,31 @@ def _reproducible(trainer, all_hooks):
 
 
 def _connect_tests():
-    """A data set with splits is tested on each of them, and a test of the plugin's data sets leaves a summary."""
+    """A data set with splits is tested on each of them, and a test leaves a summary and test_results.csv, .json."""
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
     @functools.wraps(stock_evaluator)
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
-        if not _is_read_by(SingleShot, dataset_name):
+        if not is_read_by(SingleShot, dataset_name):
             return stock_evaluator(cls, cfg, dataset_name, output_dir)
+        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer's own may have other transforms
         data = read(cfg, dataset_name)
-        if comm.is_main_process():
-            data.show_test()
-        loader, _ = build.build_reid_test_loader(cfg, test_set=_images(cfg, data.images))
+        images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
+        loader, _ = build.build_reid_test_loader(cfg, test_set=images)
         return loader, SplitEvaluator(cfg, data.splits, output_dir)
 
     @functools.wraps(stock_test)
     def test(cls, cfg, model):
         results = stock_test(cls, cfg, model)
-        targets = cfg.DATASETS.TESTS
-        if any(_is_read_by(Reader, name) for name in targets) and comm.is_main_process():
-            by_target = results if len(targets) > 1 else {targets[0]: results}
+        if comm.is_main_process():
+            targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
+            by_target = results if len(targets) > 1 else {targets[0]: results}  # as stock returns them
             add_average(by_target)
-            logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
+            if any(isinstance(metrics, SplitResults) for metrics in by_target.values()):
+                logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
             if cfg.OUTPUT_DIR:
                 save_test_results(by_target, cfg.OUTPUT_DIR)
+                logger.info("Results in %s: test_results.csv, test_results.json", cfg.OUTPUT_DIR)
         return results
 
     DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)

@@ -41,7 +41,7 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
 
 
 def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
-    with pytest.raises(UserError, match=r"\[1/3\] baseline: training failed, see .*train.log"):
+    with pytest.raises(UserError, match=r"\[1/3\] baseline: train failed, see .*train.log"):
         demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])
     assert "fastreid train: " in capfd.readouterr().err
     assert not (tmp_path / "results.json").exists()

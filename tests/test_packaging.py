@@ -18,7 +18,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = ("configs", "projects/GDNorm/configs")
-PAPER = "projects/GDNorm/results/paper.csv"
+OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md")
 PACKAGED = ("fastreid_gdnorm", "configs", "projects", "tests", ".ci")
 
 # Import names that are not their distribution's name.
@@ -79,10 +79,12 @@ def configs(root):
     return {p.relative_to(root).as_posix(): p for f in CONFIG_FOLDERS for p in (root / f).rglob("*.yml")}
 
 
-def test_wheel_carries_every_config_and_the_papers_numbers_unchanged(wheel):
+def test_wheel_carries_every_config_the_papers_numbers_and_the_guide_unchanged(wheel):
     prefix = "fastreid_gdnorm/_shipped/"
     shipped = {n[len(prefix) :]: wheel.read(n) for n in wheel.namelist() if n.startswith(prefix)}
-    assert shipped == {name: path.read_bytes() for name, path in {**configs(ROOT), PAPER: ROOT / PAPER}.items()}
+    assert shipped == {
+        name: path.read_bytes() for name, path in [*configs(ROOT).items(), *((o, ROOT / o) for o in OTHERS)]
+    }
     assert any(name.startswith("configs/") for name in shipped)
     assert any(name.startswith("projects/GDNorm/configs/") for name in shipped)
 

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from fastreid_gdnorm.comparison import compare
+from fastreid_gdnorm.engine.row import _locked, train_row
 from fastreid_gdnorm.engine.setup import load_config, shipped
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.protocol import CONFIGS, direction_of, protocol
@@ -68,17 +69,21 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
     again = fastreid(*words)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
-    assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": training, log in") == 3
+    assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": train, log in") == 3
     lines = comparison(tmp_path)
     for letter, rank_1 in {"M": 86.5, "D": 78.2, "C3": 48.6, "MT": 48.1}.items():  # Table 3, GDNorm
         own = float(lines[letter, "GDNorm", "this run"]["Rank-1"])
         assert float(lines[letter, "GDNorm", "this run - paper"]["Rank-1"]) == pytest.approx(own - rank_1)
 
+    (tmp_path / "to-duke/gdnorm/recipe.yaml").unlink()
+    foreign = fastreid(*words)
+    assert foreign.returncode == 2 and "to-duke/gdnorm holds a run of other settings: remove it" in foreign.stderr
+
     checkpoint = first / "model_final.pth"
     flags = ["--only", "MT+C3+D->M", "--eval-only", "--weights", checkpoint]
     tested = fastreid("protocol", 2, "--output", tmp_path / "tested", *flags, *TOY)
     assert tested.returncode == 0, tested.stderr
-    assert comparison(tmp_path / "tested")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
+    assert comparison(tmp_path / "tested/eval")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
 
 
 MISTAKES = {
@@ -89,6 +94,16 @@ MISTAKES = {
     "lost checkpoint": (
         {"eval_only": True, "only": ["D+C3+MT->M"], "weights": ["nowhere.pth"]},
         "checkpoint nowhere.pth is not found",
+    ),
+    "one checkpoint for methods": (
+        {"eval_only": True, "methods": ["gdnorm", "baseline"], "weights": ["D+C3+MT->M=x.pth"]},
+        "--weights is for one method: choose it by --methods",
+    ),
+    "checkpoint to train": ({"weights": ["x.pth"]}, "--weights is for --eval-only; a training starts from MODEL.WEIGH"),
+    "folder": ({"overrides": ["OUTPUT_DIR", "x"]}, "OUTPUT_DIR is not for the overrides .* use --output"),
+    "leak": (
+        {"overrides": ["DATASETS.NAMES", "('DGVIPeR',)", "DATASETS.TESTS", "('DGVIPeR',)"]},
+        "DGVIPeR is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on",
     ),
     "one checkpoint for all": ({"eval_only": True, "weights": ["x.pth"]}, "--weights x.pth is one file for 4 runs"),
     "unknown key": ({"overrides": ["MODEL.GDNORM.LAMDBA", "1"]}, "Non-existent key: MODEL.GDNORM.LAMDBA"),
@@ -132,6 +147,19 @@ def test_every_protocol_has_its_directions_by_all_three_methods(folder):
             assert cfg.MODEL.META_ARCHITECTURE == ("Baseline" if branches is None else "GDNormBaseline")
             assert branches in (None, cfg.MODEL.GDNORM.NUM_PATHS)
             assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
+
+
+def test_a_row_at_which_another_process_is_at_work_is_left_to_it(tmp_path):
+    row = train_row(tmp_path, shipped("projects/GDNorm/configs/demo/gdnorm.yml"), 0)
+    with _locked(tmp_path), pytest.raises(UserError, match="another process is at work in"):
+        row.run("second")
+
+
+def test_the_mean_of_other_targets_is_not_set_beside_the_papers():
+    results = {name: dict.fromkeys(METRICS, 50.0) for name in ("DGVIPeR", "DGPRID", "average")}
+    lines = compare([("M+D+C2+C3+CS->V+P", "GDNorm", results)])
+    assert {line.source for line in lines if line.target == "V"} == {"paper, Table 1", "this run", "this run - paper"}
+    assert [line.source for line in lines if line.target == "mean"] == ["this run"]
 
 
 def test_a_direction_that_the_paper_does_not_have_stands_alone():

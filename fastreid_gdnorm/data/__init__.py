@@ -2,6 +2,6 @@
 
 from .domain_balanced_sampler import DomainBalancedIdentitySampler
 from .domain_dataset import DomainDataset
-from .read import read, read_sources
+from .read import is_read_by, read, read_sources
 
-__all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "read", "read_sources"]
+__all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "is_read_by", "read", "read_sources"]

@@ -14,8 +14,6 @@ from .read import read
 from .readers import SingleShot
 from .readers.reader import Counts
 
-BAD_IMAGES_SHOWN = 20
-
 
 class Part(NamedTuple):
     """A part of a data set: train, query, gallery or all."""
@@ -57,9 +55,11 @@ class Report(NamedTuple):
         lines = [f"{self.name}: {self.folder}", table]
         if self.bad_images:
             lines.append(colored(f"{len(self.bad_images)} images are no good:", "red"))
-            lines += self.bad_images[:BAD_IMAGES_SHOWN]
-            lines += ["..."] * (len(self.bad_images) > BAD_IMAGES_SHOWN)
-        lines.append("as published" if self.is_good else colored("not as published", "red"))
+            lines += self.bad_images
+        if not any(part.published for part in self.parts):
+            lines.append("no counts are published")
+        else:
+            lines.append("as published" if self.is_good else colored("not as published", "red"))
         return "\n  ".join("\n".join(lines).splitlines())
 
 

@@ -4,13 +4,20 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.utils import comm
 
 from ..mends.data import datasets_root
+from .readers import Reader
 
 
 def read(cfg, name, **kwargs):
     """The data set of that name, in the variant that the config's DATASETS keys say; ``kwargs`` go to its reader."""
     reader = DATASET_REGISTRY.get(name)
-    variant = reader.from_config(cfg) if hasattr(reader, "from_config") else {}
+    variant = reader.from_config(cfg) if is_read_by(Reader, name) else {}
     return reader(root=datasets_root(), **variant, **kwargs)
+
+
+def is_read_by(kind, name):
+    """Whether the registered data set ``name`` is a class of that kind."""
+    reader = DATASET_REGISTRY._obj_map.get(name)
+    return isinstance(reader, type) and issubclass(reader, kind)
 
 
 def read_sources(cfg, **kwargs):

@@ -14,7 +14,6 @@ from torch.multiprocessing import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
-from ..evaluation import save_test_results
 from ..plugins import load_plugins
 from .progress_bar import ProgressBar
 from .setup import find_config, load_config
@@ -77,12 +76,9 @@ def evaluate_command(args):
     output = args.output or os.path.join(cfg.OUTPUT_DIR, f"eval{path}")
     setup_logger()
     model = load_model(cfg)
-    cfg.OUTPUT_DIR = ""  # where training's own test leaves its results
+    cfg.OUTPUT_DIR = output
     cfg.freeze()
-    results = DefaultTrainer.test(cfg, model)
-    targets = cfg.DATASETS.TESTS
-    save_test_results(results if len(targets) > 1 else {targets[0]: results}, output)
-    logger.info("Results in %s: test_results.csv, test_results.json", output)
+    DefaultTrainer.test(cfg, model)
 
 
 def load_model(cfg):
@@ -98,8 +94,19 @@ def load_model(cfg):
     if not weights:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or name one by MODEL.WEIGHTS")
     model = DefaultTrainer.build_model(cfg)
-    Checkpointer(model).load(weights)
+    _WholeModel(model).load(weights)
     return model
+
+
+class _WholeModel(Checkpointer):
+    """fast-reid goes on with what a checkpoint has; what makes features has to be there all the same."""
+
+    def _log_incompatible_keys(self, incompatible):
+        of_classifier = {name for name, p in self.model.named_parameters() if "head" in name and p.dim() == 2}
+        missing = [key for key in incompatible.missing_keys if key not in of_classifier]
+        if missing:
+            raise ValueError(f"it lacks {len(missing)} of the model's tensors, first {missing[0]}")
+        super()._log_incompatible_keys(incompatible)
 
 
 @contextlib.contextmanager

@@ -12,6 +12,8 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
+from ..data import is_read_by
+from ..data.readers import SingleShot
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -49,6 +51,9 @@ def load_config(config_file, overrides=()):
     _check_names(cfg)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
+    for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
+        if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
+            raise UserError(f"{name} is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on")
     if cfg.TEST.EVAL_PERIOD < 1:
         raise UserError(f"TEST.EVAL_PERIOD is 1 epoch or more, got {cfg.TEST.EVAL_PERIOD}")
     return cfg

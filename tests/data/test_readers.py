@@ -358,7 +358,7 @@ MISTAKES = {
     "deep in the root": (DGVIPeR, {}, VIPER, lambda root: root.parent, "there is one in .*: move it up"),
     "empty": (DGVIPeR, {}, None, lambda root: (root / "VIPeR/cam_a").mkdir(parents=True), "cam_a has no image whose"),
     "no list": (DGMSMT17, {}, MT, without("MSMT17_V1/list_val.txt"), "list_val.txt is not there"),
-    "odd list": (DGMSMT17, {}, MT, text("MSMT17_V1/list_val.txt", "a.jpg\n"), "list_val.txt has lines that are no"),
+    "odd list": (DGMSMT17, {}, MT, text("MSMT17_V1/list_val.txt", "a.jpg\n"), "list_val.txt is to have lines of an"),
     "no images": (DGMSMT17, {}, MT, lambda root: shutil.rmtree(root / "MSMT17_V1/train"), "V1 has no folder train"),
     "pairs too deep": (DGCUHK02, {}, pairs_too_deep, None, "cuhk02 has no folder P1 .*cuhk02/cuhk02: move it up"),
     "V1 for V2": (DGMSMT17, {"version": "V2"}, MT, None, "has version V1, .* set it to V1, or unpack MSMT17_V2"),

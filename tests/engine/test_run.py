@@ -180,11 +180,15 @@ def test_mistakes_get_one_line_and_overwrite_nothing(trained, mistake):
     assert {path: path.read_bytes() for path in kept} == kept
 
 
-def test_a_checkpoint_of_another_k_and_a_damaged_one_get_one_line_and_are_kept(trained, tmp_path):
+def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_get_one_line_and_are_kept(trained, tmp_path):
     final = trained / "model_final.pth"
     two = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", "MODEL.WEIGHTS", str(final)]
     line = one_line(fastreid(*train(tmp_path / "two", overrides=two)))
     assert "has 3 branches" in line and "this model has 2" in line
+
+    stock = ["MODEL.META_ARCHITECTURE", "Baseline", "MODEL.BACKBONE.NAME", "build_resnet_backbone"]
+    line = one_line(fastreid("eval", "--config-file", trained / "config.yaml", *stock))
+    assert re.search("model_final.pth does not fit this model: it lacks .* of the model's tensors, first backb", line)
 
     (tmp_path / "model_0000.pth").write_bytes(final.read_bytes()[:-1000])
     (tmp_path / "last_checkpoint").write_text("model_0000.pth")

@@ -6,7 +6,7 @@ from fastreid.data.datasets.cuhk03 import CUHK03
 
 from ...errors import UserError
 from .market_style import read_market_folder
-from .reader import GUIDE, Counts, Reader, read_mat
+from .reader import GUIDE, Counts, Reader, logger, read_mat
 
 PUBLISHED = {
     "detected": {
@@ -67,6 +67,7 @@ class DGCUHK03(Reader):
         np_folder, images = os.path.join(self.folder, self.boxes), os.path.join(self.folder, f"images_{self.boxes}")
         mat = os.path.join(self.folder, "cuhk03_release", "cuhk-03.mat")
         if os.path.isdir(np_folder):
+            logger.info("DGCUHK03: in the form of CUHK03-NP, %s", np_folder)
             return lambda part: read_market_folder(os.path.join(np_folder, NP_FOLDERS[part]))
         if not (os.path.isdir(images) or os.path.isfile(mat)):
             raise UserError(
@@ -76,15 +77,15 @@ class DGCUHK03(Reader):
         if extracted.missing and os.path.isfile(mat):
             _extract(mat, self.folder)
         extracted.check()
+        logger.info("DGCUHK03: extracted images %s, split %s", images, extracted.path)
         return extracted
 
 
 def _extract(mat, folder):
-    """fast-reid's own extraction, which is made for one name of the folder."""
-    if os.path.basename(folder) != CUHK03.dataset_dir:
-        raise UserError(f"{mat} is extracted by fast-reid in a folder {CUHK03.dataset_dir}: rename {folder}")
+    """fast-reid's own extraction, whatever the folder's name."""
+    root, name = os.path.split(folder)
     try:
-        CUHK03(os.path.dirname(folder))
+        type("CUHK03", (CUHK03,), {"dataset_dir": name})(root)
     except (OSError, KeyError, ValueError) as error:
         raise UserError(f"cannot extract {mat} ({error}): get it again; {GUIDE}") from error
 

@@ -1,6 +1,7 @@
 """MSMT17 in either of its versions."""
 
 import os
+import re
 
 from ...errors import UserError
 from .reader import Counts, Reader, check_folder, read_list
@@ -57,7 +58,10 @@ class DGMSMT17(Reader):
         images = os.path.join(self.folder, folder)
         check_folder(images)
         items = []
-        for path, pid in read_list(os.path.join(self.folder, f"list_{name}.txt")):
-            camera = int(os.path.basename(path).split("_")[2])
-            items.append((os.path.join(images, path), pid, camera - 1))
+        list_file = os.path.join(self.folder, f"list_{name}.txt")
+        for path, pid in read_list(list_file):
+            camera = re.fullmatch(r".*/\d+_\d+_(\d+)_.*", path)
+            if not camera:
+                raise UserError(f"{list_file} names {path}, which tells no camera: unpack it again")
+            items.append((os.path.join(images, path), pid, int(camera[1]) - 1))
         return items

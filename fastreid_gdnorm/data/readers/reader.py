@@ -45,6 +45,11 @@ class Reader(ImageDataset):
         self.open()
         super().__init__(lambda: self._for_training(self.read_train()), self.read_query, self.read_gallery, **kwargs)
 
+    @classmethod
+    def from_config(cls, cfg):
+        """The constructor's arguments that say which variant a config means."""
+        return {}
+
     def locate(self, root):
         """The folder of the data set under ``root``."""
         for folder in self.folders:
@@ -97,8 +102,8 @@ def read_list(path):
         raise UserError(f"list file {path} is not there{_found_elsewhere(folder, [name])}; {GUIDE}")
     with open(path) as file:
         lines = [line.split() for line in file if line.strip()]
-    if not all(len(line) == 2 and line[1].isdigit() for line in lines):
-        raise UserError(f"list file {path} has lines that are no image and its identity: unpack it again")
+    if not lines or not all(len(line) == 2 and line[1].isdigit() for line in lines):
+        raise UserError(f"list file {path} is to have lines of an image and its identity: unpack it again")
     return [(image, int(pid)) for image, pid in lines]
 
 

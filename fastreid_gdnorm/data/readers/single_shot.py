@@ -132,6 +132,8 @@ def read_splits(path, images):
         raise UserError(f"{path} is no list of splits with query and gallery ({error!r}): mend or remove it") from error
     if not splits or not all(split.query and split.gallery for split in splits):
         raise UserError(f"{path} has an empty split: mend or remove it")
+    if any(set(split.query) & set(split.gallery) for split in splits):
+        raise UserError(f"{path} has a split with one image as query and in the gallery: mend or remove it")
     return splits
 
 

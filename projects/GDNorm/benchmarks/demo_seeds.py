@@ -56,7 +56,7 @@ def main():
         for number, (name, (config, overrides)) in enumerate(plan.items()):
             run = args.output / f"row{number}_seed{seed}"
             title = f"seed {seed}: {name}"
-            row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, title, overrides)
+            row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, overrides).run(title)
             found[name].append({**row["results"][cfg.DATASETS.TESTS[0]], "seconds": row["seconds"]})
     _, reading, text = RESULTS.read_text().partition("\n## Reading\n")
     RESULTS.write_text(page(cfg, found, args.seeds) + reading + text)
