@@ -92,8 +92,9 @@ setup(
         "imageio",
     ],
     extras_require={
+        "onnx": ["onnx", "onnxruntime"],
         # setuptools builds the wheel that the tests look into; bdist_wheel is part of it since 70.1.
-        "dev": ["pytest>=7.4", "hypothesis", "ruff", "setuptools>=70.1"],
+        "dev": ["pytest>=7.4", "hypothesis", "ruff", "setuptools>=70.1", "onnx", "onnxruntime"],
     },
     entry_points={
         "console_scripts": ["fastreid = fastreid_gdnorm.cli:main"],

@@ -15,8 +15,11 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
   fastreid demo                                     see it at work in a few minutes, on data drawn on the spot
   fastreid train --config-file FILE [KEY VALUE ...]
   fastreid eval  --config-file FILE [--path PATH] [KEY VALUE ...]
+  fastreid paths --config-file FILE --output DIR    every source's path, the mean, the ensemble, sampled ones
+  fastreid export --config-file FILE --output DIR   the mean path as a stock fast-reid model, ONNX, TorchScript
   fastreid datasets                                 what is there of the public data sets, and is it whole
   fastreid protocol 1|2                             the paper's protocols, beside the paper's numbers
+  fastreid report RUN_DIR...                        all about one or more runs on one page
 """
 
 CONFIGS = """\
@@ -48,6 +51,18 @@ examples:
   fastreid eval --config-file logs/mine/config.yaml --path source:0 MODEL.WEIGHTS logs/mine/model_final.pth
 """
 
+PATHS_EXAMPLES = """\
+examples:
+  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths
+  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths --samples 20 --lambdas 0.2,0.6,1
+"""
+
+EXPORT_EXAMPLES = """\
+examples:
+  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export
+  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --onnx --fuse
+"""
+
 DATASETS_EXAMPLES = """\
 examples:
   fastreid datasets
@@ -61,6 +76,12 @@ examples:
   fastreid protocol 2 --methods gdnorm,branches,baseline --only 'D+C3+MT->M'
   fastreid protocol 2 --variant cuhk-sysu DATASETS.MSMT17.VERSION V2
   fastreid protocol 2 --only 'D+C3+MT->M' --eval-only --weights logs/mine/model_final.pth
+"""
+
+REPORT_EXAMPLES = """\
+examples:
+  fastreid report logs/mine
+  fastreid report logs/demo/baseline logs/demo/branches logs/demo/gdnorm --output logs/demo/report
 """
 
 
@@ -97,8 +118,11 @@ def build_parser():
     _add_train(commands)
     _add_eval(commands)
     _add_demo(commands)
+    _add_paths(commands)
+    _add_export(commands)
     _add_datasets(commands)
     _add_protocol(commands)
+    _add_report(commands)
     return parser
 
 
@@ -150,6 +174,62 @@ def _add_demo(commands):
     )
     parser.add_argument("--output", default="logs/demo", metavar="DIR", help="default: %(default)s")
     parser.set_defaults(run=_demo)
+
+
+def _add_paths(commands):
+    parser = commands.add_parser(
+        "paths",
+        help="test every source's path, the mean path, the ensemble and sampled paths: the paper's Figure 2, Table 5",
+        description="Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, on DATASETS.TESTS,\n"
+        "along every source's path, the mean path, the ensemble of sources and sampled paths. Images are\n"
+        "decoded once and kept in memory (3 bytes a pixel). Stop at any moment: the same command goes on.\n\n"
+        + CONFIGS,
+        epilog=PATHS_EXAMPLES,
+        formatter_class=HELP_AS_WRITTEN,
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    parser.add_argument("--output", required=True, metavar="DIR", help="for tables and figures")
+    parser.add_argument(
+        "--samples", type=int, default=100, metavar="N", help="paths at each lambda; default: %(default)s"
+    )
+    parser.add_argument(
+        "--lambdas",
+        type=_numbers,
+        default="0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+        metavar="L,L,...",
+        help="of Eq. 11; default: %(default)s",
+    )
+    _add_overrides(parser)
+    parser.set_defaults(run=_paths)
+
+
+def _add_export(commands):
+    parser = commands.add_parser(
+        "export",
+        help="a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done",
+        description="Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
+        "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on drawn people\n"
+        "and compared with the trained model.\n\n" + CONFIGS,
+        epilog=EXPORT_EXAMPLES,
+        formatter_class=HELP_AS_WRITTEN,
+    )
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--path", default="mean", metavar="PATH", help="mean, source:K or sample:SEED; default: %(default)s"
+    )
+    parser.add_argument(
+        "--onnx", action="store_true", help="also model.onnx: RGB images (B, 3, H, W) from 0 to 255, to features (B, D)"
+    )
+    parser.add_argument(
+        "--fuse", action="store_true", help="also model_fused.pt, TorchScript with BN folded into the convolutions"
+    )
+    _add_overrides(parser)
+    parser.set_defaults(run=_export)
+
+
+def _numbers(text):
+    return tuple(map(float, text.split(",")))
 
 
 def _add_datasets(commands):
@@ -205,6 +285,21 @@ def _add_protocol(commands):
     parser.set_defaults(run=_protocol, opts=[])
 
 
+def _add_report(commands):
+    parser = commands.add_parser(
+        "report",
+        help="one page about runs: results with deltas, curves, the Gaussian process, ranked results",
+        description="Write report.html, which needs no other file and no network, and the same as report.md.\n\n"
+        "A RUN_DIR is an OUTPUT_DIR of fastreid train. The first is what the others are compared with. A path sweep\n"
+        "is looked for in RUN_DIR/paths. Ranked results need the targets' images, and take as long as a test.",
+        epilog=REPORT_EXAMPLES,
+        formatter_class=HELP_AS_WRITTEN,
+    )
+    parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR")
+    parser.add_argument("--output", metavar="DIR", help="default: RUN_DIR/report, for several runs ./report")
+    parser.set_defaults(run=_report)
+
+
 def _add_overrides(parser):
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE ...", help="config keys to override")
 
@@ -225,6 +320,18 @@ def _demo(args):
     from .demo import demo
 
     demo(args.output)
+
+
+def _paths(args):
+    from .paths import paths
+
+    paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)
+
+
+def _export(args):
+    from .export import export
+
+    export(args.config_file, args.output, args.path, args.onnx, args.fuse, args.opts)
 
 
 def _datasets(args):
@@ -249,6 +356,12 @@ def _protocol(args):
         args.seed,
         args.opts,
     )
+
+
+def _report(args):
+    from .report.page import report
+
+    report(args.run_dirs, args.output)
 
 
 def _one_line(error):

@@ -7,7 +7,9 @@ from .data import read
 from .engine.row import say, train_row
 from .engine.run import load_model
 from .engine.setup import load_config, shipped
+from .export import export
 from .report import METRICS, ranked_results, results_table, save_results
+from .report.page import report
 
 ROWS = {"baseline": "baseline.yml", "branches only": "branches.yml", "GDNorm": "gdnorm.yml"}
 CONFIGS = "projects/GDNorm/configs/demo"
@@ -33,15 +35,21 @@ def demo(output, seed=0, overrides=()):
         measured = {**row["results"][target], "seconds": row["seconds"]}
         rows[name] = {column: measured[column] for column in columns}
     save_results(rows, folder, columns)
-    _draw_ranked_results(folder, target)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _draw_ranked_results(folder, target)
+        export(str(folder / "gdnorm" / "config.yaml"), folder / "export")
+        report([folder / Path(config).stem for config in ROWS.values()], folder / "report")
     say(f"\n{results_table(rows, columns)}\n")
     say(
         f"{target}, seed {seed}; one run each, so read differences of a few points with care: "
         "projects/GDNorm/results/demo.md has several seeds.\n"
-        f"Table: {folder}/results.md, .csv, .json   Ranked results: {folder}/ranked_results.png   "
+        f"All about the three: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
+        f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
         f"Logs: {folder}/*/log.txt\n\n"
         "Next:\n"
         f"  fastreid eval --config-file {folder}/gdnorm/config.yaml --path ensemble\n"
+        f"  fastreid paths --config-file {folder}/gdnorm/config.yaml --output {folder}/gdnorm/paths --samples 20\n"
         f"  fastreid train --config-file {CONFIGS}/gdnorm.yml OUTPUT_DIR logs/mine MODEL.GDNORM.NOISE std\n"
         "  fastreid train --help"
     )
@@ -50,6 +58,4 @@ def demo(output, seed=0, overrides=()):
 def _draw_ranked_results(folder, target):
     picture = folder / "ranked_results.png"
     cfg = load_config(str(folder / "gdnorm" / "config.yaml"))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        ranked_results(load_model(cfg), cfg, target, picture)
+    ranked_results(load_model(cfg), cfg, target, picture)

@@ -74,6 +74,16 @@ def tiny(datasets, tmp_path):
     return config
 
 
+@pytest.fixture(scope="session")
+def toy_run(datasets, tmp_path_factory):
+    """The folder of a finished toy run of GDNorm."""
+    folder = tmp_path_factory.mktemp("toy_run")
+    words = ["--config-file", f"{DEMO}/gdnorm.yml", "--seed", 3, *TINY, "OUTPUT_DIR", folder]
+    done = fastreid("train", *words)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
 def command(*arguments, env=None, cwd=REPOSITORY):
     """The words to start ``fastreid`` with in a process of its own, ready for subprocess."""
     return {

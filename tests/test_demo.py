@@ -32,6 +32,11 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
     for colour in ((44, 160, 44), (214, 39, 40)):  # frames of right and wrong matches
         assert (picture == colour).all(1).sum() > 100
 
+    manifest = json.loads((tmp_path / "export/manifest.json").read_text())
+    assert manifest["files"]["model.pth"]["difference"] <= 1e-5
+    page = (tmp_path / "report/report.html").read_text()
+    assert all(f"{row['mAP']:.1f}" in page for row in rows.values())
+
     before = (tmp_path / "gdnorm/metrics.json").read_bytes()
     demo(tmp_path, overrides=TINY)
     assert capsys.readouterr().out.count("kept from an earlier run") == 3

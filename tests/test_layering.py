@@ -15,7 +15,8 @@ LAYERS = [
     ("modeling", "evaluation"),
     ("engine",),
     ("toolbox", "report", "comparison"),
-    ("demo", "protocol", "datasets"),
+    ("protocol", "datasets", "paths", "export"),
+    ("demo",),
     ("cli",),
     ("__main__",),
 ]

@@ -90,12 +90,21 @@ def load_model(cfg):
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
+    model = DefaultTrainer.build_model(cfg)
+    _WholeModel(model).load(find_weights(cfg))
+    return model
+
+
+def find_weights(cfg):
+    """The checkpoint that a config means: MODEL.WEIGHTS, or the last one in OUTPUT_DIR.
+
+    Raises:
+        UserError: there is none.
+    """
     weights = cfg.MODEL.WEIGHTS or Checkpointer(None, cfg.OUTPUT_DIR).get_checkpoint_file()
     if not weights:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or name one by MODEL.WEIGHTS")
-    model = DefaultTrainer.build_model(cfg)
-    _WholeModel(model).load(weights)
-    return model
+    return weights
 
 
 class _WholeModel(Checkpointer):

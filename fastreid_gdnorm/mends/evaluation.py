@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import types
+import warnings
 
 import numpy as np
 
@@ -15,6 +16,7 @@ logger = logging.getLogger("fastreid.gdnorm.compat")
 def mend_ranking():
     from fastreid.evaluation import reid_evaluation
 
+    warnings.filterwarnings("ignore", "Cython (rank|roc) evaluation")  # of which compile_helper below says more
     stock_compile = reid_evaluation.compile_helper
     stock_dependencies = reid_evaluation.ReidEvaluator._compile_dependencies
 

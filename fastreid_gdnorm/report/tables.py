@@ -1,4 +1,4 @@
-"""Tables and figures."""
+"""Tables of results, and pictures of ranked ones."""
 
 import csv
 import json

@@ -1,0 +1,80 @@
+"""``fastreid paths``: what the paper's Figure 2 and Table 5 show, for one's own model and targets."""
+
+import csv
+import json
+from pathlib import Path
+
+from tabulate import tabulate
+
+from .engine.row import say
+from .engine.run import find_weights, load_model
+from .engine.setup import load_config
+from .errors import UserError
+from .evaluation.path_sweep import summarize, sweep
+from .report import METRICS, paths_figure, samples_figure
+
+COLUMNS = ("target", "path", "lambda", *METRICS, "seconds_per_batch")
+
+
+def paths(config_file, output, samples=100, lambdas=tuple(n / 10 for n in range(1, 11)), overrides=()):
+    """Test a model along every source's path, the mean path, the ensemble, and ``samples`` paths at each lambda.
+
+    ``output`` gets paths.jsonl, a line for every path as soon as it is tested, from which a stopped sweep goes on;
+    then paths.csv, paths.json and paths.md, and for every target two figures.
+
+    Raises:
+        UserError: it is no GDNorm model, or ``output`` holds the sweep of another one.
+    """
+    cfg = load_config(config_file, overrides)
+    if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
+        raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    _claim(output / "sweep.json", cfg)
+    records = sweep(load_model(cfg), cfg, output / "paths.jsonl", samples, lambdas)
+    summary = summarize(records)
+    text = "\n".join(_text_of(target, records, summary[target]) for target in summary)
+    (output / "paths.json").write_text(json.dumps({"summary": summary, "paths": records}, indent=2) + "\n")
+    (output / "paths.md").write_text(text)
+    with open(output / "paths.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(records)
+    for target in summary:
+        paths_figure(records, target).savefig(output / f"{target}_paths.png", dpi=130)
+        if samples:
+            samples_figure(records, target).savefig(output / f"{target}_samples.png", dpi=130)
+    say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
+
+
+def _claim(file, cfg):
+    """A sweep is of one checkpoint, tested in one way."""
+    weights = Path(find_weights(cfg))
+    own = {"weights": str(weights), "modified": weights.stat().st_mtime_ns if weights.is_file() else None}
+    own["test"] = {"noise": cfg.MODEL.GDNORM.NOISE, "size": list(cfg.INPUT.SIZE_TEST), "metric": cfg.TEST.METRIC}
+    if file.is_file() and json.loads(file.read_text()) != own:
+        raise UserError(
+            f"{file.parent} holds a sweep of another checkpoint or test: remove it, or choose another folder"
+        )
+    file.write_text(json.dumps(own))
+
+
+def _text_of(target, records, summary):
+    """Tables 5 and, in numbers, Figure 2."""
+    own = [record for record in records if record["target"] == target]
+    single = [
+        [r["path"], *(f"{r[metric]:.1f}" for metric in METRICS), f"{1000 * r['seconds_per_batch']:.0f} ms"]
+        for r in own
+        if r["lambda"] is None
+    ]
+    sampled = [
+        [scale, metric, f"{s['mean path']:.1f}", f"{s['rank']} of {s['of']}"]
+        + [f"{s[key]:.1f}" for key in ("average", "worst", "best")]
+        for metric, of_scales in summary.items()
+        for scale, s in of_scales.items()
+    ]
+    headers = ["lambda", "", "mean path", "its rank", "average of samples", "worst", "best"]
+    tables = [tabulate(single, ["path", *METRICS, "a batch"], tablefmt="github", disable_numparse=True)]
+    if sampled:
+        tables.append(tabulate(sampled, headers, tablefmt="github", disable_numparse=True))
+    return f"## {target}\n\n" + "\n\n".join(tables) + "\n"

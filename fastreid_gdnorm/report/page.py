@@ -1,0 +1,57 @@
+"""``fastreid report``: what someone who decides about a model wants to know of one or more runs, on one page."""
+
+import os
+from pathlib import Path
+
+from ..engine.row import say
+from ..errors import UserError
+from .document import Heading, Paragraph, to_html, to_markdown
+from .run_data import RunData
+from .run_folder import RunFolder
+from .run_sections import run_sections
+from .summary import data_tables, method, results_tables, settings_table, summary, warnings_about
+
+
+def report(run_dirs, output=None):
+    """Write report.html, report.md and the pictures of the latter about runs, of which the first is the measure.
+
+    Args:
+        run_dirs: folders of ``fastreid train``.
+        output: a folder; by default ``report`` in the run's own, or for several runs in the present one.
+
+    Raises:
+        UserError: a folder is no run, was never tested, or has no checkpoint.
+    """
+    folders = list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in run_dirs))
+    runs = dict(zip(_labels(folders), map(RunFolder, folders)))
+    output = Path(output or (folders[0] / "report" if len(folders) == 1 else "report"))
+    if output.exists() and not output.is_dir():
+        raise UserError(f"--output {output} is a file: name a folder")
+    output.mkdir(parents=True, exist_ok=True)
+    data = {name: RunData(run.cfg) for name, run in runs.items()}
+    blocks = [
+        Heading(1, f"Person re-identification: {', '.join(runs)}"),
+        *summary(runs),
+        *warnings_about(runs, data),
+        Heading(2, "Results"),
+        *results_tables(runs),
+        Heading(2, "What was trained on what, and tested on what"),
+        settings_table(runs, data),
+        Heading(3, "Data sets"),
+        *data_tables(data),
+    ]
+    for number, (name, run) in enumerate(runs.items(), 1):
+        say(f"[{number}/{len(runs)}] {name}: curves, and ranked results of {', '.join(run.targets)}")
+        blocks += [Heading(2, f"{name}: {method(run.cfg)}"), *run_sections(run, data[name], output, f"run{number}")]
+    blocks.append(Paragraph(f"Made by `fastreid report {' '.join(map(str, folders))}`."))
+    (output / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
+    (output / "report.html").write_text(to_html(blocks), encoding="utf-8")
+    say(f"In {output}: report.html, which needs no other file, and report.md with its pictures")
+
+
+def _labels(folders):
+    """The folders' names, with those of the folders above as far as it takes to tell them apart."""
+    for parts in range(1, max(len(folder.parts) for folder in folders) + 1):
+        labels = ["/".join(folder.parts[-parts:]) for folder in folders]
+        if len(set(labels)) == len(folders):
+            return labels

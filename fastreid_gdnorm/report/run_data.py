@@ -1,0 +1,54 @@
+"""How many people, images and cameras a run's data sets have."""
+
+import math
+from typing import NamedTuple
+
+from ..data import read
+from ..errors import UserError
+
+
+class Part(NamedTuple):
+    """A part of a data set, which is an item (path, identity, camera) for each image."""
+
+    name: str
+    identities: int
+    images: int
+    cameras: int
+
+
+class RunData:
+    """The data sets of a config: parts by name in ``sources`` and ``targets``; why one cannot be read in ``missing``.
+
+    ``splits`` has the number of splits of those that are tested on several; their parts are those of the first.
+    """
+
+    def __init__(self, cfg):
+        self.sources, self.targets, self.missing, self.splits = {}, {}, {}, {}
+        for name in cfg.DATASETS.NAMES:
+            data = self._read(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
+            self.sources[name] = [_part("training", data.train)] if data else []
+        for name in cfg.DATASETS.TESTS:
+            data = self._read(cfg, name)
+            self.targets[name] = [_part("query", data.query), _part("gallery", data.gallery)] if data else []
+            if hasattr(data, "splits"):
+                self.splits[name] = len(data.splits)
+
+    def uncertainty(self, target, percent):
+        """Half the 95 % interval (Wilson) of a share of ``target``'s queries, in points; 0 where it is not known so.
+
+        It takes queries for independent of each other, which those of one person are not: it is rather more.
+        """
+        if not self.targets.get(target) or target in self.splits:
+            return 0
+        n, p, z = self.targets[target][0].images, percent / 100, 1.96
+        return 100 * z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+
+    def _read(self, cfg, name, **kwargs):
+        try:
+            return read(cfg, name, **kwargs)
+        except UserError as error:
+            self.missing[name] = str(error)
+
+
+def _part(name, items):
+    return Part(name, len({item[1] for item in items}), len(items), len({item[2] for item in items}))

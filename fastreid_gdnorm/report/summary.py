@@ -1,0 +1,189 @@
+"""What a report says first: what was done, what came out, and how far it is to be trusted."""
+
+from fastreid.config import CfgNode
+
+from .document import Cell, Paragraph, Table
+from .tables import HEADERS, METRICS
+
+HEADLINE = ("Rank-1", "mAP")
+COARSE = 2  # points of Rank-1; where its 95 % interval is wider to either side, it is said
+OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that are no settings of a training
+
+
+def method(cfg):
+    """The method in two words."""
+    if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
+        return "baseline"
+    return "GDNorm" if cfg.MODEL.GDNORM.NUM_PATHS else "branches only"
+
+
+def summary(runs):
+    """A paragraph on every run, {name: RunFolder}: method, sources, targets, headline numbers."""
+    (first, measure), *_ = runs.items()
+    for name, run in runs.items():
+        cfg = run.cfg
+        sentences = [
+            f"{name} is {_in_words(cfg)}, trained for {cfg.SOLVER.MAX_EPOCH} epochs on {_and(cfg.DATASETS.NAMES)} with "
+            f"{'a random seed' if cfg.SEED < 0 else f'seed {cfg.SEED}'}."
+        ]
+        for target, metrics in run.results.items():
+            numbers = _and([f"{metric} {_text(metrics, metric)}\u00a0%" for metric in HEADLINE])
+            deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
+            differences = "" if None in deltas else _and([f"{delta:+.1f}" for delta in deltas])
+            against = f" ({differences} points to {first})" if differences else ""
+            where = "On average over the targets with splits" if target not in run.targets else f"On {target}"
+            unseen = ", which it has not seen," if target in run.targets and target not in cfg.DATASETS.NAMES else ""
+            sentences.append(f"{where}{unseen} it reaches {numbers}{against}.")
+        yield Paragraph(" ".join(sentences))
+    yield Paragraph(
+        "Rank-1 is the share of queries whose first match is right; mAP (mean average precision) also counts how far "
+        "up all other right matches are. Matches are looked for in other cameras than the query's."
+    )
+
+
+def warnings_about(runs, data):
+    """What there is to be careful about, a paragraph each."""
+    texts = [
+        f"{name} was tested with model_best.pth, which is chosen by the test's own score: its numbers are better than "
+        "can be expected elsewhere."
+        for name, run in runs.items()
+        if run.weights.name == "model_best.pth"
+    ]
+    texts += [
+        f"{name} has no model_final.pth as its last checkpoint but {run.weights.name}: its training may not have ended."
+        for name, run in runs.items()
+        if run.weights.name not in ("model_best.pth", "model_final.pth")
+    ]
+    for name, run in runs.items():
+        texts += [
+            f"{name} was trained on {target} too, so its results there say nothing about places that are new to it."
+            for target in run.targets
+            if target in run.cfg.DATASETS.NAMES
+        ]
+    texts += _coarse(runs, data)
+    if len(runs) > 1:
+        texts.append(
+            "Every run is a single training; trainings that differ in nothing but the seed differ by some points too."
+        )
+    return [Paragraph(text, is_warning=True) for text in texts]
+
+
+def _coarse(runs, data):
+    """Where the queries are too few for the numbers' last digits."""
+    for target in dict.fromkeys(target for run in runs.values() for target in run.targets):
+        tested = [name for name, run in runs.items() if target in run.targets]
+        points = max(data[name].uncertainty(target, runs[name].results[target]["Rank-1"]) for name in tested)
+        if points > COARSE:
+            query, gallery = data[tested[0]].targets[target]
+            yield (
+                f"{target} has only {query.images:,} queries of {query.identities:,} people and {gallery.images:,} "
+                f"gallery images: by chance alone Rank-1 is known to no better than ± {points:.0f} points (95 %), and "
+                "in a gallery of more people it is lower."
+            )
+
+
+def results_tables(runs):
+    """A table for every target, with the differences to the first run."""
+    (first, measure), *others = runs.items()
+    if others:
+        yield Paragraph(f"In %; in colour, or in brackets, the difference to {first} in points.")
+    else:
+        yield Paragraph("In %. To compare runs, name several: `fastreid report BASELINE_DIR RUN_DIR`.")
+    for target in dict.fromkeys(target for run in runs.values() for target in run.results):
+        rows = [
+            [name, *(_cell(run, measure, target, metric) for metric in METRICS)]
+            for name, run in runs.items()
+            if target in run.results
+        ]
+        yield Table([target, *(HEADERS.get(metric, metric) for metric in METRICS)], rows)
+
+
+def settings_table(runs, data):
+    """What was trained on what and tested on what, a column for each run; at last every key that differs."""
+    rows = {
+        "Method": [method(run.cfg) for run in runs.values()],
+        "Trained on": [", ".join(run.cfg.DATASETS.NAMES) for run in runs.values()],
+        "Tested on": [", ".join(run.targets) for run in runs.values()],
+        "Network": [_network(run.cfg) for run in runs.values()],
+        "Images": [" × ".join(map(str, run.cfg.INPUT.SIZE_TEST)) + " (height × width)" for run in runs.values()],
+        "Batch": [f"{run.cfg.SOLVER.IMS_PER_BATCH} images" for run in runs.values()],
+        "Epochs": [str(run.cfg.SOLVER.MAX_EPOCH) for run in runs.values()],
+        "Seed": ["random" if run.cfg.SEED < 0 else str(run.cfg.SEED) for run in runs.values()],
+        "Tested along": [f"path {run.cfg.MODEL.GDNORM.TEST_PATH}" if run.is_gdnorm else "-" for run in runs.values()],
+        "Checkpoint": [run.weights.name for run in runs.values()],
+        "Versions": [", ".join(map(" ".join, run.versions().items())) or "not known" for run in runs.values()],
+    }
+    settings = [_settings(run) for run in runs.values()]
+    for key in dict.fromkeys(key for of_run in settings for key in of_run):
+        values = [str(of_run.get(key, "-")) for of_run in settings]
+        if len({*values} - {"-"}) > 1:
+            rows[f"`{key}`"] = values
+    return Table(["", *runs], [[name, *values] for name, values in rows.items()])
+
+
+def data_tables(data):
+    """The counts of all data sets, and a line for those that are not here."""
+    rows, missing = {}, {}
+    for of_run in data.values():
+        for role, parts_of in ("source", of_run.sources), ("target", of_run.targets):
+            for name, parts in parts_of.items():
+                splits = f", first of {of_run.splits[name]} splits" if name in of_run.splits else ""
+                for part in parts:
+                    row = [name, f"{role}: {part.name}{splits if role == 'target' else ''}"]
+                    rows[tuple(row + [f"{count:,}" for count in part[1:]])] = None
+        missing.update(of_run.missing)
+    if rows:
+        yield Table(["", "", "People", "Images", "Cameras"], [[*row[:2], *map(Cell, row[2:])] for row in rows])
+    for reason in missing.values():
+        yield Paragraph(f"Not counted: {reason}")
+
+
+def _in_words(cfg):
+    gdnorm, network = cfg.MODEL.GDNORM, _network(cfg)
+    branches = f"with a batch-norm branch for each of {len(cfg.DATASETS.NAMES)} sources"
+    return {
+        "baseline": f"a baseline, {network} with plain batch norm",
+        "branches only": f'branches only (the paper\'s "E"), {network} {branches}',
+        "GDNorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
+        f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
+    }[method(cfg)]
+
+
+def _network(cfg):
+    name = cfg.MODEL.GDNORM.BACKBONE if cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone" else cfg.MODEL.BACKBONE.NAME
+    kind = name.replace("build_", "").replace("_backbone", "")
+    return f"{kind} {cfg.MODEL.BACKBONE.DEPTH}{' with IBN' * cfg.MODEL.BACKBONE.WITH_IBN}"
+
+
+def _settings(run):
+    """{key: value} of what may make a difference."""
+    unused = OF_THE_PLACE if run.is_gdnorm else (*OF_THE_PLACE, "MODEL.GDNORM.")
+    return {key: value for key, value in _flat(run.cfg) if not key.startswith(unused)}
+
+
+def _flat(cfg, prefix=""):
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _cell(run, measure, target, metric):
+    return Cell(_text(run.results[target], metric), _delta(run, measure, target, metric))
+
+
+def _text(metrics, metric):
+    spread = f" ± {metrics[f'{metric} std']:.1f}" if f"{metric} std" in metrics else ""
+    return f"{metrics[metric]:.1f}{spread}"
+
+
+def _delta(run, measure, target, metric):
+    if run is measure or target not in measure.results:
+        return None
+    return round(run.results[target][metric] - measure.results[target][metric], 1) + 0.0  # no -0.0
+
+
+def _and(words):
+    *most, last = words
+    return f"{', '.join(most)} and {last}" if most else last

@@ -1,0 +1,163 @@
+"""The page about runs: its numbers are the tests', it needs nothing else, and a browser shows it."""
+
+import json
+import re
+import shutil
+
+import pytest
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.report.page import report
+from fastreid_gdnorm.report.run_folder import RunFolder, read_metrics
+
+from ..conftest import DEMO, TINY, fastreid
+from .browser import NAMES, Browser, find_browser
+
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
+HEADINGS = (
+    "Results",
+    "What was trained on what, and tested on what",
+    "Data sets",
+    "Loss and learning rate",
+    "Gaussian process over depth",
+    "Path sweep",
+    "Ranked results of the worst and best queries",
+)
+
+
+@pytest.fixture(scope="module")
+def baseline(datasets, tmp_path_factory):
+    """The folder of a finished toy run of the baseline."""
+    folder = tmp_path_factory.mktemp("baseline")
+    words = ["--config-file", f"{DEMO}/baseline.yml", "--seed", 3, *TINY, "OUTPUT_DIR", folder]
+    done = fastreid("train", *words, "SOLVER.MAX_EPOCH", 1)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def gdnorm(toy_run, tmp_path_factory):
+    """A toy run of GDNorm that was moved, with a path sweep; the sampled paths' numbers are made up."""
+    folder = tmp_path_factory.mktemp("moved") / "gdnorm"
+    shutil.copytree(toy_run, folder)
+    metrics = json.loads((folder / "test_results.json").read_text())["RenderedStation"]
+    (folder / "paths").mkdir()
+    with open(folder / "paths" / "paths.jsonl", "w") as file:
+        for path, scale in [("source:0", None), ("mean", None), ("sample:0", 0.6), ("sample:1", 0.6)]:
+            record = {"target": "RenderedStation", "path": path, "lambda": scale, **metrics, "seconds_per_batch": 0.1}
+            file.write(json.dumps(record) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(baseline, gdnorm, tmp_path_factory):
+    """The folder of a report on both runs, made by the command."""
+    folder = tmp_path_factory.mktemp("report")
+    done = fastreid("report", baseline, gdnorm, "--output", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_numbers_are_the_tests_with_deltas_in_both_forms(pages, baseline, gdnorm):
+    page, text = ((pages / name).read_text() for name in ("report.html", "report.md"))
+    first, second = (
+        json.loads((folder / "test_results.json").read_text())["RenderedStation"] for folder in (baseline, gdnorm)
+    )
+    in_html = re.search(r"gdnorm</th>(.*)</tr>", page).group(1)
+    cells = re.findall(r'<td class="number">(\S+) <span class="\w+">(\S+)</span>', in_html)
+    in_text = re.search(r"^\| gdnorm +\|(.*)\|$", text, re.MULTILINE).group(1)
+    assert [tuple(re.split(r" \(|\)", cell.strip())[:2]) for cell in in_text.split("|")] == cells
+    for metric, (value, delta) in zip(METRICS, cells):
+        assert value == f"{second[metric]:.1f}"
+        assert float(delta) == pytest.approx(second[metric] - first[metric], abs=0.051)
+
+
+def test_every_section_is_in_both_forms_and_the_html_needs_nothing_else(pages):
+    page, text = ((pages / name).read_text() for name in ("report.html", "report.md"))
+    for heading in HEADINGS:
+        assert re.search(rf"<h[23]>{heading}</h[23]>", page) and re.search(rf"^##+ {heading}$", text, re.MULTILINE)
+    assert not re.search(r"https?://|@import|<script|url\(", page)
+    sources = re.findall(r'(?:src|href)="([^"]{,30})', page)
+    assert sources and all(source.startswith("data:") for source in sources)
+    images = re.findall(r"!\[.+\]\((.+)\)", text)
+    assert len(images) == len(sources) - 1 and all((pages / image).is_file() for image in images)
+    assert page.count("alt=") == len(images)
+
+
+def test_words_say_what_was_done_and_what_to_be_careful_about(pages):
+    text = (pages / "report.md").read_text()
+    assert "trained for 2 epochs on RenderedStreet, RenderedMall and RenderedCampus with seed 3" in text
+    assert "On RenderedStation, which it has not seen, it reaches Rank-1" in text
+    assert re.search(r"only 12 queries of 6 people .* no better than ± \d\d points", text)
+    assert re.search(r"\| `MODEL.META_ARCHITECTURE` +\| Baseline +\| GDNormBaseline +\|", text)
+    assert re.search(r"\| heads.bottleneck.0 +(\| -?[\d.e-]+ +){4}\|", text), "the process, layer by layer"
+    assert re.search(r"the band of a (widened|narrowed) [\d.]+-fold", text)
+    assert re.search(r"PyTorch \d", text) and "of another checkpoint" not in text
+
+
+def test_a_run_without_test_results_json_is_read_from_its_metrics(gdnorm, tmp_path):
+    expected = RunFolder(gdnorm).results
+    for name in ("config.yaml", "metrics.json", "last_checkpoint", "model_final.pth"):
+        shutil.copy(gdnorm / name, tmp_path)
+    (results,) = RunFolder(tmp_path).results.values()
+    assert results == {name: pytest.approx(expected["RenderedStation"][name]) for name in METRICS}
+
+
+def test_metrics_of_a_resumed_run_are_of_its_last_time(tmp_path):
+    lines = [{"iteration": 1, "lr": 1}, {"iteration": 2, "lr": 2}, {"iteration": 3}, {"iteration": 2, "lr": 5}]
+    file = tmp_path / "metrics.json"
+    file.write_text("\n".join(map(json.dumps, [*lines, {"iteration": 2, "mAP": 7}])))
+    assert read_metrics(file) == [{"iteration": 1, "lr": 1}, {"iteration": 2, "lr": 5, "mAP": 7}]
+
+
+@pytest.mark.parametrize(
+    "missing, said",
+    [
+        (["config.yaml"], "is no run: it has no config.yaml"),
+        (["test_results.json", "metrics.json"], "has no results"),
+        (["last_checkpoint"], "has no checkpoint"),
+    ],
+    ids=["no run", "no results", "no checkpoint"],
+)
+def test_what_is_no_finished_run_is_one_line(gdnorm, tmp_path, missing, said):
+    for file in gdnorm.iterdir():
+        if file.is_file() and file.name not in missing:
+            (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(UserError, match=said) as raised:
+        report([tmp_path])
+    assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
+    assert not (tmp_path / "report").exists()
+
+
+def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    for folder in datasets.glob("Rendered*"):
+        (tmp_path / "data" / folder.name).symlink_to(folder)
+    text = (gdnorm / "config.yaml").read_text()
+    assert "- RenderedStation\n" in text
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "data"))
+    run = tmp_path / "run"
+    shutil.copytree(gdnorm, run)
+    (run / "config.yaml").write_text(text.replace("- RenderedStation\n", "- DGVIPeR\n"))
+    metrics = json.loads((run / "test_results.json").read_text())
+    (run / "test_results.json").write_text(json.dumps({"DGVIPeR": metrics["RenderedStation"]}))
+    report([run])
+    assert "Not drawn: data set DGVIPeR" in (run / "report" / "report.md").read_text()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_a_browser_shows_it_without_errors_or_requests_and_nothing_sticks_out(pages, tmp_path, width):
+    program = find_browser()
+    if program is None:
+        pytest.skip(f"no browser to look at the report with: install one of {', '.join(NAMES)}")
+    with Browser(program, tmp_path / "profile") as browser:
+        browser.open((pages / "report.html").as_uri(), width)
+        assert browser.evaluate("document.documentElement.scrollWidth") <= width
+        assert browser.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
+        browser.screenshot(tmp_path / "report.png")
+        events = browser.events
+    requested = {e["params"]["request"]["url"] for e in events if e["method"] == "Network.requestWillBeSent"}
+    assert {url for url in requested if not url.startswith("data:")} == {(pages / "report.html").as_uri()}
+    said = [e for e in events if e["method"] in ("Log.entryAdded", "Runtime.consoleAPICalled")]
+    assert not said and not any(e["method"] == "Runtime.exceptionThrown" for e in events)
+    assert (tmp_path / "report.png").stat().st_size > 100_000

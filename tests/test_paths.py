@@ -1,0 +1,97 @@
+"""``fastreid paths``: fast-reid's own numbers, kept through a kill, and what is said of them."""
+
+import csv
+import json
+import signal
+import statistics
+import subprocess
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.paths import paths
+
+from .conftest import command, fastreid
+
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
+
+
+def evaluated(toy_run, output, *words):
+    done = fastreid("eval", "--config-file", toy_run / "config.yaml", "--output", output, *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads((output / "test_results.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def swept(toy_run, tmp_path_factory):
+    """A sweep of two targets that was killed once and resumed."""
+    folder = tmp_path_factory.mktemp("swept")
+    targets = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
+    words = ["paths", "--config-file", toy_run / "config.yaml", "--output", folder]
+    words += ["--samples", 6, "--lambdas", "0,0.6,3", *targets]
+    process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    file = folder / "paths.jsonl"
+    deadline = time.monotonic() + 120
+    while not (file.exists() and file.read_text().count("\n") > 7) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+    kept = file.read_text()
+    whole = kept[: kept.rfind("\n") + 1]
+    file.write_text(whole + '{"target": "RenderedSta')  # as a kill in the middle of a line leaves it
+    done = fastreid(*words)
+    assert done.returncode == 0, done.stderr
+    assert file.read_text().startswith(whole) and len(file.read_text().splitlines()) == 2 * (3 + 2 + 6 * 3)
+    return folder, done.stdout
+
+
+def records_of(folder, target="RenderedStation"):
+    with open(folder / "paths.csv") as file:
+        return [record for record in csv.DictReader(file) if record["target"] == target]
+
+
+def test_its_numbers_are_those_of_eval(toy_run, swept, tmp_path):
+    paths_of = {record["path"]: record for record in records_of(swept[0]) if not record["lambda"]}
+    assert list(paths_of) == ["source:0", "source:1", "source:2", "mean", "ensemble"]
+    both = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
+    for path in ("mean", "source:1", "ensemble"):
+        own = evaluated(toy_run, tmp_path / "one", "--path", path, *both)
+        assert [float(paths_of[path][metric]) for metric in METRICS] == [own["RenderedStation"][m] for m in METRICS]
+    (night,) = [record for record in records_of(swept[0], "RenderedNight") if record["path"] == "ensemble"]
+    assert float(night["mAP"]) == own["RenderedNight"]["mAP"]
+    (sampled,) = [r for r in records_of(swept[0]) if (r["path"], r["lambda"]) == ("sample:4", "3.0")]
+    own = evaluated(toy_run, tmp_path / "two", "--path", "sample:4", "MODEL.GDNORM.LAMBDA", "3.0")
+    assert float(sampled["mAP"]) == own["RenderedStation"]["mAP"]
+
+
+def test_lambda_0_is_the_mean_path_and_the_summary_says_where_it_stands(swept):
+    folder, said = swept
+    records = records_of(folder)
+    (mean_path,) = [float(record["mAP"]) for record in records if record["path"] == "mean"]
+    values = {scale: [float(r["mAP"]) for r in records if r["lambda"] == scale] for scale in ("0.0", "0.6", "3.0")}
+    assert values["0.0"] == [mean_path] * 6 and len(set(values["3.0"])) > 1
+    summary = json.loads((folder / "paths.json").read_text())["summary"]["RenderedStation"]["mAP"]
+    for scale, found in values.items():
+        assert summary[scale]["rank"] == 1 + sum(value > mean_path for value in found)
+        assert summary[scale]["average"] == pytest.approx(statistics.mean(found))
+        assert (summary[scale]["of"], summary[scale]["worst"], summary[scale]["best"]) == (7, min(found), max(found))
+    assert (folder / "paths.md").read_text() in said and "RenderedNight" in said
+    for target in ("RenderedStation", "RenderedNight"):
+        for figure in ("samples", "paths"):
+            picture = np.asarray(Image.open(folder / f"{target}_{figure}.png").convert("RGB")).reshape(-1, 3)
+            assert ((picture == (214, 39, 40)).all(1)).sum() > 100, "the mean path, red"
+
+
+def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept):
+    folder, _ = swept
+    config, before = str(toy_run / "config.yaml"), (folder / "paths.jsonl").read_bytes()
+    with pytest.raises(UserError, match="holds a sweep of another checkpoint or test"):
+        paths(config, folder, overrides=["MODEL.GDNORM.NOISE", "std"])
+    with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
+        paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
+    assert (folder / "paths.jsonl").read_bytes() == before
+    done = fastreid("paths", "--config-file", config, "--output", folder, "--lambdas", "a,b")
+    assert done.returncode == 2 and "--lambdas: invalid" in done.stderr
