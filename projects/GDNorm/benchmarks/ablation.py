@@ -1,0 +1,159 @@
+"""The paper's ablation on rendered domains: writes results/ablation.md.
+
+    python projects/GDNorm/benchmarks/ablation.py --output logs/ablation
+
+Leave one domain out of four, train on the other three, test on it; as the paper starts from ImageNet, so every row
+here starts from one network trained on a fifth domain. The rows that the paper's claims rest on are run on all targets,
+the others on two. Runs that are done are kept, so it can be stopped and started again.
+
+Default size: about 100 minutes on two cores. --full: 30 epochs at 128x64, five seeds, all rows on all targets, for a
+GPU and a night.
+"""
+
+import argparse
+import datetime
+import platform
+from pathlib import Path
+from statistics import mean, stdev
+
+import torch
+from scipy.stats import ttest_rel
+from tabulate import tabulate
+
+import fastreid_gdnorm  # noqa: F401
+from fastreid_gdnorm.demo import CONFIGS
+from fastreid_gdnorm.engine.row import train_row
+from fastreid_gdnorm.engine.setup import shipped
+
+RESULTS = Path(__file__).resolve().parent.parent / "results" / "ablation.md"
+TARGETS = ("RenderedStreet", "RenderedMall", "RenderedStation", "RenderedCampus")
+SOME_TARGETS = ("RenderedMall", "RenderedStation")  # chosen before any result
+WARM_START = "RenderedNight"
+METRICS = ("Rank-1", "mAP")
+
+GDNORM, BASELINE = "gdnorm.yml", "baseline.yml"
+CONTROL = "baseline, doubled image passes"
+SIZES = {  # epochs, image height and width, seeds
+    "default": (3, (64, 32), (0, 1, 2)),
+    "full": (30, (128, 64), (0, 1, 2, 3, 4)),
+}
+
+
+def rows(epochs):
+    """{row: (config, overrides, whether it is run on all targets)}"""
+    return {
+        "baseline": (BASELINE, [], True),
+        CONTROL: (BASELINE, schedule(2 * epochs), True),
+        "branches only (E)": (GDNORM, ["MODEL.GDNORM.NUM_PATHS", 0], True),
+        "GDNorm, noise variance": (GDNORM, [], True),
+        "GDNorm, noise std": (GDNORM, ["MODEL.GDNORM.NOISE", "std"], True),
+        "GDNorm, 2 paths": (GDNORM, ["MODEL.GDNORM.NUM_PATHS", 2], False),
+        **{f"GDNorm, lambda {scale}": (GDNORM, ["MODEL.GDNORM.LAMBDA", scale], False) for scale in (0.1, 0.3, 1.0)},
+        "GDNorm, heads not branched": (GDNORM, ["MODEL.GDNORM.HEADS", False], False),
+        "GDNorm, no DomainPreciseBN": (GDNORM, ["SOLVER.HOOKS", "()"], False),
+    }
+
+
+def schedule(epochs):
+    """The demo's in so many epochs: one test, at the end, and the rate divided at two thirds."""
+    last = ["SOLVER.CHECKPOINT_PERIOD", epochs, "TEST.EVAL_PERIOD", epochs]
+    return ["SOLVER.MAX_EPOCH", epochs, "SOLVER.STEPS", [max(1, 2 * epochs // 3)], *last]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("logs/ablation"), help="default: %(default)s")
+    parser.add_argument("--full", action="store_const", dest="size", const="full", default="default")
+    parser.add_argument("overrides", nargs="*", metavar="KEY VALUE", help="config keys to override in every row")
+    args = parser.parse_args()
+    epochs, image, seeds = SIZES[args.size]
+    shared = [*schedule(epochs), "INPUT.SIZE_TRAIN", [*image], "INPUT.SIZE_TEST", [*image], *args.overrides]
+
+    start = args.output / "warm_start"
+    domain = ["DATASETS.NAMES", f"('{WARM_START}',)", "DATASETS.TESTS", f"('{WARM_START}',)"]
+    title = f"the network that all rows start from, on {WARM_START}"
+    train_row(start, shipped(f"{CONFIGS}/{BASELINE}"), 0, [*shared, *schedule(20 * epochs), *domain]).run(title)
+    shared += ["MODEL.WEIGHTS", start / "model_final.pth"]
+
+    plan = [
+        (name, config, overrides, target, seed)
+        for seed in seeds
+        for name, (config, overrides, everywhere) in rows(epochs).items()
+        for target in (TARGETS if everywhere or args.size == "full" else SOME_TARGETS)
+    ]
+    found = {}
+    for number, (name, config, overrides, target, seed) in enumerate(plan, 1):
+        sources = tuple(domain for domain in TARGETS if domain != target)
+        run = args.output / name.replace(" ", "_").replace(",", "") / f"{target}_{seed}"
+        title = f"[{number}/{len(plan)}] {name}, {target}, seed {seed}"
+        domains = ["DATASETS.NAMES", str(sources), "DATASETS.TESTS", f"('{target}',)"]
+        row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, [*shared, *overrides, *domains]).run(title)
+        found.setdefault(name, {})[target, seed] = row["results"][target]
+    _, reading, text = (RESULTS.read_text() if RESULTS.is_file() else "").partition("\n## Reading\n")
+    RESULTS.write_text(page(found, args, seeds) + reading + text)
+    print(RESULTS.read_text())
+
+
+def page(found, args, seeds):
+    """The results page; ``found`` is {row: {(target, seed): metrics}}."""
+    epochs, image, _ = SIZES[args.size]
+    some = {name: runs for name, runs in found.items() if len(runs) < len(TARGETS) * len(seeds)}
+    whole = {name: found[name] for name in found if name not in some}
+    seeds = ", ".join(map(str, seeds))
+    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
+    return f"""# Ablation on rendered domains
+
+Leave one of {", ".join(TARGETS)} out; {epochs} epochs at {image[0]}x{image[1]}, from a network trained on {WARM_START};
+seeds {seeds}; one test a run, at the end of training. % of the target's test set; ± is the standard deviation
+over (target, seed) pairs, most of which is the targets'. The difference is to the control, "{CONTROL}",
+pair by pair, with the p of a paired t-test.
+
+## What the claims rest on, all targets
+
+{table(whole, found[CONTROL])}
+
+By target, mAP:
+
+{by_target(whole)}
+
+## Choices within GDNorm, targets {", ".join(SOME_TARGETS)}
+
+{table({name: on(SOME_TARGETS, runs) for name, runs in found.items()}, on(SOME_TARGETS, found[CONTROL]))}
+
+By `python projects/GDNorm/benchmarks/ablation.py{" --full" if args.size == "full" else ""}` on {datetime.date.today()},
+Python {platform.python_version()}, torch {torch.__version__}, {machine}.
+"""
+
+
+def on(targets, runs):
+    """The runs on these targets."""
+    return {pair: metrics for pair, metrics in runs.items() if pair[0] in targets}
+
+
+def table(found, control):
+    """A line for each row: mean and deviation, and the paired difference to the control."""
+    lines = []
+    for name, runs in found.items():
+        line = [name]
+        for metric in METRICS:
+            own, other = ([of[pair][metric] for pair in control] for of in (runs, control))
+            line.append(f"{mean(own):.1f} ± {stdev(own):.1f}")
+            differences = [one - two for one, two in zip(own, other)]
+            is_control = not any(differences)
+            line.append("" if is_control else f"{mean(differences):+.1f} (p {ttest_rel(own, other).pvalue:.3f})")
+        lines.append(line)
+    headers = ["", *(head for metric in ("R1", "mAP") for head in (metric, "to control"))]
+    return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
+
+
+def by_target(found):
+    """mAP of each row on each target, averaged over seeds."""
+    lines = [
+        [name, *(f"{mean(metrics['mAP'] for pair, metrics in runs.items() if pair[0] == t):.1f}" for t in TARGETS)]
+        for name, runs in found.items()
+    ]
+    return tabulate(lines, ["", *TARGETS], tablefmt="github", disable_numparse=True)
+
+
+if __name__ == "__main__":
+    main()
