@@ -24,8 +24,11 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
         (["demo"], ["--output", "three of them", "fourth"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
+        (["paths"], ["--samples", "--lambdas", "ensemble", "Stop at any moment", "examples:"]),
+        (["export"], ["--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
+        (["report"], ["RUN_DIR", "report.html", "no network", "examples:"]),
     ],
-    ids=["fastreid", "train", "eval", "demo", "datasets", "protocol"],
+    ids=["fastreid", "train", "eval", "demo", "datasets", "protocol", "paths", "export", "report"],
 )
 def test_help_teaches(words, taught, capsys):
     with pytest.raises(SystemExit) as stopped:
