@@ -150,7 +150,7 @@ def _add_eval(commands):
         epilog=EVAL_EXAMPLES,
         formatter_class=HELP_AS_WRITTEN,
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    _add_config_file(parser)
     parser.add_argument(
         "--path",
         metavar="PATH",
@@ -187,7 +187,7 @@ def _add_paths(commands):
         epilog=PATHS_EXAMPLES,
         formatter_class=HELP_AS_WRITTEN,
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    _add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="for tables and figures")
     parser.add_argument(
         "--samples", type=int, default=100, metavar="N", help="paths at each lambda; default: %(default)s"
@@ -213,7 +213,7 @@ def _add_export(commands):
         epilog=EXPORT_EXAMPLES,
         formatter_class=HELP_AS_WRITTEN,
     )
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    _add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
     parser.add_argument(
         "--path", default="mean", metavar="PATH", help="mean, source:K or sample:SEED; default: %(default)s"
@@ -298,6 +298,10 @@ def _add_report(commands):
     parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR")
     parser.add_argument("--output", metavar="DIR", help="default: RUN_DIR/report, for several runs ./report")
     parser.set_defaults(run=_report)
+
+
+def _add_config_file(parser):
+    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
 
 
 def _add_overrides(parser):

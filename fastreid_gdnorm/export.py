@@ -1,6 +1,5 @@
 """``fastreid export``: a path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
 
-import hashlib
 import importlib.metadata
 import inspect
 import json
@@ -18,7 +17,7 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .data.rendered import draw_domain
-from .engine.row import say
+from .engine.row import digest, say
 from .engine.run import find_weights, load_model
 from .engine.setup import load_config
 from .errors import UserError
@@ -63,7 +62,7 @@ def export(config_file, output, path="mean", onnx=False, fuse=False, overrides=(
     manifest = {
         "config": str(config_file),
         "weights": str(find_weights(cfg)),
-        "weights_sha256": _digest(find_weights(cfg)),
+        "weights_sha256": digest(find_weights(cfg)),
         "meta_architecture": {"trained": cfg.MODEL.META_ARCHITECTURE, "exported": stock_cfg.MODEL.META_ARCHITECTURE},
         "sources": list(cfg.DATASETS.NAMES),
         "K": len(cfg.DATASETS.NAMES),
@@ -73,8 +72,8 @@ def export(config_file, output, path="mean", onnx=False, fuse=False, overrides=(
         "input": {"size": list(cfg.INPUT.SIZE_TEST), "channels": "RGB", "range": [0, 255]},
         "features": expected.shape[1],
         "metric": cfg.TEST.METRIC,
-        "files": {name: {**check, "sha256": _digest(output / name)} for name, check in made.items()},
-        "config_sha256": _digest(output / "config.yaml"),
+        "files": {name: {**check, "sha256": digest(output / name)} for name, check in made.items()},
+        "config_sha256": digest(output / "config.yaml"),
         "versions": _versions(),
     }
     (output / "manifest.json").write_text(json.dumps(manifest, indent=2) + "\n")
@@ -207,10 +206,6 @@ def _compare(name, model, images, expected, tolerance):
     if not difference <= tolerance:
         raise UserError(f"{name} gives other features: they differ by {difference:.1e}, more than {tolerance:.0e}")
     return {"difference": difference, "tolerance": tolerance}
-
-
-def _digest(file):
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def _versions():

@@ -78,8 +78,7 @@ def train_row(folder, config, seed, overrides=()):
 
 def eval_row(folder, config, weights, overrides=()):
     """The test of a checkpoint, as by ``fastreid eval``; it takes the place of one of another checkpoint."""
-    with open(weights, "rb") as file:
-        recipe = f"{hashlib.sha256(file.read()).hexdigest()}\n{_settings(config, overrides)}"
+    recipe = f"{digest(weights)}\n{_settings(config, overrides)}"
     words = ["eval", "--config-file", config, "--output", folder, "MODEL.WEIGHTS", weights, *overrides]
     return Row(folder, words, recipe)
 
@@ -87,6 +86,11 @@ def eval_row(folder, config, weights, overrides=()):
 def last_checkpoint(folder):
     """The last checkpoint of a training, or None."""
     return Checkpointer(None, str(folder)).get_checkpoint_file() or None
+
+
+def digest(file):
+    """The SHA-256 of a file's contents."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def say(text):

@@ -12,7 +12,7 @@ from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..layers import MeanPath, SampledPath, SourcePath
+from ..modeling.test_path import parse_test_path
 
 
 class KeptImages:
@@ -73,9 +73,10 @@ def sweep(model, cfg, file, samples, lambdas):
             if target != target_of_kept:
                 loader, evaluator = DefaultTrainer.build_evaluator(cfg, target)
                 kept, target_of_kept = KeptImages(loader), target
-                model(next(iter(kept)))  # warms up, so that the first path's time is like the others'
+                with torch.no_grad():
+                    model(next(iter(kept)))  # warms up, so that the first path's time is like the others'
             bar.set_postfix_str(f"{target} {path}")
-            model.test_paths = _paths(path, scale, cfg)
+            model.test_paths = _test_paths(path, scale, cfg)
             metrics = inference_on_dataset(model, kept, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
             record = {
                 "target": target,
@@ -134,15 +135,12 @@ def _standing(of_mean_path, of_samples):
     }
 
 
-def _paths(path, scale, cfg):
-    kind, _, number = path.partition(":")
-    if kind == "mean":
-        return (MeanPath(),)
-    if kind == "ensemble":
-        return tuple(SourcePath(k) for k in range(len(cfg.DATASETS.NAMES)))
-    if kind == "source":
-        return (SourcePath(int(number)),)
-    return (SampledPath(scale, cfg.MODEL.GDNORM.NOISE, torch.Generator().manual_seed(int(number))),)
+def _test_paths(path, scale, cfg):
+    cfg = cfg.clone()
+    cfg.defrost()
+    if scale is not None:
+        cfg.MODEL.GDNORM.LAMBDA = float(scale)
+    return parse_test_path(path, cfg)
 
 
 @contextlib.contextmanager

@@ -290,10 +290,10 @@ def test_protocol_1_trains_on_all_images_of_its_five_sources(full):
 @pytest.mark.parametrize(
     "name, form, words",
     [
-        ("VIPeR", lambda path: [f"/home/else/reid/{path}", 1, 0], "DGVIPeR: 2 splits from {file}"),
+        ("VIPeR", lambda path: [f"/elsewhere/reid/{path}", 1, 0], "DGVIPeR: 2 splits from {file}"),
         ("VIPeR", lambda path: [str(PureWindowsPath("C:/reid", path)), 1, 0], "DGVIPeR: 2 splits from {file}"),
         ("QMUL-iLIDS/images", os.path.basename, "DGiLIDS: 2 splits from {file}"),
-        ("GRID", lambda path: [f"/home/else/reid/{path}", 1, 0], "DGGRID: 2 splits from {file}"),
+        ("GRID", lambda path: [f"/elsewhere/reid/{path}", 1, 0], "DGGRID: 2 splits from {file}"),
         ("GRID", None, "DGGRID: the 10 official partitions, {partitions}"),
         ("VIPeR", None, "DGVIPeR: 10 splits drawn"),
     ],

@@ -2,7 +2,7 @@
 
 import os
 
-from .reader import Counts, list_images
+from .reader import Counts
 from .single_shot import TwoViews
 
 SHARED = 200  # the identities 1 to 200 are the same in both views; from there on the numbers say nothing
@@ -15,13 +15,9 @@ class DGPRID(TwoViews):
     layout = "single_shot with cam_a and cam_b"
     dataset_name, letters = "prid", "P"
     published = {"query": Counts(100, 100, 1), "gallery": Counts(649, 649, 1)}
+    views = (os.path.join("single_shot", "cam_a"), os.path.join("single_shot", "cam_b"))
+    pattern = r"person_(\d+)\.png"
 
     def read_views(self):
-        cam_a, cam_b = (
-            [(path, pid, camera) for path, pid in list_images(self._view(view), r"person_(\d+)\.png")]
-            for camera, view in enumerate(("cam_a", "cam_b"))
-        )
+        cam_a, cam_b = super().read_views()
         return [item for item in cam_a if item[1] <= SHARED], cam_b
-
-    def _view(self, view):
-        return os.path.join(self.folder, "single_shot", view)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import UserError
-from .reader import Reader
+from .reader import Reader, list_images
 
 logger = logging.getLogger("fastreid.gdnorm.splits")
 
@@ -76,6 +76,9 @@ class SingleShot(Reader):
 class TwoViews(SingleShot):
     """Queries from one camera, the gallery from the other, and with it all who were seen there alone."""
 
+    views = ("cam_a", "cam_b")  # the folders of the two
+    pattern = ""  # of the names in them; its group is the identity
+
     def draw(self, chance):
         return self.split_of(half(chance, self.shared))
 
@@ -88,7 +91,10 @@ class TwoViews(SingleShot):
 
     def read_views(self):
         """The items of the camera that queries are from, and those of the other."""
-        raise NotImplementedError
+        return [
+            [(path, pid, camera) for path, pid in list_images(os.path.join(self.folder, view), self.pattern)]
+            for camera, view in enumerate(self.views)
+        ]
 
     def split_of(self, tested):
         """The split whose queries have the identities ``tested``; identities of both views not among them stay out."""

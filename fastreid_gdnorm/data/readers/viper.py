@@ -1,8 +1,6 @@
 """VIPeR."""
 
-import os
-
-from .reader import Counts, list_images
+from .reader import Counts
 from .single_shot import TwoViews
 
 
@@ -13,9 +11,4 @@ class DGVIPeR(TwoViews):
     layout = "cam_a and cam_b"
     dataset_name, letters = "viper", "V"
     published = {"query": Counts(316, 316, 1), "gallery": Counts(316, 316, 1)}
-
-    def read_views(self):
-        return (
-            [(path, pid, camera) for path, pid, _ in list_images(os.path.join(self.folder, view), r"(\d+)_(\d+)\.bmp")]
-            for camera, view in enumerate(("cam_a", "cam_b"))
-        )
+    pattern = r"(\d+)_\d+\.bmp"
