@@ -16,6 +16,9 @@ def add_gdnorm_config(cfg):
     gdnorm.NOISE = "variance"
     # sampled paths followed in a training step beside the domain path; 0 is the paper's ablation "E"
     gdnorm.NUM_PATHS = 1
+    # whether the backward pass computes the domain path's activations anew, rather than have them kept: about half
+    # the memory of a step, for the time of a forward pass
+    gdnorm.RECOMPUTE = False
     # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
     gdnorm.TEST_PATH = "mean"
     cfg.MODEL.setdefault("GDNORM", gdnorm)

@@ -97,11 +97,13 @@ class DomainPath:
     Args:
         domains: LongTensor (B,), the images' domains in any order.
 
-    ``present`` are the domains in the batch and ``counts`` their numbers of images.
+    ``present`` are the domains in the batch and ``counts`` their numbers of images. Set ``moves_statistics`` False
+    to go the same way once more, as recomputing activations does.
     """
 
     def __init__(self, domains):
         self.domains = domains
+        self.moves_statistics = True
         self._order = torch.argsort(domains, stable=True)
         present, counts = torch.unique(domains, return_counts=True)
         self.present = present.tolist()
@@ -126,6 +128,10 @@ class DomainPath:
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
                 raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
-            parts.append(branch(part))
+            if branch.training and not self.moves_statistics:
+                copies = branch.running_mean.clone(), branch.running_var.clone()  # move in place of the branch's own
+                parts.append(F.batch_norm(part, *copies, branch.weight, branch.bias, training=True, eps=branch.eps))
+            else:
+                parts.append(branch(part))
         out = torch.cat(parts)
         return out if self._restore is None else out[self._restore]

@@ -51,11 +51,11 @@ def mend_trainer():
     DefaultTrainer.__init__ = init
 
 
-def copy_images(batched_inputs):
+def copy_images(batched_inputs, memory_format=torch.preserve_format):
     """The batch, a dict or images alone, with a copy of its images."""
     if isinstance(batched_inputs, torch.Tensor):
-        return batched_inputs.clone()
-    return {**batched_inputs, "images": batched_inputs["images"].clone()}
+        return batched_inputs.clone(memory_format=memory_format)
+    return {**batched_inputs, "images": batched_inputs["images"].clone(memory_format=memory_format)}
 
 
 def mend_images():

@@ -1,11 +1,14 @@
 """Meta-architectures that train along the domain path and sampled paths, and test along the mean path."""
 
+import contextlib
+
 import torch
 from fastreid.config import configurable
 from fastreid.modeling.meta_arch import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
 from ..layers import DomainPath, SampledPath, follow
@@ -21,16 +24,18 @@ class GDNormTraining:
         scale: lambda of Eq. 11.
         noise: what scales its noise, "variance" or "std".
         num_paths: sampled paths in a training step, 0 or more.
+        recompute: whether the domain path's activations are computed anew in the backward pass, rather than kept.
         test_paths: paths of testing; features are averaged over them.
         stock: the arguments of the stock meta-architecture, its modules converted.
     """
 
     @configurable
-    def __init__(self, *, scale, noise, num_paths, test_paths, **stock):
+    def __init__(self, *, scale, noise, num_paths, recompute, test_paths, **stock):
         super().__init__(**stock)
         self.scale = scale
         self.noise = noise
         self.num_paths = num_paths
+        self.recompute = recompute
         self.test_paths = test_paths
 
     @classmethod
@@ -63,6 +68,7 @@ class GDNormTraining:
             "scale": gdnorm.LAMBDA,
             "noise": gdnorm.NOISE,
             "num_paths": gdnorm.NUM_PATHS,
+            "recompute": gdnorm.RECOMPUTE,
             "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
         }
 
@@ -81,8 +87,10 @@ class GDNormTraining:
                 f"a training batch has {dict(zip(path.present, path.counts))} images of the domains, and statistics "
                 "need 2: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
             )
-        with follow(self, path):
-            losses = super().forward(batched_inputs)
+        if self.recompute:
+            losses = checkpoint(self._losses_on_domain_path, path, batched_inputs, use_reentrant=False)
+        else:
+            losses = self._losses_on_domain_path(path, batched_inputs)
         sampled = [self._losses_on_sampled_path(batched_inputs) for _ in range(self.num_paths)]
         if sampled:
             losses.update({f"{name}_path": torch.stack([each[name] for each in sampled]).mean() for name in losses})
@@ -97,8 +105,18 @@ class GDNormTraining:
         return features[0] if len(features) == 1 else torch.stack(features).mean(0)
 
     def preprocess_image(self, batched_inputs):
-        """The stock method on a copy: it works in place, and every path has to begin with the images themselves."""
-        return super().preprocess_image(copy_images(batched_inputs))
+        """The stock method on a copy, as it works in place and every path has to begin with the images themselves.
+
+        The copy is in channels-last order, which the network keeps and convolutions are faster in.
+        """
+        return super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
+
+    def _losses_on_domain_path(self, path, batched_inputs):
+        storage = contextlib.nullcontext() if path.moves_statistics else EventStorage()  # logs once
+        with follow(self, path), storage:
+            losses = super().forward(batched_inputs)
+        path.moves_statistics = False
+        return losses
 
     def _losses_on_sampled_path(self, batched_inputs):
         # what the stock forward logs, its accuracy, is for the domain path: here into a storage that is dropped

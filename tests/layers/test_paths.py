@@ -92,6 +92,32 @@ def test_gradcheck_in_the_input_and_all_branches(path):
     assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
 
 
+LAYOUTS = {
+    "channels_last": lambda x: x.contiguous(memory_format=torch.channels_last),
+    "every other image": lambda x: x.repeat_interleave(2, 0)[::2],
+    "width before height": lambda x: x.transpose(2, 3).contiguous().transpose(2, 3),
+    "expanded": lambda x: x[:, :, :, :1].expand(-1, -1, -1, 5),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("kind", ["domain", "sampled"])
+def test_every_memory_layout_gives_the_same_output_gradients_and_statistics(kind, layout):
+    values = LAYOUTS[layout](random_images(5)[:, :, :, :1].repeat(1, 1, 1, 5))
+    found = []
+    for x in (values, values.contiguous()):
+        layer, x = random_layer().train(), x.detach().requires_grad_()
+        sampled = SampledPath(generator=torch.Generator().manual_seed(2))
+        with follow(layer, sampled if kind == "sampled" else DomainPath(torch.tensor([1, 0, 2, 1, 0]))):
+            out = layer(x)
+        out.pow(3).sum().backward()
+        gradients = [p.grad for p in layer.parameters() if p.grad is not None]
+        found.append([out, x.grad, *gradients, *layer.buffers()])
+    assert not values.is_contiguous() and len(found[0]) == len(found[1])
+    for own, other in zip(*found):
+        assert torch.allclose(own.double(), other.double(), rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize("path", [MeanPath(), SampledPath(), SourcePath(0)], ids=["mean", "sampled", "source"])
 def test_half_precision_activations_stay_half_and_close_to_full(path):
     layer, x = random_layer(dtype=torch.float32), random_images(4, dtype=torch.float32)

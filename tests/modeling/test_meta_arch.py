@@ -66,6 +66,27 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
     assert any(not torch.equal(state[key], moved[key]) for key in state if "running_mean" in key)
 
 
+@pytest.mark.parametrize("num_paths", [0, 2])
+def test_recomputing_gives_the_same_step_and_logs_and_moves_statistics_once(model, batch, num_paths):
+    def step(recompute):
+        net = model("MODEL.GDNORM.NUM_PATHS", str(num_paths), "MODEL.GDNORM.RECOMPUTE", str(recompute)).train()
+        saved = []
+        with EventStorage() as storage:
+            torch.manual_seed(7)
+            with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
+                losses = net(batch)
+            sum(losses.values()).backward()
+            logged = {name: history.values() for name, history in storage.histories().items()}
+        gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
+        return losses, logged, {**gradients, **dict(net.named_buffers())}, sum(saved)
+
+    losses, logged, tensors, much = step(recompute=False)
+    losses_anew, logged_anew, tensors_anew, little = step(recompute=True)
+    assert losses_anew == losses and logged_anew == logged and set(tensors_anew) == set(tensors)
+    assert all(torch.equal(tensors_anew[name], value) for name, value in tensors.items())
+    assert little < 0.75 * much, "the domain path is not kept"
+
+
 def test_without_sampled_paths_there_are_stock_losses_alone(model, batch):
     with EventStorage():
         assert set(model("MODEL.GDNORM.NUM_PATHS", "0").train()(batch)) == {"loss_cls", "loss_triplet"}
