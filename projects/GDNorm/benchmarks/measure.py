@@ -1,0 +1,104 @@
+"""What the performance benchmarks share: interleaved timing, one table, one JSON file.
+
+These machines are noisy, so times are never compared across runs: in every round each contender runs once, and a
+ratio is the median over rounds of candidate / reference in the same round.
+"""
+
+import argparse
+import copy
+import json
+import platform
+import statistics
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from tabulate import tabulate
+from torch import nn
+
+
+def arguments(description, repeats):
+    """The command line of a benchmark: --output, --device, --repeats."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--output", type=Path, help="JSON file to write the rows to")
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
+    parser.add_argument("--repeats", type=int, default=repeats, help="rounds, default: %(default)s")
+    return parser.parse_args()
+
+
+def interleave(contenders, rounds, device="cpu"):
+    """Seconds of every contender in every round, {name: [seconds]}, after one round that is not counted.
+
+    Args:
+        contenders: {name: function without arguments}; each round runs them in turn, starting one further.
+    """
+    seconds = {name: [] for name in contenders}
+    names = list(contenders)
+    for number in range(-1, rounds):
+        for name in names[number % len(names) :] + names[: number % len(names)]:
+            start = _now(device)
+            contenders[name]()
+            if number >= 0:
+                seconds[name].append(_now(device) - start)
+    return seconds
+
+
+def row(what, against, goal, seconds, candidate, reference, weight=1.0):
+    """A line of the table: ``candidate`` against ``weight`` times ``reference``, both names in ``seconds``."""
+    ratios = [own / (weight * other) for own, other in zip(seconds[candidate], seconds[reference])]
+    return {
+        "what": what,
+        "against": against,
+        "goal": goal,
+        "ratio": round(statistics.median(ratios), 3),
+        "from": round(min(ratios), 3),
+        "to": round(max(ratios), 3),
+        "seconds": round(statistics.median(seconds[candidate]), 4),
+    }
+
+
+def finish(title, rows, args):
+    """Print ``rows`` as one table, and write them to ``args.output`` if it is given."""
+    print(f"\n{title}, {machine(args.device)}\n")
+    print(tabulate(rows, headers="keys", tablefmt="github"))
+    if args.output:
+        args.output.parent.mkdir(parents=True, exist_ok=True)
+        args.output.write_text(json.dumps({"title": title, "machine": machine(args.device), "rows": rows}, indent=2))
+
+
+def write_above_reading(file, text):
+    """Write ``text`` to ``file``, and below it the part under "## Reading" that it already has, written by hand."""
+    _, heading, reading = (file.read_text() if file.is_file() else "").partition("\n## Reading\n")
+    file.write_text(text + heading + reading)
+
+
+def machine(device):
+    """What ran, in words."""
+    hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "fastreid"))
+    return f"{hardware}, Python {platform.python_version()}, {packages}"
+
+
+def without_norm(model):
+    """A copy of ``model`` without its BN layers: what no version of them can save."""
+    model = copy.deepcopy(model)
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, nn.Identity())
+    return model
+
+
+def peak_resident():
+    """The most MiB of memory that this process has had so far (Linux)."""
+    # not resource.getrusage: its figure also counts the process that started this one
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
+
+
+def _now(device):
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
