@@ -1,6 +1,7 @@
 """Batches with the same number of identities of every source."""
 
 from collections import defaultdict, deque
+from itertools import cycle, islice
 
 import numpy as np
 from fastreid.utils import comm
@@ -93,10 +94,11 @@ class DomainBalancedIdentitySampler(Sampler):
         return drawn
 
     def _instances(self, rng, identity):
-        images = [self._images[identity][i] for i in rng.permutation(len(self._images[identity]))]
-        first, rest = images[0], images[1:]
-        rest.sort(key=lambda image: self._cameras[image] == self._cameras[first])
-        return [([first] + rest)[i % len(images)] for i in range(self._num_instances)]
+        images = rng.permutation(self._images[identity]).tolist()
+        camera = self._cameras[images[0]]
+        first, *same = [image for image in images if self._cameras[image] == camera]
+        others = [image for image in images if self._cameras[image] != camera]
+        return list(islice(cycle([first, *others, *same]), self._num_instances))
 
     def _check(self, batch_size):
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances} (a process)"
