@@ -13,7 +13,7 @@ trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 checkpoints            written straight over the last good one; loaded with the code that they may hold
 ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``; an error where
-                       the gallery has fewer than 50 images
+                       the gallery has fewer than 50 images; re-ranking needs CUDA
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
 workers                processes that are spawned, not forked, import ``fastreid.data`` unmended

@@ -29,6 +29,10 @@ def add_gdnorm_config(cfg):
     # number, also if it was resumed in between. -1: a new one each time
     cfg.setdefault("SEED", -1)
 
+    # how tests rank and re-rank: "bounded", a block of queries at a time, with stock's numbers and no compiler, or
+    # "stock", by fast-reid's own functions, which hold queries x gallery and, re-ranking, (queries + gallery)^2
+    cfg.TEST.setdefault("RANKING", "bounded")
+
     # variants of data sets that papers disagree on, see projects/GDNorm/DATASETS.md.
     # DGCUHK03: "detected" or "labeled" boxes
     cfg.DATASETS.setdefault("CUHK03", CfgNode({"BOXES": "detected"}))

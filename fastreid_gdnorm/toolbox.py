@@ -2,12 +2,14 @@
 
 import functools
 import logging
+from unittest import mock
 
 import fastreid.data
 from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
+from fastreid.evaluation import ReidEvaluator
 from fastreid.utils import comm
 from fastreid.utils.events import JSONWriter
 
@@ -15,7 +17,16 @@ from .data import DomainDataset, is_read_by, read, read_sources
 from .data.readers import Reader, SingleShot
 from .engine import Reproducible
 from .errors import UserError
-from .evaluation import SplitEvaluator, SplitResults, add_average, save_test_results, summary_table
+from .evaluation import (
+    SplitEvaluator,
+    SplitResults,
+    add_average,
+    build_dist,
+    evaluate_rank,
+    evaluate_roc,
+    save_test_results,
+    summary_table,
+)
 from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -27,6 +38,7 @@ def connect():
     _connect_loaders()
     _connect_hooks()
     _connect_tests()
+    _connect_ranking()
 
 
 def _connect_loaders():
@@ -139,3 +151,32 @@ def _connect_tests():
         return results
 
     DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)
+
+
+def _connect_ranking():
+    """ReidEvaluator, and what derives from it, ranks as TEST.RANKING says; whoever else ranks is left alone."""
+    stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
+
+    @functools.wraps(stock_dependencies)
+    def compile_dependencies(self):
+        if not _is_bounded(self.cfg):
+            stock_dependencies(self)
+
+    @functools.wraps(stock_evaluate)
+    def evaluate(self):
+        return evaluate_bounded(self) if _is_bounded(self.cfg) else stock_evaluate(self)
+
+    # by name, as stock's modules of rank and roc look for their compiled parts when they are imported
+    @mock.patch("fastreid.evaluation.reid_evaluation.build_dist", build_dist)
+    @mock.patch("fastreid.evaluation.rank.evaluate_rank", evaluate_rank)
+    @mock.patch("fastreid.evaluation.roc.evaluate_roc", evaluate_roc)
+    def evaluate_bounded(self):
+        return stock_evaluate(self)
+
+    ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate = compile_dependencies, evaluate
+
+
+def _is_bounded(cfg):
+    if cfg.TEST.RANKING not in ("bounded", "stock"):
+        raise UserError(f'TEST.RANKING is {cfg.TEST.RANKING!r}, it can be "bounded" or "stock"')
+    return cfg.TEST.RANKING == "bounded"

@@ -222,12 +222,12 @@ def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, m
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python3"))
     monkeypatch.setitem(sys.modules, "fastreid.evaluation.rank_cylib.rank_cy", None)  # though it may have been built
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
-    ReidEvaluator(tiny(), num_query=1)
+    ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "stock"), num_query=1)
     assert "Ranking in Python" in caplog.text
 
 
 def test_the_cuhk03_metric_runs_on_this_numpy(tiny):
-    ReidEvaluator(tiny(), num_query=2)
+    ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "stock"), num_query=2)
     from fastreid.evaluation.rank import evaluate_rank
 
     distances = np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.6]])

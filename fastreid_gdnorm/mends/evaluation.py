@@ -8,6 +8,7 @@ import sys
 import types
 import warnings
 
+import faiss
 import numpy as np
 
 logger = logging.getLogger("fastreid.gdnorm.compat")
@@ -15,6 +16,7 @@ logger = logging.getLogger("fastreid.gdnorm.compat")
 
 def mend_ranking():
     from fastreid.evaluation import reid_evaluation
+    from fastreid.utils import compute_dist
 
     warnings.filterwarnings("ignore", "Cython (rank|roc) evaluation")  # of which compile_helper below says more
     stock_compile = reid_evaluation.compile_helper
@@ -46,6 +48,14 @@ def mend_ranking():
         if not hasattr(rank.evaluate_rank, "__wrapped__"):
             rank.evaluate_rank = _with_room_for_every_rank(rank.evaluate_rank)
 
+    stock_jaccard = compute_dist.compute_jaccard_distance
+
+    @functools.wraps(stock_jaccard)
+    def compute_jaccard_distance(features, k1=20, k2=6, search_option=0, fp16=False):
+        # options below 3 are faiss's GPU searches, and build_dist always asks for 0
+        return stock_jaccard(features, k1, k2, search_option if faiss.get_num_gpus() else 3, fp16)
+
+    compute_dist.compute_jaccard_distance = compute_jaccard_distance
     reid_evaluation.compile_helper = compile_helper
     reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
 

@@ -1,0 +1,63 @@
+"""Distances of queries to a gallery, computed a block of queries at a time instead of all at once."""
+
+import torch
+import torch.nn.functional as F
+
+from .reranking import jaccard
+
+BLOCK_BYTES = 64 * 2**20
+
+
+class Distances:
+    """A matrix of shape (queries, gallery) of which only the rows that are asked for exist: ``distances[i:j]``.
+
+    A multiple and a sum are such matrices too, which is all that ``ReidEvaluator.evaluate`` makes of its distances.
+
+    Args:
+        rows: function that gives the rows of a slice of queries, a float32 array.
+    """
+
+    def __init__(self, shape, rows):
+        self.shape, self._rows = shape, rows
+
+    def __getitem__(self, queries):
+        return self._rows(queries)
+
+    def __mul__(self, factor):
+        return Distances(self.shape, lambda queries: self[queries] * factor)
+
+    def __add__(self, other):
+        return Distances(self.shape, lambda queries: self[queries] + other[queries])
+
+
+def build_dist(queries, gallery, metric="euclidean", **options):
+    """As ``fastreid.utils.compute_dist.build_dist``, and with its formulas, but not computed yet.
+
+    Args:
+        queries, gallery: features of shape (images, dimensions).
+        metric: "euclidean" (squared, as stock's), "cosine", or "jaccard" with the options ``k1`` and ``k2``.
+    """
+    rows = {"euclidean": _euclidean, "cosine": _cosine, "jaccard": jaccard}[metric]
+    return Distances((len(queries), len(gallery)), rows(queries.detach(), gallery.detach(), **options))
+
+
+def blocks(distances):
+    """The slices of queries, in turn, whose rows together take BLOCK_BYTES or less, or are one."""
+    num_query, num_gallery = distances.shape
+    size = max(1, BLOCK_BYTES // (4 * max(1, num_gallery)))
+    return (slice(start, min(start + size, num_query)) for start in range(0, num_query, size))
+
+
+def _euclidean(queries, gallery):
+    query_norms = queries.pow(2).sum(dim=1, keepdim=True)
+    gallery_norms = gallery.pow(2).sum(dim=1)
+
+    def rows(some):
+        return torch.addmm(query_norms[some] + gallery_norms, queries[some], gallery.t(), alpha=-2).cpu().numpy()
+
+    return rows
+
+
+def _cosine(queries, gallery):
+    queries, gallery = F.normalize(queries), F.normalize(gallery)
+    return lambda some: (1 - queries[some] @ gallery.t()).cpu().numpy()

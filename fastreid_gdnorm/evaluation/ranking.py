@@ -1,0 +1,84 @@
+"""CMC, AP and INP in memory for a block of queries, without sorting the gallery by distance.
+
+The metrics depend on the ranks of the true matches alone, and a match's rank is how many images are as near or nearer.
+"""
+
+import numpy as np
+
+from ..errors import UserError
+from .distances import blocks
+
+# of a query; for fewer, counting what is nearer than each takes less time than sorting all distances
+MATCHES_TO_SORT = 40
+
+
+def evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=50):
+    """As ``fastreid.evaluation.rank.evaluate_rank``, with its results, also where distances are tied.
+
+    Gallery images of a query's own identity and camera do not count; queries without any other match are left out.
+
+    Args:
+        distances: (queries, gallery), an array or Distances.
+        q_pids, g_pids, q_camids, g_camids: identities and cameras of queries and of gallery images.
+
+    Returns:
+        the CMC, shape (max_rank,), whatever the gallery's size; AP and INP of each query that is not left out.
+
+    Raises:
+        UserError: all queries are left out.
+    """
+    by_identity = np.argsort(g_pids, kind="stable")
+    starts, ends = (np.searchsorted(g_pids, q_pids, side, sorter=by_identity) for side in ("left", "right"))
+    first_ranks, all_ap, all_inp = [], [], []
+    for queries in blocks(distances):
+        for query, row in zip(range(queries.start, queries.stop), distances[queries]):
+            same = by_identity[starts[query] : ends[query]]
+            is_junk = g_camids[same] == q_camids[query]
+            if is_junk.all():
+                continue
+            ranks = _ranks(row, same[~is_junk], same[is_junk])
+            first_ranks.append(ranks[0])
+            all_ap.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
+            all_inp.append(len(ranks) / ranks[-1])
+    if not first_ranks:
+        raise UserError(f"none of {len(q_pids)} queries has its identity in the gallery under another camera")
+    cmc = np.bincount(first_ranks, minlength=max_rank + 1)[1 : max_rank + 1].cumsum() / len(first_ranks)
+    return cmc.astype(np.float32), np.array(all_ap), np.array(all_inp)
+
+
+def evaluate_roc(distances, q_pids, g_pids, q_camids, g_camids):
+    """As ``fastreid.evaluation.roc.evaluate_roc``: distances of all pairs that count, and whether they are strangers.
+
+    The pairs come in another order than stock's. They are all there at once, as the curve needs them.
+    """
+    scores, labels = [], []
+    for queries in blocks(distances):
+        strangers = g_pids != q_pids[queries, None]
+        counts = strangers | (g_camids != q_camids[queries, None])
+        scores.append(distances[queries][counts])
+        labels.append(strangers[counts])
+    return np.concatenate(scores), np.concatenate(labels)
+
+
+def _ranks(row, matches, junk):
+    """Ranks from 1, in order, of ``matches`` in the gallery without ``junk``, by a query's distances ``row``."""
+    own = np.sort(row[matches])
+    same = np.sort(row[np.concatenate([matches, junk])])
+    nearer, as_near = _counts(row, own)
+    nearer, as_near = nearer - same.searchsorted(own), as_near - same.searchsorted(own, "right")  # strangers alone
+    if np.array_equal(nearer, as_near):
+        return nearer + np.arange(1, len(own) + 1)
+    # A match is tied with a stranger, or NaN: its rank is what the sort that stock uses makes of the whole row.
+    kind = np.zeros(len(row), np.int8)
+    kind[matches], kind[junk] = 1, -1
+    kind = kind[np.argsort(row)]
+    return np.flatnonzero(kind[kind >= 0]) + 1
+
+
+def _counts(row, bounds):
+    """How many of ``row`` are below, and how many are not above, each of the sorted ``bounds``."""
+    if len(bounds) >= MATCHES_TO_SORT:
+        row = np.sort(row)
+        return row.searchsorted(bounds), row.searchsorted(bounds, "right")
+    below = [np.count_nonzero(row < bound) for bound in bounds]
+    return np.array(below), np.array([np.count_nonzero(row <= bound) for bound in bounds])

@@ -1,0 +1,184 @@
+"""Bounded ranking and re-ranking: numbers of a naive loop and of fast-reid's own functions, in less memory."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from fastreid.evaluation import ReidEvaluator, rank, reid_evaluation
+from fastreid.evaluation.roc import evaluate_roc as stock_roc
+from fastreid.utils.compute_dist import build_dist as stock_dist
+from fastreid.utils.compute_dist import compute_jaccard_distance
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.evaluation import build_dist, distances, evaluate_rank, evaluate_roc, ranking
+
+MAX_RANK = 50
+
+
+def labels(num_query, num_gallery, ids, cameras, seed=0):
+    """Identities of queries and gallery, then cameras; a third of each has an identity that the other lacks."""
+    rng = np.random.default_rng(seed)
+    q_pids, g_pids = 3 * rng.integers(0, ids, (2, max(num_query, num_gallery)))
+    q_pids, g_pids = q_pids[:num_query], g_pids[:num_gallery]
+    q_pids[::3] += 1
+    g_pids[::3] += 2
+    return q_pids, g_pids, rng.integers(0, cameras, num_query), rng.integers(0, cameras, num_gallery)
+
+
+def naive(distances, q_pids, g_pids, q_camids, g_camids):
+    """By the definitions, for distances without ties."""
+    cmc, all_ap, all_inp = np.zeros(MAX_RANK), [], []
+    for row, pid, camera in zip(distances.astype(np.float64), q_pids, q_camids):
+        gallery = [item for item in zip(row, g_pids, g_camids) if (item[1], item[2]) != (pid, camera)]
+        right = [rank for rank, item in enumerate(sorted(gallery), 1) if item[1] == pid]
+        if right:
+            all_ap.append(sum(found / rank for found, rank in enumerate(right, 1)) / len(right))
+            all_inp.append(len(right) / right[-1])
+            cmc += [right[0] <= rank for rank in range(1, MAX_RANK + 1)]
+    return cmc / len(all_ap), all_ap, all_inp
+
+
+def assert_same(results, expected):
+    for own, other in zip(results, expected):
+        np.testing.assert_allclose(own, other, rtol=0, atol=1e-6)
+
+
+def without_ties(shape):
+    return np.random.default_rng(1).permutation(np.arange(np.prod(shape), dtype=np.float32)).reshape(shape)
+
+
+@pytest.fixture(params=["one query", "a few", "all"])
+def block(request, monkeypatch):
+    """Blocks of that size, where the gallery has 300 images."""
+    monkeypatch.setattr(distances, "BLOCK_BYTES", {"one query": 1, "a few": 7 * 4 * 300, "all": 2**30}[request.param])
+
+
+@pytest.mark.parametrize("to_sort", [0, 40])
+def test_ranking_follows_the_definitions(block, to_sort, monkeypatch):
+    monkeypatch.setattr(ranking, "MATCHES_TO_SORT", to_sort)
+    of = labels(60, 300, ids=12, cameras=3)
+    results = evaluate_rank(without_ties((60, 300)), *of)
+    assert_same(results, naive(without_ties((60, 300)), *of))
+    assert len(results[1]) < 60  # queries are left out
+
+
+@pytest.mark.parametrize("to_sort", [0, 40])
+@pytest.mark.parametrize("levels", [1, 5, 300])
+def test_ties_and_nan_rank_as_in_stock(levels, to_sort, monkeypatch):
+    monkeypatch.setattr(ranking, "MATCHES_TO_SORT", to_sort)
+    of = labels(60, 300, ids=12, cameras=3)
+    tied = np.random.default_rng(2).integers(0, levels, (60, 300)).astype(np.float32) / levels
+    tied[::4, ::5] = np.inf
+    tied[::6, ::7] = np.nan
+    assert_same(evaluate_rank(tied, *of), rank.evaluate_rank(tied, *of, use_cython=False))
+
+
+@pytest.mark.parametrize("num_gallery", [2, 30])
+def test_a_gallery_with_fewer_images_than_ranks_is_as_if_strangers_were_far_away(num_gallery):
+    of = np.array([0, 1]), np.arange(num_gallery) % 2, np.array([0, 0]), np.ones(num_gallery, int)
+    small = without_ties((2, num_gallery))
+    cmc, *_ = results = evaluate_rank(small, *of)
+    assert cmc.shape == (MAX_RANK,) and cmc[-1] == 1
+    assert_same(results, naive(small, *of))
+
+
+def test_no_match_is_an_error():
+    with pytest.raises(UserError, match="none of 2 queries"):
+        evaluate_rank(np.zeros((2, 3)), np.array([7, 8]), np.array([7, 7, 9]), np.zeros(2), np.zeros(3))
+
+
+def clustered(images, dimensions=16, ids=30, seed=3):
+    """Features and identities; every tenth feature is there twice."""
+    generator = torch.Generator().manual_seed(seed)
+    pids = torch.randint(ids, (images,), generator=generator)
+    centres = torch.randn(ids, dimensions, generator=generator)
+    features = centres[pids] + 0.8 * torch.randn(images, dimensions, generator=generator)
+    features[::10] = features[1::10]
+    return features, pids
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_distances_and_their_sums_are_those_of_stock(metric):
+    features, _ = clustered(200)
+    queries, gallery = features[:50], features[50:]
+    ours, stock = build_dist(queries, gallery, metric), stock_dist(queries, gallery, metric)
+    np.testing.assert_allclose(ours[10:30], stock[10:30], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose((ours * 0.7 + ours * 0.1)[:5], stock[:5] * 0.8, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("k1, k2", [(20, 6), (20, 1), (7, 3)])
+def test_jaccard_distances_are_those_of_stock(k1, k2):
+    features, _ = clustered(400)
+    features = torch.nn.functional.normalize(features)
+    stock = compute_jaccard_distance(features, k1=k1, k2=k2, search_option=3)[:100, 100:]
+    ours = build_dist(features[:100], features[100:], "jaccard", k1=k1, k2=k2)[:]
+    assert (stock < 0.9).mean() > 0.01
+    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-6)
+
+
+def test_roc_has_the_pairs_of_stock(block):
+    of = labels(60, 300, ids=12, cameras=3)
+    results = evaluate_roc(without_ties((60, 300)), *of)
+    expected = stock_roc(without_ties((60, 300)), *of, use_cython=False)
+    assert sorted(zip(*results)) == sorted(zip(*expected))
+
+
+@pytest.fixture
+def evaluated(tiny):
+    """A function (*overrides) -> what ReidEvaluator makes of clustered features, of which 80 are queries."""
+    features, pids = clustered(500, dimensions=32)
+    camids = torch.arange(500) % 4
+
+    def evaluate(*overrides):
+        evaluator = ReidEvaluator(tiny("gdnorm", *overrides), num_query=80)
+        for part in torch.arange(500).split(64):
+            evaluator.process({"targets": pids[part], "camids": camids[part]}, features[part])
+        return evaluator.evaluate()
+
+    return evaluate
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("options", [[], ["AQE"], ["RERANK"], ["AQE", "RERANK"]], ids=str)
+def test_evaluator_gives_what_stock_gives(metric, options, evaluated, monkeypatch):
+    monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)
+    monkeypatch.setattr(distances, "BLOCK_BYTES", 7 * 4 * 420)
+    overrides = ["TEST.METRIC", metric, "TEST.ROC.ENABLED", "True"]
+    overrides += [word for option in options for word in (f"TEST.{option}.ENABLED", "True")]
+    bounded, stock = (evaluated(*overrides, "TEST.RANKING", ranking) for ranking in ("bounded", "stock"))
+    assert list(bounded) == list(stock)
+    assert 20 < stock["mAP"] < 99.5
+    for name in stock:
+        assert bounded[name] == pytest.approx(stock[name], abs=1e-4), name
+
+
+def test_stock_functions_are_back_after_a_test_and_its_failure(evaluated, monkeypatch):
+    before = reid_evaluation.build_dist, rank.evaluate_rank
+    evaluated()
+    monkeypatch.setattr(ranking, "blocks", None)
+    with pytest.raises(TypeError):
+        evaluated()
+    assert before == (reid_evaluation.build_dist, rank.evaluate_rank)
+
+
+def test_bounded_ranking_needs_no_compiler_and_an_unknown_one_is_an_error(tiny, monkeypatch):
+    monkeypatch.setattr(reid_evaluation, "compile_helper", None)
+    ReidEvaluator(tiny(), num_query=1)
+    with pytest.raises(UserError, match='TEST.RANKING is \'fast\', it can be "bounded" or "stock"'):
+        ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "fast"), num_query=1)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "jaccard"])
+def test_memory_stays_far_below_the_matrix(metric, monkeypatch):
+    num_query, num_gallery = 1000, 4000
+    monkeypatch.setattr(distances, "BLOCK_BYTES", 2**18)
+    features, pids = clustered(num_query + num_gallery, ids=200)
+    pids, camids = pids.numpy(), np.arange(num_query + num_gallery) % 4
+    tracemalloc.start()  # sees NumPy's arrays, not torch's
+    matrix = build_dist(features[:num_query], features[num_query:], metric)
+    evaluate_rank(matrix, pids[:num_query], pids[num_query:], camids[:num_query], camids[num_query:])
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # stock: a float32 and an int64 for each pair; re-ranking, three matrices of (queries + gallery)^2
+    assert peak < (num_query * num_gallery * 12 if metric == "cosine" else 5000**2 * 12) / 4
