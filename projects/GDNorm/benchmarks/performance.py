@@ -1,0 +1,52 @@
+"""All performance benchmarks, one after the other: writes results/performance.md.
+
+    python projects/GDNorm/benchmarks/performance.py --output logs/performance [--device cpu|cuda]
+
+Each is a script of its own beside this one, takes up to 10 minutes on two cores, prints its table and leaves its rows
+as JSON in the output folder. The page has all that is there: run it with both devices for one with both.
+"""
+
+import argparse
+import datetime
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from measure import write_above_reading
+from tabulate import tabulate
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE.parent / "results" / "performance.md"
+SCRIPTS = ("training", "testing", "ranking", "loading", "sweep")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--output", type=Path, default=Path("logs/performance"), help="default: %(default)s")
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
+    args = parser.parse_args()
+    for name in SCRIPTS:
+        print(f"{name}.py", flush=True)
+        file = args.output / f"{args.device}_{name}.json"
+        command = [sys.executable, HERE / f"{name}.py", "--device", args.device, "--output", file]
+        subprocess.run(command, check=True)
+    found = [args.output / f"{device}_{name}.json" for device in ("cuda", "cpu") for name in SCRIPTS]
+    write_above_reading(RESULTS, page([json.loads(file.read_text()) for file in found if file.is_file()]))
+    print(RESULTS)
+
+
+def page(results):
+    """The page of ``results``, each a script's title, machine and rows."""
+    parts = ["# Performance"]
+    parts += ["By `python projects/GDNorm/benchmarks/performance.py` on " + str(datetime.date.today()) + "."]
+    for one in results:
+        table = tabulate(one["rows"], headers="keys", tablefmt="github")
+        parts.append(f"## {one['title']}\n\n{one['machine']}.\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()
