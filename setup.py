@@ -85,7 +85,7 @@ setup(
         "yacs>=0.1.8",
         # ... and these in its visualizer, to download ImageNet weights, and to unpack cuhk-03.mat.
         "matplotlib",
-        "scipy",
+        "scipy>=1.8",
         "tqdm",
         "gdown",
         "h5py",

@@ -16,8 +16,8 @@ def add_gdnorm_config(cfg):
     gdnorm.NOISE = "variance"
     # sampled paths followed in a training step beside the domain path; 0 is the paper's ablation "E"
     gdnorm.NUM_PATHS = 1
-    # whether the backward pass computes the domain path's activations anew, rather than have them kept: about half
-    # the memory of a step, for the time of a forward pass
+    # whether the backward pass computes the domain path's activations anew, rather than have them kept: with one
+    # sampled path about a quarter less memory, for the time of a forward pass. Without sampled paths nothing is gained
     gdnorm.RECOMPUTE = False
     # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
     gdnorm.TEST_PATH = "mean"
@@ -30,7 +30,8 @@ def add_gdnorm_config(cfg):
     cfg.setdefault("SEED", -1)
 
     # how tests rank and re-rank: "bounded", a block of queries at a time, with stock's numbers and no compiler, or
-    # "stock", by fast-reid's own functions, which hold queries x gallery and, re-ranking, (queries + gallery)^2
+    # "stock", by fast-reid's own functions, which hold queries x gallery and, re-ranking, (queries + gallery)^2.
+    # TEST.ROC holds all pairs in any case
     cfg.TEST.setdefault("RANKING", "bounded")
 
     # variants of data sets that papers disagree on, see projects/GDNorm/DATASETS.md.

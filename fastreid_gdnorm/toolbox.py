@@ -27,6 +27,7 @@ from .evaluation import (
     save_test_results,
     summary_table,
 )
+from .mends.evaluation import mend_rank
 from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -104,6 +105,7 @@ def _connect_hooks():
 
     @functools.wraps(stock_hooks)
     def build_hooks(self):
+        _is_bounded(self.cfg)  # a mistake there would else show at the first test only
         all_hooks = stock_hooks(self)
         evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
         if self.cfg.SEED >= 0:
@@ -159,7 +161,9 @@ def _connect_ranking():
 
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
-        if not _is_bounded(self.cfg):
+        if _is_bounded(self.cfg):
+            mend_rank()  # for whoever calls it
+        else:
             stock_dependencies(self)
 
     @functools.wraps(stock_evaluate)

@@ -227,7 +227,7 @@ def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, m
 
 
 def test_the_cuhk03_metric_runs_on_this_numpy(tiny):
-    ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "stock"), num_query=2)
+    ReidEvaluator(tiny(), num_query=2)
     from fastreid.evaluation.rank import evaluate_rank
 
     distances = np.array([[0.1, 0.9, 0.5], [0.8, 0.2, 0.6]])

@@ -1,4 +1,4 @@
-"""Testing beyond one query and one gallery."""
+"""Ranking in bounded memory, splits, summaries, path sweeps."""
 
 from .distances import build_dist
 from .ranking import evaluate_rank, evaluate_roc

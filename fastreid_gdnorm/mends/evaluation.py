@@ -39,14 +39,10 @@ def mend_ranking():
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
         stock_dependencies(self)
-        # not earlier: rank looks for the compiled module when it is imported
-        from fastreid.evaluation import rank
-
-        if not hasattr(np, "bool"):
-            rank.np = types.ModuleType("numpy")
-            vars(rank.np).update(vars(np), bool=bool)
-        if not hasattr(rank.evaluate_rank, "__wrapped__"):
-            rank.evaluate_rank = _with_room_for_every_rank(rank.evaluate_rank)
+        for name in ("fastreid.evaluation.rank", "fastreid.evaluation.roc"):
+            if not getattr(sys.modules.get(name), "IS_CYTHON_AVAI", True):
+                importlib.reload(sys.modules[name])  # imported before what it looks for was built
+        mend_rank()
 
     stock_jaccard = compute_dist.compute_jaccard_distance
 
@@ -58,6 +54,17 @@ def mend_ranking():
     compute_dist.compute_jaccard_distance = compute_jaccard_distance
     reid_evaluation.compile_helper = compile_helper
     reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
+
+
+def mend_rank():
+    """Mend ``fastreid.evaluation.rank``; apart, as it looks for its compiled part when it is imported."""
+    from fastreid.evaluation import rank
+
+    if not hasattr(np, "bool"):
+        rank.np = types.ModuleType("numpy")
+        vars(rank.np).update(vars(np), bool=bool)
+    if not hasattr(rank.evaluate_rank, "__wrapped__"):
+        rank.evaluate_rank = _with_room_for_every_rank(rank.evaluate_rank)
 
 
 def _with_room_for_every_rank(stock):

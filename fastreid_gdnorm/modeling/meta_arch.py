@@ -24,7 +24,8 @@ class GDNormTraining:
         scale: lambda of Eq. 11.
         noise: what scales its noise, "variance" or "std".
         num_paths: sampled paths in a training step, 0 or more.
-        recompute: whether the domain path's activations are computed anew in the backward pass, rather than kept.
+        recompute: whether the domain path's activations are computed anew in the backward pass, rather than kept;
+            by then those of sampled paths are gone. Without sampled paths it would save nothing and is not done.
         test_paths: paths of testing; features are averaged over them.
         stock: the arguments of the stock meta-architecture, its modules converted.
     """
@@ -87,7 +88,7 @@ class GDNormTraining:
                 f"a training batch has {dict(zip(path.present, path.counts))} images of the domains, and statistics "
                 "need 2: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
             )
-        if self.recompute:
+        if self.recompute and self.num_paths:
             losses = checkpoint(self._losses_on_domain_path, path, batched_inputs, use_reentrant=False)
         else:
             losses = self._losses_on_domain_path(path, batched_inputs)

@@ -6,11 +6,11 @@ import json
 import numpy as np
 import torch
 from fastreid.data import build_reid_test_loader
-from fastreid.evaluation.rank import evaluate_rank
-from fastreid.utils.compute_dist import build_dist
 from matplotlib.figure import Figure
 from PIL import Image
 from tabulate import tabulate
+
+from ..evaluation import build_dist, evaluate_rank
 
 METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
 HEADERS = {"Rank-1": "R1", "Rank-5": "R5", "Rank-10": "R10"}
@@ -52,12 +52,10 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
     features, pids, cameras = (torch.cat(column).cpu() for column in zip(*batches))
     pids, cameras = pids.numpy(), cameras.numpy()
     distances = build_dist(features[:num_query], features[num_query:], cfg.TEST.METRIC)
-    other_view = (cameras[:num_query, None] != cameras[None, num_query:]) | (
-        pids[:num_query, None] != pids[None, num_query:]
-    )
-    has_match = ((pids[:num_query, None] == pids[None, num_query:]) & other_view).any(1)
-    _, valid, _ = evaluate_rank(distances, pids[:num_query], pids[num_query:], cameras[:num_query], cameras[num_query:])
+    q_pids, g_pids, q_cameras, g_cameras = *np.split(pids, [num_query]), *np.split(cameras, [num_query])
+    _, valid, _ = evaluate_rank(distances, q_pids, g_pids, q_cameras, g_cameras)
     precisions = np.full(num_query, np.nan)
+    has_match = [np.any((g_pids == pid) & (g_cameras != camera)) for pid, camera in zip(q_pids, q_cameras)]
     precisions[has_match] = valid
     by_precision = np.argsort(precisions, kind="stable")[: len(valid)]
     chosen = by_precision[np.linspace(0, len(valid) - 1, num_queries).round().astype(int)]
@@ -66,7 +64,9 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
     axes = figure.subplots(num_queries, num_matches + 1, squeeze=False)
     paths = [item[0] for item in loader.dataset.img_items]
     for row, query in zip(axes, chosen):
-        order = num_query + np.argsort(np.where(other_view[query], distances[query], np.inf), kind="stable")
+        junk = (g_pids == q_pids[query]) & (g_cameras == q_cameras[query])
+        (of_query,) = distances[query : query + 1]
+        order = num_query + np.argsort(np.where(junk, np.inf, of_query), kind="stable")
         _show(row[0], paths[query], f"query\nAP {100 * precisions[query]:.0f}", "black")
         for axis, match in zip(row[1:], order):
             right = pids[match] == pids[query]

@@ -52,7 +52,9 @@ def sampler_row(size, domains, cfg, args):
 
 def items_of(name, identities, images, cameras):
     """A training list as fast-reid's readers make them, every identity with as many images."""
-    return [(f"{name}/{i}.jpg", f"{name}_{i % identities}", f"{name}_c{i % cameras}") for i in range(images)]
+    return [
+        (f"{name}/{i}.jpg", f"{name}_{i % identities}", f"{name}_c{i // identities % cameras}") for i in range(images)
+    ]
 
 
 def loader_row(cfg, args):

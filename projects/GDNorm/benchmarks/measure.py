@@ -6,9 +6,11 @@ ratio is the median over rounds of candidate / reference in the same round.
 
 import argparse
 import copy
+import datetime
 import json
 import platform
 import statistics
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -59,13 +61,19 @@ def row(what, against, goal, seconds, candidate, reference, weight=1.0):
     }
 
 
+def once(line):
+    """A row of one measurement, without a range."""
+    return {name: value for name, value in line.items() if name not in ("from", "to")}
+
+
 def finish(title, rows, args):
     """Print ``rows`` as one table, and write them to ``args.output`` if it is given."""
-    print(f"\n{title}, {machine(args.device)}\n")
+    by = f"{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
+    print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps({"title": title, "machine": machine(args.device), "rows": rows}, indent=2))
+        args.output.write_text(json.dumps({"title": title, "by": by, "rows": rows}, indent=2))
 
 
 def write_above_reading(file, text):
@@ -79,6 +87,17 @@ def machine(device):
     hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "fastreid"))
     return f"{hardware}, Python {platform.python_version()}, {packages}"
+
+
+def gflop(function):
+    """10^9 floating-point operations of convolutions and matrix products; None before torch 2.1, which counts them."""
+    try:
+        from torch.utils.flop_counter import FlopCounterMode
+    except ImportError:
+        return None
+    with FlopCounterMode(display=False) as counter:
+        function()
+    return round(counter.get_total_flops() / 1e9, 1)
 
 
 def without_norm(model):

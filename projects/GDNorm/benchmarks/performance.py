@@ -7,7 +7,6 @@ as JSON in the output folder. The page has all that is there: run it with both d
 """
 
 import argparse
-import datetime
 import json
 import subprocess
 import sys
@@ -39,12 +38,14 @@ def main():
 
 
 def page(results):
-    """The page of ``results``, each a script's title, machine and rows."""
-    parts = ["# Performance"]
-    parts += ["By `python projects/GDNorm/benchmarks/performance.py` on " + str(datetime.date.today()) + "."]
+    """The page of ``results``, each a title, what ran when and where, and rows."""
+    parts = [
+        "# Performance",
+        "By `python projects/GDNorm/benchmarks/performance.py`, which runs the scripts named below.",
+    ]
     for one in results:
         table = tabulate(one["rows"], headers="keys", tablefmt="github")
-        parts.append(f"## {one['title']}\n\n{one['machine']}.\n\n{table}")
+        parts.append(f"## {one['title']}\n\n{one['by']}.\n\n{table}")
     return "\n\n".join(parts) + "\n"
 
 

@@ -17,7 +17,7 @@ import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
 # isort: split
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.checkpoint import Checkpointer
-from measure import arguments, finish, interleave, row, without_norm
+from measure import arguments, finish, gflop, interleave, row, without_norm
 from torch import nn
 
 from fastreid_gdnorm.engine.run import load_model
@@ -74,17 +74,6 @@ def tell_branches_apart(model):
 def forward_of(model, images):
     """A function without arguments; what was exported with --fuse takes images, not batches of fast-reid's."""
     return functools.partial(model, images if isinstance(model, torch.jit.ScriptModule) else {"images": images})
-
-
-def gflop(forward):
-    """10^9 floating-point operations of convolutions and matrix products; None before torch 2.1, which counts them."""
-    try:
-        from torch.utils.flop_counter import FlopCounterMode
-    except ImportError:
-        return None
-    with FlopCounterMode(display=False) as counter:
-        forward()
-    return round(counter.get_total_flops() / 1e9, 1)
 
 
 def main():
