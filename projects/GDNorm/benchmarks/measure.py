@@ -8,6 +8,7 @@ import argparse
 import copy
 import datetime
 import json
+import os
 import platform
 import statistics
 import sys
@@ -68,7 +69,8 @@ def once(line):
 
 def finish(title, rows, args):
     """Print ``rows`` as one table, and write them to ``args.output`` if it is given."""
-    by = f"{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
+    malloc = "".join(f"{name}={value} " for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_"))
+    by = f"{malloc}{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
     print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
     if args.output:
