@@ -118,7 +118,11 @@ def test_every_memory_layout_gives_the_same_output_gradients_and_statistics(kind
         assert torch.allclose(own.double(), other.double(), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("path", [MeanPath(), SampledPath(), SourcePath(0)], ids=["mean", "sampled", "source"])
+@pytest.mark.parametrize(
+    "path",
+    [DomainPath(torch.tensor([1, 0, 1, 0])), MeanPath(), SampledPath(), SourcePath(0)],
+    ids=["domain", "mean", "sampled", "source"],
+)
 def test_half_precision_activations_stay_half_and_close_to_full(path):
     layer, x = random_layer(dtype=torch.float32), random_images(4, dtype=torch.float32)
     with follow(layer, path), torch.autocast("cpu", dtype=torch.bfloat16):
