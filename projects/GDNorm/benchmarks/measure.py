@@ -20,6 +20,8 @@ import torch
 from tabulate import tabulate
 from torch import nn
 
+BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch, their height and width
+
 
 def arguments(description, repeats):
     """The command line of a benchmark: --output, --device, --repeats."""

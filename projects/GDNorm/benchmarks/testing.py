@@ -17,14 +17,13 @@ import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
 # isort: split
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.checkpoint import Checkpointer
-from measure import arguments, finish, gflop, interleave, row, without_norm
+from measure import BATCH, arguments, finish, gflop, interleave, row, without_norm
 from torch import nn
 
 from fastreid_gdnorm.engine.run import load_model
 from fastreid_gdnorm.engine.setup import load_config
 from fastreid_gdnorm.export import export
 
-CPU, CUDA = (24, (256, 128)), (128, (384, 128))  # images in a batch, their height and width
 SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
 
 
@@ -79,7 +78,7 @@ def forward_of(model, images):
 def main():
     args = arguments(__doc__, repeats=9)
     torch.manual_seed(0)
-    size, image = CUDA if args.device == "cuda" else CPU
+    size, image = BATCH[args.device]
     images = 255 * torch.rand(size, 3, *image, device=args.device)
     channels_last = images.contiguous(memory_format=torch.channels_last)
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():

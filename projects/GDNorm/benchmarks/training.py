@@ -19,13 +19,12 @@ from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline, build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
-from measure import arguments, finish, gflop, interleave, peak_resident, row, without_norm
+from measure import BATCH, arguments, finish, gflop, interleave, peak_resident, row, without_norm
 
 from fastreid_gdnorm.engine.setup import shipped
 from fastreid_gdnorm.layers import DomainPath, SampledPath, follow
 from fastreid_gdnorm.modeling import GDNormBaseline
 
-CPU, CUDA = (24, (256, 128)), (128, (384, 128))  # images in a batch, their height and width
 GDNORM, BASELINE = "configs/Base-GDNorm.yml", "configs/Base-baseline.yml"
 WITHOUT_NORM = "convolutions alone"
 CONTENDERS = {  # config, K, overrides
@@ -88,7 +87,7 @@ for meta_arch in (ChannelsLastBaseline, ListOfBN):
 def stepper(name, device):
     """fast-reid's trainer with this contender, ready for ``run_step``."""
     config, num_domains, overrides = CONTENDERS[name]
-    size, (height, width) = CUDA if device == "cuda" else CPU
+    size, (height, width) = BATCH[device]
     cfg = get_cfg()
     cfg.merge_from_file(shipped(config))
     cfg.merge_from_list(["MODEL.DEVICE", device, "MODEL.BACKBONE.PRETRAIN", False, "MODEL.HEADS.NUM_CLASSES", 1000])
@@ -134,7 +133,7 @@ def main():
     rows = [
         row("step, 1 sampled path", two, f"<= {goal}", seconds, "1 sampled path", "stock", 2),
         row("the same, against channels-last", two, "", seconds, "1 sampled path", "stock, channels-last", 2),
-        row("floor: step without norm", "stock step", "", seconds, WITHOUT_NORM, "stock", 1),
+        row("floor: step without norm", "stock step", "", seconds, WITHOUT_NORM, "stock"),
         row("domain path alone", "stock step", "<= 1.00", seconds, "domain path alone", "stock"),
         row("K = 12", "K = 3", "<= 1.05", seconds, "K = 12", "1 sampled path"),
         row("RECOMPUTE", two, "", seconds, "recompute", "stock", 2),
@@ -150,7 +149,7 @@ def main():
     ):
         line = {"what": what, "against": "stock step", "goal": goal, "ratio": round(of[name] / of["stock"], 3)}
         rows.append({**line, "MiB": round(of[name])})
-    size, image = CUDA if args.device == "cuda" else CPU
+    size, image = BATCH[args.device]
     title = f"Training step, ResNet-50, batch {size} of {image[0]}x{image[1]}"
     finish(f"{title}, {work} GFLOP a stock step", rows, args)
 
