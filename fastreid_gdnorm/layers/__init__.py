@@ -1,10 +1,11 @@
 """GDNorm: batch normalisation with one branch per source domain, and the paths through them."""
 
+from .batch_paths import DomainPath, PooledPath
 from .convert import convert_gdnorm, fold_gdnorm
 from .follow import follow
 from .gaussian_process import GaussianProcess
-from .gdnorm import GDNorm
-from .paths import DomainPath, MeanPath, SampledPath, SourcePath
+from .gdnorm import GDNorm, gdnorm_layers
+from .paths import MEANS, MeanPath, SampledPath, SourcePath
 
 __all__ = [
     "GDNorm",
@@ -12,8 +13,11 @@ __all__ = [
     "DomainPath",
     "SampledPath",
     "MeanPath",
+    "MEANS",
+    "PooledPath",
     "SourcePath",
     "follow",
+    "gdnorm_layers",
     "convert_gdnorm",
     "fold_gdnorm",
 ]

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from .gdnorm import GDNorm, why_not_branchable
+from .gdnorm import GDNorm, gdnorm_layers, why_not_branchable
 from .paths import AffinePath, MeanPath
 
 
@@ -17,7 +17,7 @@ def convert_gdnorm(module, num_domains):
             nothing has been replaced then.
     """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
-    if not norms and not any(isinstance(m, GDNorm) for m in module.modules()):
+    if not norms and not gdnorm_layers(module):
         raise ValueError(f"{type(module).__name__} has no BatchNorm2d to branch")
     for name, bn in norms.items():
         reason = why_not_branchable(bn)
@@ -38,11 +38,12 @@ def fold_gdnorm(module, path=None):
     path = MeanPath() if path is None else path
     if not isinstance(path, AffinePath):
         raise TypeError(f"a {type(path).__name__} treats images differently and cannot be folded")
+    path.start(gdnorm_layers(module))
     return _replace(module, GDNorm, lambda layer: layer.fold(path))
 
 
 def _replace(module, kind, make):
-    in_branches = {bn for m in module.modules() if isinstance(m, GDNorm) for bn in m.branches}
+    in_branches = {bn for layer in gdnorm_layers(module).values() for bn in layer.branches}
     made = {}
     for name, child in list(module.named_modules(remove_duplicate=False)):
         if not isinstance(child, kind) or child in in_branches:

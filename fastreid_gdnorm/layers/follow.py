@@ -2,15 +2,17 @@
 
 import contextlib
 
-from .gdnorm import GDNorm
+from .gdnorm import gdnorm_layers
 
 
 @contextlib.contextmanager
 def follow(model, path):
     """Put every GDNorm layer of ``model`` on ``path``; on the way out, also by an exception, restore what was."""
-    before = [(layer, layer.path) for layer in model.modules() if isinstance(layer, GDNorm)]
+    layers = gdnorm_layers(model)
+    path.start(layers)
+    before = [(layer, layer.path) for layer in layers.values()]
     try:
-        for layer, _ in before:
+        for layer in layers.values():
             layer.path = path
         yield model
     finally:

@@ -2,7 +2,7 @@
 
 from collections import namedtuple
 
-from .gdnorm import GDNorm
+from .gdnorm import gdnorm_layers
 
 Moments = namedtuple("Moments", "mean_a var_a mean_b var_b")
 Moments.__doc__ = "One layer's M(a), variance of a, M(b), variance of b (Eq. 10), each (C,)."
@@ -18,7 +18,7 @@ class GaussianProcess:
     """
 
     def __init__(self, model):
-        self.layers = {name: module for name, module in model.named_modules() if isinstance(module, GDNorm)}
+        self.layers = gdnorm_layers(model)
         if not self.layers:
             raise ValueError(f"{type(model).__name__} has no GDNorm layer: convert it with convert_gdnorm")
 

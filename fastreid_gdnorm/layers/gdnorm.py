@@ -22,7 +22,8 @@ class GDNorm(nn.Module):
         ValueError: ``bn`` cannot be branched, or ``num_domains`` is below 1.
 
     A state dict of the replaced layer (a stock or an ImageNet checkpoint) loads into every branch; one with
-    another number of branches is refused.
+    another number of branches is refused. ``path_mean`` and ``path_var``, each (C,) or None, are the statistics of the
+    mean path itself; they are in the state dict once a :class:`PooledPath` has taken them.
     """
 
     def __init__(self, bn, num_domains):
@@ -33,6 +34,8 @@ class GDNorm(nn.Module):
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")
         self.branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
+        self.register_buffer("path_mean", None)
+        self.register_buffer("path_var", None)
         self.path = MeanPath()
 
     @property
@@ -44,12 +47,16 @@ class GDNorm(nn.Module):
         """x: (B, C, H, W), normalised along the path that the layer is on."""
         return self.path.normalize(self, x)
 
-    def affine(self):
-        """The branches as affine maps of their population statistics: (a, b), each (K, C), differentiable."""
-        weight, bias, mean, var = (
+    def stacked(self):
+        """The branches' gamma, beta, population mean and variance, each (K, C), differentiable."""
+        return tuple(
             torch.stack([getattr(branch, name) for branch in self.branches])
             for name in ("weight", "bias", "running_mean", "running_var")
         )
+
+    def affine(self):
+        """The branches as affine maps of their population statistics: (a, b), each (K, C), differentiable."""
+        weight, bias, mean, var = self.stacked()
         a = weight / torch.sqrt(var + self.branches[0].eps)  # Eq. 9
         return a, bias - a * mean
 
@@ -61,20 +68,26 @@ class GDNorm(nn.Module):
     def fold(self, path):
         """The stock ``BatchNorm2d`` that computes ``path``'s a*x + b in eval mode.
 
-        Its statistics are the branches' averages, so that it also trains on as an ordinary BN would.
+        Its statistics are those that the path names, so that it also trains on as an ordinary BN would.
         """
         bn = copy.deepcopy(self.branches[0])
         with torch.no_grad():
             a, b = (t.double() for t in path.affine(self))
-            mean, var = (
-                torch.stack([getattr(branch, name) for branch in self.branches]).double().mean(0)
-                for name in ("running_mean", "running_var")
-            )
+            mean, var = (t.double() for t in path.statistics(self))
             bn.running_mean.copy_(mean)
             bn.running_var.copy_(var)
             bn.weight.copy_(a * torch.sqrt(var + bn.eps))
             bn.bias.copy_(b + a * mean)
         return bn
+
+    def spread_stock_state(self, state_dict, prefix):
+        """Give every branch its own copy of the stock BN that ``state_dict`` has under ``prefix``, if there is one."""
+        if any(key.startswith(prefix + "branches.") for key in state_dict):
+            return
+        for name in self.branches[0].state_dict():
+            if prefix + name in state_dict:
+                value = state_dict.pop(prefix + name)
+                state_dict.update({f"{prefix}branches.{k}.{name}": value.clone() for k in range(self.num_domains)})
 
     def _load_from_state_dict(self, state_dict, prefix, *args):
         branched = prefix + "branches."
@@ -84,12 +97,16 @@ class GDNorm(nn.Module):
                 f"the checkpoint has {len(saved)} branches in {prefix[:-1]}, this model has {self.num_domains}: "
                 "K is the number of DATASETS.NAMES and must be the same"
             )
-        stock = [] if saved else list(self.branches[0].state_dict())
-        for name in stock:
-            if prefix + name in state_dict:
-                value = state_dict.pop(prefix + name)
-                state_dict.update({f"{branched}{k}.{name}": value for k in range(self.num_domains)})
+        self.spread_stock_state(state_dict, prefix)
+        for name, like in (("path_mean", "running_mean"), ("path_var", "running_var")):
+            saved, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
+            setattr(self, name, own.clone() if saved is not None and saved.shape == own.shape else None)
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def gdnorm_layers(model):
+    """{name: layer} of every GDNorm layer of ``model``, in the order of its modules."""
+    return {name: module for name, module in model.named_modules() if isinstance(module, GDNorm)}
 
 
 def why_not_branchable(bn):

@@ -7,12 +7,30 @@ images also have ``affine(layer)``, so that they can be folded into a stock BN.
 import torch
 import torch.nn.functional as F
 
+MEANS = ("affine", "statistics", "path")
 
-class AffinePath:
+
+class Path:
+    """What a GDNorm layer can be put on."""
+
+    def start(self, layers):
+        """Called with the model's {name: layer} each time that it is put on the path, or folded along it."""
+
+    def normalize(self, layer, x):
+        """x: (B, C, H, W) of any float type, which is the result's too."""
+        raise NotImplementedError
+
+
+class AffinePath(Path):
     """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,)."""
 
     def affine(self, layer):
         raise NotImplementedError
+
+    def statistics(self, layer):
+        """Mean and variance, each (C,), that a stock BN has once the path is folded into it: the branches' averages."""
+        _, _, mean, var = layer.stacked()
+        return mean.mean(0), var.mean(0)
 
     def normalize(self, layer, x):
         """x: (B, C, H, W) of any float type, which is the result's too. No statistics are taken or moved."""
@@ -22,11 +40,42 @@ class AffinePath:
 
 
 class MeanPath(AffinePath):
-    """The mean of the Gaussian process: M(a), M(b) (Eq. 10); the resting state, and the path of testing."""
+    """The mean of the Gaussian process; the resting state, and the path of testing.
+
+    Args:
+        of: what is averaged over the branches. "affine": a and b, which gives M(a), M(b) (Eq. 10). "statistics": gamma,
+            beta, mu and sigma^2, the "mean parameters" of section 4.4. "path": gamma and beta alone; the statistics are
+            those that a :class:`PooledPath` has taken where they are used, on the mean path itself.
+
+    Raises:
+        ValueError: ``of`` is none of these.
+    """
+
+    def __init__(self, of="affine"):
+        if of not in MEANS:
+            raise ValueError(f"the mean path is of {', '.join(map(repr, MEANS))}, got {of!r}")
+        self.of = of
 
     def affine(self, layer):
-        a, b = layer.affine()
-        return a.mean(0), b.mean(0)
+        """(a, b), each (C,).
+
+        Raises:
+            RuntimeError: the layer has no statistics of the mean path itself yet.
+        """
+        if self.of == "affine":
+            a, b = layer.affine()
+            return a.mean(0), b.mean(0)  # Eq. 10
+        weight, bias, _, _ = layer.stacked()
+        mean, var = self.statistics(layer)
+        a = weight.mean(0) / torch.sqrt(var + layer.branches[0].eps)  # Eq. 9 of the averages
+        return a, bias.mean(0) - a * mean
+
+    def statistics(self, layer):
+        if self.of != "path":
+            return super().statistics(layer)
+        if layer.path_mean is None:
+            raise RuntimeError("the mean path has no statistics of its own yet: take them along a PooledPath")
+        return layer.path_mean, layer.path_var
 
 
 class SourcePath(AffinePath):
@@ -49,13 +98,16 @@ class SourcePath(AffinePath):
 class SampledPath(AffinePath):
     """One path drawn from the Gaussian process (Eq. 11), differentiable in every branch's gamma and beta.
 
-    What is drawn, once for each layer, is the noise; a and b follow the branches as these are trained. So the
-    same object is the same path, through however many passes.
+    What is drawn, once for each layer in the order of their names, is the noise; a and b follow the branches as these
+    are trained. So the same object is the same path, through however many passes and copies of the model, and a
+    generator's seed is the same path whether it is followed or folded.
 
     Args:
         scale: lambda.
         noise: what scales the noise: "variance", as Eq. 11 prints it, or "std", the usual reading.
         generator: source of the noise; the global one of the layer's device if None.
+
+    ``largest_a`` is the largest |a| of any layer so far, a scalar tensor; None before there is one.
 
     Raises:
         ValueError: ``noise`` is neither of the two.
@@ -67,17 +119,33 @@ class SampledPath(AffinePath):
         self.scale = scale
         self.noise = noise
         self.generator = generator
-        self._drawn = {}
+        self.largest_a = None
+        self._of_name = {}
+        self._of_layer = {}
+
+    def start(self, layers):
+        for name in sorted(layers):
+            layer = layers[name]
+            if name not in self._of_name:
+                self._of_name[name] = self._draw(layer)
+            self._of_layer[layer] = self._of_name[name]
 
     def affine(self, layer):
         a, b = layer.affine()
-        if layer not in self._drawn:
-            device = self.generator.device if self.generator else a.device
-            self._drawn[layer] = torch.randn(2, a.shape[1], generator=self.generator, device=device).to(a)
-        return tuple(
+        if layer not in self._of_layer:
+            self._of_layer[layer] = self._draw(layer)
+        a, b = (
             values.mean(0) + self.scale * self._spread(values) * epsilon  # Eq. 11
-            for values, epsilon in zip((a, b), self._drawn[layer])
+            for values, epsilon in zip((a, b), self._of_layer[layer].to(a))
         )
+        largest = a.detach().abs().max()
+        self.largest_a = largest if self.largest_a is None else torch.maximum(self.largest_a, largest)
+        return a, b
+
+    def _draw(self, layer):
+        weight = layer.branches[0].weight
+        device = self.generator.device if self.generator else weight.device
+        return torch.randn(2, len(weight), generator=self.generator, device=device).to(weight.device)
 
     def _spread(self, values):
         deviation = values - values.mean(0)
@@ -85,53 +153,3 @@ class SampledPath(AffinePath):
             return deviation.square().mean(0)
         # not sqrt(variance), whose gradient is infinite where the branches agree
         return torch.linalg.vector_norm(deviation, dim=0) / len(values) ** 0.5
-
-
-class DomainPath:
-    """Each image through its own domain's branch (Eq. 5).
-
-    In training mode with the statistics of that domain's images in the batch (Eq. 6), which also move the branch's
-    running statistics (Eq. 7); in eval mode with its population statistics. Branches of domains that are not in
-    the batch stay untouched.
-
-    Args:
-        domains: LongTensor (B,), the images' domains in any order.
-
-    ``present`` are the domains in the batch and ``counts`` their numbers of images. Set ``moves_statistics`` False
-    to go the same way once more, as recomputing activations does.
-    """
-
-    def __init__(self, domains):
-        self.domains = domains
-        self.moves_statistics = True
-        self._order = torch.argsort(domains, stable=True)
-        present, counts = torch.unique(domains, return_counts=True)
-        self.present = present.tolist()
-        self.counts = counts.tolist()
-        self._restore = None
-        if not torch.equal(self._order, torch.arange(len(domains), device=domains.device)):
-            self._restore = torch.argsort(self._order)
-
-    def normalize(self, layer, x):
-        """x: (B, C, H, W).
-
-        Raises:
-            ValueError: a domain's number is not below K, or a single value per channel is left to take
-                statistics of.
-        """
-        if not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
-            raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
-        if self._restore is not None:
-            x = x[self._order]
-        parts = []
-        for k, part in zip(self.present, x.split(self.counts)):
-            branch = layer.branches[k]
-            if branch.training and part.numel() == part.shape[1]:
-                raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
-            if branch.training and not self.moves_statistics:
-                copies = branch.running_mean.clone(), branch.running_var.clone()  # move in place of the branch's own
-                parts.append(F.batch_norm(part, *copies, branch.weight, branch.bias, training=True, eps=branch.eps))
-            else:
-                parts.append(branch(part))
-        out = torch.cat(parts)
-        return out if self._restore is None else out[self._restore]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, SourcePath, follow
+from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, PooledPath, SourcePath, follow
 
 from . import oracle
 
@@ -133,6 +133,69 @@ def test_stock_state_loads_into_every_branch_and_another_k_is_refused_with_both_
         model = nn.Sequential(random_layer(other))
         with pytest.raises(ValueError, match=f"has {other} branches in 0, this model has 3"):
             nn.Sequential(random_layer()).load_state_dict(model.state_dict(), strict=False)
+
+
+def test_every_branch_has_a_storage_of_its_own_however_a_stock_state_is_loaded():
+    stock = random_layer(1, seed=5).branches[0].state_dict()
+    for assign in (False, True):
+        layer = random_layer()
+        layer.load_state_dict({key: value.clone() for key, value in stock.items()}, assign=assign)
+        with torch.no_grad():
+            layer.branches[0].weight.add_(1)
+            layer.branches[0].running_mean.add_(1)
+        assert torch.equal(layer.branches[1].weight, stock["weight"])
+        assert torch.equal(layer.branches[1].running_mean, stock["running_mean"])
+
+
+def test_the_mean_path_averages_what_it_is_told_to():
+    """Eq. 9 of averaged parameters; and averaged gamma and beta with the statistics that images have on that path."""
+    layer, x = random_layer().eval(), random_images(5)
+    gamma, beta = ([sum(values) / K for values in zip(*of_branches)] for of_branches in parameters(layer))
+    images = [random_images(4, seed=seed) for seed in (3, 4)]
+    with pytest.raises(RuntimeError, match="no statistics of its own yet"), follow(layer, MeanPath("path")):
+        layer(x)
+    before, pooled = copy.deepcopy(layer.state_dict()), PooledPath()
+    with follow(layer, pooled):
+        for batch in images:
+            expected = oracle.normalize(batch, [0] * len(batch), [gamma], [beta], EPS)
+            assert torch.allclose(layer(batch), expected, atol=1e-12)
+    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items()), "branches stay untouched"
+    pooled.keep()
+
+    n = images[0][:, 0].numel()
+    (first_means, first_variances), (second_means, second_variances) = map(oracle.statistics, images)
+    for c in range(C):
+        of_branches = [(float(bn.running_mean[c]), float(bn.running_var[c])) for bn in layer.branches]
+        expected = {
+            "statistics": [sum(values) / K for values in zip(*of_branches)],
+            "path": [
+                (first_means[c] + second_means[c]) / 2,
+                (first_variances[c] + second_variances[c]) / 2 * n / (n - 1),
+            ],
+        }
+        for of, (mean, variance) in expected.items():
+            a, b = oracle.affine(gamma[c], beta[c], mean, variance, EPS)
+            with follow(layer, MeanPath(of)):
+                assert torch.allclose(layer(x)[:, c], a * x[:, c] + b, atol=1e-12)
+            folded = layer.fold(MeanPath(of))
+            assert torch.allclose(folded(x)[:, c], a * x[:, c] + b, atol=1e-12)
+            assert folded.running_var[c].item() == pytest.approx(variance)
+    with pytest.raises(ValueError, match="'affine', 'statistics', 'path', got 'median'"):
+        MeanPath("median")
+
+
+def test_the_mean_paths_own_statistics_are_in_the_state_dict_once_they_are_taken():
+    layer, pooled = random_layer(), PooledPath()
+    plain = layer.state_dict()
+    assert not any("path" in key for key in plain)
+    with follow(layer, pooled):
+        layer(random_images(4))
+    pooled.keep()
+    fresh = random_layer()
+    fresh.load_state_dict(layer.state_dict())
+    assert torch.equal(fresh.path_mean, layer.path_mean) and torch.equal(fresh.path_var, layer.path_var)
+    fresh.load_state_dict(plain)
+    assert fresh.path_mean is None, "those of other weights do not stay"
 
 
 def test_errors_name_the_value_and_the_fix():

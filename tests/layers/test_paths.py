@@ -19,6 +19,7 @@ from fastreid_gdnorm.layers import (
     SampledPath,
     SourcePath,
     convert_gdnorm,
+    fold_gdnorm,
     follow,
 )
 
@@ -50,6 +51,38 @@ def test_scale_0_is_the_mean_path_exactly_and_a_path_keeps_its_noise():
     other = SampledPath(generator=torch.Generator().manual_seed(4)).affine(layer)
     assert torch.equal(first[0], again[0]) and torch.equal(first[1], same_seed[1])
     assert not torch.equal(first[0], other[0])
+
+
+class Backwards(nn.Module):
+    """Goes through its layers in another order than it has them in, and not in that of their names."""
+
+    def __init__(self):
+        super().__init__()
+        self.b, self.a, self.c = (random_layer(seed=seed) for seed in range(3))
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x)))
+
+
+def test_one_seed_is_one_path_followed_folded_and_in_a_copy():
+    def path():
+        return SampledPath(scale=3, generator=torch.Generator().manual_seed(3))
+
+    model, x, own = Backwards().eval(), random_images(3), path()
+    with follow(model, own):
+        expected = model(x)
+    with follow(copy.deepcopy(model), own) as other:
+        assert torch.equal(other(x), expected), "the same object is the same path"
+    for same in (own, path()):
+        assert torch.allclose(fold_gdnorm(copy.deepcopy(model), same)(x), expected, atol=1e-10)
+
+
+def test_a_sampled_path_knows_its_largest_a():
+    model, path = Backwards().eval(), SampledPath(scale=3, generator=torch.Generator().manual_seed(3))
+    assert path.largest_a is None
+    with follow(model, path):
+        model(random_images(3))
+    assert path.largest_a == max(path.affine(layer)[0].abs().max() for layer in (model.a, model.b, model.c))
 
 
 @pytest.mark.parametrize("noise", ["variance", "std"])

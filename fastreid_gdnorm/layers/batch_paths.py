@@ -1,0 +1,94 @@
+"""Paths that normalise by the statistics of the batch: each domain's own, or those of all images together."""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+
+from .paths import Path
+
+
+class DomainPath(Path):
+    """Each image through its own domain's branch (Eq. 5).
+
+    In training mode with the statistics of that domain's images in the batch (Eq. 6), which also move the branch's
+    running statistics (Eq. 7); in eval mode with its population statistics. Branches of domains that are not in
+    the batch stay untouched.
+
+    Args:
+        domains: LongTensor (B,), the images' domains in any order.
+
+    ``present`` are the domains in the batch and ``counts`` their numbers of images. Set ``moves_statistics`` False
+    to go the same way once more, as recomputing activations does.
+    """
+
+    def __init__(self, domains):
+        self.domains = domains
+        self.moves_statistics = True
+        self._order = torch.argsort(domains, stable=True)
+        present, counts = torch.unique(domains, return_counts=True)
+        self.present = present.tolist()
+        self.counts = counts.tolist()
+        self._restore = None
+        if not torch.equal(self._order, torch.arange(len(domains), device=domains.device)):
+            self._restore = torch.argsort(self._order)
+
+    def normalize(self, layer, x):
+        """x: (B, C, H, W).
+
+        Raises:
+            ValueError: a domain's number is not below K, or a single value per channel is left to take
+                statistics of.
+        """
+        if not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
+            raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
+        if self._restore is not None:
+            x = x[self._order]
+        parts = []
+        for k, part in zip(self.present, x.split(self.counts)):
+            branch = layer.branches[k]
+            if branch.training and part.numel() == part.shape[1]:
+                raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
+            if branch.training and not self.moves_statistics:
+                copies = branch.running_mean.clone(), branch.running_var.clone()  # move in place of the branch's own
+                parts.append(F.batch_norm(part, *copies, branch.weight, branch.bias, training=True, eps=branch.eps))
+            else:
+                parts.append(branch(part))
+        out = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return out if self._restore is None else out[self._restore]
+
+
+class PooledPath(Path):
+    """The mean path while its own statistics are taken: all images as one domain, by the averaged gamma and beta.
+
+    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers for
+    ``MeanPath("path")``. The branches stay untouched. As it takes statistics, it follows no gradients.
+    """
+
+    def __init__(self):
+        self.norms = {}
+
+    def start(self, layers):
+        for layer in layers.values():
+            if layer not in self.norms:
+                self.norms[layer] = self._norm(layer)
+
+    def normalize(self, layer, x):
+        """x: (B, C, H, W)."""
+        return self.norms[layer](x)
+
+    def keep(self):
+        """Give every layer the statistics that were taken in it."""
+        for layer, bn in self.norms.items():
+            layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
+
+    @staticmethod
+    @torch.no_grad()
+    def _norm(layer):
+        bn = copy.deepcopy(layer.branches[0])
+        weight, bias, _, _ = layer.stacked()
+        bn.weight.copy_(weight.mean(0))
+        bn.bias.copy_(bias.mean(0))
+        bn.reset_running_stats()
+        bn.momentum = None  # BatchNorm2d: a cumulative average
+        return bn.train().requires_grad_(False)
