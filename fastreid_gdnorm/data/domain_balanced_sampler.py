@@ -1,5 +1,7 @@
 """Batches with the same number of identities of every source."""
 
+import logging
+import statistics
 from collections import defaultdict, deque
 from itertools import cycle, islice
 
@@ -9,30 +11,37 @@ from torch.utils.data import Sampler
 
 from ..errors import UserError
 
+logger = logging.getLogger("fastreid.gdnorm.sampler")
+
+# Of a domain in a batch. A branch with a frozen beta, as the neck's are, makes features that are zero on average. A
+# lone identity's mean logits are then zero too, and its loss never falls below the logarithm of the number of classes.
+FEWEST_IDENTITIES = 2
+
 
 class DomainBalancedIdentitySampler(Sampler):
     """An endless stream of image indices: batches of P identities with ``num_instances`` images each.
 
-    Every batch has P // K identities of each of the K domains; the P % K odd ones rotate, so that over K batches
-    all domains are equal. Within a domain every identity has its turn before any has a second. An identity's
-    images are all different as far as they go, those of other cameras than the first one's before the others, and
-    repeat only then. A batch is ordered by domain.
+    Every batch has P // K identities of each of the K domains, at least 2; the P % K odd ones rotate, so that over K
+    batches all domains are equal. With ``full`` it has P identities of each, K * P in all. Within a domain every
+    identity has its turn before any has a second. An identity's images are all different as far as they go, those of
+    other cameras than the first one's before the others, and repeat only then. A batch is ordered by domain.
 
     With several ranks each draws the same batches and keeps its own identities, so that none is on two ranks.
 
     Args:
         items: the training set's (image path, pid, camera id).
         domains: their domains, numbers from 0.
-        batch_size: images in the batch of one rank, P * num_instances.
+        batch_size: P * num_instances, the images in the batch of one rank; with ``full``, those of one domain.
         num_instances: images of an identity in a batch.
         seed: the stream depends on it and the arguments alone, on all ranks the same.
         rank, world_size: this process and the number of processes.
+        full: whether every domain has a whole batch.
 
     Raises:
         UserError: no such batch can be made.
     """
 
-    def __init__(self, items, domains, batch_size, num_instances, seed, rank=0, world_size=1):
+    def __init__(self, items, domains, batch_size, num_instances, seed, rank=0, world_size=1, full=False):
         self._cameras = [camera for _, _, camera in items]
         self._images = defaultdict(list)  # (domain, pid): indices
         for index, ((_, pid, _), domain) in enumerate(zip(items, domains)):
@@ -47,12 +56,13 @@ class DomainBalancedIdentitySampler(Sampler):
         self._seed = seed
         self._rank = rank
         self._world_size = world_size
+        self._full = full
         self._check(batch_size)
 
     @classmethod
     def from_config(cls, cfg, train_set):
         """For DATALOADER.SAMPLER_TRAIN; ``train_set`` is a DomainDataset."""
-        return cls(
+        sampler = cls(
             train_set.img_items,
             train_set.domains,
             cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
@@ -60,7 +70,21 @@ class DomainBalancedIdentitySampler(Sampler):
             seed=comm.shared_random_seed(),
             rank=comm.get_rank(),
             world_size=comm.get_world_size(),
+            full=cfg.DATALOADER.DOMAIN_BATCH == "full",
         )
+        sampler.warn_of_copies(cfg.DATASETS.NAMES)
+        return sampler
+
+    def warn_of_copies(self, names):
+        """Log the domains, by their ``names``, that have too few images an identity for instances without copies."""
+        for domain, name in enumerate(names):
+            images = int(statistics.median(len(self._images[identity]) for identity in self._identities[domain]))
+            if images < self._num_instances:
+                logger.warning(
+                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer: "
+                    "these are repeated; a NUM_INSTANCE of %d would repeat less",
+                    *(self._num_instances, name, images, max(2, images)),
+                )
 
     def __iter__(self):
         rng = np.random.default_rng(self._seed)
@@ -76,6 +100,8 @@ class DomainBalancedIdentitySampler(Sampler):
 
     def _quotas(self, step):
         """Identities of every domain in the batch number ``step``."""
+        if self._full:
+            return [self._num_identities] * self._num_domains
         every, odd = divmod(self._num_identities, self._num_domains)
         quotas = [every] * self._num_domains
         for i in range(odd):
@@ -104,9 +130,15 @@ class DomainBalancedIdentitySampler(Sampler):
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances} (a process)"
         if batch_size % self._num_instances:
             raise UserError(f"{batch} is not a whole number of identities")
-        if self._num_identities < self._num_domains:
+        fewest = min(self._quotas(step=0))
+        if fewest < FEWEST_IDENTITIES:
+            needed = FEWEST_IDENTITIES * (1 if self._full else self._num_domains)
+            fits = [n for n in range(2, self._num_instances) if batch_size % n == 0 and batch_size // n >= needed]
+            smaller = f"DATALOADER.NUM_INSTANCE {fits[-1]} or " if fits else ""
             raise UserError(
-                f"{batch} makes {self._num_identities} identities a batch, fewer than the {self._num_domains} sources"
+                f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch, and a branch "
+                f"needs {FEWEST_IDENTITIES} to learn from: set {smaller}SOLVER.IMS_PER_BATCH "
+                f"{needed * self._num_instances * self._world_size}"
             )
         for domain in range(self._num_domains):
             needed = max(self._quotas(step)[domain] for step in range(self._num_domains)) * self._world_size

@@ -1,9 +1,12 @@
 """What every batch of DomainBalancedIdentitySampler promises, on random data sets."""
 
+import logging
 from collections import Counter, defaultdict
 from itertools import islice
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,27 +35,30 @@ def batches(sampler, size, count):
 def settings_of_a_sampler(draw):
     num_domains = draw(st.integers(1, 4))
     world_size = draw(st.integers(1, 2))
-    num_identities = draw(st.integers(num_domains, 3 * num_domains))
-    most = -(-num_identities // num_domains) * world_size
+    full = draw(st.booleans())
+    num_identities = draw(st.integers(2, 4) if full else st.integers(2 * num_domains, 4 * num_domains))
+    most = (num_identities if full else -(-num_identities // num_domains)) * world_size
     sizes = draw(
         st.lists(
             st.lists(st.integers(1, 6), min_size=most, max_size=most + 4), min_size=num_domains, max_size=num_domains
         )
     )
-    return sizes, num_identities, draw(st.integers(1, 5)), draw(st.integers(0, 2**32 - 1)), world_size
+    return sizes, num_identities, draw(st.integers(1, 5)), draw(st.integers(0, 2**32 - 1)), world_size, full
 
 
 @settings(deadline=None, max_examples=60)
 @given(settings_of_a_sampler())
 def test_every_batch_is_balanced_distinct_and_sharded(case):
-    sizes, num_identities, num_instances, seed, world_size = case
+    sizes, num_identities, num_instances, seed, world_size, full = case
     items, domains = make_items(sizes)
     batch_size = num_identities * num_instances
+    if full:
+        num_identities *= len(sizes)
     count = 2 * len(sizes)
     ranks = [
         batches(
-            DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed, rank, world_size),
-            batch_size,
+            DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed, rank, world_size, full),
+            num_identities * num_instances,
             count,
         )
         for rank in range(world_size)
@@ -72,20 +78,25 @@ def test_every_batch_is_balanced_distinct_and_sharded(case):
                 assert len(indices) == num_instances
                 assert len(set(indices)) == min(num_instances, images[pid]), "all distinct images first"
             quota = Counter(domains[indices[0]] for indices in by_pid.values())
-            assert max(quota.values()) - min(quota[k] for k in range(len(sizes))) <= 1, "domains differ by one at most"
+            assert max(quota.values()) - min(quota[k] for k in range(len(sizes))) <= (0 if full else 1)
+            assert min(quota[k] for k in range(len(sizes))) >= 2, "a branch has others to tell an identity from"
             totals.update(quota)
             pids_of_step += by_pid
         assert len(set(pids_of_step)) == len(pids_of_step), "no identity is on two ranks"
     assert len(set(totals.values())) == 1, "over K batches all sources are equal"
 
 
-def test_the_papers_batches_of_8_identities_rotate_over_3_and_5_sources():
-    for num_domains, expected in ((3, [[3, 3, 2], [3, 2, 3], [2, 3, 3]]), (5, [[2, 2, 2, 1, 1], [2, 1, 1, 2, 2]])):
+def test_batches_of_128_images_rotate_over_3_and_5_sources_and_full_ones_are_the_papers_of_each():
+    for num_domains, instances, full, expected in (
+        (3, 16, False, [[3, 3, 2], [3, 2, 3], [2, 3, 3]]),
+        (5, 8, False, [[4, 3, 3, 3, 3], [3, 4, 3, 3, 3]]),
+        (5, 16, True, [[8] * 5] * 2),
+    ):
         items, domains = make_items([[16] * 10] * num_domains)
-        sampler = DomainBalancedIdentitySampler(items, domains, 128, 16, seed=0)
-        for batch, quota in zip(batches(sampler, 128, num_domains), expected):
+        sampler = DomainBalancedIdentitySampler(items, domains, 128, instances, seed=0, full=full)
+        for batch, quota in zip(batches(sampler, sum(expected[0]) * instances, len(expected)), expected):
             counted = Counter(domains[i] for i in batch)
-            assert [counted[k] // 16 for k in range(num_domains)] == quota
+            assert [counted[k] // instances for k in range(num_domains)] == quota
 
 
 def test_every_identity_has_its_turn_before_any_has_a_second():
@@ -100,8 +111,8 @@ def test_every_identity_has_its_turn_before_any_has_a_second():
 
 
 def test_images_of_other_cameras_come_first():
-    items = [("a", "p", "c0")] * 4 + [("b", "p", "c1")] * 2 + [("c", "p", "c2")]
-    sampler = DomainBalancedIdentitySampler(items, [0] * 7, 3, 3, seed=0)
+    items = [(image, pid, camera) for pid in "pq" for image, camera in zip("aaaabbc", "0000112")]
+    sampler = DomainBalancedIdentitySampler(items, [0] * 14, 6, 3, seed=0)
     for batch in batches(sampler, 3, 200):
         first, *others = [items[i][2] for i in batch]
         assert first not in others
@@ -109,9 +120,6 @@ def test_images_of_other_cameras_come_first():
 
 def test_the_stream_depends_on_the_seed_alone_and_not_on_global_random_numbers():
     import random
-
-    import numpy as np
-    import torch
 
     items, domains = make_items([[4] * 6] * 3)
 
@@ -131,7 +139,12 @@ def test_the_stream_depends_on_the_seed_alone_and_not_on_global_random_numbers()
 @pytest.mark.parametrize(
     "batch_size, num_instances, said",
     [
-        (32, 16, r"IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = 32 / 16.* 2 identities a batch, fewer than the 3 sources"),
+        (
+            80,
+            16,
+            r"IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = 80 / 16 .* one of the 3 sources 1 identities in a batch.* "
+            "needs 2 .*set DATALOADER.NUM_INSTANCE 10 or SOLVER.IMS_PER_BATCH 96",
+        ),
         (30, 16, "= 30 / 16.*not a whole number of identities"),
         (64, 2, "needs 11 identities of each source in a batch, source 0 has 6"),
     ],
@@ -140,3 +153,38 @@ def test_an_impossible_batch_says_so_with_the_numbers(batch_size, num_instances,
     items, domains = make_items([[4] * 6] * 3)
     with pytest.raises(UserError, match=said):
         DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed=0)
+
+
+def test_a_full_batch_of_one_identity_is_refused_with_the_numbers_of_a_domain():
+    items, domains = make_items([[4] * 6] * 3)
+    with pytest.raises(UserError, match="1 identities in a batch, .*NUM_INSTANCE 8 or SOLVER.IMS_PER_BATCH 32"):
+        DomainBalancedIdentitySampler(items, domains, 16, 16, seed=0, full=True)
+
+
+def test_what_one_identity_cannot_learn_two_can():
+    """Free features and classifier behind a neck that takes batch statistics and has no beta, as a branch's is."""
+
+    def loss_of(identities, classes=500):
+        generator = torch.Generator().manual_seed(0)
+        features = torch.randn(8 * identities, 16, generator=generator).requires_grad_()
+        weights = torch.randn(classes, 16, generator=generator).requires_grad_()
+        targets = torch.arange(identities).repeat_interleave(8)
+        optimizer = torch.optim.Adam([features, weights], lr=0.1)
+        for _ in range(300):
+            optimizer.zero_grad()
+            normalised = torch.nn.functional.batch_norm(features, None, None, training=True)
+            loss = torch.nn.functional.cross_entropy(normalised @ weights.T, targets)
+            loss.backward()
+            optimizer.step()
+        return loss.item()
+
+    assert loss_of(1) > np.log(500) - 0.01 and loss_of(2) < 0.01
+
+
+def test_a_domain_whose_instances_are_copies_is_named(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    items, domains = make_items([[16] * 10, [4] * 10])
+    DomainBalancedIdentitySampler(items, domains, 128, 16, seed=0).warn_of_copies(["DGMarket1501", "DGCUHK02"])
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert "NUM_INSTANCE is 16, half of the identities of DGCUHK02 have 4 images or fewer" in said
+    assert "a NUM_INSTANCE of 4 would repeat less" in said
