@@ -1,118 +1,96 @@
-"""Population statistics that fit the weights as they are."""
+"""Population statistics that fit the weights as they are, for tests and checkpoints alone."""
 
-import contextlib
 import logging
 
-import numpy as np
 import torch
-import torch.distributed as dist
-from fastreid.data import CommDataset, build_reid_test_loader
-from fastreid.data.transforms import build_transforms
 from fastreid.engine.hooks import HookBase
-from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
-from ..errors import UserError
-from ..layers import DomainPath, GaussianProcess
+from ..layers import GaussianProcess, gdnorm_layers
 from ..mends.training import after_the_epoch
+from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path, evaluating
 
 logger = logging.getLogger("fastreid.gdnorm.precise_bn")
 
 
 class DomainPreciseBN(HookBase):
-    """Re-estimates every branch's population statistics before an evaluation and before a checkpoint.
+    """Estimates population statistics anew for every evaluation and checkpoint, and puts training's own back after it.
 
-    In training these are running averages, which lag behind the weights; the mean path is made of them. Here the
-    statistics of a domain's own training images, in batches and prepared as in testing, are averaged instead; training
-    goes on from them. After every epoch the hook also puts ``gaussian_process/var_a`` and ``.../var_b`` into the
-    storage: the means over layers of the variances of a and b (Eq. 10).
+    In training these are running averages, which lag behind the weights; the mean path is made of them. Here they are
+    averages over training images: a branch's over its domain's images, along the domain path; those of the mean path
+    itself (MODEL.GDNORM.MEAN_OF path) and of BN without branches (any stock model's, a head's with MODEL.GDNORM.HEADS
+    False) over as many images of every domain, along the mean path.
+
+    Training goes on from its running statistics, which a checkpoint has as ``running_statistics`` beside the model;
+    after the last epoch the estimated ones stay. After every epoch the hook also puts ``gaussian_process/var_a`` and
+    ``.../var_b`` of the running statistics into the storage, means over layers of the variances of a and b (Eq. 10).
 
     Args:
-        model: with ``embed(batched_inputs, paths)``, as :class:`GDNormTraining` has it.
+        model: a stock model, or one with GDNorm.
         loaders: for every domain, a loader of its images in random order.
+        pooled_loader: a loader with as many images of every domain in each batch.
         periods: it runs after the last epoch and each that one of these numbers divides.
     """
 
-    def __init__(self, model, loaders, periods):
-        self._model = _unwrapped(model)
+    def __init__(self, model, loaders, pooled_loader, periods):
+        self._model = model.module if isinstance(model, DistributedDataParallel) else model
         self._loaders = loaders
+        self._pooled_loader = pooled_loader
         self._periods = periods
-        self._gaussian_process = GaussianProcess(self._model)
+        self._running = None  # training's statistics by name, while the estimated ones are in their place
 
     @classmethod
     def from_config(cls, cfg, trainer):
-        """For SOLVER.HOOKS: at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images a domain.
+        """For SOLVER.HOOKS; see :func:`domain_loaders` for the images."""
+        periods = (cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD)
+        hook = cls(trainer.model, *domain_loaders(cfg, trainer.data_loader.dataset), periods)
+        trainer.checkpointer.checkpointables["running_statistics"] = hook
+        return hook
 
-        Raises:
-            UserError: the trainer's model has no GDNorm.
-        """
-        if not hasattr(_unwrapped(trainer.model), "embed"):
-            name = cfg.MODEL.META_ARCHITECTURE
-            raise UserError(f"SOLVER.HOOKS DomainPreciseBN needs a GDNorm model, not MODEL.META_ARCHITECTURE {name}")
-        return cls(
-            trainer.model,
-            [_domain_loader(cfg, trainer.data_loader.dataset, k) for k in range(len(cfg.DATASETS.NAMES))],
-            periods=(cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD),
-        )
+    def before_epoch(self):
+        self._restore()
 
     @torch.no_grad()
     def after_epoch(self):
+        if gdnorm_layers(self._model):
+            var_a, var_b = GaussianProcess(self._model).spread()
+            with after_the_epoch(self.trainer) as storage:
+                storage.put_scalar("gaussian_process/var_a", var_a, smoothing_hint=False)
+                storage.put_scalar("gaussian_process/var_b", var_b, smoothing_hint=False)
         done = self.trainer.epoch + 1
         if done == self.trainer.max_epoch or any(done % period == 0 for period in self._periods):
             self.update()
-        var_a, var_b = self._gaussian_process.spread()
-        with after_the_epoch(self.trainer) as storage:
-            storage.put_scalar("gaussian_process/var_a", var_a, smoothing_hint=False)
-            storage.put_scalar("gaussian_process/var_b", var_b, smoothing_hint=False)
 
-    @torch.no_grad()
     def update(self):
-        """Re-estimate the statistics of all branches now."""
-        logger.info("Re-estimating the population statistics of %d domains", len(self._loaders))
-        was_training = self._model.training
-        self._model.eval()
+        """Put statistics of the weights as they are in the place of the running ones; after an error these are back."""
+        logger.info("Estimating the population statistics of %d domains", len(self._loaders))
+        self._restore()
+        self._running = {name: values.clone() for name, values in self._statistics().items()}
         try:
-            for domain, loader in enumerate(self._loaders):
-                branches = [layer.branches[domain] for layer in self._gaussian_process.layers.values()]
-                with _averaging(branches):
-                    for batch in loader:
-                        domains = torch.full_like(batch["targets"], domain)
-                        self._model.embed(batch, [DomainPath(domains)])
-        finally:
-            self._model.train(was_training)
+            with evaluating(self._model):
+                estimate_branches(self._model, self._loaders)
+                estimate_mean_path(self._model, self._pooled_loader)
+        except BaseException:
+            self._restore()
+            raise
 
+    def state_dict(self):
+        """For a checkpoint: the running statistics that training goes on from, if the model's are others."""
+        return self._running or {}
 
-def _unwrapped(model):
-    return model.module if isinstance(model, DistributedDataParallel) else model
+    def load_state_dict(self, state):
+        self._running = state or None
 
+    def _restore(self):
+        if self._running is None:
+            return
+        own = self._statistics()
+        for name, values in self._running.items():
+            own[name].copy_(values)
+        for layer in gdnorm_layers(self._model).values():
+            layer.path_mean = layer.path_var = None
+        self._running = None
 
-@contextlib.contextmanager
-def _averaging(branches):
-    """Branches that take batch statistics and keep their plain average over batches, and over processes."""
-    momenta = [bn.momentum for bn in branches]
-    for bn in branches:
-        bn.reset_running_stats()
-        bn.momentum = None  # BatchNorm2d: a cumulative average
-        bn.train()
-    try:
-        yield
-    finally:
-        for bn, momentum in zip(branches, momenta):
-            bn.momentum = momentum
-            bn.eval()
-    if comm.get_world_size() > 1:
-        for statistics in (tensor for bn in branches for tensor in (bn.running_mean, bn.running_var)):
-            dist.all_reduce(statistics)
-            statistics /= comm.get_world_size()
-
-
-def _domain_loader(cfg, train_set, domain):
-    items = [item for item, k in zip(train_set.img_items, train_set.domains) if k == domain]
-    batch_size = cfg.SOLVER.IMS_PER_BATCH
-    num_batches = min(len(items) // batch_size, cfg.TEST.PRECISE_BN.NUM_ITER)
-    order = np.random.default_rng(domain).permutation(len(items))[: num_batches * batch_size or None]
-    test_set = CommDataset([items[i] for i in order], build_transforms(cfg, is_train=False), relabel=True)
-    loader, _ = build_reid_test_loader(
-        test_set, test_batch_size=batch_size, num_query=0, num_workers=cfg.DATALOADER.NUM_WORKERS
-    )
-    return loader
+    def _statistics(self):
+        kinds = ("running_mean", "running_var", "num_batches_tracked")
+        return {name: values for name, values in self._model.named_buffers() if name.endswith(kinds)}

@@ -1,5 +1,7 @@
 """Training's progress on a terminal."""
 
+import math
+
 from fastreid.engine.hooks import HookBase
 from tqdm import tqdm
 
@@ -13,7 +15,7 @@ class ProgressBar(HookBase):
         )
 
     def after_step(self):
-        loss, _ = self.trainer.storage.latest()["total_loss"]
+        loss, _ = self.trainer.storage.latest().get("total_loss", (math.nan, None))  # none yet, if a step was skipped
         self._bar.set_postfix(epoch=self.trainer.epoch + 1, loss=f"{loss:.2f}", refresh=False)
         self._bar.update()
 

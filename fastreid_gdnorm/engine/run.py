@@ -15,6 +15,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
 from ..plugins import load_plugins
+from .population_statistics import complete_mean_path
 from .progress_bar import ProgressBar
 from .setup import find_config, load_config
 
@@ -92,6 +93,7 @@ def load_model(cfg):
     cfg.MODEL.BACKBONE.PRETRAIN = False
     model = DefaultTrainer.build_model(cfg)
     _WholeModel(model).load(find_weights(cfg))
+    complete_mean_path(cfg, model)
     return model
 
 

@@ -14,6 +14,13 @@ def datasets_root():
     return os.getenv("FASTREID_DATASETS", "datasets")
 
 
+def on_device(loader, cfg):
+    """A DataLoaderX whose batches stay on the CPU if MODEL.DEVICE is there, also on a machine with CUDA."""
+    if cfg.MODEL.DEVICE == "cpu":
+        loader.stream = None
+    return loader
+
+
 def mend_device():
     from fastreid.config.defaults import _C
 
@@ -97,9 +104,8 @@ def mend_data_sets():
         def build_loader(*args, **kwargs):
             build._root = datasets_root()
             result = stock(*args, **kwargs)
-            if args and isinstance(args[0], CfgNode) and args[0].MODEL.DEVICE == "cpu":
-                loader = result[0] if isinstance(result, tuple) else result
-                loader.stream = None
+            if args and isinstance(args[0], CfgNode):
+                on_device(result[0] if isinstance(result, tuple) else result, args[0])
             return result
 
         return build_loader

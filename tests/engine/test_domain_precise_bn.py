@@ -10,12 +10,16 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.engine import DomainPreciseBN
-from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.engine.population_statistics import domain_loaders
 from fastreid_gdnorm.layers import GaussianProcess
 
 
 def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.json").read_text().splitlines()]
+
+
+def logged_variance(folder):
+    return [line["gaussian_process/var_a"] for line in metrics(folder) if "gaussian_process/var_a" in line]
 
 
 def statistics(state):
@@ -53,68 +57,150 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
     assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.bn1.branches)
 
 
-def record_what_is_tested(trainer):
-    """A list that holds the states of the models that are tested."""
-    stock_test, states = trainer.test, []
+def trained(tiny, folder, *overrides):
+    """A finished training of two epochs, with the states of the models that it tested."""
+    folder.mkdir()
+    trainer = DefaultTrainer(tiny("gdnorm", "SEED", "0", "OUTPUT_DIR", str(folder), *overrides))
+    stock_test, tested = trainer.test, []
 
     def test(cfg, model):
-        states.append(copy.deepcopy(model.state_dict()))
+        tested.append(copy.deepcopy(model.state_dict()))
         return stock_test(cfg, model)
 
     trainer.test = test
-    return states
+    trainer.train()
+    return trainer, tested
 
 
-def test_on_it_comes_before_evaluation_and_checkpoint_and_off_it_does_not(tiny, tmp_path):
-    runs = {}
-    for name, hooks in (("on", "('DomainPreciseBN',)"), ("off", "()")):
-        folder = tmp_path / name
-        folder.mkdir()
-        cfg = tiny("gdnorm", "SEED", "0", "SOLVER.HOOKS", hooks, "OUTPUT_DIR", str(folder), "SOLVER.MAX_EPOCH", "2")
-        trainer = DefaultTrainer(cfg)
-        evaluated = record_what_is_tested(trainer)
-        trainer.train()
-        saved = [
-            torch.load(folder / f"{file}.pth", weights_only=False)["model"] for file in ("model_0000", "model_final")
-        ]
-        for state, of_test in zip(saved, evaluated):
-            assert all(torch.equal(of_test[key], state[key]) for key in state), "what is evaluated is what is saved"
-        runs[name] = (trainer, saved)
+def checkpoint(folder, name):
+    return torch.load(folder / f"{name}.pth", weights_only=True)
 
-    (on, with_hook), (_, without) = runs["on"], runs["off"]
-    weights = [key for key in with_hook[0] if key.endswith((".weight", ".bias"))]
-    assert all(torch.equal(with_hook[0][key], without[0][key]) for key in weights), "an epoch's training is the same"
-    for epoch in range(2):
-        assert not any(
-            torch.equal(value, without[epoch][key])
-            for key, value in statistics(with_hook[epoch]).items()
-            if "running_mean" in key
-        )
 
-    hook = next(h for h in on._hooks if isinstance(h, DomainPreciseBN))
-    for state in with_hook[::-1]:  # every checkpoint's statistics are those of its own weights
-        on.model.load_state_dict(state)
+def test_what_is_tested_and_saved_has_statistics_of_its_own_weights(tiny, tmp_path):
+    trainer, tested = trained(tiny, tmp_path / "trained")
+    saved = [checkpoint(tmp_path / "trained", name)["model"] for name in ("model_0000", "model_final")]
+    for state, of_test in zip(saved, tested):
+        assert all(torch.equal(of_test[key], state[key]) for key in state), "what is tested is what is saved"
+    assert all(torch.equal(saved[1][key], value) for key, value in trainer.model.state_dict().items())
+    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    for state in saved[::-1]:
+        trainer.model.load_state_dict(state)
         hook.update()
-        assert all(torch.equal(state[key], value) for key, value in statistics(on.model.state_dict()).items())
+        assert all(torch.equal(state[key], value) for key, value in statistics(trainer.model.state_dict()).items())
+        hook._running = None
 
-    told = [line for line in metrics(tmp_path / "on") if "gaussian_process/var_a" in line]
-    assert [line["iteration"] for line in told] == [6, 12]
-    var_a, var_b = GaussianProcess(on.model).spread()  # of the first epoch, as loaded last
-    assert told[0]["gaussian_process/var_a"] == pytest.approx(var_a)
-    assert told[0]["gaussian_process/var_b"] == pytest.approx(var_b) and var_b > 0
-    assert not any("gaussian_process/var_a" in line for line in metrics(tmp_path / "off"))
+
+@pytest.mark.parametrize("config", ["gdnorm", "baseline"])
+def test_training_does_not_depend_on_when_it_is_looked_at(tiny, tmp_path, config):
+    """Tests and checkpoints after every epoch, or at the end alone; with the hook, or without."""
+    balanced = ["DATALOADER.SAMPLER_TRAIN", "DomainBalancedIdentitySampler", "SOLVER.HOOKS", "('DomainPreciseBN',)"]
+    runs = {}
+    for name, overrides in {
+        "often": ["TEST.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "1"],
+        "seldom": ["TEST.EVAL_PERIOD", "3", "SOLVER.CHECKPOINT_PERIOD", "3"],
+        "without": ["SOLVER.HOOKS", "()"],
+    }.items():
+        (tmp_path / name).mkdir()
+        settings = [*balanced, "SEED", "0", "SOLVER.MAX_EPOCH", "3", "OUTPUT_DIR", str(tmp_path / name), *overrides]
+        trainer = DefaultTrainer(tiny(config, *settings))
+        seen = []
+        for hook in trainer._hooks:
+            if isinstance(hook, DomainPreciseBN):
+                before = hook.update
+
+                def update(before=before, seen=seen, model=trainer.model):
+                    seen.append(copy.deepcopy(statistics(model.state_dict())))
+                    before()
+
+                hook.update = update
+        trainer.train()
+        lines = [line for line in metrics(tmp_path / name) if "total_loss" in line]
+        weights = dict(trainer.model.named_parameters())
+        runs[name] = {"losses": [line["total_loss"] for line in lines], "weights": weights, "running": seen}
+        runs[name]["variance"] = logged_variance(tmp_path / name)
+        if name == "without":
+            runs[name]["running"] = [statistics(trainer.model.state_dict())]
+    for other in ("seldom", "without"):
+        assert runs[other]["losses"] == runs["often"]["losses"]
+        assert all(torch.equal(p, runs["often"]["weights"][n]) for n, p in runs[other]["weights"].items())
+        last, own = runs["often"]["running"][-1], runs[other]["running"][-1]
+        assert all(torch.equal(values, own[key]) for key, values in last.items()), "running statistics went on"
+    assert runs["often"]["variance"] == runs["seldom"]["variance"] and len(runs["often"]["running"]) == 3
+    assert len(runs["often"]["variance"]) == (3 if config == "gdnorm" else 0)
+
+
+def test_a_checkpoint_has_both_statistics_and_the_logged_variance_is_of_the_running_ones(tiny, tmp_path):
+    trainer, _ = trained(tiny, tmp_path / "trained")
+    saved = checkpoint(tmp_path / "trained", "model_0000")
+    estimated, running = statistics(saved["model"]), statistics(saved["running_statistics"])
+    assert set(running) == set(estimated)
+    assert not any(torch.equal(values, running[key]) for key, values in estimated.items() if "mean" in key)
+    told = logged_variance(tmp_path / "trained")
+    trainer.model.load_state_dict({**saved["model"], **running})
+    assert told[0] == pytest.approx(GaussianProcess(trainer.model).spread()[0])
+    trainer.model.load_state_dict(saved["model"])
+    assert told[0] != pytest.approx(GaussianProcess(trainer.model).spread()[0])
 
 
 def test_after_an_error_the_model_is_as_it_was(tiny):
     trainer = DefaultTrainer(tiny())
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
-    hook._loaders = [[{"images": None}]]
-    with pytest.raises(KeyError):
+    before = copy.deepcopy(trainer.model.state_dict())
+    hook._loaders = [hook._loaders[0], [{"images": None, "targets": [0]}]]
+    with pytest.raises((KeyError, AttributeError)):
         hook.update()
+    assert all(torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
     assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.bn1.branches)
     assert all(bn.momentum == 0.1 for bn in trainer.model.backbone.bn1.branches)
 
 
-def test_a_model_without_branches_is_refused(tiny):
-    with pytest.raises(UserError, match="DomainPreciseBN needs a GDNorm model, not MODEL.META_ARCHITECTURE Baseline"):
-        DefaultTrainer(tiny("baseline", "SOLVER.HOOKS", "('DomainPreciseBN',)"))
+def pooled_statistics(trainer):
+    """Mean and mean variance of the first convolution's output over the pooled loader's batches, as plain sums."""
+    model = trainer.model
+    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    means, variances = [], []
+    for batch in hook._pooled_loader:
+        with torch.no_grad():
+            values = model.backbone.conv1((batch["images"] - model.pixel_mean) / model.pixel_std).double()
+        means.append(values.mean((0, 2, 3)))
+        variances.append(values.var((0, 2, 3)))
+    return sum(means) / len(means), sum(variances) / len(variances)
+
+
+def test_a_stock_model_has_statistics_of_all_domains_alike(tiny):
+    sampler = ["DATALOADER.SAMPLER_TRAIN", "DomainBalancedIdentitySampler", "TEST.PRECISE_BN.NUM_ITER", "9"]
+    trainer = DefaultTrainer(tiny("baseline", "SOLVER.HOOKS", "('DomainPreciseBN',)", *sampler))
+    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    paths = [path for batch in hook._pooled_loader for path in batch["img_paths"]]
+    for domain in ("RenderedStreet", "RenderedMall", "RenderedCampus"):
+        assert len({path for path in paths if domain in path}) == len(paths) / 3 == 24
+    mean, variance = pooled_statistics(trainer)
+    hook.update()
+    bn = trainer.model.backbone.bn1
+    assert torch.allclose(bn.running_mean.double(), mean, atol=1e-4)
+    assert torch.allclose(bn.running_var.double(), variance, rtol=1e-3)
+
+
+def test_a_neck_without_branches_has_statistics_of_the_mean_path(tiny):
+    trainer = DefaultTrainer(tiny("gdnorm", "MODEL.GDNORM.HEADS", "False", "TEST.PRECISE_BN.NUM_ITER", "9"))
+    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    hook.update()
+    model, seen = trainer.model.eval(), []
+    handle = model.heads.bottleneck[0].register_forward_hook(lambda bn, args, out: seen.append(args[0].double()))
+    for batch in hook._pooled_loader:
+        with torch.no_grad():
+            model(batch)
+    handle.remove()
+    expected = sum(features.mean((0, 2, 3)) for features in seen) / len(seen)
+    assert torch.allclose(model.heads.bottleneck[0].running_mean.double(), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_its_images_stay_on_the_cpu_with_the_model_though_there_is_a_gpu(tiny, monkeypatch):
+    cfg = tiny("gdnorm", "MODEL.DEVICE", "cpu")
+    train_set = DefaultTrainer.build_train_loader(cfg).dataset
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "a stream of CUDA's")
+    loaders, pooled = domain_loaders(cfg, train_set)
+    assert [loader.stream for loader in (*loaders, pooled)] == [None] * 4
+    cfg.MODEL.DEVICE = "cuda"
+    assert domain_loaders(cfg, train_set)[1].stream == "a stream of CUDA's"
