@@ -11,6 +11,8 @@ data sets              ``FASTREID_DATASETS`` is read only once; an error does no
 optimizer              with torch >= 2.0 ``zero_grad`` cuts the flat buffers off: nothing is trained any more
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
+half precision         distances of features of norm 256 overflow, and a clamp hides it; a loss that overflows ends the
+                       run, though GradScaler is there to skip the step
 checkpoints            written straight over the last good one; loaded with the code that they may hold
 ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``; an error where
                        the gallery has fewer than 50 images; re-ranking needs CUDA
@@ -28,7 +30,7 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, data, evaluation, models, training
+from .mends import checkpoints, data, evaluation, models, precision, training
 
 MENDS = (
     data.mend_device,
@@ -39,6 +41,8 @@ MENDS = (
     training.mend_trainer,
     training.mend_images,
     training.mend_events,
+    precision.mend_distances,
+    precision.mend_amp,
     checkpoints.mend_checkpoints,
     evaluation.mend_ranking,
     models.mend_regnet,

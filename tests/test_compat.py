@@ -18,7 +18,9 @@ import torch
 from fastreid.data import build_reid_test_loader, build_reid_train_loader
 from fastreid.data.data_utils import BackgroundGenerator
 from fastreid.engine import DefaultTrainer
+from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from fastreid.evaluation import ReidEvaluator
+from fastreid.modeling.losses.utils import euclidean_dist
 from fastreid.modeling.meta_arch import build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.checkpoint import Checkpointer
@@ -130,6 +132,49 @@ def test_the_flat_optimizer_steps_as_torchs_own_does(tiny):
 def test_amp_without_cuda_is_said_at_once(tiny):
     with pytest.raises(UserError, match="SOLVER.AMP.ENABLED needs CUDA.*set SOLVER.AMP.ENABLED False"):
         DefaultTrainer(tiny("baseline", "SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"))
+
+
+@pytest.mark.parametrize("autocast", [False, True])
+def test_distances_of_large_features_are_right_in_half_precision(autocast):
+    x = torch.randn(6, 512, generator=torch.Generator().manual_seed(0))
+    x = torch.nn.functional.normalize(x) * 300
+    expected = (x[:, None] - x[None]).norm(dim=2) + torch.eye(6)  # the distance to oneself is rounding alone
+    with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
+        found = euclidean_dist(x if autocast else x.half(), x if autocast else x.half())
+    assert found.dtype == torch.float32
+    assert torch.allclose(found.fill_diagonal_(1), expected.fill_diagonal_(1), rtol=0.01)
+
+
+def test_a_loss_that_overflows_is_skipped_in_mixed_precision_and_ends_the_run_if_it_stays():
+    parameter = torch.nn.Parameter(torch.ones(1))
+    model, optimizer = torch.nn.ParameterList([parameter]), torch.optim.SGD([parameter], lr=1.0)
+    trainer = AMPTrainer(model, [], optimizer, None, torch.amp.GradScaler("cpu"))
+
+    def step(value):
+        """What AMPTrainer.run_step does with a loss."""
+        losses = {"loss": parameter.sum() * value}
+        optimizer.zero_grad()
+        trainer.grad_scaler.scale(losses["loss"]).backward()
+        trainer._write_metrics(losses, 0.0)
+        trainer.grad_scaler.step(optimizer)
+        trainer.grad_scaler.update()
+
+    trainer.iter = 0
+    with EventStorage() as storage:
+        step(0.5)
+        assert parameter.item() == 0.5 and storage.latest()["total_loss"][0] == 0.5
+        for _ in range(19):
+            step(torch.inf)
+        assert parameter.item() == 0.5 and len(storage.history("total_loss").values()) == 1
+        step(0.5)
+        assert parameter.item() == 0.0, "one good step, and the count starts again"
+        parameter.data.fill_(1.0)
+        for _ in range(19):
+            step(torch.inf)
+        with pytest.raises(FloatingPointError, match="infinite or NaN"):
+            step(torch.inf)
+    with EventStorage(), pytest.raises(FloatingPointError):
+        SimpleTrainer._write_metrics(trainer, {"loss": torch.tensor(torch.nan)}, 0.0)
 
 
 def test_images_are_normalised_once_however_often_the_model_is_called(tiny):

@@ -1,0 +1,51 @@
+"""Mends of fastreid's training in half precision."""
+
+import functools
+import logging
+import sys
+
+import torch
+
+from .tools import rebind, source_has
+
+logger = logging.getLogger("fastreid.gdnorm.amp")
+
+HALF = (torch.float16, torch.bfloat16)
+SKIPPED_STEPS = 20  # in a row, before training is given up; by then GradScaler has divided its scale by 2^20
+
+
+def mend_distances():
+    import fastreid.modeling.losses  # noqa: F401
+
+    # by name, as the package has functions of the modules' names
+    utils, triplet_loss = (sys.modules[f"fastreid.modeling.losses.{name}"] for name in ("utils", "triplet_loss"))
+    stock = utils.euclidean_dist
+
+    @functools.wraps(stock)
+    def euclidean_dist(x, y):
+        # the product of two features of norm 256 is out of half precision's range, and stock's clamp hides it
+        with torch.autocast(x.device.type, enabled=False):
+            return stock(*(values.float() if values.dtype in HALF else values for values in (x, y)))
+
+    if not source_has(stock, "float()"):
+        rebind("euclidean_dist", euclidean_dist, utils, triplet_loss)
+
+
+def mend_amp():
+    from fastreid.engine.train_loop import AMPTrainer
+
+    stock_write = AMPTrainer._write_metrics
+
+    @functools.wraps(stock_write)
+    def write_metrics(self, loss_dict, data_time):
+        try:
+            stock_write(self, loss_dict, data_time)
+            self.skipped = 0
+        except FloatingPointError as error:
+            self.skipped += 1
+            if self.skipped == SKIPPED_STEPS:
+                raise
+            logger.warning("%s\nGradScaler skips this step", error)
+
+    AMPTrainer.skipped = 0
+    AMPTrainer._write_metrics = write_metrics
