@@ -21,7 +21,15 @@ def add_gdnorm_config(cfg):
     gdnorm.RECOMPUTE = False
     # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
     gdnorm.TEST_PATH = "mean"
+    # what the mean path averages over the branches: "affine", their a and b (Eq. 10), "statistics", gamma, beta, mu and
+    # sigma^2, or "path", gamma and beta, with statistics that images of all sources have on the mean path itself
+    gdnorm.MEAN_OF = "affine"
     cfg.MODEL.setdefault("GDNORM", gdnorm)
+
+    # what DomainBalancedIdentitySampler makes of SOLVER.IMS_PER_BATCH: "mixed", one batch that the domains share, or
+    # "full", a batch of every domain. Then the domain path takes a domain at a time (so triplets are within it), its
+    # losses are averaged over the domains, and sampled paths take equal parts of them, IMS_PER_BATCH images in all
+    cfg.DATALOADER.setdefault("DOMAIN_BATCH", "mixed")
 
     # names of hooks to train with beside fast-reid's own, run before its evaluation and checkpoints
     cfg.SOLVER.setdefault("HOOKS", ())

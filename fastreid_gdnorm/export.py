@@ -75,6 +75,7 @@ def export(config_file, output, path="mean", onnx=False, fuse=False, overrides=(
         "path": path,
         "lambda": cfg.MODEL.GDNORM.LAMBDA,
         "noise": cfg.MODEL.GDNORM.NOISE,
+        "mean_of": cfg.MODEL.GDNORM.MEAN_OF,
         "input": {"size": list(cfg.INPUT.SIZE_TEST), "channels": "RGB", "range": [0, 255]},
         "features": expected.shape[1],
         "metric": cfg.TEST.METRIC,

@@ -11,11 +11,12 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
 from fastreid.evaluation import ReidEvaluator
 from fastreid.utils import comm
+from fastreid.utils.checkpoint import Checkpointer, _strip_prefix_if_present
 from fastreid.utils.events import JSONWriter
 
 from .data import DomainDataset, is_read_by, read, read_sources
 from .data.readers import Reader, SingleShot
-from .engine import Reproducible
+from .engine import Reproducible, complete_mean_path
 from .errors import UserError
 from .evaluation import (
     SplitEvaluator,
@@ -27,6 +28,7 @@ from .evaluation import (
     save_test_results,
     summary_table,
 )
+from .layers import gdnorm_layers
 from .mends.evaluation import mend_rank
 from .mends.tools import rebind
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
@@ -38,6 +40,7 @@ def connect():
     """Let fast-reid's own loaders, trainer and test find the registries, the variants and the splits."""
     _connect_loaders()
     _connect_hooks()
+    _connect_checkpoints()
     _connect_tests()
     _connect_ranking()
 
@@ -46,22 +49,23 @@ def _connect_loaders():
     """Every training batch has ``domains``, samplers come from the registry, readers get their variant."""
     stock_train, stock_test = build.build_reid_train_loader, build.build_reid_test_loader
 
-    def with_config(stock, more_arguments):
+    def with_config(stock, prepared):
         @functools.wraps(stock)
         def build_loader(*args, **kwargs):
             if "cfg" in kwargs:
                 args = (kwargs.pop("cfg"), *args)
             if args and isinstance(args[0], CfgNode):
-                return stock(*args, **more_arguments(*args, **kwargs))
+                cfg, arguments = prepared(*args, **kwargs)
+                return stock(cfg, **arguments)
             return stock(*args, **kwargs)
 
         return build_loader
 
-    for name, stock, more_arguments in (
+    for name, stock, prepared in (
         ("build_reid_train_loader", stock_train, _train_set_and_sampler),
         ("build_reid_test_loader", stock_test, _test_set),
     ):
-        rebind(name, with_config(stock, more_arguments), build, fastreid.data, defaults)
+        rebind(name, with_config(stock, prepared), build, fastreid.data, defaults)
 
 
 def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None, **reader):
@@ -73,7 +77,23 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
         sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
     elif sampler is None and name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
         _check_identities(cfg, train_set)
-    return {"train_set": train_set, "sampler": sampler}
+    return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
+
+
+def _with_whole_batch(cfg):
+    """The config with all images of a training batch as SOLVER.IMS_PER_BATCH."""
+    domain_batch, sampler = cfg.DATALOADER.DOMAIN_BATCH, cfg.DATALOADER.SAMPLER_TRAIN
+    if domain_batch not in ("mixed", "full"):
+        raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, it can be "mixed" or "full"')
+    if domain_batch == "full" and sampler != "DomainBalancedIdentitySampler":
+        raise UserError(
+            f"DATALOADER.DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN "
+            f"DomainBalancedIdentitySampler; it is {sampler}"
+        )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.IMS_PER_BATCH *= len(cfg.DATASETS.NAMES) if domain_batch == "full" else 1
+    return cfg
 
 
 def _check_identities(cfg, train_set):
@@ -88,7 +108,7 @@ def _check_identities(cfg, train_set):
 
 def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
     if test_set is not None or not is_read_by(Reader, dataset_name):
-        return {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
+        return cfg, {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
     if not data.query:
         raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
@@ -96,7 +116,7 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
         data.show_test()
     transforms = transforms or build_transforms(cfg, is_train=False)
     test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
-    return {"test_set": test_set, "num_query": len(data.query)}
+    return cfg, {"test_set": test_set, "num_query": len(data.query)}
 
 
 def _connect_hooks():
@@ -110,6 +130,11 @@ def _connect_hooks():
         evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
         if self.cfg.SEED >= 0:
             all_hooks.insert(evaluation + 1, _reproducible(self, all_hooks))
+        if getattr(self.model, "mean_of", None) == "path" and "DomainPreciseBN" not in self.cfg.SOLVER.HOOKS:
+            raise UserError(
+                "MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it"
+            )
+        _keep(self, all_hooks)
         own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
         return all_hooks[:evaluation] + own + all_hooks[evaluation:]
 
@@ -122,6 +147,45 @@ def _reproducible(trainer, all_hooks):
     hook = Reproducible(trainer.cfg.SEED, metrics)
     trainer.checkpointer.checkpointables["metrics_history"] = hook
     return hook
+
+
+def _keep(trainer, all_hooks):
+    """What else a resumed training goes on with."""
+    checkpointables = trainer.checkpointer.checkpointables
+    if trainer.grad_scaler is not None:
+        checkpointables["grad_scaler"] = trainer.grad_scaler
+    for hook in all_hooks:
+        if isinstance(hook, hooks.PeriodicCheckpointer):
+            checkpointables["best_metric"] = _BestMetric(hook)
+
+
+class _BestMetric:
+    """The best metric so far of a PeriodicCheckpointer, for a checkpoint."""
+
+    def __init__(self, hook):
+        self._hook = hook
+
+    def state_dict(self):
+        return {"best_metric": self._hook.best_metric}
+
+    def load_state_dict(self, state):
+        self._hook.best_metric = state["best_metric"]
+
+
+def _connect_checkpoints():
+    """A stock checkpoint goes to the branches first, so that what does not fit is skipped as in a stock model."""
+    stock_load = Checkpointer._load_model
+
+    @functools.wraps(stock_load)
+    def load_model(self, checkpoint):
+        state = checkpoint["model"]
+        self._convert_ndarray_to_tensor(state)
+        _strip_prefix_if_present(state, "module.")
+        for name, layer in gdnorm_layers(self.model).items():
+            layer.spread_stock_state(state, f"{name}.")
+        return stock_load(self, checkpoint)
+
+    Checkpointer._load_model = load_model
 
 
 def _connect_tests():
@@ -140,6 +204,7 @@ def _connect_tests():
 
     @functools.wraps(stock_test)
     def test(cls, cfg, model):
+        complete_mean_path(cfg, model)
         results = stock_test(cls, cfg, model)
         if comm.is_main_process():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))

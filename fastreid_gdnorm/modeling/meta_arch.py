@@ -1,12 +1,10 @@
 """Meta-architectures that train along the domain path and sampled paths, and test along the mean path."""
 
-import contextlib
-
 import torch
 from fastreid.config import configurable
 from fastreid.modeling.meta_arch import Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
-from fastreid.utils.events import EventStorage
+from fastreid.utils.events import EventStorage, get_event_storage
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -14,6 +12,7 @@ from ..errors import UserError
 from ..layers import DomainPath, SampledPath, follow
 from ..mends.training import copy_images
 from .backbone import convert
+from .batches import balanced, by_domain
 from .test_path import parse_test_path
 
 
@@ -24,19 +23,24 @@ class GDNormTraining:
         scale: lambda of Eq. 11.
         noise: what scales its noise, "variance" or "std".
         num_paths: sampled paths in a training step, 0 or more.
+        full_batches: whether a training batch holds a whole batch of every domain, DATALOADER.DOMAIN_BATCH full.
         recompute: whether the domain path's activations are computed anew in the backward pass, rather than kept;
-            by then those of sampled paths are gone. Without sampled paths it would save nothing and is not done.
+            by then those of sampled paths, and of other domains' whole batches, are gone. Where there are neither it
+            would save nothing and is not done.
+        mean_of: what the mean path averages, see :class:`MeanPath`.
         test_paths: paths of testing; features are averaged over them.
         stock: the arguments of the stock meta-architecture, its modules converted.
     """
 
     @configurable
-    def __init__(self, *, scale, noise, num_paths, recompute, test_paths, **stock):
+    def __init__(self, *, scale, noise, num_paths, full_batches, recompute, mean_of, test_paths, **stock):
         super().__init__(**stock)
         self.scale = scale
         self.noise = noise
         self.num_paths = num_paths
+        self.full_batches = full_batches
         self.recompute = recompute
+        self.mean_of = mean_of
         self.test_paths = test_paths
 
     @classmethod
@@ -69,7 +73,9 @@ class GDNormTraining:
             "scale": gdnorm.LAMBDA,
             "noise": gdnorm.NOISE,
             "num_paths": gdnorm.NUM_PATHS,
+            "full_batches": cfg.DATALOADER.DOMAIN_BATCH == "full",
             "recompute": gdnorm.RECOMPUTE,
+            "mean_of": gdnorm.MEAN_OF,
             "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
         }
 
@@ -77,24 +83,13 @@ class GDNormTraining:
         """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make."""
         if not self.training:
             return self.embed(batched_inputs, self.test_paths)
-        if "domains" not in batched_inputs:
-            raise UserError(
-                "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
-                "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
-            )
-        path = DomainPath(batched_inputs["domains"])
-        if 1 in path.counts:
-            raise UserError(
-                f"a training batch has {dict(zip(path.present, path.counts))} images of the domains, and statistics "
-                "need 2: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
-            )
-        if self.recompute and self.num_paths:
-            losses = checkpoint(self._losses_on_domain_path, path, batched_inputs, use_reentrant=False)
-        else:
-            losses = self._losses_on_domain_path(path, batched_inputs)
-        sampled = [self._losses_on_sampled_path(batched_inputs) for _ in range(self.num_paths)]
-        if sampled:
-            losses.update({f"{name}_path": torch.stack([each[name] for each in sampled]).mean() for name in losses})
+        _check_domains(batched_inputs)
+        batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
+        recompute = self.recompute and (self.num_paths or len(batches) > 1)
+        losses = self._log([self._on_domain_path(batch, recompute) for batch in batches])
+        if self.num_paths:
+            batch = balanced(batched_inputs) if self.full_batches else batched_inputs
+            losses.update(self._log([self._on_sampled_path(batch) for _ in range(self.num_paths)], "_path"))
         return losses
 
     def embed(self, batched_inputs, paths):
@@ -112,17 +107,55 @@ class GDNormTraining:
         """
         return super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
 
-    def _losses_on_domain_path(self, path, batched_inputs):
-        storage = contextlib.nullcontext() if path.moves_statistics else EventStorage()  # logs once
-        with follow(self, path), storage:
-            losses = super().forward(batched_inputs)
-        path.moves_statistics = False
-        return losses
+    def _on_domain_path(self, batch, recompute):
+        path = DomainPath(batch["domains"])
+        if not recompute:
+            return self._along(path, batch)
+        found = checkpoint(self._along, path, batch, use_reentrant=False)
+        path.moves_statistics = False  # when the backward pass goes along it once more
+        return found
 
-    def _losses_on_sampled_path(self, batched_inputs):
-        # what the stock forward logs, its accuracy, is for the domain path: here into a storage that is dropped
-        with follow(self, SampledPath(self.scale, self.noise)), EventStorage():
-            return super().forward(batched_inputs)
+    def _on_sampled_path(self, batch):
+        path = SampledPath(self.scale, self.noise)
+        losses, scalars = self._along(path, batch)
+        device = batch["targets"].device.type
+        if torch.is_autocast_enabled(device) and not all(torch.isfinite(loss) for loss in losses.values()):
+            del losses  # and all that was kept for its gradient
+            # nothing normalises a*x + b, which may leave the range of half precision
+            with torch.autocast(device, enabled=False):
+                losses, scalars = self._along(path, batch)
+        return losses, {**scalars, "largest_a": path.largest_a}
+
+    def _along(self, path, batch):
+        """The stock losses along a path, and the scalars that the stock forward logs."""
+        with follow(self, path), EventStorage() as storage:
+            losses = super().forward(batch)
+        return losses, {name: value for name, (value, _) in storage.latest().items()}
+
+    @staticmethod
+    def _log(passes, suffix=""):
+        """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged."""
+        losses, scalars = ({name: [one[name] for one in each] for name in each[0]} for each in zip(*passes))
+        storage = get_event_storage()
+        for name, values in scalars.items():
+            storage.put_scalar(name + suffix, sum(values) / len(values))
+        return {name + suffix: torch.stack(values).mean() for name, values in losses.items()}
+
+
+def _check_domains(batch):
+    if "domains" not in batch:
+        raise UserError(
+            "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
+            "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
+        )
+    domains, identities = batch["domains"], torch.unique(torch.stack((batch["domains"], batch["targets"])), dim=1)[0]
+    for what, of in (("images", domains), ("identities", identities)):
+        counts = dict(zip(*(found.tolist() for found in torch.unique(of, return_counts=True))))
+        if 1 in counts.values():
+            raise UserError(
+                f"a training batch has {counts} {what} of the domains, and a branch learns nothing from one: set "
+                "DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
+            )
 
 
 def _has_bn(module):

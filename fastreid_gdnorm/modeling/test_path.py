@@ -3,7 +3,7 @@
 import torch
 
 from ..errors import UserError
-from ..layers import MeanPath, SampledPath, SourcePath
+from ..layers import MEANS, MeanPath, SampledPath, SourcePath
 
 
 def parse_test_path(text, cfg):
@@ -11,15 +11,17 @@ def parse_test_path(text, cfg):
 
     Args:
         text: ``mean``, ``source:K`` (K from 0), ``sample:SEED`` or ``ensemble``.
-        cfg: says the sources, and how paths are sampled.
+        cfg: says the sources, what the mean path averages, and how paths are sampled.
 
     Raises:
-        UserError: ``text`` is none of these, or no source has the number K.
+        UserError: ``text`` is none of these, no source has the number K, or MEAN_OF is none of its values.
     """
     sources = cfg.DATASETS.NAMES
     kind, _, number = text.partition(":")
+    if cfg.MODEL.GDNORM.MEAN_OF not in MEANS:
+        raise UserError(f"MODEL.GDNORM.MEAN_OF is {', '.join(MEANS)}; got {cfg.MODEL.GDNORM.MEAN_OF!r}")
     if text == "mean":
-        return (MeanPath(),)
+        return (MeanPath(cfg.MODEL.GDNORM.MEAN_OF),)
     if text == "ensemble":
         return tuple(SourcePath(k) for k in range(len(sources)))
     if kind == "sample" and number.isdecimal():

@@ -9,6 +9,9 @@ import subprocess
 import time
 
 import pytest
+import torch
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.hooks import PeriodicCheckpointer
 
 from ..conftest import DEMO, REPOSITORY, TINY, command, fastreid
 
@@ -84,6 +87,62 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
     assert metrics(broken) == metrics(unbroken)
 
 
+def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(tiny):
+    cfg = tiny("gdnorm", "SOLVER.MAX_EPOCH", "2")
+    trainer = DefaultTrainer(cfg)
+    trainer._trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    trainer.build_hooks()
+    own = {key: trainer.checkpointer.checkpointables[key] for key in ("grad_scaler", "best_metric")}
+    own["best_metric"].load_state_dict({"best_metric": 12.5})
+    trainer.checkpointer.save("model_0000", epoch=0)
+
+    resumed = DefaultTrainer(cfg)
+    resumed._trainer.grad_scaler = torch.amp.GradScaler("cpu")
+    resumed._hooks.clear()
+    resumed.register_hooks(resumed.build_hooks())
+    resumed.resume_or_load(resume=True)
+    assert resumed.grad_scaler.get_scale() == 128.0
+    (hook,) = [hook for hook in resumed._hooks if isinstance(hook, PeriodicCheckpointer)]
+    assert hook.best_metric == 12.5
+
+
+def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves(trained, tmp_path):
+    """MODEL.GDNORM.MEAN_OF path: in training, on a checkpoint that lacks the statistics, and in an export."""
+    own = ["MODEL.GDNORM.MEAN_OF", "path"]
+    folder = tmp_path / "run"
+    assert fastreid(*train(folder, "--seed", 3, overrides=own)).returncode == 0
+    last = [line for line in metrics(folder) if "mAP" in line][-1]
+    losses = [line["total_loss"] for line in metrics(folder) if "total_loss" in line]
+    assert losses == [line["total_loss"] for line in metrics(trained) if "total_loss" in line], "it is for tests alone"
+    evaluated = fastreid("eval", "--config-file", folder / "config.yaml")
+    assert table(evaluated.stdout)[3] == round(last["mAP"], 2)
+
+    # the same weights, whose branches the hook left with the same statistics, and none of the path's own
+    late = fastreid("eval", "--config-file", trained / "config.yaml", *own)
+    assert "Taking the statistics of the mean path" in late.stdout and table(late.stdout) == table(evaluated.stdout)
+
+    manifest = tmp_path / "export/manifest.json"
+    done = fastreid("export", "--config-file", folder / "config.yaml", "--output", manifest.parent)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(manifest.read_text())
+    assert said["mean_of"] == "path" and said["files"]["model.pth"]["difference"] <= 1e-5
+
+    without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
+    line = one_line(fastreid(*train(tmp_path / "without", overrides=without)))
+    assert "MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it" in line
+
+
+def test_full_batches_train_through_the_front_door_and_need_their_sampler(datasets, tmp_path):
+    full = ["DATALOADER.DOMAIN_BATCH", "full"]
+    done = fastreid(*train(tmp_path / "run", overrides=["SOLVER.IMS_PER_BATCH", 8, *full]))
+    assert done.returncode == 0, done.stderr
+    assert {"loss_triplet", "loss_triplet_path", "cls_accuracy_path", "largest_a_path"} <= set(
+        metrics(tmp_path / "run")[-1]
+    )
+    line = one_line(fastreid(*train(tmp_path / "none", config="baseline", overrides=full)))
+    assert "DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
+
+
 def test_a_new_run_in_an_old_folder_keeps_the_old_metrics_aside(trained, tmp_path):
     (tmp_path / "metrics.json").write_text('{"iteration": 1}\n')
     assert fastreid(*train(tmp_path, "--seed", 3)).returncode == 0
@@ -150,7 +209,7 @@ MISTAKES = {
         "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
     ),
     "missing data set": (["DATASETS.NAMES", "('Market1501','RenderedMall')"], "data set Market1501: .* is not found"),
-    "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* 2 identities a batch, fewer than the 3 sources"),
+    "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* one of the 3 sources 0 identities in a batch"),
     "impossible stock batch": (
         "DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
         "IMS_PER_BATCH 13 is to be a multiple of DATALOADER.NUM_INSTANCE 2",

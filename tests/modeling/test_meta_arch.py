@@ -1,7 +1,9 @@
 """GDNormBaseline: what a training step adds up, what testing follows, and what is refused."""
 
 import copy
+import logging
 import os
+from collections import Counter
 
 import pytest
 import torch
@@ -12,8 +14,9 @@ from fastreid.utils.events import EventStorage
 from torch import nn
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.layers import DomainPath, GDNorm, SampledPath, SourcePath, follow
+from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, SampledPath, SourcePath, follow
 from fastreid_gdnorm.modeling import GDNormTraining
+from fastreid_gdnorm.modeling.batches import balanced
 
 K = 3
 
@@ -53,12 +56,19 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
         net.load_state_dict(state)
         with EventStorage() as of_domain_path, follow(net, DomainPath(batch["domains"])):
             expected = stock_forward(net, batch)
-        assert logged == of_domain_path.latest(), "the accuracy that is logged is the domain path's"
+        assert set(logged) == {"cls_accuracy", "cls_accuracy_path", "largest_a_path"}
+        assert logged["cls_accuracy"] == of_domain_path.latest()["cls_accuracy"], "the domain path's alone"
         torch.manual_seed(7)
+        accuracies, largest = [], []
         for _ in range(2):
-            with follow(net, SampledPath(0.6, "variance")):
+            path = SampledPath(0.6, "variance")
+            with follow(net, path), EventStorage() as of_path:
                 for name, loss in stock_forward(net, batch).items():
                     expected[name + "_path"] = expected.get(name + "_path", 0) + loss / 2
+            accuracies.append(of_path.latest()["cls_accuracy"][0])
+            largest.append(path.largest_a.item())
+        assert logged["cls_accuracy_path"][0] == pytest.approx(sum(accuracies) / 2)
+        assert logged["largest_a_path"][0] == pytest.approx(sum(largest) / 2)
     assert set(losses) == {"loss_cls", "loss_triplet", "loss_cls_path", "loss_triplet_path"} == set(expected)
     for name in losses:
         assert losses[name].item() == pytest.approx(expected[name].item(), rel=1e-5)
@@ -85,6 +95,79 @@ def test_recomputing_gives_the_same_step_and_logs_and_moves_statistics_once(mode
     assert losses_anew == losses and logged_anew == logged and set(tensors_anew) == set(tensors)
     assert all(torch.equal(tensors_anew[name], value) for name, value in tensors.items())
     assert little < 0.75 * much, "the domain path is not kept"
+
+
+@pytest.fixture
+def full_batch():
+    """8 images, 4 identities of each of the three domains, in mixed order."""
+    generator = torch.Generator().manual_seed(1)
+    order = torch.randperm(24, generator=generator)
+    batch = {
+        "images": torch.rand(24, 3, 32, 16, generator=generator) * 255,
+        "targets": torch.arange(12).repeat_interleave(2)[order],
+        "domains": torch.arange(K).repeat_interleave(8)[order],
+    }
+    return {**batch, "img_paths": [f"{target}.jpg" for target in batch["targets"].tolist()]}
+
+
+@pytest.mark.parametrize("recompute", ["False", "True"])
+def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sampled_on(model, full_batch, recompute):
+    full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.RECOMPUTE", recompute, "MODEL.HEADS.NUM_CLASSES", "12"]
+    net = model(*full).train()
+    state = copy.deepcopy(net.state_dict())
+    stock_forward, sizes = type(net).__mro__[2].forward, []
+    handle = net.backbone.conv1.register_forward_pre_hook(lambda layer, args: sizes.append(len(args[0])))
+    with EventStorage() as storage:
+        torch.manual_seed(7)
+        losses = net(full_batch)
+        sum(losses.values()).backward()
+        logged = storage.latest()["cls_accuracy"][0]
+    handle.remove()
+    assert sizes == [8] * (7 if recompute == "True" else 4), (
+        "a domain at a time, also to recompute, and the sampled path"
+    )
+    moved, gradient = copy.deepcopy(net.state_dict()), net.backbone.conv1.weight.grad.clone()
+    net.load_state_dict(state)
+    net.zero_grad()
+
+    expected, accuracies = {}, []
+    for k in range(K):
+        own = full_batch["domains"] == k
+        part = {"images": full_batch["images"][own], "targets": full_batch["targets"][own]}
+        with EventStorage() as of_domain, follow(net, DomainPath(torch.full((8,), k))):
+            for name, loss in stock_forward(net, part).items():
+                expected[name] = expected.get(name, 0) + loss / K
+        accuracies.append(of_domain.latest()["cls_accuracy"][0])
+    assert logged == pytest.approx(sum(accuracies) / K)
+    for key, value in net.state_dict().items():
+        assert torch.allclose(moved[key], value, rtol=1e-5), "statistics moved once"
+    torch.manual_seed(7)
+    part = balanced(full_batch)
+    with EventStorage(), follow(net, SampledPath(0.6, "variance")):
+        expected.update({f"{name}_path": loss for name, loss in stock_forward(net, part).items()})
+    assert set(losses) == set(expected)
+    for name in expected:
+        assert losses[name].item() == pytest.approx(expected[name].item(), rel=1e-5)
+    sum(expected.values()).backward()
+    difference = (net.backbone.conv1.weight.grad - gradient).norm()
+    assert difference < 1e-3 * gradient.norm()
+
+
+def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_change(full_batch):
+    odd = set()
+    for seed in range(20):
+        torch.manual_seed(seed)
+        part = balanced(full_batch)
+        counts = Counter(part["targets"].tolist())
+        assert len(part["images"]) == 8 and set(counts.values()) == {2}
+        of_domains = Counter(target // 4 for target in counts)
+        assert sorted(of_domains.values()) == [1, 1, 2]
+        odd.add(max(of_domains, key=of_domains.get))
+        for image, target, domain, path in zip(*(part[key] for key in ("images", "targets", "domains", "img_paths"))):
+            row = next(i for i, other in enumerate(full_batch["images"]) if torch.equal(image, other))
+            assert target == full_batch["targets"][row] and domain == full_batch["domains"][row]
+            assert path == full_batch["img_paths"][row]
+    assert odd == {0, 1, 2}
 
 
 def test_without_sampled_paths_there_are_stock_losses_alone(model, batch):
@@ -114,6 +197,12 @@ def test_test_paths(model, batch, tiny):
     assert torch.equal(features("sample:5"), features("sample:5"))
     assert not torch.equal(features("sample:5"), features("sample:6"))
     assert not torch.equal(features("mean"), sources[0])
+    of_statistics = model("MODEL.GDNORM.MEAN_OF", "statistics").eval()
+    with torch.no_grad():
+        assert torch.equal(of_statistics(batch), of_statistics.embed(batch, [MeanPath("statistics")]))
+        assert not torch.equal(of_statistics(batch), features("mean"))
+    with pytest.raises(UserError, match="MEAN_OF is affine, statistics, path; got 'median'"):
+        model("MODEL.GDNORM.MEAN_OF", "median")
     for path in ("source:3", "source:x", "median", "sample", "mean:1"):
         with pytest.raises(UserError, match=f"TEST_PATH is mean, ensemble, sample:SEED, source:0 .*; got '{path}'"):
             model("MODEL.GDNORM.TEST_PATH", path)
@@ -144,9 +233,13 @@ def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
     assert "\n" not in str(caught.value)
 
 
-def test_a_domain_with_one_image_says_what_to_set(model, batch):
-    batch["domains"] = torch.tensor([0] * 11 + [2])
-    with pytest.raises(UserError, match=r"has \{0: 11, 2: 1\} images of the domains.*DomainBalancedIdentitySampler"):
+@pytest.mark.parametrize(
+    "domains, said",
+    [([0] * 11 + [2], r"\{0: 11, 2: 1\} images of the domains"), ([0] * 10 + [2] * 2, r"\{0: 5, 2: 1\} identities of")],
+)
+def test_a_domain_with_one_image_or_one_identity_says_what_to_set(model, batch, domains, said):
+    batch["domains"] = torch.tensor(domains)
+    with pytest.raises(UserError, match=f"has {said}.*DomainBalancedIdentitySampler"):
         model().train()(batch)
 
 
@@ -195,6 +288,30 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
             assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
 
 
+def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch):
+    net = model().train()
+    with torch.no_grad():
+        for bn in net.backbone.layer4[1].bn2.branches:
+            bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
+            bn.weight.fill_(1e4)
+
+    def along(follow_it):
+        with EventStorage():
+            torch.manual_seed(7)
+            return follow_it()[0]
+
+    def alone():
+        return net._along(SampledPath(net.scale, net.noise), batch)
+
+    with torch.autocast("cpu", dtype=torch.float16):
+        assert not all(torch.isfinite(loss) for loss in along(alone).values())
+        found = along(lambda: net._on_sampled_path(batch))
+    full = along(alone)
+    assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
+    sum(found.values()).backward()
+    assert torch.isfinite(net.backbone.conv1.weight.grad).all()
+
+
 def test_gradient_clipping_of_the_stock_trainer_works(tiny):
     cfg = tiny("gdnorm", "SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "1e-8")
     cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.OPT, cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = 1, "SGD", 0.0, 0.0
@@ -217,3 +334,21 @@ def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch
     Checkpointer(net).load(os.path.join(tmp_path, "stock.pth"))
     for k in range(K):
         assert torch.equal(net.backbone.layer1[0].bn1.branches[k].weight, stock.backbone.layer1[0].bn1.weight)
+
+
+def test_a_layer_of_another_width_in_a_stock_checkpoint_is_skipped_with_a_warning(
+    model, tiny, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
+    state = stock.state_dict()
+    for name in ("weight", "bias", "running_mean", "running_var"):
+        state[f"backbone.layer1.0.bn1.{name}"] = torch.zeros(5)
+    torch.save({"model": state}, tmp_path / "wider.pth")
+    net = model()
+    before = copy.deepcopy(net.backbone.layer1[0].bn1.state_dict())
+    Checkpointer(net).load(str(tmp_path / "wider.pth"))
+    assert "Skip loading parameter 'backbone.layer1.0.bn1.branches.2.weight'" in caplog.text
+    same = {key: torch.equal(before[key], value) for key, value in net.backbone.layer1[0].bn1.state_dict().items()}
+    assert all(equal for key, equal in same.items() if "num_batches" not in key)
+    assert torch.equal(net.backbone.layer1[0].bn2.branches[2].weight, stock.backbone.layer1[0].bn2.weight)

@@ -1,0 +1,36 @@
+"""Parts of a training batch, a dict of tensors and lists with an entry for each image."""
+
+import torch
+
+
+def by_domain(batch):
+    """The images of each domain as a batch of their own, in the order of the domains."""
+    domains = batch["domains"]
+    return [_select(batch, torch.nonzero(domains == k).flatten()) for k in torch.unique(domains).tolist()]
+
+
+def balanced(batch):
+    """Of a batch that holds a whole batch of every domain, as many images as one of these, shared equally.
+
+    Identities come with all their images, the first ones of their domain. Where they do not divide by the number of
+    domains, the domains that have one more are drawn anew each time, by torch's global random numbers.
+    """
+    identities = {}  # domain: its identities, in order
+    for domain, identity in zip(batch["domains"].tolist(), batch["targets"].tolist()):
+        identities.setdefault(domain, {})[identity] = None
+    every, odd = divmod(max(map(len, identities.values())), len(identities))
+    with_one_more = torch.randperm(len(identities))[:odd].tolist()
+    chosen = {
+        identity
+        for place, of_domain in enumerate(identities.values())
+        for identity in list(of_domain)[: every + (place in with_one_more)]
+    }
+    rows = [row for row, identity in enumerate(batch["targets"].tolist()) if identity in chosen]
+    return _select(batch, torch.tensor(rows, device=batch["targets"].device))
+
+
+def _select(batch, rows):
+    return {
+        key: values[rows] if isinstance(values, torch.Tensor) else [values[row] for row in rows.tolist()]
+        for key, values in batch.items()
+    }
