@@ -14,7 +14,7 @@ help:  ## this list
 
 setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made with PYTHON if it is not there
 
-demo: $(READY)  ## train and test a baseline, branches only and GDNorm on drawn domains
+demo: $(READY)  ## train and test baselines, branches only and GDNorm on drawn domains
 	$(VENV)/bin/fastreid demo
 
 test: $(READY)  ## run the tests

@@ -30,7 +30,8 @@ pairs override it and come last. The keys that matter most:
   DATASETS.TESTS "('DGCUHK03',)"                 the targets to test on
   OUTPUT_DIR DIR                                 checkpoints, log.txt, metrics.json, TensorBoard
   MODEL.META_ARCHITECTURE GDNormBaseline         with MODEL.BACKBONE.NAME build_gdnorm_backbone: GDNorm
-  MODEL.GDNORM.BACKBONE, .LAMBDA, .NOISE, .NUM_PATHS, .HEADS, .TEST_PATH
+  MODEL.GDNORM.BACKBONE, .LAMBDA, .NOISE, .NUM_PATHS, .HEADS, .TEST_PATH, .MEAN_OF
+  DATALOADER.DOMAIN_BATCH full                   a whole batch of every source in a step, rather than one for all
 
 The data sets lie in the folder that the environment variable FASTREID_DATASETS names (default: datasets);
 fastreid datasets looks what is there.
@@ -73,7 +74,7 @@ examples:
 PROTOCOL_EXAMPLES = """\
 examples:
   fastreid protocol 1
-  fastreid protocol 2 --methods gdnorm,branches,baseline --only 'D+C3+MT->M'
+  fastreid protocol 2 --methods gdnorm,branches,balanced --only 'D+C3+MT->M'
   fastreid protocol 2 --variant cuhk-sysu DATASETS.MSMT17.VERSION V2
   fastreid protocol 2 --only 'D+C3+MT->M' --eval-only --weights logs/mine/model_final.pth
 """
@@ -167,9 +168,10 @@ def _add_eval(commands):
 def _add_demo(commands):
     parser = commands.add_parser(
         "demo",
-        help="baseline, branches only and GDNorm on drawn domains: one table, a few minutes on two cores",
-        description="Draw four domains of people, train a small baseline, one with branches only and one with GDNorm\n"
-        "on three of them, and test all on the fourth, which none has seen. Runs that are done are kept.",
+        help="baselines, branches only and GDNorm on drawn domains: one table, a few minutes on two cores",
+        description="Draw four domains of people and train small networks on three of them: a baseline, one with balanced\n"
+        "batches, one with branches only and one with GDNorm. Test all on the fourth, which none has seen. Runs that are\n"
+        "done are kept.",
         formatter_class=HELP_AS_WRITTEN,
     )
     parser.add_argument("--output", default="logs/demo", metavar="DIR", help="default: %(default)s")
@@ -265,7 +267,11 @@ def _add_protocol(commands):
     parser.add_argument("number", type=int, choices=(1, 2))
     parser.add_argument("--output", metavar="DIR", help="default: logs/protocolN, or logs/protocolN-VARIANT")
     parser.add_argument(
-        "--methods", default="gdnorm", metavar="A,B", help="of gdnorm, branches, baseline; default: %(default)s"
+        "--methods",
+        default="gdnorm",
+        metavar="A,B",
+        help="of gdnorm, branches, balanced (a baseline that differs "
+        "from GDNorm in the branches alone), baseline (the paper's); default: %(default)s",
     )
     parser.add_argument(
         "--variant", metavar="NAME", help="as later papers do: without-duke (1); all-images, cuhk-sysu for Duke (2)"

@@ -11,12 +11,17 @@ from .export import export
 from .report import METRICS, ranked_results, results_table, save_results
 from .report.page import report
 
-ROWS = {"baseline": "baseline.yml", "branches only": "branches.yml", "GDNorm": "gdnorm.yml"}
+ROWS = {
+    "baseline": "baseline.yml",
+    "baseline, balanced batches": "balanced.yml",
+    "branches only": "branches.yml",
+    "GDNorm": "gdnorm.yml",
+}
 CONFIGS = "projects/GDNorm/configs/demo"
 
 
 def demo(output, seed=0, overrides=()):
-    """Train and test the three rows one after the other and write the table and a figure into ``output``.
+    """Train and test the rows one after the other and write the table and a figure into ``output``.
 
     Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept, one that was
     stopped goes on. ``overrides`` are KEY, VALUE, ... for all rows.
@@ -44,7 +49,7 @@ def demo(output, seed=0, overrides=()):
     say(
         f"{target}, seed {seed}; one run each, so read differences of a few points with care: "
         "projects/GDNorm/results/demo.md has several seeds.\n"
-        f"All about the three: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
+        f"All about the runs: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
         f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
         f"Logs: {folder}/*/log.txt\n\n"
         "Next:\n"

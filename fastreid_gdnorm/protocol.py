@@ -10,7 +10,13 @@ from .engine.setup import load_config, shipped
 from .errors import UserError
 
 CONFIGS = "projects/GDNorm/configs/protocol{}"
-METHODS = {"gdnorm": "GDNorm", "branches": "branches only", "baseline": "baseline"}  # config: the paper's name
+# config: the paper's name, where it has one
+METHODS = {
+    "gdnorm": "GDNorm",
+    "branches": "branches only",
+    "balanced": "baseline, balanced batches",
+    "baseline": "baseline",
+}
 TARGETS = ("market", "duke", "cuhk03", "msmt17")  # of Protocol-2, in the paper's order
 
 

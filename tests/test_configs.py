@@ -20,6 +20,34 @@ def test_it_builds(path):
         assert branches == {len(cfg.DATASETS.NAMES)}
 
 
+GDNORM = [path for path in CONFIGS if path.name == "gdnorm.yml"]
+IMAGES_OF_AN_IDENTITY = {
+    "DGCUHK02": 4,
+    "DGCUHKSYSU": 3,
+    "DGCUHK03": 9,
+}  # where few; DATASETS.md counts
+
+
+@pytest.mark.parametrize("path", GDNORM, ids=lambda path: str(path.relative_to(REPOSITORY)))
+def test_every_source_has_four_identities_in_a_batch_and_few_copies_and_balanced_differs_in_the_branches_alone(path):
+    cfg = load_config(str(path))
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    assert images // instances // len(cfg.DATASETS.NAMES) >= 4
+    fewest = min(IMAGES_OF_AN_IDENTITY.get(name, 16) for name in cfg.DATASETS.NAMES)
+    assert instances <= fewest + 1
+
+    balanced = load_config(str(path.parent / "balanced.yml"))
+    differing = [key for key, value in flat(cfg).items() if flat(balanced)[key] != value]
+    assert sorted(differing) == ["MODEL.BACKBONE.NAME", "MODEL.META_ARCHITECTURE", "OUTPUT_DIR"]
+
+
+def flat(cfg, prefix=""):
+    entries = {}
+    for key, value in cfg.items():
+        entries.update(flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value})
+    return entries
+
+
 def test_the_bases_are_section_4_2_of_the_paper():
     for name in ("baseline", "GDNorm"):
         cfg = load_config(f"configs/Base-{name}.yml")
@@ -27,7 +55,8 @@ def test_the_bases_are_section_4_2_of_the_paper():
         assert (backbone.DEPTH, backbone.LAST_STRIDE, backbone.PRETRAIN) == ("50x", 1, True)
         assert (heads.POOL_LAYER, heads.WITH_BNNECK) == ("GeneralizedMeanPoolingP", True)
         assert cfg.INPUT.SIZE_TRAIN == cfg.INPUT.SIZE_TEST == [384, 128]
-        assert (solver.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (8 * 16, 16)
+        # GDNorm shares the paper's 8 identities x 16 images among its sources, as 16 x 8
+        assert (solver.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (8 * 16, 16 if name == "baseline" else 8)
         assert cfg.INPUT.FLIP.ENABLED and cfg.INPUT.PADDING.ENABLED and cfg.INPUT.CJ.ENABLED and solver.AMP.ENABLED
         assert (solver.MAX_EPOCH, solver.BASE_LR, solver.STEPS, solver.GAMMA) == (60, 3.5e-4, [40], 0.1)
         assert (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WARMUP_ITERS) == (5e-4, 5e-4, 0)

@@ -17,7 +17,7 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
     demo(tmp_path, overrides=TINY)
     said = capsys.readouterr().out
     rows = json.loads((tmp_path / "results.json").read_text())
-    assert list(rows) == ["baseline", "branches only", "GDNorm"]
+    assert list(rows) == ["baseline", "baseline, balanced batches", "branches only", "GDNorm"]
     for row in rows.values():
         assert list(row) == ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "seconds"]
         assert 0 < row["mAP"] <= 100 and row["seconds"] > 0
@@ -39,14 +39,14 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
 
     before = (tmp_path / "gdnorm/metrics.json").read_bytes()
     demo(tmp_path, overrides=TINY)
-    assert capsys.readouterr().out.count("kept from an earlier run") == 3
+    assert capsys.readouterr().out.count("kept from an earlier run") == 4
     assert (tmp_path / "gdnorm/metrics.json").read_bytes() == before
     with pytest.raises(UserError, match="baseline holds a run of other settings: remove it"):
         demo(tmp_path, seed=1, overrides=TINY)
 
 
 def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
-    with pytest.raises(UserError, match=r"\[1/3\] baseline: train failed, see .*train.log"):
+    with pytest.raises(UserError, match=r"\[1/4\] baseline: train failed, see .*train.log"):
         demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])
     assert "fastreid train: " in capfd.readouterr().err
     assert not (tmp_path / "results.json").exists()

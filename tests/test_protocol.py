@@ -88,7 +88,7 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
 
 MISTAKES = {
     "variant": ({"variant": "no-duke"}, "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
-    "method": ({"methods": ["gdn"]}, "--methods: there is no 'gdn'; there are gdnorm, branches, baseline"),
+    "method": ({"methods": ["gdn"]}, "--methods: there is no 'gdn'; there are gdnorm, branches, balanced, baseline"),
     "direction": ({"only": ["D+C3->M"]}, r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
     "no checkpoint": ({"eval_only": True}, "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
     "lost checkpoint": (
@@ -134,9 +134,9 @@ DIRECTIONS = {
 
 
 @pytest.mark.parametrize("folder", DIRECTIONS)
-def test_every_protocol_has_its_directions_by_all_three_methods(folder):
+def test_every_protocol_has_its_directions_by_all_four_methods(folder):
     place = shipped(CONFIGS.format(folder))
-    for method, branches in ("gdnorm", 1), ("branches", 0), ("baseline", None):
+    for method, branches in ("gdnorm", 1), ("branches", 0), ("balanced", None), ("baseline", None):
         found = {}
         for config in place.glob(f"{method}.yml") if folder[0] == "1" else place.glob(f"to-*/{method}.yml"):
             cfg = load_config(str(config))

@@ -11,9 +11,10 @@ OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that are 
 
 
 def method(cfg):
-    """The method in two words."""
+    """The method in a few words."""
     if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
-        return "baseline"
+        is_balanced = cfg.DATALOADER.SAMPLER_TRAIN == "DomainBalancedIdentitySampler"
+        return "baseline, balanced batches" if is_balanced else "baseline"
     return "GDNorm" if cfg.MODEL.GDNORM.NUM_PATHS else "branches only"
 
 
@@ -143,6 +144,7 @@ def _in_words(cfg):
     branches = f"with a batch-norm branch for each of {len(cfg.DATASETS.NAMES)} sources"
     return {
         "baseline": f"a baseline, {network} with plain batch norm",
+        "baseline, balanced batches": f"a baseline, {network} with plain batch norm, on balanced batches",
         "branches only": f'branches only (the paper\'s "E"), {network} {branches}',
         "GDNorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
         f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",

@@ -32,7 +32,7 @@ SOME_TARGETS = ("RenderedMall", "RenderedStation")  # chosen before any result
 WARM_START = "RenderedNight"
 METRICS = ("Rank-1", "mAP")
 
-GDNORM, BASELINE = "gdnorm.yml", "baseline.yml"
+GDNORM, BALANCED, BASELINE = "gdnorm.yml", "balanced.yml", "baseline.yml"
 PLAIN, CONTROL, GDNORM_ROW = "baseline", "baseline, doubled image passes", "GDNorm, noise variance"
 SIZES = {  # epochs, image height and width, seeds
     "default": (3, (64, 32), (0, 1, 2)),
@@ -45,6 +45,7 @@ def rows(epochs):
     return {
         PLAIN: (BASELINE, [], True),
         CONTROL: (BASELINE, schedule(2 * epochs), True),
+        "baseline, balanced batches": (BALANCED, [], True),
         "branches only (E)": (GDNORM, ["MODEL.GDNORM.NUM_PATHS", 0], True),
         GDNORM_ROW: (GDNORM, [], True),
         "GDNorm, noise std": (GDNORM, ["MODEL.GDNORM.NOISE", "std"], True),
@@ -52,6 +53,14 @@ def rows(epochs):
         **{f"GDNorm, lambda {scale}": (GDNORM, ["MODEL.GDNORM.LAMBDA", scale], False) for scale in (0.1, 0.3, 1.0)},
         "GDNorm, heads not branched": (GDNORM, ["MODEL.GDNORM.HEADS", False], False),
         "GDNorm, no DomainPreciseBN": (GDNORM, ["SOLVER.HOOKS", "()"], False),
+        "GDNorm, full batches": (GDNORM, ["DATALOADER.DOMAIN_BATCH", "full"], False),
+        "GDNorm, mean of statistics": (GDNORM, ["MODEL.GDNORM.MEAN_OF", "statistics"], False),
+        "GDNorm, mean on the path": (GDNORM, ["MODEL.GDNORM.MEAN_OF", "path"], False),
+        "GDNorm, twice the weight decay": (
+            GDNORM,
+            ["SOLVER.WEIGHT_DECAY", 1e-3, "SOLVER.WEIGHT_DECAY_NORM", 1e-3],
+            False,
+        ),
     }
 
 

@@ -2,7 +2,7 @@
 
     python projects/GDNorm/benchmarks/demo_seeds.py --output logs/demo_seeds
 
-Runs that are done are kept, so it can be stopped and started again. About 8 minutes a seed on two cores.
+Runs that are done are kept, so it can be stopped and started again. About 9 minutes a seed on two cores.
 """
 
 import argparse
@@ -33,6 +33,7 @@ def rows(cfg):
 
     return {
         "baseline": ("baseline.yml", []),
+        "baseline, balanced batches": ("balanced.yml", []),
         "baseline, as many image passes as GDNorm": ("baseline.yml", longer(2)),
         "branches only": ("branches.yml", []),
         "GDNorm": ("gdnorm.yml", []),
