@@ -6,11 +6,11 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.fastreid_gdnorm-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-cuda lint clean
 
 help:  ## this list
 	@echo "usage: make TARGET [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
-	@sed -n 's/^\([a-z]*\):.*## /  \1	/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /  \1	/p' Makefile
 
 setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made with PYTHON if it is not there
 
@@ -19,6 +19,9 @@ demo: $(READY)  ## train and test baselines, branches only and GDNorm on drawn d
 
 test: $(READY)  ## run the tests
 	$(RUN) -m pytest
+
+test-cuda: $(READY)  ## run the tests that need a GPU
+	$(RUN) -m pytest -m cuda
 
 lint: $(READY)  ## check the style
 	$(RUN) -m ruff check .

@@ -19,6 +19,7 @@ ranking                ``make`` with any ``python3``, and exit if it fails (issu
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
 workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
+launch                 the processes of several GPUs or machines import all of it unmended, and assert CUDA
 RegNet, EffNet         read their YAML relative to the working directory
 =====================  ======================================================================================
 """
@@ -30,12 +31,13 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, data, evaluation, models, precision, training
+from .mends import checkpoints, data, evaluation, launch, models, precision, training
 
 MENDS = (
     data.mend_device,
     data.mend_loader,
     data.mend_workers,
+    launch.mend_launch,
     data.mend_data_sets,
     training.mend_optimizer,
     training.mend_trainer,

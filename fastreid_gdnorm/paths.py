@@ -6,8 +6,9 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from .engine.claim import claim
 from .engine.row import say
-from .engine.run import find_weights, load_model
+from .engine.run import load_model
 from .engine.setup import load_config
 from .errors import UserError
 from .evaluation.path_sweep import summarize, sweep
@@ -23,15 +24,16 @@ def paths(config_file, output, samples=100, lambdas=tuple(n / 10 for n in range(
     then paths.csv, paths.json and paths.md, and for every target two figures.
 
     Raises:
-        UserError: it is no GDNorm model, or ``output`` holds the sweep of another one.
+        UserError: it is no GDNorm model, or ``output`` holds a sweep of another one, or one tested in another way.
     """
     cfg = load_config(config_file, overrides)
     if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
         raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+    model = load_model(cfg)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
-    _claim(output / "sweep.json", cfg)
-    records = sweep(load_model(cfg), cfg, output / "paths.jsonl", samples, lambdas)
+    claim(output / "sweep.json", cfg)
+    records = sweep(model, cfg, output / "paths.jsonl", samples, lambdas)
     summary = summarize(records)
     text = "\n".join(_text_of(target, records, summary[target]) for target in summary)
     (output / "paths.json").write_text(json.dumps({"summary": summary, "paths": records}, indent=2) + "\n")
@@ -45,18 +47,6 @@ def paths(config_file, output, samples=100, lambdas=tuple(n / 10 for n in range(
         if samples:
             samples_figure(records, target).savefig(output / f"{target}_samples.png", dpi=130)
     say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
-
-
-def _claim(file, cfg):
-    """A sweep is of one checkpoint, tested in one way."""
-    weights = Path(find_weights(cfg))
-    own = {"weights": str(weights), "modified": weights.stat().st_mtime_ns if weights.is_file() else None}
-    own["test"] = {"noise": cfg.MODEL.GDNORM.NOISE, "size": list(cfg.INPUT.SIZE_TEST), "metric": cfg.TEST.METRIC}
-    if file.is_file() and json.loads(file.read_text()) != own:
-        raise UserError(
-            f"{file.parent} holds a sweep of another checkpoint or test: remove it, or choose another folder"
-        )
-    file.write_text(json.dumps(own))
 
 
 def _text_of(target, records, summary):

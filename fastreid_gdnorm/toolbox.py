@@ -1,7 +1,9 @@
-"""The seams that fast-reid has no registry for: train sampler, trainer hooks, variants of data sets, split tests."""
+"""The seams that fast-reid has no registry for: train sampler, trainer and its hooks, variants of data sets, tests."""
 
 import functools
+import inspect
 import logging
+import os
 from unittest import mock
 
 import fastreid.data
@@ -10,6 +12,7 @@ from fastreid.data import CommDataset, build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer, defaults, hooks
 from fastreid.evaluation import ReidEvaluator
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer, _strip_prefix_if_present
 from fastreid.utils.events import JSONWriter
@@ -31,6 +34,7 @@ from .evaluation import (
 from .layers import gdnorm_layers
 from .mends.evaluation import mend_rank
 from .mends.tools import rebind
+from .modeling import GDNormTraining
 from .registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 logger = logging.getLogger("fastreid.gdnorm.test")
@@ -39,6 +43,7 @@ logger = logging.getLogger("fastreid.gdnorm.test")
 def connect():
     """Let fast-reid's own loaders, trainer and test find the registries, the variants and the splits."""
     _connect_loaders()
+    _connect_trainer()
     _connect_hooks()
     _connect_checkpoints()
     _connect_tests()
@@ -117,6 +122,35 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
     transforms = transforms or build_transforms(cfg, is_train=False)
     test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
     return cfg, {"test_set": test_set, "num_query": len(data.query)}
+
+
+def _connect_trainer():
+    """No training begins in several processes that would go wrong without a word; tests in them are left alone."""
+    stock_init = DefaultTrainer.__init__
+
+    @functools.wraps(stock_init)
+    def init(self, cfg):
+        _check_processes(cfg)
+        stock_init(self, cfg)
+
+    DefaultTrainer.__init__ = init
+
+
+def _check_processes(cfg):
+    processes = comm.get_world_size()
+    meta_arch = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    if processes > 1 and inspect.isclass(meta_arch) and issubclass(meta_arch, GDNormTraining):
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} trains in one process, not in {processes}: use "
+            "--num-gpus 1 --num-machines 1 (a stock model, such as Baseline, may use several)"
+        )
+    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):  # of torchrun and of srun
+        started = int(os.environ.get(variable) or 1)
+        if processes == 1 and started > 1:
+            raise UserError(
+                f"{variable} is {started}, but the processes do not know each other: each would train a network of its "
+                "own in the same OUTPUT_DIR. Start one process (--num-gpus N lets a stock model use several GPUs)"
+            )
 
 
 def _connect_hooks():

@@ -88,8 +88,8 @@ def test_lambda_0_is_the_mean_path_and_the_summary_says_where_it_stands(swept):
 def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept):
     folder, _ = swept
     config, before = str(toy_run / "config.yaml"), (folder / "paths.jsonl").read_bytes()
-    with pytest.raises(UserError, match="holds a sweep of another checkpoint or test"):
-        paths(config, folder, overrides=["MODEL.GDNORM.NOISE", "std"])
+    with pytest.raises(UserError, match="holds a sweep with TEST.FLIP.ENABLED False, this one has True: remove it"):
+        paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
         paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
     assert (folder / "paths.jsonl").read_bytes() == before

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import torch
-from fastreid.engine import DefaultTrainer, default_setup, launch
+from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
 from fastreid.utils import comm
 from fastreid.utils.checkpoint import Checkpointer
 from fastreid.utils.logger import setup_logger
@@ -27,6 +27,12 @@ def train(args):
     args.config_file = find_config(args.config_file)
     if args.num_gpus > 1 and args.num_gpus > torch.cuda.device_count():
         raise UserError(f"--num-gpus is {args.num_gpus}, torch finds {torch.cuda.device_count()} CUDA devices here")
+    of_one_machine = ("auto", default_argument_parser().get_default("dist_url"))
+    if args.num_machines > 1 and args.dist_url in of_one_machine:
+        raise UserError(
+            f"--num-machines is {args.num_machines}, and --dist-url {args.dist_url} is for one: give all of them "
+            "--dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
+        )
     try:
         launch(
             _train,

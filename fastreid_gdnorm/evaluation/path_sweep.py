@@ -18,11 +18,13 @@ from ..modeling.test_path import parse_test_path
 class KeptImages:
     """The batches of a test loader, decoded once and kept in memory; stands for the loader any number of times.
 
+    Images are kept on the CPU, and each batch's are given on ``device``; all else is given where the loader left it.
     ``seconds_per_batch`` is the median time that whoever iterated last took for a batch.
     """
 
-    def __init__(self, loader):
+    def __init__(self, loader, device):
         self.dataset = loader.dataset
+        self._device = device
         # fast-reid's ToTensor gives whole numbers from 0 to 255, in four times the bytes
         self._batches = [
             {**batch, "images": batch["images"].to("cpu", torch.uint8)}
@@ -36,7 +38,7 @@ class KeptImages:
         seconds = []
         for batch in self._batches:
             start = time.perf_counter()
-            yield {**batch, "images": batch["images"].float()}
+            yield {**batch, "images": batch["images"].to(self._device).float()}
             seconds.append(time.perf_counter() - start)
         self.seconds_per_batch = statistics.median(seconds)
 
@@ -72,7 +74,7 @@ def sweep(model, cfg, file, samples, lambdas):
         for target, path, scale in bar:
             if target != target_of_kept:
                 loader, evaluator = DefaultTrainer.build_evaluator(cfg, target)
-                kept, target_of_kept = KeptImages(loader), target
+                kept, target_of_kept = KeptImages(loader, model.device), target
                 with torch.no_grad():
                     model(next(iter(kept)))  # warms up, so that the first path's time is like the others'
             bar.set_postfix_str(f"{target} {path}")

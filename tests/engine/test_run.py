@@ -204,6 +204,7 @@ MISTAKES = {
         "DATALOADER.SAMPLER_TRAIN: .* did you mean DomainBalancedIdentitySampler",
     ),
     "too many GPUs": (["--num-gpus", "64"], "--num-gpus is 64, torch finds"),
+    "several machines": (["--num-machines", "2"], "--num-machines is 2, and --dist-url tcp://127.0.0.1:.* is for one"),
     "unknown data set": (
         ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],
         "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
