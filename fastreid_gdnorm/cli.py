@@ -169,9 +169,9 @@ def _add_demo(commands):
     parser = commands.add_parser(
         "demo",
         help="baselines, branches only and GDNorm on drawn domains: one table, a few minutes on two cores",
-        description="Draw four domains of people and train small networks on three of them: a baseline, one with balanced\n"
-        "batches, one with branches only and one with GDNorm. Test all on the fourth, which none has seen. Runs that are\n"
-        "done are kept.",
+        description="Draw four domains of people, and train on three of them: a small baseline, one with balanced\n"
+        "batches, one with branches only and one with GDNorm. Test all on the fourth, which none has seen.\n"
+        "Runs that are done are kept.",
         formatter_class=HELP_AS_WRITTEN,
     )
     parser.add_argument("--output", default="logs/demo", metavar="DIR", help="default: %(default)s")
