@@ -131,6 +131,7 @@ def untrained(tmp_path, *overrides):
 RESNET_50 = "MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
 MODELS = {
     "ibn": ["MODEL.BACKBONE.WITH_IBN", "True"],
+    "mean of statistics": ["MODEL.GDNORM.MEAN_OF", "statistics"],
     "osnet": "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x1_0 MODEL.BACKBONE.FEAT_DIM 512".split(),
     "mgn": ["MODEL.META_ARCHITECTURE", "GDNormMGN", "INPUT.SIZE_TEST", "[96,32]", *RESNET_50],
 }
@@ -139,8 +140,9 @@ MODELS = {
 @pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
 def test_other_models_leave_too(tmp_path, datasets, overrides):
     config, weights = untrained(tmp_path, *overrides)
-    manifest = export(config, tmp_path / "out", "source:1", onnx=True, fuse=True, overrides=weights)
-    assert manifest["path"] == "source:1"
+    path = "mean" if "MODEL.GDNORM.MEAN_OF" in overrides else "source:1"
+    manifest = export(config, tmp_path / "out", path, onnx=True, fuse=True, overrides=weights)
+    assert manifest["path"] == path
     assert all(file["difference"] <= file["tolerance"] for file in manifest["files"].values())
 
 

@@ -6,6 +6,7 @@ import json
 from ..errors import UserError
 from .row import digest
 from .run import find_weights
+from .setup import flat
 
 CLAIMED = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.", "DATASETS.")
 UNCLAIMED = (
@@ -24,7 +25,7 @@ def claim(file, cfg):
         UserError: the file is there and says otherwise; it is left as it is.
     """
     own = {"checkpoint": digest(find_weights(cfg))}
-    own.update((key, value) for key, value in _flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
+    own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
     text = json.dumps(own, indent=2)
     if not file.is_file():
         file.write_text(text + "\n")
@@ -39,14 +40,6 @@ def claim(file, cfg):
         raise UserError(
             f"{file.parent} holds a sweep with {'; '.join(differences)}: remove it, or choose another folder"
         )
-
-
-def _flat(node, prefix=""):
-    for key, value in node.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _read(file):

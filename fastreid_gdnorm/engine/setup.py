@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 import yaml
-from fastreid.config import get_cfg
+from fastreid.config import CfgNode, get_cfg
 from fastreid.data import samplers
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
@@ -57,6 +57,15 @@ def load_config(config_file, overrides=()):
     if cfg.TEST.EVAL_PERIOD < 1:
         raise UserError(f"TEST.EVAL_PERIOD is 1 epoch or more, got {cfg.TEST.EVAL_PERIOD}")
     return cfg
+
+
+def flat(cfg, prefix=""):
+    """(key, value) of all of a config's entries, keys as overrides have them."""
+    for key, value in cfg.items():
+        if isinstance(value, CfgNode):
+            yield from flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
 
 
 def _merge(where, merge, what):

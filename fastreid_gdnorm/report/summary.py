@@ -1,7 +1,6 @@
 """What a report says first: what was done, what came out, and how far it is to be trusted."""
 
-from fastreid.config import CfgNode
-
+from ..engine.setup import flat
 from .document import Cell, Paragraph, Table
 from .tables import HEADERS, METRICS
 
@@ -160,15 +159,7 @@ def _network(cfg):
 def _settings(run):
     """{key: value} of what may make a difference."""
     unused = OF_THE_PLACE if run.is_gdnorm else (*OF_THE_PLACE, "MODEL.GDNORM.")
-    return {key: value for key, value in _flat(run.cfg) if not key.startswith(unused)}
-
-
-def _flat(cfg, prefix=""):
-    for key, value in cfg.items():
-        if isinstance(value, CfgNode):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
+    return {key: value for key, value in flat(run.cfg) if not key.startswith(unused)}
 
 
 def _cell(run, measure, target, metric):
