@@ -8,7 +8,7 @@ imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch
 device                 the default ``MODEL.DEVICE`` is CUDA also where there is none (issues 97, 485, 684)
 loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image
 data sets              ``FASTREID_DATASETS`` is read only once; an error does not say where a data set was sought
-optimizer              with torch >= 2.0 ``zero_grad`` cuts the flat buffers off: nothing is trained any more
+optimizer              today's ``zero_grad`` cuts the flat buffers off: nothing is trained any more
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 checkpoints            written straight over the last good one; loaded with the code that they may hold
@@ -63,16 +63,13 @@ def mend():
 def _removed_names():
     """``collections.Mapping`` and ``torch._six``, for the time of the import alone."""
     mapping_is_gone = not hasattr(collections, "Mapping")
-    six_is_gone = importlib.util.find_spec("torch._six") is None
     if mapping_is_gone:
         collections.Mapping = collections.abc.Mapping
-    if six_is_gone:
-        sys.modules["torch._six"] = types.ModuleType("torch._six")
-        sys.modules["torch._six"].string_classes = (str, bytes)
+    sys.modules["torch._six"] = types.ModuleType("torch._six")
+    sys.modules["torch._six"].string_classes = (str, bytes)
     try:
         yield
     finally:
         if mapping_is_gone:
             del collections.Mapping
-        if six_is_gone:
-            del sys.modules["torch._six"]
+        del sys.modules["torch._six"]
