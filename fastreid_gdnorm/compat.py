@@ -5,6 +5,7 @@ one that only adds (a seed, a clear error) goes around whatever is there. What i
 
 =====================  ======================================================================================
 imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
+configs                ``_BASE_`` and the file itself may be URLs: a run depends on what a server sends
 device                 the default ``MODEL.DEVICE`` is CUDA also where there is none (issues 97, 485, 684)
 loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image
 data sets              ``FASTREID_DATASETS`` is read only once; an error does not say where a data set was sought
@@ -28,9 +29,10 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, data, evaluation, models, training
+from .mends import checkpoints, config, data, evaluation, models, training
 
 MENDS = (
+    config.mend_config,
     data.mend_device,
     data.mend_loader,
     data.mend_workers,

@@ -62,7 +62,7 @@ def load_config(config_file, overrides=()):
 def _merge(where, merge, what):
     try:
         merge(what)
-    except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError) as error:
+    except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError, UserError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 
