@@ -19,6 +19,8 @@ events                 the last test's results do not reach ``metrics.json``; a 
                        of two iterations
 workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
 RegNet, EffNet         read their YAML relative to the working directory
+pretrained weights     loaded with the code that they may hold; no hash is checked, and what is left of a broken
+                       download is loaded for ever; ResNet's own are tar archives, which torch >= 2.6 refuses
 =====================  ======================================================================================
 """
 
@@ -29,7 +31,7 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, config, data, evaluation, models, training
+from .mends import checkpoints, config, data, evaluation, models, pretrained, training
 
 MENDS = (
     config.mend_config,
@@ -44,6 +46,7 @@ MENDS = (
     checkpoints.mend_checkpoints,
     evaluation.mend_ranking,
     models.mend_regnet,
+    pretrained.mend_pretrained,
 )
 
 
