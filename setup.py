@@ -68,10 +68,9 @@ setup(
     cmdclass={"build_py": BuildWithShipped},
     install_requires=[
         # Each torchvision asks for its own torch, so naming both in one place always gives a matching pair.
-        # With torch < 2.3 add "numpy<2" and "setuptools<70" yourself: those wheels were built against NumPy 1 and use
-        # a pkg_resources that is gone, and do not say so.
-        "torch>=1.13",
-        "torchvision>=0.14",
+        # Before 2.4 torch cannot load a checkpoint of fast-reid's by weights only.
+        "torch>=2.4",
+        "torchvision>=0.19",
         "numpy",
         # fastreid imports these wherever it goes ...
         "faiss-cpu>=1.7.3",

@@ -5,10 +5,11 @@ one that only adds (a seed, a clear error) goes around whatever is there. What i
 
 =====================  ======================================================================================
 imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
+configs                ``_BASE_`` and the file itself may be URLs: a run depends on what a server sends
 device                 the default ``MODEL.DEVICE`` is CUDA also where there is none (issues 97, 485, 684)
 loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image
 data sets              ``FASTREID_DATASETS`` is read only once; an error does not say where a data set was sought
-optimizer              with torch >= 2.0 ``zero_grad`` cuts the flat buffers off: nothing is trained any more
+optimizer              today's ``zero_grad`` cuts the flat buffers off: nothing is trained any more
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 half precision         distances of features of norm 256 overflow, and a clamp hides it; a loss that overflows ends the
@@ -21,6 +22,8 @@ events                 the last test's results do not reach ``metrics.json``; a 
 workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
 launch                 the processes of several GPUs or machines import all of it unmended, and assert CUDA
 RegNet, EffNet         read their YAML relative to the working directory
+pretrained weights     loaded with the code that they may hold; no hash is checked, and what is left of a broken
+                       download is loaded for ever; ResNet's own are tar archives, which torch >= 2.6 refuses
 =====================  ======================================================================================
 """
 
@@ -31,9 +34,10 @@ import importlib.util
 import sys
 import types
 
-from .mends import checkpoints, data, evaluation, launch, models, precision, training
+from .mends import checkpoints, config, data, evaluation, launch, models, precision, pretrained, training
 
 MENDS = (
+    config.mend_config,
     data.mend_device,
     data.mend_loader,
     data.mend_workers,
@@ -48,6 +52,7 @@ MENDS = (
     checkpoints.mend_checkpoints,
     evaluation.mend_ranking,
     models.mend_regnet,
+    pretrained.mend_pretrained,
 )
 
 
@@ -69,16 +74,13 @@ def mend():
 def _removed_names():
     """``collections.Mapping`` and ``torch._six``, for the time of the import alone."""
     mapping_is_gone = not hasattr(collections, "Mapping")
-    six_is_gone = importlib.util.find_spec("torch._six") is None
     if mapping_is_gone:
         collections.Mapping = collections.abc.Mapping
-    if six_is_gone:
-        sys.modules["torch._six"] = types.ModuleType("torch._six")
-        sys.modules["torch._six"].string_classes = (str, bytes)
+    sys.modules["torch._six"] = types.ModuleType("torch._six")
+    sys.modules["torch._six"].string_classes = (str, bytes)
     try:
         yield
     finally:
         if mapping_is_gone:
             del collections.Mapping
-        if six_is_gone:
-            del sys.modules["torch._six"]
+        del sys.modules["torch._six"]

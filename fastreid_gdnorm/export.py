@@ -1,7 +1,6 @@
 """``fastreid export``: a path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
 
 import importlib.metadata
-import inspect
 import json
 import platform
 import tempfile
@@ -198,13 +197,12 @@ def _save_onnx(model, images, expected, file):
         import onnxruntime
     except ImportError as error:
         raise UserError(f"--onnx needs {error.name}: pip install 'fastreid_gdnorm[onnx]'") from error
-    legacy = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     names = {"input_names": ["images"], "output_names": ["features"]}
     batch = {name: {0: "batch"} for name in ("images", "features")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            model.eval(), (images[:2],), str(file), dynamic_axes=batch, opset_version=13, **names, **legacy
+            model.eval(), (images[:2],), str(file), dynamic_axes=batch, opset_version=13, dynamo=False, **names
         )
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return _compare(

@@ -152,7 +152,9 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.9"
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
     assert "fastreid" not in requirements(metadata), "pip could not resolve it; setup.py says why"
-    assert not [r for r in metadata.get_all("Requires-Dist") if "==" in r.split(";")[0]]
+    required = metadata.get_all("Requires-Dist")
+    assert not [r for r in required if "==" in r.split(";")[0]]
+    assert {"torch>=2.4", "torchvision>=0.19"} <= set(required), "older ones load checkpoints with the code in them"
 
 
 def imported(package):

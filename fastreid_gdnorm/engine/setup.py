@@ -71,7 +71,7 @@ def flat(cfg, prefix=""):
 def _merge(where, merge, what):
     try:
         merge(what)
-    except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError) as error:
+    except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError, UserError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 

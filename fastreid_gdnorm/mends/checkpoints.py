@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 import pickle
-import types
+import tarfile
 
 import torch
 
@@ -40,36 +40,24 @@ class _AtomicPathManager:
             raise
 
 
-class _WeightsUnpickler(pickle.Unpickler):
-    """What ``weights_only`` is in torch 2.4 and later; before, that refuses floats or Counters in a checkpoint."""
+def load_weights(path, what, fix):
+    """The tensors and plain values in a file of torch's, on the CPU; no code that it may hold is run.
 
-    def find_class(self, module, name):
-        allowed = (
-            (module == "collections" and name in ("OrderedDict", "Counter"))
-            or (module == "torch._utils" and name.startswith("_rebuild_"))
-            or (module in ("torch", "torch.storage") and name.endswith("Storage"))
-        )
-        if not allowed:
-            raise pickle.UnpicklingError(f"{module}.{name} is no part of weights")
-        return super().find_class(module, name)
+    Args:
+        what: names the file in errors.
+        fix: what to do if it cannot be loaded, for errors.
 
-
-def load_weights(path):
-    """A checkpoint on the CPU, without running any code that it may hold."""
-    if tuple(map(int, torch.__version__.split(".")[:2])) >= (2, 4):
-        return torch.load(path, map_location="cpu", weights_only=True)
-    # torch 1.13 takes no other pickle_module than the one it has imported
-    stock = torch.serialization.pickle
-    torch.serialization.pickle = types.ModuleType("weights_pickle")
-    vars(torch.serialization.pickle).update(
-        vars(stock),
-        Unpickler=_WeightsUnpickler,
-        load=lambda file, **kwargs: _WeightsUnpickler(file, **kwargs).load(),
-    )
+    Raises:
+        UserError: it is damaged, holds more than weights, or is a tar archive.
+    """
+    if tarfile.is_tarfile(path):  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
+        raise UserError(f"{what} is a tar archive, torch's format until 2017, which may hold code: {fix}")
     try:
-        return torch.load(path, map_location="cpu")
-    finally:
-        torch.serialization.pickle = stock
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
+        raise UserError(f"{what} is damaged or holds more than weights ({reason}): {fix}") from error
 
 
 def mend_checkpoints():
@@ -80,15 +68,7 @@ def mend_checkpoints():
         checkpoint.PathManager = _AtomicPathManager(checkpoint.PathManager)
 
     def load_file(self, path):
-        try:
-            return load_weights(path)
-        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            lines = str(error).splitlines() or [type(error).__name__]
-            reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
-            raise UserError(
-                f"checkpoint {path} is damaged or holds more than weights ({reason}): name another with "
-                "MODEL.WEIGHTS, or in last_checkpoint"
-            ) from error
+        return load_weights(path, f"checkpoint {path}", "name another with MODEL.WEIGHTS, or in last_checkpoint")
 
     stock_load = checkpointer.load
 

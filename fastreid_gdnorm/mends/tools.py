@@ -3,6 +3,17 @@
 import inspect
 
 
+class Overlay:
+    """``stock``, a module or an object, with other values for some of its names."""
+
+    def __init__(self, stock, **names):
+        self._stock = stock
+        vars(self).update(names)
+
+    def __getattr__(self, name):
+        return getattr(self._stock, name)
+
+
 def rebind(name, wrapper, *modules):
     """Set ``name`` in every one of the modules, which import it from each other, to ``wrapper``."""
     for module in modules:

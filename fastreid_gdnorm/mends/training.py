@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import inspect
 import os
 
 import torch
@@ -16,8 +15,6 @@ def mend_optimizer():
     from fastreid.engine import defaults
     from fastreid.solver import build
 
-    # SGD.zero_grad inherits the default that decides
-    drops_gradients = inspect.signature(torch.optim.SGD.zero_grad).parameters["set_to_none"].default
     stock_build = build.build_optimizer
 
     @functools.wraps(stock_build)
@@ -27,7 +24,7 @@ def mend_optimizer():
         optimizer.zero_grad = lambda set_to_none=False: zero_grad(set_to_none=False)
         return optimizer, params
 
-    if drops_gradients and not source_has(stock_build, "set_to_none"):
+    if not source_has(stock_build, "set_to_none"):
         rebind("build_optimizer", build_optimizer, build, fastreid.solver, defaults)
 
 

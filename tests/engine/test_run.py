@@ -217,6 +217,10 @@ MISTAKES = {
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
     "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
     "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
+    "missing pretrained file": (
+        ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "nowhere.pth"],
+        "pretrained file 'nowhere.pth' is not found: name a file with MODEL.BACKBONE.PRETRAIN_PATH",
+    ),
 }
 
 

@@ -5,11 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-
-try:
-    from torch.func import functional_call
-except ImportError:  # torch < 2.0
-    from torch.nn.utils.stateless import functional_call
+from torch.func import functional_call
 
 from fastreid_gdnorm.layers import (
     DomainPath,

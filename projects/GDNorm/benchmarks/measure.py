@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 from tabulate import tabulate
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch, their height and width
 
@@ -94,11 +95,7 @@ def machine(device):
 
 
 def gflop(function):
-    """10^9 floating-point operations of convolutions and matrix products; None before torch 2.1, which counts them."""
-    try:
-        from torch.utils.flop_counter import FlopCounterMode
-    except ImportError:
-        return None
+    """10^9 floating-point operations of convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter:
         function()
     return round(counter.get_total_flops() / 1e9, 1)
