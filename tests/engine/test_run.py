@@ -8,10 +8,14 @@ import signal
 import subprocess
 import time
 
+import numpy as np
 import pytest
 import torch
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import PeriodicCheckpointer
+
+from fastreid_gdnorm.data.rendered import RENDERED_DOMAINS
+from fastreid_gdnorm.evaluation import evaluate_rank
 
 from ..conftest import DEMO, REPOSITORY, TINY, command, fastreid
 
@@ -159,7 +163,20 @@ def table(stdout):
     return [float(cell) for cell in row.split("|")[2:-1]]
 
 
-def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(trained):
+def of_equal_distances():
+    """Rank-1, Rank-5, Rank-10, mAP and mINP on RenderedStation, rounded, where no image is nearer than another."""
+    (station,) = [domain for domain in RENDERED_DOMAINS if domain.__name__ == "RenderedStation"]
+    data = station(root=os.environ["FASTREID_DATASETS"])
+    (q_pids, q_cameras), (g_pids, g_cameras) = (
+        np.array([item[1:] for item in part]).T for part in (data.query, data.gallery)
+    )
+    equal = np.ones((len(q_pids), len(g_pids)), np.float32)
+    cmc, precisions, inverse_penalties = evaluate_rank(equal, q_pids, g_pids, q_cameras, g_cameras)
+    numbers = [cmc[0], cmc[4], cmc[9], precisions.mean(), inverse_penalties.mean()]
+    return [round(100 * float(number), 2) for number in numbers]
+
+
+def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(trained, tmp_path):
     def evaluate(*words):
         done = fastreid("eval", "--config-file", trained / "config.yaml", *words)
         assert done.returncode == 0, done.stderr
@@ -170,7 +187,11 @@ def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(trained):
     mean = evaluate()
     assert mean[:5] == [round(last[key], 2) for key in ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")]
     assert evaluate("--path", "mean", "MODEL.WEIGHTS", trained / "model_final.pth") == mean
-    assert evaluate("--path", "source:1") != mean
+    # where source 1's neck makes zeros of everything, all images are as far from each other along its path
+    checkpoint = torch.load(trained / "model_final.pth", weights_only=True)
+    checkpoint["model"]["heads.bottleneck.0.branches.1.weight"].zero_()
+    torch.save(checkpoint, tmp_path / "zeros.pth")
+    assert evaluate("--path", "source:1", "MODEL.WEIGHTS", tmp_path / "zeros.pth")[:5] == of_equal_distances()
     assert {path: path.read_bytes() for path in files} == files
 
     flags = ["--config-file", trained / "config.yaml", "--eval-only", "MODEL.WEIGHTS", trained / "model_final.pth"]
