@@ -153,6 +153,22 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     assert difference < 1e-3 * gradient.norm()
 
 
+def test_recomputing_full_batches_keeps_no_domains_activations(model, full_batch):
+    full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.NUM_PATHS", "0", "MODEL.HEADS.NUM_CLASSES", "12"]
+    kept = {}
+    for recompute in ("False", "True"):
+        net, saved = model(*full, "MODEL.GDNORM.RECOMPUTE", recompute).train(), []
+
+        def note(tensor, saved=saved):
+            saved.append(tensor.numel())
+            return tensor
+
+        with EventStorage(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            net(full_batch)
+        kept[recompute] = sum(saved)
+    assert kept["True"] < 0.1 * kept["False"]
+
+
 def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_change(full_batch):
     odd = set()
     for seed in range(20):
