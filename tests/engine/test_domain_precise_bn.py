@@ -10,8 +10,11 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.engine import DomainPreciseBN
-from fastreid_gdnorm.engine.population_statistics import domain_loaders
+from fastreid_gdnorm.engine.population_statistics import domain_loaders, estimate_branches
+from fastreid_gdnorm.engine.setup import load_config
 from fastreid_gdnorm.layers import GaussianProcess
+
+from ..conftest import DEMO, TINY
 
 
 def metrics(folder):
@@ -57,85 +60,71 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
     assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.bn1.branches)
 
 
-def trained(tiny, folder, *overrides):
-    """A finished training of two epochs, with the states of the models that it tested."""
-    folder.mkdir()
-    trainer = DefaultTrainer(tiny("gdnorm", "SEED", "0", "OUTPUT_DIR", str(folder), *overrides))
-    stock_test, tested = trainer.test, []
+WHEN = {
+    "often": ["TEST.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "1"],
+    "seldom": ["TEST.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2"],
+    "without": ["SOLVER.HOOKS", "()"],
+}
 
-    def test(cfg, model):
-        tested.append(copy.deepcopy(model.state_dict()))
-        return stock_test(cfg, model)
 
-    trainer.test = test
-    trainer.train()
-    return trainer, tested
+@pytest.fixture(scope="module")
+def runs(datasets, tmp_path_factory):
+    """{when it is looked at: (folder, trainer, states of the models that it tested)} of trainings of two epochs."""
+    finished = {}
+    for when, overrides in WHEN.items():
+        folder = tmp_path_factory.mktemp(when)
+        cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", "0", "OUTPUT_DIR", str(folder), *overrides])
+        trainer, tested = DefaultTrainer(cfg), []
+
+        def test(cfg, model, stock=trainer.test, tested=tested):
+            tested.append(copy.deepcopy(model.state_dict()))
+            return stock(cfg, model)
+
+        trainer.test = test
+        trainer.train()
+        finished[when] = folder, trainer, tested
+    return finished
 
 
 def checkpoint(folder, name):
     return torch.load(folder / f"{name}.pth", weights_only=True)
 
 
-def test_what_is_tested_and_saved_has_statistics_of_its_own_weights(tiny, tmp_path):
-    trainer, tested = trained(tiny, tmp_path / "trained")
-    saved = [checkpoint(tmp_path / "trained", name)["model"] for name in ("model_0000", "model_final")]
+def test_training_does_not_depend_on_when_it_is_looked_at(runs):
+    folder, often, _ = runs["often"]
+    losses = [line["total_loss"] for line in metrics(folder) if "total_loss" in line]
+    running = checkpoint(folder, "model_final")["running_statistics"]
+    for when in ("seldom", "without"):
+        other, trainer, _ = runs[when]
+        assert [line["total_loss"] for line in metrics(other) if "total_loss" in line] == losses
+        own = dict(trainer.model.named_parameters())
+        assert all(torch.equal(own[name], p) for name, p in often.model.named_parameters())
+        last = checkpoint(other, "model_final")
+        own = last["running_statistics"] if when == "seldom" else last["model"]
+        assert all(torch.equal(own[name], values) for name, values in running.items()), "they went on"
+    assert logged_variance(folder) == logged_variance(runs["seldom"][0]) and len(logged_variance(folder)) == 2
+
+
+def test_what_is_tested_and_saved_has_statistics_of_its_own_weights(runs):
+    folder, trainer, tested = runs["often"]
+    saved = [checkpoint(folder, name)["model"] for name in ("model_0000", "model_final")]
     for state, of_test in zip(saved, tested):
         assert all(torch.equal(of_test[key], state[key]) for key in state), "what is tested is what is saved"
-    assert all(torch.equal(saved[1][key], value) for key, value in trainer.model.state_dict().items())
-    hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
+    model = trainer.model
+    assert all(torch.equal(saved[1][key], value) for key, value in model.state_dict().items()), "and what stays"
     for state in saved[::-1]:
-        trainer.model.load_state_dict(state)
-        hook.update()
-        assert all(torch.equal(state[key], value) for key, value in statistics(trainer.model.state_dict()).items())
-        hook._running = None
+        model.load_state_dict(state)
+        estimate_branches(model.eval(), domain_loaders(trainer.cfg, trainer.data_loader.dataset)[0])
+        assert all(torch.equal(state[key], value) for key, value in statistics(model.state_dict()).items())
 
 
-@pytest.mark.parametrize("config", ["gdnorm", "baseline"])
-def test_training_does_not_depend_on_when_it_is_looked_at(tiny, tmp_path, config):
-    """Tests and checkpoints after every epoch, or at the end alone; with the hook, or without."""
-    balanced = ["DATALOADER.SAMPLER_TRAIN", "DomainBalancedIdentitySampler", "SOLVER.HOOKS", "('DomainPreciseBN',)"]
-    runs = {}
-    for name, overrides in {
-        "often": ["TEST.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "1"],
-        "seldom": ["TEST.EVAL_PERIOD", "3", "SOLVER.CHECKPOINT_PERIOD", "3"],
-        "without": ["SOLVER.HOOKS", "()"],
-    }.items():
-        (tmp_path / name).mkdir()
-        settings = [*balanced, "SEED", "0", "SOLVER.MAX_EPOCH", "3", "OUTPUT_DIR", str(tmp_path / name), *overrides]
-        trainer = DefaultTrainer(tiny(config, *settings))
-        seen = []
-        for hook in trainer._hooks:
-            if isinstance(hook, DomainPreciseBN):
-                before = hook.update
-
-                def update(before=before, seen=seen, model=trainer.model):
-                    seen.append(copy.deepcopy(statistics(model.state_dict())))
-                    before()
-
-                hook.update = update
-        trainer.train()
-        lines = [line for line in metrics(tmp_path / name) if "total_loss" in line]
-        weights = dict(trainer.model.named_parameters())
-        runs[name] = {"losses": [line["total_loss"] for line in lines], "weights": weights, "running": seen}
-        runs[name]["variance"] = logged_variance(tmp_path / name)
-        if name == "without":
-            runs[name]["running"] = [statistics(trainer.model.state_dict())]
-    for other in ("seldom", "without"):
-        assert runs[other]["losses"] == runs["often"]["losses"]
-        assert all(torch.equal(p, runs["often"]["weights"][n]) for n, p in runs[other]["weights"].items())
-        last, own = runs["often"]["running"][-1], runs[other]["running"][-1]
-        assert all(torch.equal(values, own[key]) for key, values in last.items()), "running statistics went on"
-    assert runs["often"]["variance"] == runs["seldom"]["variance"] and len(runs["often"]["running"]) == 3
-    assert len(runs["often"]["variance"]) == (3 if config == "gdnorm" else 0)
-
-
-def test_a_checkpoint_has_both_statistics_and_the_logged_variance_is_of_the_running_ones(tiny, tmp_path):
-    trainer, _ = trained(tiny, tmp_path / "trained")
-    saved = checkpoint(tmp_path / "trained", "model_0000")
+def test_a_checkpoint_has_both_statistics_and_the_logged_variance_is_of_the_running_ones(runs):
+    folder, trainer, _ = runs["often"]
+    saved = checkpoint(folder, "model_0000")
     estimated, running = statistics(saved["model"]), statistics(saved["running_statistics"])
     assert set(running) == set(estimated)
     assert not any(torch.equal(values, running[key]) for key, values in estimated.items() if "mean" in key)
-    told = logged_variance(tmp_path / "trained")
+    told = logged_variance(folder)
     trainer.model.load_state_dict({**saved["model"], **running})
     assert told[0] == pytest.approx(GaussianProcess(trainer.model).spread()[0])
     trainer.model.load_state_dict(saved["model"])
