@@ -2,6 +2,18 @@
 
 from fastreid.config import CfgNode
 
+SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # of fast-reid's that get keys
+
+
+def remove_gdnorm_config(cfg):
+    """Take all of the plugin's keys out of ``cfg``, so that stock fast-reid knows what is left."""
+    added = CfgNode({section: CfgNode() for section in SECTIONS})
+    add_gdnorm_config(added)
+    for name, value in added.items():
+        keys, node = (value, cfg[name]) if name in SECTIONS else ([name], cfg)
+        for key in keys:
+            del node[key]
+
 
 def add_gdnorm_config(cfg):
     """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
@@ -26,9 +38,11 @@ def add_gdnorm_config(cfg):
     gdnorm.MEAN_OF = "affine"
     cfg.MODEL.setdefault("GDNORM", gdnorm)
 
-    # what DomainBalancedIdentitySampler makes of SOLVER.IMS_PER_BATCH: "mixed", one batch that the domains share, or
-    # "full", a batch of every domain. Then the domain path takes a domain at a time (so triplets are within it), its
-    # losses are averaged over the domains, and sampled paths take equal parts of them, IMS_PER_BATCH images in all
+    # what DomainBalancedIdentitySampler makes of SOLVER.IMS_PER_BATCH: "mixed", one batch that the domains share, with
+    # triplets across them, or "full", a batch of every domain. Then the domain path takes a domain at a time, so that
+    # triplets are within it and a neck without branches is normalised by one domain too; its losses are averaged over
+    # the domains, and sampled paths take equal parts of them, IMS_PER_BATCH images in all. An epoch has as many steps
+    # as with "mixed", and so K times the images
     cfg.DATALOADER.setdefault("DOMAIN_BATCH", "mixed")
 
     # names of hooks to train with beside fast-reid's own, run before its evaluation and checkpoints

@@ -15,7 +15,9 @@ from PIL import Image
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .config import remove_gdnorm_config
 from .data.rendered import draw_domain
+from .engine import complete_mean_path
 from .engine.row import digest, say
 from .engine.run import find_weights, load_model
 from .engine.setup import load_config
@@ -25,13 +27,6 @@ from .modeling import GDNormTraining
 from .modeling.test_path import parse_test_path
 
 STOCK_TOLERANCE, DEPLOYED_TOLERANCE = 1e-5, 1e-4  # of the largest feature
-PLUGIN_KEYS = {
-    "": ("SEED",),
-    "MODEL": ("GDNORM",),
-    "SOLVER": ("HOOKS",),
-    "TEST": ("RANKING",),
-    "DATASETS": ("CUHK03", "MSMT17"),
-}
 
 
 def export(config_file, output, path="mean", onnx=False, fuse=False, overrides=()):
@@ -99,6 +94,7 @@ def _stock_model(cfg, model, path, images):
         if len(paths) > 1:
             raise UserError(f"--path {path} is {len(paths)} networks in one: export each source:K, or mean")
         model.test_paths = paths
+        complete_mean_path(cfg, model)
         stock_cfg.MODEL.META_ARCHITECTURE = _stock_name(type(model))
         if cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone":
             stock_cfg.MODEL.BACKBONE.NAME = cfg.MODEL.GDNORM.BACKBONE
@@ -110,9 +106,7 @@ def _stock_model(cfg, model, path, images):
     folded = fold_gdnorm(model, *model.test_paths) if isinstance(model, GDNormTraining) else model
     stock = DefaultTrainer.build_model(stock_cfg).eval()
     stock.load_state_dict(folded.state_dict())
-    for section, keys in PLUGIN_KEYS.items():
-        for key in keys:
-            (stock_cfg[section] if section else stock_cfg).pop(key)
+    remove_gdnorm_config(stock_cfg)
     # the plugin's readers are not there either: which data sets are tested is for whoever loads this
     stock_cfg.DATASETS.NAMES = stock_cfg.DATASETS.TESTS = ()
     stock_cfg.OUTPUT_DIR = "logs/exported"

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from tabulate import tabulate
 
+from .engine import complete_mean_path
 from .engine.claim import claim
 from .engine.row import say
 from .engine.run import load_model
 from .engine.setup import load_config
 from .errors import UserError
 from .evaluation.path_sweep import summarize, sweep
+from .modeling.test_path import parse_test_path
 from .report import METRICS, paths_figure, samples_figure
 
 COLUMNS = ("target", "path", "lambda", *METRICS, "seconds_per_batch")
@@ -30,6 +32,8 @@ def paths(config_file, output, samples=100, lambdas=tuple(n / 10 for n in range(
     if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
         raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
     model = load_model(cfg)
+    model.test_paths = parse_test_path("mean", cfg)
+    complete_mean_path(cfg, model)
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     claim(output / "sweep.json", cfg)

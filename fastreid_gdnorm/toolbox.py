@@ -31,7 +31,7 @@ from .evaluation import (
     save_test_results,
     summary_table,
 )
-from .layers import gdnorm_layers
+from .layers import gdnorm_layers, put_statistics
 from .mends.evaluation import mend_rank
 from .mends.tools import rebind
 from .modeling import GDNormTraining
@@ -80,8 +80,8 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
     name = cfg.DATALOADER.SAMPLER_TRAIN
     if sampler is None and name in SAMPLER_REGISTRY._obj_map:
         sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
-    elif sampler is None and name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
-        _check_identities(cfg, train_set)
+    elif sampler is None:
+        _check_stock_sampler(cfg, train_set)
     return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
 
 
@@ -95,15 +95,24 @@ def _with_whole_batch(cfg):
             f"DATALOADER.DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN "
             f"DomainBalancedIdentitySampler; it is {sampler}"
         )
+    if domain_batch == "mixed":
+        return cfg
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.SOLVER.IMS_PER_BATCH *= len(cfg.DATASETS.NAMES) if domain_batch == "full" else 1
+    cfg.SOLVER.IMS_PER_BATCH *= len(cfg.DATASETS.NAMES)
     return cfg
 
 
-def _check_identities(cfg, train_set):
-    """fast-reid's own samplers look for a batch that cannot be made for ever."""
-    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+def _check_stock_sampler(cfg, train_set):
+    """fast-reid's own samplers know no domains, and look for a batch that cannot be made for ever."""
+    images, instances, name = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE, cfg.DATALOADER.SAMPLER_TRAIN
+    if _is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
+        raise UserError(
+            f"DATALOADER.SAMPLER_TRAIN {name} may leave a source one identity in a batch, of which a branch learns "
+            "nothing: set DomainBalancedIdentitySampler"
+        )
+    if name not in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
+        return
     if images % instances or train_set.num_classes < images // instances:
         raise UserError(
             f"SOLVER.IMS_PER_BATCH {images} is to be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
@@ -125,21 +134,44 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
 
 
 def _connect_trainer():
-    """No training begins in several processes that would go wrong without a word; tests in them are left alone."""
-    stock_init = DefaultTrainer.__init__
+    """No training begins in several processes that would go wrong without a word; tests in them are left alone.
+
+    One that is resumed without DomainPreciseBN has the running statistics that a checkpoint of it holds all the same.
+    """
+    stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
 
     @functools.wraps(stock_init)
     def init(self, cfg):
         _check_processes(cfg)
         stock_init(self, cfg)
 
-    DefaultTrainer.__init__ = init
+    @functools.wraps(stock_resume)
+    def resume_or_load(self, resume=True):
+        checkpointables = self.checkpointer.checkpointables
+        if "running_statistics" in checkpointables:
+            return stock_resume(self, resume)
+        checkpointables["running_statistics"] = _RunningStatistics(self.checkpointer.model)
+        try:
+            return stock_resume(self, resume)
+        finally:
+            del checkpointables["running_statistics"]
+
+    DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
+
+
+class _RunningStatistics:
+    """Puts what DomainPreciseBN has saved into a model that is trained without it."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def load_state_dict(self, state):
+        put_statistics(self._model, state)
 
 
 def _check_processes(cfg):
     processes = comm.get_world_size()
-    meta_arch = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
-    if processes > 1 and inspect.isclass(meta_arch) and issubclass(meta_arch, GDNormTraining):
+    if processes > 1 and _is_gdnorm(cfg):
         raise UserError(
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} trains in one process, not in {processes}: use "
             "--num-gpus 1 --num-machines 1 (a stock model, such as Baseline, may use several)"
@@ -151,6 +183,11 @@ def _check_processes(cfg):
                 f"{variable} is {started}, but the processes do not know each other: each would train a network of its "
                 "own in the same OUTPUT_DIR. Start one process (--num-gpus N lets a stock model use several GPUs)"
             )
+
+
+def _is_gdnorm(cfg):
+    meta_arch = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    return inspect.isclass(meta_arch) and issubclass(meta_arch, GDNormTraining)
 
 
 def _connect_hooks():
@@ -200,7 +237,9 @@ class _BestMetric:
         self._hook = hook
 
     def state_dict(self):
-        return {"best_metric": self._hook.best_metric}
+        # the last checkpoint is saved with its own metric still to be compared
+        tested, _ = self._hook.trainer.storage.latest().get(self._hook.metric_name, (-1, None))
+        return {"best_metric": max(self._hook.best_metric, tested)}
 
     def load_state_dict(self, state):
         self._hook.best_metric = state["best_metric"]

@@ -34,7 +34,7 @@ def test_every_source_has_four_identities_in_a_batch_and_few_copies_and_balanced
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     assert images // instances // len(cfg.DATASETS.NAMES) >= 4
     fewest = min(IMAGES_OF_AN_IDENTITY.get(name, 16) for name in cfg.DATASETS.NAMES)
-    assert instances <= fewest + 1
+    assert instances - fewest <= fewest, "no more copies of an identity's images than images"
 
     balanced = load_config(str(path.parent / "balanced.yml"))
     differing = [key for key, value in flat(cfg) if dict(flat(balanced))[key] != value]

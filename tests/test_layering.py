@@ -9,9 +9,9 @@ PACKAGE = Path(fastreid_gdnorm.__file__).parent
 
 # a part may import the parts before it; parts in one tuple do not import each other
 LAYERS = [
-    ("errors", "plugins"),
+    ("errors", "layers", "plugins"),
     ("mends",),
-    ("compat", "config", "data", "layers", "registries"),
+    ("compat", "config", "data", "registries"),
     ("modeling",),
     ("engine", "evaluation"),
     ("toolbox", "report", "comparison"),

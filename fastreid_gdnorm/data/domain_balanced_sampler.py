@@ -76,14 +76,15 @@ class DomainBalancedIdentitySampler(Sampler):
         return sampler
 
     def warn_of_copies(self, names):
-        """Log the domains, by their ``names``, that have too few images an identity for instances without copies."""
+        """Log the domains, by their ``names``, of whose images a smaller num_instances would make fewer copies."""
         for domain, name in enumerate(names):
             images = int(statistics.median(len(self._images[identity]) for identity in self._identities[domain]))
-            if images < self._num_instances:
+            copies, smaller = self._num_instances - images, self._fitting_instances(max(2, images))
+            if copies > images and smaller:
                 logger.warning(
-                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer: "
-                    "these are repeated; a NUM_INSTANCE of %d would repeat less",
-                    *(self._num_instances, name, images, max(2, images)),
+                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer, each of them "
+                    "more than twice in a batch: NUM_INSTANCE %d repeats less",
+                    *(self._num_instances, name, images, smaller),
                 )
 
     def __iter__(self):
@@ -126,19 +127,29 @@ class DomainBalancedIdentitySampler(Sampler):
         others = [image for image in images if self._cameras[image] != camera]
         return list(islice(cycle([first, *others, *same]), self._num_instances))
 
+    def _needed_identities(self):
+        """The fewest identities that batch_size may be made of."""
+        return FEWEST_IDENTITIES * (1 if self._full else self._num_domains)
+
+    def _fitting_instances(self, most):
+        """The largest num_instances from 2 to ``most`` that batch_size can be made of; None if there is none."""
+        size = self._num_identities * self._num_instances
+        fitting = (n for n in range(most, 1, -1) if size % n == 0 and size // n >= self._needed_identities())
+        return next(fitting, None)
+
     def _check(self, batch_size):
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances} (a process)"
         if batch_size % self._num_instances:
             raise UserError(f"{batch} is not a whole number of identities")
         fewest = min(self._quotas(step=0))
         if fewest < FEWEST_IDENTITIES:
-            needed = FEWEST_IDENTITIES * (1 if self._full else self._num_domains)
-            fits = [n for n in range(2, self._num_instances) if batch_size % n == 0 and batch_size // n >= needed]
-            smaller = f"DATALOADER.NUM_INSTANCE {fits[-1]} or " if fits else ""
+            smaller = self._fitting_instances(self._num_instances)
+            larger = self._needed_identities() * self._num_instances * self._world_size
             raise UserError(
                 f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch, and a branch "
-                f"needs {FEWEST_IDENTITIES} to learn from: set {smaller}SOLVER.IMS_PER_BATCH "
-                f"{needed * self._num_instances * self._world_size}"
+                f"needs {FEWEST_IDENTITIES} to learn from: set "
+                + (f"DATALOADER.NUM_INSTANCE {smaller} or " if smaller else "")
+                + f"SOLVER.IMS_PER_BATCH {larger}"
             )
         for domain in range(self._num_domains):
             needed = max(self._quotas(step)[domain] for step in range(self._num_domains)) * self._world_size

@@ -26,6 +26,9 @@ def claim(file, cfg):
     """
     own = {"checkpoint": digest(find_weights(cfg))}
     own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
+    if cfg.MODEL.GDNORM.MEAN_OF == "path":  # the images that its statistics may have been taken of
+        own["SOLVER.IMS_PER_BATCH"] = cfg.SOLVER.IMS_PER_BATCH
+        own["TEST.PRECISE_BN.NUM_ITER"] = cfg.TEST.PRECISE_BN.NUM_ITER
     text = json.dumps(own, indent=2)
     if not file.is_file():
         file.write_text(text + "\n")

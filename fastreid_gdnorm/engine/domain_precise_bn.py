@@ -6,7 +6,7 @@ import torch
 from fastreid.engine.hooks import HookBase
 from torch.nn.parallel import DistributedDataParallel
 
-from ..layers import GaussianProcess, gdnorm_layers
+from ..layers import GaussianProcess, copy_statistics, gdnorm_layers, put_statistics
 from ..mends.training import after_the_epoch
 from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path, evaluating
 
@@ -65,7 +65,7 @@ class DomainPreciseBN(HookBase):
         """Put statistics of the weights as they are in the place of the running ones; after an error these are back."""
         logger.info("Estimating the population statistics of %d domains", len(self._loaders))
         self._restore()
-        self._running = {name: values.clone() for name, values in self._statistics().items()}
+        self._running = copy_statistics(self._model)
         try:
             with evaluating(self._model):
                 estimate_branches(self._model, self._loaders)
@@ -82,15 +82,6 @@ class DomainPreciseBN(HookBase):
         self._running = state or None
 
     def _restore(self):
-        if self._running is None:
-            return
-        own = self._statistics()
-        for name, values in self._running.items():
-            own[name].copy_(values)
-        for layer in gdnorm_layers(self._model).values():
-            layer.path_mean = layer.path_var = None
-        self._running = None
-
-    def _statistics(self):
-        kinds = ("running_mean", "running_var", "num_batches_tracked")
-        return {name: values for name, values in self._model.named_buffers() if name.endswith(kinds)}
+        if self._running is not None:
+            put_statistics(self._model, self._running)
+            self._running = None

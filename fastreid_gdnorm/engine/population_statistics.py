@@ -12,14 +12,14 @@ from fastreid.utils import comm
 from torch import nn
 
 from ..data import DomainDataset, read_sources
-from ..layers import DomainPath, MeanPath, PooledPath, follow, gdnorm_layers
+from ..layers import DomainPath, MeanPath, PooledPath, follow, gdnorm_layers, keeping_statistics
 from ..mends.data import on_device
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
 
 def domain_loaders(cfg, train_set):
-    """For every domain a loader of its images in random order, and one whose batches have as many of every domain.
+    """For every domain a loader of its images in random order, and one with as many of each in a batch, to within one.
 
     Each has at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images. The order depends on nothing
     but the images.
@@ -67,19 +67,16 @@ def estimate_mean_path(model, loader):
 
 
 def complete_mean_path(cfg, model):
-    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` needs them and its checkpoint has none."""
-    if getattr(model, "mean_of", None) != "path" or not lacks_path_statistics(model):
+    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none."""
+    by_them = any(isinstance(path, MeanPath) and path.of == "path" for path in getattr(model, "test_paths", ()))
+    if not by_them or all(layer.path_mean is not None for layer in gdnorm_layers(model).values()):
         return
     logger.info("Taking the statistics of the mean path (MODEL.GDNORM.MEAN_OF path) from %s", cfg.DATASETS.NAMES)
     train_set = DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL))
     _, pooled = domain_loaders(cfg, train_set)
-    with evaluating(model):
+    of_training = keeping_statistics(model) if model.training else contextlib.nullcontext()
+    with of_training, evaluating(model):
         estimate_mean_path(model, pooled)
-
-
-def lacks_path_statistics(model):
-    """Whether a GDNorm layer has no statistics of the mean path itself."""
-    return any(layer.path_mean is None for layer in gdnorm_layers(model).values())
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from .follow import follow
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
 from .paths import MEANS, MeanPath, SampledPath, SourcePath
+from .running_statistics import copy_statistics, keeping_statistics, put_statistics
 
 __all__ = [
     "GDNorm",
@@ -18,6 +19,9 @@ __all__ = [
     "SourcePath",
     "follow",
     "gdnorm_layers",
+    "copy_statistics",
+    "keeping_statistics",
+    "put_statistics",
     "convert_gdnorm",
     "fold_gdnorm",
 ]

@@ -3,7 +3,6 @@
 import copy
 
 import torch
-import torch.nn.functional as F
 
 from .paths import Path
 
@@ -18,13 +17,11 @@ class DomainPath(Path):
     Args:
         domains: LongTensor (B,), the images' domains in any order.
 
-    ``present`` are the domains in the batch and ``counts`` their numbers of images. Set ``moves_statistics`` False
-    to go the same way once more, as recomputing activations does.
+    ``present`` are the domains in the batch and ``counts`` their numbers of images.
     """
 
     def __init__(self, domains):
         self.domains = domains
-        self.moves_statistics = True
         self._order = torch.argsort(domains, stable=True)
         present, counts = torch.unique(domains, return_counts=True)
         self.present = present.tolist()
@@ -49,11 +46,7 @@ class DomainPath(Path):
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
                 raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
-            if branch.training and not self.moves_statistics:
-                copies = branch.running_mean.clone(), branch.running_var.clone()  # move in place of the branch's own
-                parts.append(F.batch_norm(part, *copies, branch.weight, branch.bias, training=True, eps=branch.eps))
-            else:
-                parts.append(branch(part))
+            parts.append(branch(part))
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out if self._restore is None else out[self._restore]
 

@@ -98,9 +98,10 @@ class GDNorm(nn.Module):
                 "K is the number of DATASETS.NAMES and must be the same"
             )
         self.spread_stock_state(state_dict, prefix)
-        for name, like in (("path_mean", "running_mean"), ("path_var", "running_var")):
-            saved, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
-            setattr(self, name, own.clone() if saved is not None and saved.shape == own.shape else None)
+        if any(key.startswith(branched) for key in state_dict):  # else those there are stay, as all that is not loaded
+            for name, like in (("path_mean", "running_mean"), ("path_var", "running_var")):
+                saved, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
+                setattr(self, name, own.clone() if saved is not None and saved.shape == own.shape else None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

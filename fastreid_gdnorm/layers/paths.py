@@ -100,7 +100,7 @@ class SampledPath(AffinePath):
 
     What is drawn, once for each layer in the order of their names, is the noise; a and b follow the branches as these
     are trained. So the same object is the same path, through however many passes and copies of the model, and a
-    generator's seed is the same path whether it is followed or folded.
+    generator's seed is the same path whether it is followed or folded, as long as the layers have the same names.
 
     Args:
         scale: lambda.

@@ -5,12 +5,14 @@ import sys
 import torch
 
 from ..errors import UserError
+from .tools import source_has
 
 
 def mend_launch():
     module = sys.modules["fastreid.engine.launch"]  # by that name fastreid.engine has the function
-    distributed_worker.stock = module._distributed_worker
-    module._distributed_worker = distributed_worker
+    if source_has(module._distributed_worker, "assert torch.cuda.is_available()"):
+        distributed_worker.stock = module._distributed_worker
+        module._distributed_worker = distributed_worker
 
 
 def distributed_worker(*args):

@@ -6,6 +6,7 @@ import sys
 
 import torch
 
+from ..layers import copy_statistics, put_statistics
 from .tools import rebind, source_has
 
 logger = logging.getLogger("fastreid.gdnorm.amp")
@@ -32,9 +33,9 @@ def mend_distances():
 
 
 def mend_amp():
-    from fastreid.engine.train_loop import AMPTrainer
+    from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 
-    stock_write = AMPTrainer._write_metrics
+    stock_write, stock_step = AMPTrainer._write_metrics, AMPTrainer.run_step
 
     @functools.wraps(stock_write)
     def write_metrics(self, loss_dict, data_time):
@@ -47,5 +48,13 @@ def mend_amp():
                 raise
             logger.warning("%s\nGradScaler skips this step", error)
 
-    AMPTrainer.skipped = 0
-    AMPTrainer._write_metrics = write_metrics
+    @functools.wraps(stock_step)
+    def run_step(self):
+        before = copy_statistics(self.model)
+        stock_step(self)
+        if self.skipped:
+            put_statistics(self.model, before)  # which GradScaler does not look after
+
+    if source_has(SimpleTrainer._write_metrics, "raise FloatingPointError"):
+        AMPTrainer.skipped = 0
+        AMPTrainer._write_metrics, AMPTrainer.run_step = write_metrics, run_step

@@ -1,5 +1,7 @@
 """Meta-architectures that train along the domain path and sampled paths, and test along the mean path."""
 
+import contextlib
+
 import torch
 from fastreid.config import configurable
 from fastreid.modeling.meta_arch import Baseline
@@ -9,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
-from ..layers import DomainPath, SampledPath, follow
+from ..layers import DomainPath, SampledPath, follow, gdnorm_layers, keeping_statistics
 from ..mends.training import copy_images
 from .backbone import convert
 from .batches import balanced, by_domain
@@ -84,6 +86,8 @@ class GDNormTraining:
         if not self.training:
             return self.embed(batched_inputs, self.test_paths)
         _check_domains(batched_inputs)
+        for layer in gdnorm_layers(self).values():
+            layer.path_mean = layer.path_var = None  # of other weights, from here on
         batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
         recompute = self.recompute and (self.num_paths or len(batches) > 1)
         losses = self._log([self._on_domain_path(batch, recompute) for batch in batches])
@@ -111,9 +115,9 @@ class GDNormTraining:
         path = DomainPath(batch["domains"])
         if not recompute:
             return self._along(path, batch)
-        found = checkpoint(self._along, path, batch, use_reentrant=False)
-        path.moves_statistics = False  # when the backward pass goes along it once more
-        return found
+        # the backward pass goes along the path once more, and must not move statistics again
+        contexts = lambda: (contextlib.nullcontext(), keeping_statistics(self))  # noqa: E731
+        return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
 
     def _on_sampled_path(self, batch):
         path = SampledPath(self.scale, self.noise)

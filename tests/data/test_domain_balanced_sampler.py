@@ -7,11 +7,14 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from fastreid.layers import get_norm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler
+from fastreid_gdnorm.data.domain_balanced_sampler import FEWEST_IDENTITIES
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.layers import DomainPath, GDNorm, follow
 
 
 def make_items(sizes, cameras=3):
@@ -161,30 +164,41 @@ def test_a_full_batch_of_one_identity_is_refused_with_the_numbers_of_a_domain():
         DomainBalancedIdentitySampler(items, domains, 16, 16, seed=0, full=True)
 
 
-def test_what_one_identity_cannot_learn_two_can():
-    """Free features and classifier behind a neck that takes batch statistics and has no beta, as a branch's is."""
+def test_so_many_identities_are_the_fewest_that_a_branch_can_learn_from():
+    """Free features and a free classifier, with the branched neck between them, whose beta is frozen."""
 
     def loss_of(identities, classes=500):
         generator = torch.Generator().manual_seed(0)
-        features = torch.randn(8 * identities, 16, generator=generator).requires_grad_()
+        features = torch.randn(8 * identities, 16, 1, 1, generator=generator).requires_grad_()
         weights = torch.randn(classes, 16, generator=generator).requires_grad_()
+        neck = GDNorm(get_norm("BN", 16, bias_freeze=True), 3).train()
         targets = torch.arange(identities).repeat_interleave(8)
         optimizer = torch.optim.Adam([features, weights], lr=0.1)
         for _ in range(300):
             optimizer.zero_grad()
-            normalised = torch.nn.functional.batch_norm(features, None, None, training=True)
-            loss = torch.nn.functional.cross_entropy(normalised @ weights.T, targets)
+            with follow(neck, DomainPath(torch.ones_like(targets))):
+                loss = torch.nn.functional.cross_entropy(neck(features).flatten(1) @ weights.T, targets)
             loss.backward()
             optimizer.step()
         return loss.item()
 
-    assert loss_of(1) > np.log(500) - 0.01 and loss_of(2) < 0.01
+    assert loss_of(FEWEST_IDENTITIES) < 0.01 and loss_of(FEWEST_IDENTITIES - 1) > np.log(500) - 0.01
 
 
 def test_a_domain_whose_instances_are_copies_is_named(caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     items, domains = make_items([[16] * 10, [4] * 10])
     DomainBalancedIdentitySampler(items, domains, 128, 16, seed=0).warn_of_copies(["DGMarket1501", "DGCUHK02"])
-    (said,) = [record.getMessage() for record in caplog.records]
+    (said,) = {record.getMessage() for record in caplog.records}
     assert "NUM_INSTANCE is 16, half of the identities of DGCUHK02 have 4 images or fewer" in said
-    assert "a NUM_INSTANCE of 4 would repeat less" in said
+    assert "NUM_INSTANCE 4 repeats less" in said
+    caplog.clear()
+    items, domains = make_items([[16] * 20, [3] * 20])
+    for size, instances, advised in (128, 4, None), (40, 8, 2):  # 3 of 128 and of 40 images are no whole number
+        sampler = DomainBalancedIdentitySampler(items, domains, size, instances, seed=0)
+        sampler.warn_of_copies(["DGMarket1501", "DGCUHKSYSU"])
+        if advised:
+            assert f"NUM_INSTANCE {advised} repeats less" in caplog.text
+            DomainBalancedIdentitySampler(items, domains, size, advised, seed=0)
+        else:
+            assert not caplog.records

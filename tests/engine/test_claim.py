@@ -78,3 +78,13 @@ def test_an_older_form_and_a_damaged_file_are_refused_in_one_line(claimed, tmp_p
         UserError, match="^.*earlier version, or its sweep.json is damaged: remove it, or choose [a-z ]*$"
     ):
         claimed()
+
+
+@pytest.mark.parametrize("key, other", [("SOLVER.IMS_PER_BATCH", "24"), ("TEST.PRECISE_BN.NUM_ITER", "7")])
+def test_what_the_mean_paths_own_statistics_are_taken_of_counts_where_they_are_used(claimed, tmp_path, key, other):
+    claimed(key, other)
+    (tmp_path / "sweep.json").unlink()
+    by_them = ["MODEL.GDNORM.MEAN_OF", "path"]
+    claimed(*by_them)
+    with pytest.raises(UserError, match=f"{key} .*, this one has {other}"):
+        claimed(*by_them, key, other)

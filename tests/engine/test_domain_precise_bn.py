@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 
 import pytest
 import torch
@@ -129,6 +130,18 @@ def test_a_checkpoint_has_both_statistics_and_the_logged_variance_is_of_the_runn
     assert told[0] == pytest.approx(GaussianProcess(trainer.model).spread()[0])
     trainer.model.load_state_dict(saved["model"])
     assert told[0] != pytest.approx(GaussianProcess(trainer.model).spread()[0])
+
+
+def test_resumed_without_the_hook_training_goes_on_from_its_running_statistics_too(runs, tmp_path):
+    folder, _, _ = runs["often"]
+    shutil.copy(folder / "model_0000.pth", tmp_path)
+    (tmp_path / "last_checkpoint").write_text("model_0000.pth")
+    cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SOLVER.HOOKS", "()", "OUTPUT_DIR", str(tmp_path)])
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=True)
+    running = checkpoint(folder, "model_0000")["running_statistics"]
+    assert all(torch.equal(trainer.model.state_dict()[name], values) for name, values in running.items())
+    assert "running_statistics" not in trainer.checkpointer.checkpointables
 
 
 def test_after_an_error_the_model_is_as_it_was(tiny):

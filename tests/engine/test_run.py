@@ -13,6 +13,7 @@ import pytest
 import torch
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import PeriodicCheckpointer
+from fastreid.utils.events import EventStorage
 
 from fastreid_gdnorm.data.rendered import RENDERED_DOMAINS
 from fastreid_gdnorm.evaluation import evaluate_rank
@@ -95,10 +96,16 @@ def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(t
     cfg = tiny("gdnorm", "SOLVER.MAX_EPOCH", "2")
     trainer = DefaultTrainer(cfg)
     trainer._trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
-    trainer.build_hooks()
-    own = {key: trainer.checkpointer.checkpointables[key] for key in ("grad_scaler", "best_metric")}
-    own["best_metric"].load_state_dict({"best_metric": 12.5})
-    trainer.checkpointer.save("model_0000", epoch=0)
+    trainer._hooks.clear()
+    trainer.register_hooks(trainer.build_hooks())
+    (hook,) = [hook for hook in trainer._hooks if isinstance(hook, PeriodicCheckpointer)]
+    with EventStorage() as trainer.storage:
+        hook.before_train()
+        for epoch, tested in (0, 12.5), (1, 10.0), (1, 25.0):
+            trainer.storage.put_scalar("metric", tested, smoothing_hint=False)
+            hook.step(epoch, metric=tested)
+            best = torch.load(trainer.checkpointer.get_checkpoint_file(), weights_only=True)["best_metric"]
+            assert best == {"best_metric": max(12.5, tested)}
 
     resumed = DefaultTrainer(cfg)
     resumed._trainer.grad_scaler = torch.amp.GradScaler("cpu")
@@ -107,7 +114,7 @@ def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(t
     resumed.resume_or_load(resume=True)
     assert resumed.grad_scaler.get_scale() == 128.0
     (hook,) = [hook for hook in resumed._hooks if isinstance(hook, PeriodicCheckpointer)]
-    assert hook.best_metric == 12.5
+    assert hook.best_metric == 25.0
 
 
 def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves(trained, tmp_path):
@@ -215,7 +222,13 @@ def test_upstreams_script_trains_and_evaluates(trained, tmp_path, how):
     assert metrics(tmp_path / "run") == metrics(trained)
 
 
+STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_resnet_backbone SOLVER.HOOKS ()"
+
 MISTAKES = {
+    "stock sampler": (
+        ["DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"],
+        "NaiveIdentitySampler may leave a source one identity .* set DomainBalancedIdentitySampler",
+    ),
     "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
     "unknown hook": (["SOLVER.HOOKS", "('DomainPrecisBN',)"], "SOLVER.HOOKS: .* did you mean DomainPreciseBN"),
@@ -232,7 +245,7 @@ MISTAKES = {
     "missing data set": (["DATASETS.NAMES", "('Market1501','RenderedMall')"], "data set Market1501: .* is not found"),
     "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* one of the 3 sources 0 identities in a batch"),
     "impossible stock batch": (
-        "DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
+        f"{STOCK} DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
         "IMS_PER_BATCH 13 is to be a multiple of DATALOADER.NUM_INSTANCE 2",
     ),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),

@@ -54,6 +54,11 @@ def rows(epochs):
         "GDNorm, heads not branched": (GDNORM, ["MODEL.GDNORM.HEADS", False], False),
         "GDNorm, no DomainPreciseBN": (GDNORM, ["SOLVER.HOOKS", "()"], False),
         "GDNorm, full batches": (GDNORM, ["DATALOADER.DOMAIN_BATCH", "full"], False),
+        "GDNorm, full batches, as many images": (
+            GDNORM,
+            ["DATALOADER.DOMAIN_BATCH", "full", *schedule(max(1, epochs // (len(TARGETS) - 1)))],
+            False,
+        ),
         "GDNorm, mean of statistics": (GDNORM, ["MODEL.GDNORM.MEAN_OF", "statistics"], False),
         "GDNorm, mean on the path": (GDNORM, ["MODEL.GDNORM.MEAN_OF", "path"], False),
         "GDNorm, twice the weight decay": (

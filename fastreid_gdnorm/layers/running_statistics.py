@@ -1,0 +1,34 @@
+"""The running statistics of a model's BN, branched or not: what training moves beside the weights."""
+
+import contextlib
+
+import torch
+
+
+def running_statistics(model):
+    """{name: buffer} of the model's own tensors, not copies."""
+    kinds = ("running_mean", "running_var", "num_batches_tracked")
+    return {name: values for name, values in model.named_buffers() if name.endswith(kinds)}
+
+
+def copy_statistics(model):
+    """{name: tensor}, to be put back by :func:`put_statistics`."""
+    return {name: values.clone() for name, values in running_statistics(model).items()}
+
+
+@torch.no_grad()
+def put_statistics(model, copied):
+    """Make the model's running statistics what they were when they were copied."""
+    own = running_statistics(model)
+    for name, values in copied.items():
+        own[name].copy_(values)
+
+
+@contextlib.contextmanager
+def keeping_statistics(model):
+    """Whatever is done within, the running statistics are afterwards what they were."""
+    copied = copy_statistics(model)
+    try:
+        yield
+    finally:
+        put_statistics(model, copied)
