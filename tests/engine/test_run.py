@@ -242,7 +242,7 @@ MISTAKES = {
         ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],
         "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
     ),
-    "missing data set": (["DATASETS.NAMES", "('Market1501','RenderedMall')"], "data set Market1501: .* is not found"),
+    "missing data set": (["DATASETS.NAMES", "('VeRi','RenderedMall')"], "data set VeRi: .* is not found"),
     "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* one of the 3 sources 0 identities in a batch"),
     "impossible stock batch": (
         f"{STOCK} DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
