@@ -29,7 +29,8 @@ def add_gdnorm_config(cfg):
     # sampled paths followed in a training step beside the domain path; 0 is the paper's ablation "E"
     gdnorm.NUM_PATHS = 1
     # whether the backward pass computes the domain path's activations anew, rather than have them kept: with one
-    # sampled path about a quarter less memory, for the time of a forward pass. Without sampled paths nothing is gained
+    # sampled path about a quarter less memory, for the time of a forward pass; with full batches (DOMAIN_BATCH) one
+    # domain's at a time. Without either nothing is gained
     gdnorm.RECOMPUTE = False
     # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
     gdnorm.TEST_PATH = "mean"
