@@ -129,7 +129,7 @@ def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves
     assert table(evaluated.stdout)[3] == round(last["mAP"], 2)
 
     # the same weights, whose branches the hook left with the same statistics, and none of the path's own
-    late = fastreid("eval", "--config-file", trained / "config.yaml", *own)
+    late = fastreid("eval", "--config-file", trained / "config.yaml", "--output", tmp_path / "late", *own)
     assert "Taking the statistics of the mean path" in late.stdout and table(late.stdout) == table(evaluated.stdout)
 
     manifest = tmp_path / "export/manifest.json"
