@@ -81,7 +81,9 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
     if sampler is None and name in SAMPLER_REGISTRY._obj_map:
         sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
     elif sampler is None:
-        _check_stock_sampler(cfg, train_set)
+        _check_lone_identities(cfg)
+        if name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
+            _check_identities(cfg, train_set)
     return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
 
 
@@ -103,16 +105,18 @@ def _with_whole_batch(cfg):
     return cfg
 
 
-def _check_stock_sampler(cfg, train_set):
-    """fast-reid's own samplers know no domains, and look for a batch that cannot be made for ever."""
-    images, instances, name = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE, cfg.DATALOADER.SAMPLER_TRAIN
+def _check_lone_identities(cfg):
+    """fast-reid's own samplers know no domains."""
     if _is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
         raise UserError(
-            f"DATALOADER.SAMPLER_TRAIN {name} may leave a source one identity in a batch, of which a branch learns "
-            "nothing: set DomainBalancedIdentitySampler"
+            f"DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN} may leave a source one identity in a batch, from "
+            "which a branch learns nothing: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
         )
-    if name not in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
-        return
+
+
+def _check_identities(cfg, train_set):
+    """fast-reid's own samplers look for a batch that cannot be made for ever."""
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     if images % instances or train_set.num_classes < images // instances:
         raise UserError(
             f"SOLVER.IMS_PER_BATCH {images} is to be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
@@ -136,7 +140,7 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
 def _connect_trainer():
     """No training begins in several processes that would go wrong without a word; tests in them are left alone.
 
-    One that is resumed without DomainPreciseBN has the running statistics that a checkpoint of it holds all the same.
+    A run resumed without DomainPreciseBN still goes on from the running statistics in its checkpoint.
     """
     stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
 
@@ -150,23 +154,25 @@ def _connect_trainer():
         checkpointables = self.checkpointer.checkpointables
         if "running_statistics" in checkpointables:
             return stock_resume(self, resume)
-        checkpointables["running_statistics"] = _RunningStatistics(self.checkpointer.model)
+        saved = checkpointables["running_statistics"] = _Saved()
         try:
-            return stock_resume(self, resume)
+            stock_resume(self, resume)
         finally:
             del checkpointables["running_statistics"]
+        if self.start_epoch < self.max_epoch:
+            put_statistics(self.checkpointer.model, saved.state)
 
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
 
 
-class _RunningStatistics:
-    """Puts what DomainPreciseBN has saved into a model that is trained without it."""
+class _Saved:
+    """What a checkpoint holds under a name, as ``state``."""
 
-    def __init__(self, model):
-        self._model = model
+    def __init__(self):
+        self.state = {}
 
     def load_state_dict(self, state):
-        put_statistics(self._model, state)
+        self.state = state
 
 
 def _check_processes(cfg):
@@ -186,7 +192,7 @@ def _check_processes(cfg):
 
 
 def _is_gdnorm(cfg):
-    meta_arch = META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE)
+    meta_arch = META_ARCH_REGISTRY._obj_map.get(cfg.MODEL.META_ARCHITECTURE)
     return inspect.isclass(meta_arch) and issubclass(meta_arch, GDNormTraining)
 
 
@@ -237,9 +243,11 @@ class _BestMetric:
         self._hook = hook
 
     def state_dict(self):
-        # the last checkpoint is saved with its own metric still to be compared
-        tested, _ = self._hook.trainer.storage.latest().get(self._hook.metric_name, (-1, None))
-        return {"best_metric": max(self._hook.best_metric, tested)}
+        best = self._hook.best_metric
+        if hasattr(self._hook, "metric_name"):  # in training; the last checkpoint's own metric is still to be compared
+            tested, _ = self._hook.trainer.storage.latest().get(self._hook.metric_name, (best, None))
+            best = max(best, tested)
+        return {"best_metric": best}
 
     def load_state_dict(self, state):
         self._hook.best_metric = state["best_metric"]

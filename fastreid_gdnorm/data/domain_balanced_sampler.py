@@ -79,11 +79,11 @@ class DomainBalancedIdentitySampler(Sampler):
         """Log the domains, by their ``names``, of whose images a smaller num_instances would make fewer copies."""
         for domain, name in enumerate(names):
             images = int(statistics.median(len(self._images[identity]) for identity in self._identities[domain]))
-            copies, smaller = self._num_instances - images, self._fitting_instances(max(2, images))
+            copies, smaller = self._num_instances - images, self._fitting_instances(2 * images)
             if copies > images and smaller:
                 logger.warning(
-                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer, each of them "
-                    "more than twice in a batch: NUM_INSTANCE %d repeats less",
+                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer, and so more "
+                    "copies than images in a batch: NUM_INSTANCE %d repeats less",
                     *(self._num_instances, name, images, smaller),
                 )
 
@@ -134,8 +134,11 @@ class DomainBalancedIdentitySampler(Sampler):
     def _fitting_instances(self, most):
         """The largest num_instances from 2 to ``most`` that batch_size can be made of; None if there is none."""
         size = self._num_identities * self._num_instances
-        fitting = (n for n in range(most, 1, -1) if size % n == 0 and size // n >= self._needed_identities())
-        return next(fitting, None)
+        there_are = (
+            min(map(len, self._identities.values())) // self._world_size * (1 if self._full else self._num_domains)
+        )
+        fewest = self._needed_identities()
+        return next((n for n in range(most, 1, -1) if size % n == 0 and fewest <= size // n <= there_are), None)
 
     def _check(self, batch_size):
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances} (a process)"

@@ -28,7 +28,7 @@ class DomainPreciseBN(HookBase):
     Args:
         model: a stock model, or one with GDNorm.
         loaders: for every domain, a loader of its images in random order.
-        pooled_loader: a loader with as many images of every domain in each batch.
+        pooled_loader: a loader with as many images of every domain in each batch, to within one.
         periods: it runs after the last epoch and each that one of these numbers divides.
     """
 

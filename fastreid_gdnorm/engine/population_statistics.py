@@ -67,15 +67,17 @@ def estimate_mean_path(model, loader):
 
 
 def complete_mean_path(cfg, model):
-    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none."""
+    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none.
+
+    BN without branches keeps what it has.
+    """
     by_them = any(isinstance(path, MeanPath) and path.of == "path" for path in getattr(model, "test_paths", ()))
     if not by_them or all(layer.path_mean is not None for layer in gdnorm_layers(model).values()):
         return
     logger.info("Taking the statistics of the mean path (MODEL.GDNORM.MEAN_OF path) from %s", cfg.DATASETS.NAMES)
     train_set = DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL))
     _, pooled = domain_loaders(cfg, train_set)
-    of_training = keeping_statistics(model) if model.training else contextlib.nullcontext()
-    with of_training, evaluating(model):
+    with keeping_statistics(model), evaluating(model):
         estimate_mean_path(model, pooled)
 
 

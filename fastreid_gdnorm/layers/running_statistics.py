@@ -18,10 +18,11 @@ def copy_statistics(model):
 
 @torch.no_grad()
 def put_statistics(model, copied):
-    """Make the model's running statistics what they were when they were copied."""
+    """Make the model's running statistics what they were when they were copied; layers that it has not are left out."""
     own = running_statistics(model)
     for name, values in copied.items():
-        own[name].copy_(values)
+        if name in own and own[name].shape == values.shape:
+            own[name].copy_(values)
 
 
 @contextlib.contextmanager

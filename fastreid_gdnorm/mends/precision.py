@@ -50,10 +50,15 @@ def mend_amp():
 
     @functools.wraps(stock_step)
     def run_step(self):
-        before = copy_statistics(self.model)
-        stock_step(self)
-        if self.skipped:
-            put_statistics(self.model, before)  # which GradScaler does not look after
+        # which GradScaler does not look after; its scale falls where it skips, on all processes alike
+        before, scale = copy_statistics(self.model), self.grad_scaler.get_scale()
+        try:
+            stock_step(self)
+        except FloatingPointError:
+            put_statistics(self.model, before)
+            raise
+        if self.grad_scaler.get_scale() < scale:
+            put_statistics(self.model, before)
 
     if source_has(SimpleTrainer._write_metrics, "raise FloatingPointError"):
         AMPTrainer.skipped = 0

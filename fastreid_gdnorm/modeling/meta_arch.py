@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
-from ..layers import DomainPath, SampledPath, follow, gdnorm_layers, keeping_statistics
+from ..layers import DomainPath, SampledPath, copy_statistics, follow, gdnorm_layers, keeping_statistics, put_statistics
 from ..mends.training import copy_images
 from .backbone import convert
 from .batches import balanced, by_domain
@@ -115,16 +115,21 @@ class GDNormTraining:
         path = DomainPath(batch["domains"])
         if not recompute:
             return self._along(path, batch)
-        # the backward pass goes along the path once more, and must not move statistics again
-        contexts = lambda: (contextlib.nullcontext(), keeping_statistics(self))  # noqa: E731
-        return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
+        return checkpoint(
+            *(self._along, path, batch),
+            use_reentrant=False,
+            # the second one is for the backward pass, which must not move statistics again
+            context_fn=lambda: (contextlib.nullcontext(), keeping_statistics(self)),
+        )
 
     def _on_sampled_path(self, batch):
-        path = SampledPath(self.scale, self.noise)
+        path, device = SampledPath(self.scale, self.noise), batch["targets"].device.type
+        in_half = torch.is_autocast_enabled(device)
+        before = copy_statistics(self) if in_half else {}
         losses, scalars = self._along(path, batch)
-        device = batch["targets"].device.type
-        if torch.is_autocast_enabled(device) and not all(torch.isfinite(loss) for loss in losses.values()):
+        if in_half and not all(torch.isfinite(loss) for loss in losses.values()):
             del losses  # and all that was kept for its gradient
+            put_statistics(self, before)  # of BN without branches
             # nothing normalises a*x + b, which may leave the range of half precision
             with torch.autocast(device, enabled=False):
                 losses, scalars = self._along(path, batch)

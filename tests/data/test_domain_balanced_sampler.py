@@ -191,10 +191,11 @@ def test_a_domain_whose_instances_are_copies_is_named(caplog, monkeypatch):
     DomainBalancedIdentitySampler(items, domains, 128, 16, seed=0).warn_of_copies(["DGMarket1501", "DGCUHK02"])
     (said,) = {record.getMessage() for record in caplog.records}
     assert "NUM_INSTANCE is 16, half of the identities of DGCUHK02 have 4 images or fewer" in said
-    assert "NUM_INSTANCE 4 repeats less" in said
+    assert "NUM_INSTANCE 8 repeats less" in said
     caplog.clear()
     items, domains = make_items([[16] * 20, [3] * 20])
-    for size, instances, advised in (128, 4, None), (40, 8, 2):  # 3 of 128 and of 40 images are no whole number
+    # as many copies as images are well; 6 images are no whole number of identities of 40, nor 4 of so few that there are
+    for size, instances, advised in (128, 4, None), (40, 8, 5), (160, 8, 5):
         sampler = DomainBalancedIdentitySampler(items, domains, size, instances, seed=0)
         sampler.warn_of_copies(["DGMarket1501", "DGCUHKSYSU"])
         if advised:

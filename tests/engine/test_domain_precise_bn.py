@@ -144,6 +144,13 @@ def test_resumed_without_the_hook_training_goes_on_from_its_running_statistics_t
     assert all(torch.equal(trainer.model.state_dict()[name], values) for name, values in running.items())
     assert "running_statistics" not in trainer.checkpointer.checkpointables
 
+    shutil.copy(folder / "model_final.pth", tmp_path)
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    trainer = DefaultTrainer(cfg)
+    trainer.resume_or_load(resume=True)
+    final = checkpoint(folder, "model_final")["model"]
+    assert all(torch.equal(final[name], values) for name, values in trainer.model.state_dict().items()), "at its end"
+
 
 def test_after_an_error_the_model_is_as_it_was(tiny):
     trainer = DefaultTrainer(tiny())

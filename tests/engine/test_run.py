@@ -95,6 +95,7 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
 def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(tiny):
     cfg = tiny("gdnorm", "SOLVER.MAX_EPOCH", "2")
     trainer = DefaultTrainer(cfg)
+    trainer.checkpointer.save("before_training")
     trainer._trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
     trainer._hooks.clear()
     trainer.register_hooks(trainer.build_hooks())

@@ -320,12 +320,15 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
             assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
 
 
-def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch):
-    net = model().train()
+@pytest.mark.parametrize("heads", ["True", "False"])
+def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
+    net = model("MODEL.GDNORM.HEADS", heads).train()
     with torch.no_grad():
         for bn in net.backbone.layer4[1].bn2.branches:
             bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
             bn.weight.fill_(1e4)
+
+    state = copy.deepcopy(net.state_dict())
 
     def along(follow_it):
         with EventStorage():
@@ -337,11 +340,15 @@ def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_f
 
     with torch.autocast("cpu", dtype=torch.float16):
         assert not all(torch.isfinite(loss) for loss in along(alone).values())
+        net.load_state_dict(state)
         found = along(lambda: net._on_sampled_path(batch))
-    full = along(alone)
-    assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
     sum(found.values()).backward()
     assert torch.isfinite(net.backbone.conv1.weight.grad).all()
+    moved = copy.deepcopy(net.state_dict())
+    net.load_state_dict(state)
+    full = along(alone)
+    assert all(torch.allclose(moved[name], values) for name, values in net.state_dict().items()), "statistics too"
+    assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
 
 
 def test_gradient_clipping_of_the_stock_trainer_works(tiny):
