@@ -192,11 +192,11 @@ def test_a_domain_whose_instances_are_copies_is_named(caplog, monkeypatch):
     (said,) = {record.getMessage() for record in caplog.records}
     assert "NUM_INSTANCE is 16, half of the identities of DGCUHK02 have 4 images or fewer" in said
     assert "NUM_INSTANCE 8 repeats less" in said
-    caplog.clear()
-    items, domains = make_items([[16] * 20, [3] * 20])
-    # as many copies as images are well; 6 images are no whole number of identities of 40, nor 4 of so few that there are
-    for size, instances, advised in (128, 4, None), (40, 8, 5), (160, 8, 5):
+    # as many copies as images are well; of 40 images 6 make no whole number of identities; of 120 they make too many
+    for identities, size, instances, advised in (20, 128, 4, None), (20, 40, 8, 5), (9, 120, 8, None):
+        items, domains = make_items([[16] * identities, [3] * identities])
         sampler = DomainBalancedIdentitySampler(items, domains, size, instances, seed=0)
+        caplog.clear()
         sampler.warn_of_copies(["DGMarket1501", "DGCUHKSYSU"])
         if advised:
             assert f"NUM_INSTANCE {advised} repeats less" in caplog.text
