@@ -228,7 +228,7 @@ STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_resnet_backb
 MISTAKES = {
     "stock sampler": (
         ["DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"],
-        "NaiveIdentitySampler may leave a source one identity .* set DomainBalancedIdentitySampler",
+        "NaiveIdentitySampler may leave a source one identity .*set DATALOADER.SAMPLER_TRAIN DomainBalanced",
     ),
     "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
