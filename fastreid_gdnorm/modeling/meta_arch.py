@@ -115,12 +115,11 @@ class GDNormTraining:
         path = DomainPath(batch["domains"])
         if not recompute:
             return self._along(path, batch)
-        return checkpoint(
-            *(self._along, path, batch),
-            use_reentrant=False,
-            # the second one is for the backward pass, which must not move statistics again
-            context_fn=lambda: (contextlib.nullcontext(), keeping_statistics(self)),
-        )
+
+        def contexts():  # the second one is for the backward pass, which must not move statistics again
+            return contextlib.nullcontext(), keeping_statistics(self)
+
+        return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
 
     def _on_sampled_path(self, batch):
         path, device = SampledPath(self.scale, self.noise), batch["targets"].device.type
