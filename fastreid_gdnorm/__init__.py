@@ -1,22 +1,23 @@
 """GDNorm (AAAI 2022) for fast-reid: importing this registers everything with the toolbox, once."""
 
-from . import compat
+from .patches import apply_patches
 
-compat.mend()
+apply_patches()
 
 from fastreid.config.defaults import _C  # noqa: E402
 from fastreid.data.datasets import DATASET_REGISTRY  # noqa: E402
 from fastreid.modeling.backbones import BACKBONE_REGISTRY  # noqa: E402
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY  # noqa: E402
 
-from . import config, data, engine, modeling, registries, toolbox  # noqa: E402
+from . import config, data, integration, modeling, registries  # noqa: E402
 from .data.readers import READERS  # noqa: E402
-from .data.rendered import RENDERED_DOMAINS  # noqa: E402
+from .rendered import RENDERED_DOMAINS  # noqa: E402
+from .training.domain_precise_bn import DomainPreciseBN  # noqa: E402
 
 config.add_gdnorm_config(_C)
-toolbox.connect()
+integration.connect()
 registries.SAMPLER_REGISTRY.register(data.DomainBalancedIdentitySampler)
-registries.HOOK_REGISTRY.register(engine.DomainPreciseBN)
+registries.HOOK_REGISTRY.register(DomainPreciseBN)
 BACKBONE_REGISTRY.register(modeling.build_gdnorm_backbone)
 for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormMGN):
     META_ARCH_REGISTRY.register(_meta_arch)

@@ -1,26 +1,25 @@
-"""``fastreid demo``: what branches and sampled paths do, shown in a few minutes on drawn domains."""
+"""What branches and sampled paths do, shown in a few minutes on drawn domains: the work of ``fastreid demo``."""
 
 import warnings
 from pathlib import Path
 
+from .console import say
 from .data import read
-from .engine.row import say, train_row
-from .engine.run import load_model
-from .engine.setup import load_config, shipped
-from .export import export
-from .report import METRICS, ranked_results, results_table, save_results
-from .report.page import report
+from .evaluation import METRICS
+from .export import export_model
+from .report import ranked_results, results_table, save_results
+from .report.page import write_report
+from .runs import files
+from .runs.checkpoints import load_model
+from .runs.config import load_config, shipped
+from .runs.methods import METHODS
+from .runs.rows import train_row
 
-ROWS = {
-    "baseline": "baseline.yml",
-    "baseline, balanced batches": "balanced.yml",
-    "branches only": "branches.yml",
-    "GDNorm": "gdnorm.yml",
-}
 CONFIGS = "projects/GDNorm/configs/demo"
+ROWS = dict(reversed(METHODS.items()))  # from the plain baseline on
 
 
-def demo(output, seed=0, overrides=()):
+def run_demo(output, seed=0, overrides=()):
     """Train and test the rows one after the other and write the table and a figure into ``output``.
 
     Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept, one that was
@@ -34,17 +33,17 @@ def demo(output, seed=0, overrides=()):
         read(cfg, name)  # draws it, if it is not there
     say(f"Training on {', '.join(cfg.DATASETS.NAMES)}; testing on {target}, which no model has seen.")
     columns, rows = (*METRICS, "seconds"), {}
-    for number, (name, config) in enumerate(ROWS.items(), 1):
-        run = folder / Path(config).stem
-        row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, overrides).run(f"[{number}/{len(ROWS)}] {name}")
+    for number, (method, name) in enumerate(ROWS.items(), 1):
+        row = train_row(folder / method, shipped(f"{CONFIGS}/{method}.yml"), seed, overrides)
+        row = row.run(f"[{number}/{len(ROWS)}] {name}")
         measured = {**row["results"][target], "seconds": row["seconds"]}
         rows[name] = {column: measured[column] for column in columns}
     save_results(rows, folder, columns)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         _draw_ranked_results(folder, target)
-        export(str(folder / "gdnorm" / "config.yaml"), folder / "export")
-        report([folder / Path(config).stem for config in ROWS.values()], folder / "report")
+        export_model(str(folder / "gdnorm" / files.CONFIG), folder / "export")
+        write_report([folder / method for method in ROWS], folder / "report")
     say(f"\n{results_table(rows, columns)}\n")
     say(
         f"{target}, seed {seed}; one run each, so read differences of a few points with care: "
@@ -62,5 +61,5 @@ def demo(output, seed=0, overrides=()):
 
 def _draw_ranked_results(folder, target):
     picture = folder / "ranked_results.png"
-    cfg = load_config(str(folder / "gdnorm" / "config.yaml"))
+    cfg = load_config(str(folder / "gdnorm" / files.CONFIG))
     ranked_results(load_model(cfg), cfg, target, picture)

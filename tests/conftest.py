@@ -10,8 +10,8 @@ import cv2
 import pytest
 
 import fastreid_gdnorm  # noqa: F401  mends fastreid before any test imports it
-from fastreid_gdnorm.data.rendered import RENDERED_DOMAINS, draw_domain
-from fastreid_gdnorm.engine.setup import load_config
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, draw_domain
+from fastreid_gdnorm.runs.config import load_config
 
 from .data import trees
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from fastreid_gdnorm import cli
-from fastreid_gdnorm.engine.setup import shipped
+from fastreid_gdnorm.runs.config import shipped
 
 from .conftest import REPOSITORY, command, fastreid
 

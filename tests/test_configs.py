@@ -3,8 +3,8 @@
 import pytest
 from fastreid.modeling.meta_arch import build_model
 
-from fastreid_gdnorm.engine.setup import flat, load_config
 from fastreid_gdnorm.layers import GaussianProcess
+from fastreid_gdnorm.runs.config import flat, load_config
 
 from .conftest import REPOSITORY
 

@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from fastreid_gdnorm.datasets import datasets
-from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm import cli
 
 from .conftest import fastreid
 from .data import trees
@@ -40,26 +39,25 @@ def test_whole_sets_are_as_published_and_a_small_one_is_not(root):
 
 @pytest.fixture
 def said(root, monkeypatch, capsys):
-    """A function that calls ``datasets`` on the trees; its output, and the message it ends with, if it does."""
+    """A function that runs ``fastreid datasets`` on the trees, in this process: stdout and stderr."""
     monkeypatch.setenv("FASTREID_DATASETS", str(root))
 
-    def call(*names, **options):
-        try:
-            datasets(names, **{"decode": False, **options})
-        except UserError as error:
-            return capsys.readouterr().out, str(error)
-        return capsys.readouterr().out, None
+    def call(*words):
+        status = cli.main(["datasets", "--no-decode", *words])
+        out, err = capsys.readouterr()
+        assert status == (2 if err else 0)
+        return out, err
 
     return call
 
 
 def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_named(root, said):
     out, mistake = said()
-    assert mistake is None and out.count("not found") == 7
+    assert not mistake and out.count("not found") == 7
     assert f"{root} has no folder MSMT17_V1; it holds train and test (V1)" in out
-    out, mistake = said("DGMSMT17", overrides=["DATASETS.MSMT17.VERSION", "V2"])
+    out, mistake = said("DGMSMT17", "DATASETS.MSMT17.VERSION", "V2")
     assert "has no folder MSMT17_V2" in out and "DGMSMT17" in mistake
-    out, mistake = said(config_file="projects/GDNorm/configs/protocol1/gdnorm.yml")
+    out, mistake = said("--config-file", "projects/GDNorm/configs/protocol1/gdnorm.yml")
     assert "DGMSMT17" not in out
     assert "DGMarket1501, DGDukeMTMC, DGCUHK02, DGCUHK03, DGCUHKSYSU, DGPRID, DGGRID" in mistake
     assert "there is no 'DGViper'; did you mean DGVIPeR?" in said("DGViper")[1]

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastreid_gdnorm.demo import demo
+from fastreid_gdnorm.demo import run_demo
 from fastreid_gdnorm.errors import UserError
 
 from .conftest import TINY
 
 
 def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(datasets, tmp_path, capsys):
-    demo(tmp_path, overrides=TINY)
+    run_demo(tmp_path, overrides=TINY)
     said = capsys.readouterr().out
     rows = json.loads((tmp_path / "results.json").read_text())
     assert list(rows) == ["baseline", "baseline, balanced batches", "branches only", "GDNorm"]
@@ -36,15 +36,15 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
     assert all(f"{row['mAP']:.1f}" in page for row in rows.values())
 
     before = (tmp_path / "gdnorm/metrics.json").read_bytes()
-    demo(tmp_path, overrides=TINY)
+    run_demo(tmp_path, overrides=TINY)
     assert capsys.readouterr().out.count("kept from an earlier run") == 4
     assert (tmp_path / "gdnorm/metrics.json").read_bytes() == before
     with pytest.raises(UserError, match="baseline holds a run of other settings: remove it"):
-        demo(tmp_path, seed=1, overrides=TINY)
+        run_demo(tmp_path, seed=1, overrides=TINY)
 
 
 def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
     with pytest.raises(UserError, match=r"\[1/4\] baseline: train failed, see .*train.log"):
-        demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])
+        run_demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])
     assert "fastreid train: " in capfd.readouterr().err
     assert not (tmp_path / "results.json").exists()

@@ -9,11 +9,11 @@ import pytest
 import torch
 from fastreid.engine import DefaultTrainer
 
-from fastreid_gdnorm.engine.run import load_model
-from fastreid_gdnorm.engine.setup import load_config
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import evaluate_rank
-from fastreid_gdnorm.export import export
+from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.config import load_config
 
 from .conftest import DEMO, TINY, fastreid
 
@@ -158,7 +158,7 @@ MODELS = {
 def test_other_models_leave_too(tmp_path, datasets, overrides):
     config, weights = untrained(tmp_path, *overrides)
     path = "mean" if "MODEL.GDNORM.MEAN_OF" in overrides else "source:1"
-    manifest = export(config, tmp_path / "out", path, onnx=True, fuse=True, overrides=weights)
+    manifest = export_model(config, tmp_path / "out", path, onnx=True, fuse=True, overrides=weights)
     assert manifest["path"] == path
     assert all(file["difference"] <= file["tolerance"] for file in manifest["files"].values())
 
@@ -166,8 +166,8 @@ def test_other_models_leave_too(tmp_path, datasets, overrides):
 def test_what_cannot_be_exported_says_why(toy_run, tmp_path):
     config = str(toy_run / "config.yaml")
     with pytest.raises(UserError, match="ensemble is 3 networks in one: export each source:K, or mean"):
-        export(config, tmp_path, "ensemble")
+        export_model(config, tmp_path, "ensemble")
     with pytest.raises(UserError, match="TEST_PATH is mean, .*; got 'source:7'"):
-        export(config, tmp_path, "source:7")
+        export_model(config, tmp_path, "source:7")
     done = fastreid("export", "--config-file", config, "--output", tmp_path, "MODEL.WEIGHTS", "nowhere.pth")
     assert done.returncode == 2 and "checkpoint nowhere.pth is not found" in done.stderr

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from fastreid_gdnorm.engine.run import load_model
-from fastreid_gdnorm.engine.setup import load_config
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation.path_sweep import sweep
-from fastreid_gdnorm.paths import paths
+from fastreid_gdnorm.report.path_sweep import sweep_paths
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.config import load_config
 
 from .conftest import command, fastreid
 
@@ -111,9 +111,9 @@ def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept):
     folder, _ = swept
     config, before = str(toy_run / "config.yaml"), (folder / "paths.jsonl").read_bytes()
     with pytest.raises(UserError, match="holds a sweep with TEST.FLIP.ENABLED False, this one has True: remove it"):
-        paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
+        sweep_paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
-        paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
+        sweep_paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
     assert (folder / "paths.jsonl").read_bytes() == before
     done = fastreid("paths", "--config-file", config, "--output", folder, "--lambdas", "a,b")
     assert done.returncode == 2 and "--lambdas: invalid" in done.stderr

@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from fastreid_gdnorm.comparison import compare
-from fastreid_gdnorm.engine.row import _locked, train_row
-from fastreid_gdnorm.engine.setup import load_config, shipped
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.protocol import CONFIGS, direction_of, protocol
+from fastreid_gdnorm.paper.comparison import compare
+from fastreid_gdnorm.paper.protocol import CONFIGS, direction_of, run_protocol
+from fastreid_gdnorm.runs.config import load_config, shipped
+from fastreid_gdnorm.runs.rows import _locked, train_row
 
 from .conftest import TINY, command, fastreid
 
@@ -113,14 +113,14 @@ MISTAKES = {
 @pytest.mark.parametrize("arguments, message", MISTAKES.values(), ids=MISTAKES)
 def test_mistakes_are_said_before_anything_is_run(public_datasets, tmp_path, arguments, message):
     with pytest.raises(UserError, match=message):
-        protocol(2, tmp_path, **{"methods": ["gdnorm"], **arguments})
+        run_protocol(2, tmp_path, **{"methods": ["gdnorm"], **arguments})
     assert not list(tmp_path.iterdir())
 
 
 def test_a_data_set_of_the_last_run_is_missed_before_the_first(datasets, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     with pytest.raises(UserError, match="data set DGDukeMTMC: .* has no folder DukeMTMC-reID"):
-        protocol(2, tmp_path / "out", ["gdnorm"])
+        run_protocol(2, tmp_path / "out", ["gdnorm"])
     assert not (tmp_path / "out").exists()
 
 

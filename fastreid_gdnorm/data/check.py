@@ -1,4 +1,4 @@
-"""Whether the data sets on disk are what is published, for ``fastreid datasets``."""
+"""Whether the data sets on disk are what is published: the work of ``fastreid datasets``."""
 
 import os
 from concurrent.futures import ProcessPoolExecutor
@@ -9,9 +9,10 @@ from tabulate import tabulate
 from termcolor import colored
 from tqdm import tqdm
 
+from ..console import say
 from ..errors import UserError
-from .read import read
-from .readers import SingleShot
+from .read import datasets_root, read
+from .readers import READERS, SingleShot
 from .readers.reader import Counts
 
 
@@ -61,6 +62,28 @@ class Report(NamedTuple):
         else:
             lines.append("as published" if self.is_good else colored("not as published", "red"))
         return "\n  ".join("\n".join(lines).splitlines())
+
+
+def check_data_sets(cfg, names, decode=True, guide=""):
+    """Report on the data sets ``names`` in the config's variants, or if there are none on all that have a reader here.
+
+    Args:
+        decode: whether to read every image.
+        guide: the document that says where to get them.
+
+    Raises:
+        UserError: at the end, if one that was named is missing or wrong.
+    """
+    say(f"Data sets in {os.path.abspath(datasets_root())}\n")
+    wrong = []
+    for name in names or [reader.__name__ for reader in READERS]:
+        report = check(cfg, name, decode)
+        say(f"{report}\n")
+        if not report.is_good:
+            wrong.append(name)
+    say(f"Where to get what: {guide}")
+    if names and wrong:
+        raise UserError(f"missing or not as published: {', '.join(wrong)}; see above")
 
 
 def check(cfg, name, decode=True):

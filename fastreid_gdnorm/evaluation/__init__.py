@@ -1,17 +1,23 @@
 """Ranking in bounded memory, splits, summaries, path sweeps."""
 
 from .distances import build_dist
+from .metrics import HEADLINE, METRICS, SPREAD, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
-from .summary import add_average, save_test_results, summary_table
+from .summary import add_average, metric_names, summary_table, text
 
 __all__ = [
+    "HEADLINE",
+    "METRICS",
+    "SPREAD",
     "SplitEvaluator",
     "SplitResults",
     "add_average",
     "build_dist",
     "evaluate_rank",
     "evaluate_roc",
-    "save_test_results",
+    "header",
+    "metric_names",
     "summary_table",
+    "text",
 ]

@@ -12,7 +12,7 @@ from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..modeling.test_path import parse_test_path
+from ..modeling.path_names import parse_test_path
 
 
 class KeptImages:

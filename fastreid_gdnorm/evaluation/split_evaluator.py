@@ -8,7 +8,7 @@ import torch
 from fastreid.evaluation import ReidEvaluator
 from fastreid.utils import comm
 
-SPREAD = " std"  # what a metric's standard deviation is called, after its name
+from .metrics import SPREAD
 
 
 class SplitResults(OrderedDict):

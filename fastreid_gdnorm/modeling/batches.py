@@ -29,6 +29,13 @@ def balanced(batch):
     return _select(batch, torch.tensor(rows, device=batch["targets"].device))
 
 
+def copy_images(batch):
+    """The batch, a dict or images (B, C, H, W) alone, with a copy of its images in channels-last order."""
+    if isinstance(batch, torch.Tensor):
+        return batch.clone(memory_format=torch.channels_last)
+    return {**batch, "images": copy_images(batch["images"])}
+
+
 def _select(batch, rows):
     return {
         key: values[rows] if isinstance(values, torch.Tensor) else [values[row] for row in rows.tolist()]

@@ -4,7 +4,7 @@ import contextlib
 
 import torch
 from fastreid.config import configurable
-from fastreid.modeling.meta_arch import Baseline
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage, get_event_storage
 from torch import nn
@@ -12,10 +12,9 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
 from ..layers import DomainPath, SampledPath, copy_statistics, follow, gdnorm_layers, keeping_statistics, put_statistics
-from ..mends.training import copy_images
 from .backbone import convert
-from .batches import balanced, by_domain
-from .test_path import parse_test_path
+from .batches import balanced, by_domain, copy_images
+from .path_names import parse_test_path
 
 
 class GDNormTraining:
@@ -109,7 +108,7 @@ class GDNormTraining:
 
         The copy is in channels-last order, which the network keeps and convolutions are faster in.
         """
-        return super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
+        return super().preprocess_image(copy_images(batched_inputs))
 
     def _on_domain_path(self, batch, recompute):
         path = DomainPath(batch["domains"])
@@ -168,6 +167,12 @@ def _check_domains(batch):
 
 def _has_bn(module):
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
+
+
+def is_gdnorm(cfg):
+    """Whether a config's MODEL.META_ARCHITECTURE is one with GDNorm, whatever it is called."""
+    meta_arch = META_ARCH_REGISTRY._obj_map.get(cfg.MODEL.META_ARCHITECTURE)
+    return isinstance(meta_arch, type) and issubclass(meta_arch, GDNormTraining)
 
 
 class GDNormBaseline(GDNormTraining, Baseline):

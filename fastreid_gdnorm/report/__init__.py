@@ -1,6 +1,6 @@
 """Tables, figures and the page about a run."""
 
 from .path_figures import paths_figure, samples_figure
-from .tables import METRICS, ranked_results, results_table, save_results
+from .tables import ranked_results, results_table, save_results
 
-__all__ = ["METRICS", "paths_figure", "ranked_results", "results_table", "samples_figure", "save_results"]
+__all__ = ["paths_figure", "ranked_results", "results_table", "samples_figure", "save_results"]

@@ -3,16 +3,17 @@
 import os
 from pathlib import Path
 
-from ..engine.row import say
+from ..console import say
 from ..errors import UserError
+from ..runs.methods import METHODS, method
+from ..runs.run_data import RunData
+from ..runs.run_folder import RunFolder
 from .document import Heading, Paragraph, to_html, to_markdown
-from .run_data import RunData
-from .run_folder import RunFolder
 from .run_sections import run_sections
-from .summary import data_tables, method, results_tables, settings_table, summary, warnings_about
+from .summary import data_tables, results_tables, settings_table, summary, warnings_about
 
 
-def report(run_dirs, output=None):
+def write_report(run_dirs, output=None):
     """Write report.html, report.md and the pictures of the latter about runs, of which the first is the measure.
 
     Args:
@@ -42,7 +43,8 @@ def report(run_dirs, output=None):
     ]
     for number, (name, run) in enumerate(runs.items(), 1):
         say(f"[{number}/{len(runs)}] {name}: curves, and ranked results of {', '.join(run.targets)}")
-        blocks += [Heading(2, f"{name}: {method(run.cfg)}"), *run_sections(run, data[name], output, f"run{number}")]
+        blocks.append(Heading(2, f"{name}: {METHODS[method(run.cfg)]}"))
+        blocks += run_sections(run, data[name], output, f"run{number}")
     blocks.append(Paragraph(f"Made by `fastreid report {' '.join(map(str, folders))}`."))
     (output / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
     (output / "report.html").write_text(to_html(blocks), encoding="utf-8")

@@ -2,13 +2,14 @@
 
 import warnings
 
-from ..engine.run import load_model
+from ..evaluation import METRICS, header
 from ..evaluation.path_sweep import read_records, summarize
 from ..layers import GaussianProcess
+from ..runs.checkpoints import load_model
 from .document import Cell, Heading, Paragraph, Pictures, Table
 from .path_figures import paths_figure, samples_figure
 from .run_figures import band, band_figure, curves_figure, spread_figure, width_figure
-from .tables import HEADERS, METRICS, ranked_results
+from .tables import ranked_results
 
 DPI = 150
 SAME = 0.05  # points of mAP that one model may differ by from test to test
@@ -124,7 +125,7 @@ def _path_sweep(run, picture):
             pictures.append(picture(samples_figure(own, target), f"{target}_samples", f"{target}: sampled paths."))
         yield Pictures(pictures, is_wide=True)
         yield Table(
-            ["path", *(HEADERS.get(metric, metric) for metric in METRICS)],
+            ["path", *(header(metric) for metric in METRICS)],
             [[r["path"], *(Cell(f"{r[metric]:.1f}") for metric in METRICS)] for r in own if r["lambda"] is None],
         )
         if sampled:

@@ -1,20 +1,13 @@
 """What a report says first: what was done, what came out, and how far it is to be trusted."""
 
-from ..engine.setup import flat
+from ..evaluation import HEADLINE, METRICS, header
+from ..evaluation import text as _text
+from ..runs.config import flat
+from ..runs.methods import METHODS, method
 from .document import Cell, Paragraph, Table
-from .tables import HEADERS, METRICS
 
-HEADLINE = ("Rank-1", "mAP")
 COARSE = 2  # points of Rank-1; where its 95 % interval is wider to either side, it is said
 OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that are no settings of a training
-
-
-def method(cfg):
-    """The method in a few words."""
-    if not cfg.MODEL.META_ARCHITECTURE.startswith("GDNorm"):
-        is_balanced = cfg.DATALOADER.SAMPLER_TRAIN == "DomainBalancedIdentitySampler"
-        return "baseline, balanced batches" if is_balanced else "baseline"
-    return "GDNorm" if cfg.MODEL.GDNORM.NUM_PATHS else "branches only"
 
 
 def summary(runs):
@@ -95,13 +88,13 @@ def results_tables(runs):
             for name, run in runs.items()
             if target in run.results
         ]
-        yield Table([target, *(HEADERS.get(metric, metric) for metric in METRICS)], rows)
+        yield Table([target, *(header(metric) for metric in METRICS)], rows)
 
 
 def settings_table(runs, data):
     """What was trained on what and tested on what, a column for each run; at last every key that differs."""
     rows = {
-        "Method": [method(run.cfg) for run in runs.values()],
+        "Method": [METHODS[method(run.cfg)] for run in runs.values()],
         "Trained on": [", ".join(run.cfg.DATASETS.NAMES) for run in runs.values()],
         "Tested on": [", ".join(run.targets) for run in runs.values()],
         "Network": [_network(run.cfg) for run in runs.values()],
@@ -143,9 +136,9 @@ def _in_words(cfg):
     branches = f"with a batch-norm branch for each of {len(cfg.DATASETS.NAMES)} sources"
     return {
         "baseline": f"a baseline, {network} with plain batch norm",
-        "baseline, balanced batches": f"a baseline, {network} with plain batch norm, on balanced batches",
-        "branches only": f'branches only (the paper\'s "E"), {network} {branches}',
-        "GDNorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
+        "balanced": f"a baseline, {network} with plain batch norm, on balanced batches",
+        "branches": f'branches only (the paper\'s "E"), {network} {branches}',
+        "gdnorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
         f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
     }[method(cfg)]
 
@@ -164,11 +157,6 @@ def _settings(run):
 
 def _cell(run, measure, target, metric):
     return Cell(_text(run.results[target], metric), _delta(run, measure, target, metric))
-
-
-def _text(metrics, metric):
-    spread = f" ± {metrics[f'{metric} std']:.1f}" if f"{metric} std" in metrics else ""
-    return f"{metrics[metric]:.1f}{spread}"
 
 
 def _delta(run, measure, target, metric):

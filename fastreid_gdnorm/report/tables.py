@@ -10,17 +10,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from tabulate import tabulate
 
-from ..evaluation import build_dist, evaluate_rank
-
-METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
-HEADERS = {"Rank-1": "R1", "Rank-5": "R5", "Rank-10": "R10"}
+from ..evaluation import METRICS, build_dist, evaluate_rank, header
 
 
 def results_table(rows, columns=METRICS):
     """A Markdown table of ``rows``, {row name: {column: value}}."""
     return tabulate(
         [[name, *(values[column] for column in columns)] for name, values in rows.items()],
-        headers=["", *(HEADERS.get(column, column) for column in columns)],
+        headers=["", *(header(column) for column in columns)],
         tablefmt="github",
         floatfmt=".1f",
     )

@@ -10,8 +10,8 @@ import torch
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.data import read
-from fastreid_gdnorm.engine.run import load_model
 from fastreid_gdnorm.evaluation import SplitResults, add_average
+from fastreid_gdnorm.runs.checkpoints import load_model
 
 from ..conftest import DEMO, TINY, fastreid
 

@@ -7,8 +7,9 @@ import shutil
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.report.page import report
-from fastreid_gdnorm.report.run_folder import RunFolder, read_metrics
+from fastreid_gdnorm.report.page import write_report
+from fastreid_gdnorm.runs.metrics import read_metrics
+from fastreid_gdnorm.runs.run_folder import RunFolder
 
 from ..conftest import DEMO, TINY, fastreid
 from .browser import NAMES, Browser, find_browser
@@ -124,7 +125,7 @@ def test_what_is_no_finished_run_is_one_line(gdnorm, tmp_path, missing, said):
         if file.is_file() and file.name not in missing:
             (tmp_path / file.name).symlink_to(file)
     with pytest.raises(UserError, match=said) as raised:
-        report([tmp_path])
+        write_report([tmp_path])
     assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "report").exists()
 
@@ -141,7 +142,7 @@ def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, mo
     (run / "config.yaml").write_text(text.replace("- RenderedStation\n", "- DGVIPeR\n"))
     metrics = json.loads((run / "test_results.json").read_text())
     (run / "test_results.json").write_text(json.dumps({"DGVIPeR": metrics["RenderedStation"]}))
-    report([run])
+    write_report([run])
     assert "Not drawn: data set DGVIPeR" in (run / "report" / "report.md").read_text()
 
 

@@ -23,8 +23,8 @@ from tabulate import tabulate
 
 import fastreid_gdnorm  # noqa: F401
 from fastreid_gdnorm.demo import CONFIGS
-from fastreid_gdnorm.engine.row import train_row
-from fastreid_gdnorm.engine.setup import shipped
+from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.rows import train_row
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "ablation.md"
 TARGETS = ("RenderedStreet", "RenderedMall", "RenderedStation", "RenderedCampus")

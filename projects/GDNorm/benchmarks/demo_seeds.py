@@ -15,9 +15,10 @@ import torch
 
 import fastreid_gdnorm  # noqa: F401
 from fastreid_gdnorm.demo import CONFIGS
-from fastreid_gdnorm.engine.row import train_row
-from fastreid_gdnorm.engine.setup import load_config, shipped
-from fastreid_gdnorm.report import METRICS, results_table
+from fastreid_gdnorm.evaluation import METRICS
+from fastreid_gdnorm.report import results_table
+from fastreid_gdnorm.runs.config import load_config, shipped
+from fastreid_gdnorm.runs.rows import train_row
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "demo.md"
 

@@ -20,9 +20,9 @@ from fastreid.utils.checkpoint import Checkpointer
 from measure import BATCH, arguments, finish, gflop, interleave, row, without_norm
 from torch import nn
 
-from fastreid_gdnorm.engine.run import load_model
-from fastreid_gdnorm.engine.setup import load_config
-from fastreid_gdnorm.export import export
+from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.config import load_config
 
 SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
 
@@ -42,7 +42,7 @@ def make_models(images, folder):
     tell_branches_apart(gdnorm)
     Checkpointer(gdnorm, str(folder)).save("gdnorm")
     config.write_text(cfg.dump())
-    export(config, exported, fuse=True)
+    export_model(config, exported, fuse=True)
     return {
         "stock": stock.eval(),
         "mean path": gdnorm.eval(),

@@ -21,9 +21,9 @@ from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
 from measure import BATCH, arguments, finish, gflop, interleave, peak_resident, row, without_norm
 
-from fastreid_gdnorm.engine.setup import shipped
 from fastreid_gdnorm.layers import DomainPath, SampledPath, follow
 from fastreid_gdnorm.modeling import GDNormBaseline
+from fastreid_gdnorm.runs.config import shipped
 
 GDNORM, BASELINE = "configs/Base-GDNorm.yml", "configs/Base-baseline.yml"
 WITHOUT_NORM = "convolutions alone"

@@ -1,0 +1,40 @@
+"""``fastreid datasets``: what is there of the data sets."""
+
+import itertools
+import os
+
+SUMMARY = "what is there of the public data sets, and whether it is whole"
+DESCRIPTION = (
+    "Look for data sets, count their identities, images and cameras, compare them with what is\n"
+    "published, and decode every image. projects/GDNorm/DATASETS.md says where to get them and what lies where.\n"
+    "Exit status 2 if a data set that was named, or that the config names, is missing or wrong."
+)
+EXAMPLES = """\
+examples:
+  fastreid datasets
+  fastreid datasets --no-decode DGMarket1501 DGMSMT17 DATASETS.MSMT17.VERSION V2
+  fastreid datasets --config-file projects/GDNorm/configs/protocol1/gdnorm.yml
+"""
+
+
+def add_arguments(parser):
+    parser.add_argument("--root", metavar="DIR", help="where they lie; default: $FASTREID_DATASETS, or datasets")
+    parser.add_argument("--config-file", metavar="FILE", help="check what this config trains and tests on")
+    parser.add_argument("--no-decode", dest="decode", action="store_false", help="do not read the images' contents")
+    parser.add_argument("opts", nargs="*", metavar="NAME ... KEY VALUE ...", help="default: all of both protocols")
+
+
+def run(args):
+    from ..data.check import check_data_sets
+    from ..runs.config import load_config, shipped
+
+    if args.root:
+        os.environ["FASTREID_DATASETS"] = args.root
+    names = list(itertools.takewhile(lambda word: "." not in word, args.opts))
+    overrides = args.opts[len(names) :]
+    if names:
+        overrides = [*overrides, "DATASETS.TESTS", str(tuple(names))]
+    cfg = load_config(args.config_file or "configs/Base-GDNorm.yml", overrides)
+    if args.config_file and not names:
+        names = [*cfg.DATASETS.NAMES, *cfg.DATASETS.TESTS]
+    check_data_sets(cfg, names, args.decode, guide=shipped("projects/GDNorm/DATASETS.md"))

@@ -1,0 +1,36 @@
+"""``fastreid export``: a trained model for those who do not have the plugin."""
+
+from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+
+SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done"
+DESCRIPTION = (
+    "Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
+    "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on drawn people\n"
+    "and compared with the trained model.\n\n" + ABOUT_CONFIGS
+)
+EXAMPLES = """\
+examples:
+  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export
+  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --onnx --fuse
+"""
+
+
+def add_arguments(parser):
+    add_config_file(parser)
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
+    parser.add_argument(
+        "--path", default="mean", metavar="PATH", help="mean, source:K or sample:SEED; default: %(default)s"
+    )
+    parser.add_argument(
+        "--onnx", action="store_true", help="also model.onnx: RGB images (B, 3, H, W) from 0 to 255, to features (B, D)"
+    )
+    parser.add_argument(
+        "--fuse", action="store_true", help="also model_fused.pt, TorchScript with BN folded into the convolutions"
+    )
+    add_overrides(parser)
+
+
+def run(args):
+    from ..export import export_model
+
+    export_model(args.config_file, args.output, args.path, args.onnx, args.fuse, args.opts)

@@ -1,0 +1,42 @@
+"""``fastreid paths``: one model tested along many paths."""
+
+from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+
+SUMMARY = "test every source's path, the mean path, the ensemble and sampled paths: the paper's Figure 2, Table 5"
+DESCRIPTION = (
+    "Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, on DATASETS.TESTS,\n"
+    "along every source's path, the mean path, the ensemble of sources and sampled paths. Images are\n"
+    "decoded once and kept in memory (3 bytes a pixel). Stop at any moment: the same command goes on.\n\n"
+    + ABOUT_CONFIGS
+)
+EXAMPLES = """\
+examples:
+  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths
+  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths --samples 20 --lambdas 0.2,0.6,1
+"""
+
+
+def add_arguments(parser):
+    add_config_file(parser)
+    parser.add_argument("--output", required=True, metavar="DIR", help="for tables and figures")
+    parser.add_argument(
+        "--samples", type=int, default=100, metavar="N", help="paths at each lambda; default: %(default)s"
+    )
+    parser.add_argument(
+        "--lambdas",
+        type=_numbers,
+        default="0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
+        metavar="L,L,...",
+        help="of Eq. 11; default: %(default)s",
+    )
+    add_overrides(parser)
+
+
+def run(args):
+    from ..report.path_sweep import sweep_paths
+
+    sweep_paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)
+
+
+def _numbers(text):
+    return tuple(map(float, text.split(",")))

@@ -1,0 +1,11 @@
+"""The metrics of fast-reid's evaluation, by name, in %."""
+
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
+HEADLINE = ("Rank-1", "mAP")  # what papers, figures and first sentences give
+SPREAD = " std"  # after a metric's name: its standard deviation over splits
+HEADERS = {"Rank-1": "R1", "Rank-5": "R5", "Rank-10": "R10"}  # as tables abbreviate
+
+
+def header(metric):
+    """What a table calls a metric."""
+    return HEADERS.get(metric, metric)

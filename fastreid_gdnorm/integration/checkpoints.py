@@ -1,0 +1,23 @@
+"""The seam at fast-reid's checkpoints: a stock one goes to every branch."""
+
+import functools
+
+from fastreid.utils.checkpoint import Checkpointer, _strip_prefix_if_present
+
+from ..layers import gdnorm_layers
+
+
+def connect():
+    """A stock checkpoint goes to the branches first, so that what does not fit is skipped as in a stock model."""
+    stock_load = Checkpointer._load_model
+
+    @functools.wraps(stock_load)
+    def load_model(self, checkpoint):
+        state = checkpoint["model"]
+        self._convert_ndarray_to_tensor(state)
+        _strip_prefix_if_present(state, "module.")
+        for name, layer in gdnorm_layers(self.model).items():
+            layer.spread_stock_state(state, f"{name}.")
+        return stock_load(self, checkpoint)
+
+    Checkpointer._load_model = load_model

@@ -1,0 +1,107 @@
+"""The seam at fast-reid's loaders: domains in every training batch, samplers of the registry, variants of data sets."""
+
+import functools
+
+import fastreid.data
+from fastreid.config import CfgNode
+from fastreid.data import CommDataset, build
+from fastreid.data.transforms import build_transforms
+from fastreid.engine import defaults
+from fastreid.utils import comm
+
+from ..data import DomainDataset, datasets_root, is_read_by, read, read_sources
+from ..data.device import on_device
+from ..data.readers import Reader
+from ..errors import UserError
+from ..modeling import is_gdnorm
+from ..patches.tools import rebind
+from ..registries import SAMPLER_REGISTRY
+
+
+def connect():
+    """Every training batch has ``domains``, samplers come from the registry, readers get their variant.
+
+    Data sets lie where FASTREID_DATASETS says when the loader is built, and batches go where MODEL.DEVICE says.
+    """
+    for name, prepared in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
+        rebind(name, _with_config(getattr(build, name), prepared), build, fastreid.data, defaults)
+
+
+def _with_config(stock, prepared):
+    @functools.wraps(stock)
+    def build_loader(*args, **kwargs):
+        if "cfg" in kwargs:
+            args = (kwargs.pop("cfg"), *args)
+        if not (args and isinstance(args[0], CfgNode)):
+            return stock(*args, **kwargs)
+        cfg, arguments = prepared(*args, **kwargs)
+        build._root = datasets_root()
+        built = stock(cfg, **arguments)
+        on_device(built[0] if isinstance(built, tuple) else built, cfg)
+        return built
+
+    return build_loader
+
+
+def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None, **reader):
+    if train_set is None:
+        sources = read_sources(cfg, **reader)
+        train_set = DomainDataset(sources, transforms or build_transforms(cfg, is_train=True))
+    name = cfg.DATALOADER.SAMPLER_TRAIN
+    if sampler is None and name in SAMPLER_REGISTRY._obj_map:
+        sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
+    elif sampler is None:
+        _check_lone_identities(cfg)
+        if name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
+            _check_identities(cfg, train_set)
+    return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
+
+
+def _with_whole_batch(cfg):
+    """The config with all images of a training batch as SOLVER.IMS_PER_BATCH."""
+    domain_batch, sampler = cfg.DATALOADER.DOMAIN_BATCH, cfg.DATALOADER.SAMPLER_TRAIN
+    if domain_batch not in ("mixed", "full"):
+        raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, it can be "mixed" or "full"')
+    if domain_batch == "full" and sampler != "DomainBalancedIdentitySampler":
+        raise UserError(
+            f"DATALOADER.DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN "
+            f"DomainBalancedIdentitySampler; it is {sampler}"
+        )
+    if domain_batch == "mixed":
+        return cfg
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.SOLVER.IMS_PER_BATCH *= len(cfg.DATASETS.NAMES)
+    return cfg
+
+
+def _check_lone_identities(cfg):
+    """fast-reid's own samplers know no domains."""
+    if is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
+        raise UserError(
+            f"DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN} may leave a source one identity in a batch, from "
+            "which a branch learns nothing: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
+        )
+
+
+def _check_identities(cfg, train_set):
+    """fast-reid's own samplers look for a batch that cannot be made for ever."""
+    images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
+    if images % instances or train_set.num_classes < images // instances:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH {images} is to be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
+            f"identities than the training set's {train_set.num_classes}"
+        )
+
+
+def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
+    if test_set is not None or not is_read_by(Reader, dataset_name):
+        return cfg, {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
+    data = read(cfg, dataset_name, **others)
+    if not data.query:
+        raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
+    if comm.is_main_process():
+        data.show_test()
+    transforms = transforms or build_transforms(cfg, is_train=False)
+    test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
+    return cfg, {"test_set": test_set, "num_query": len(data.query)}

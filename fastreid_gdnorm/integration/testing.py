@@ -1,0 +1,48 @@
+"""The seam at fast-reid's tests: splits, an average over targets, result files."""
+
+import functools
+import logging
+
+from fastreid.data import CommDataset, build
+from fastreid.engine import DefaultTrainer
+from fastreid.utils import comm
+
+from ..data import is_read_by, read
+from ..data.readers import SingleShot
+from ..evaluation import SplitEvaluator, SplitResults, add_average, summary_table
+from ..runs.results import save_test_results
+from ..training.population_statistics import complete_mean_path
+
+logger = logging.getLogger("fastreid.gdnorm.test")
+
+
+def connect():
+    """A data set with splits is tested on each of them, and a test leaves a summary and test_results.csv, .json."""
+    stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
+
+    @functools.wraps(stock_evaluator)
+    def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+        if not is_read_by(SingleShot, dataset_name):
+            return stock_evaluator(cls, cfg, dataset_name, output_dir)
+        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer's own may have other transforms
+        data = read(cfg, dataset_name)
+        images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
+        loader, _ = build.build_reid_test_loader(cfg, test_set=images)
+        return loader, SplitEvaluator(cfg, data.splits, output_dir)
+
+    @functools.wraps(stock_test)
+    def test(cls, cfg, model):
+        complete_mean_path(cfg, model)
+        results = stock_test(cls, cfg, model)
+        if comm.is_main_process():
+            targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
+            by_target = results if len(targets) > 1 else {targets[0]: results}  # as stock returns them
+            add_average(by_target)
+            if any(isinstance(metrics, SplitResults) for metrics in by_target.values()):
+                logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
+            if cfg.OUTPUT_DIR:
+                save_test_results(by_target, cfg.OUTPUT_DIR)
+                logger.info("Results in %s: test_results.csv, test_results.json", cfg.OUTPUT_DIR)
+        return results
+
+    DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)

@@ -1,0 +1,65 @@
+"""The seam at fast-reid's trainer: in how many processes it may begin, and what a resumed one goes on from."""
+
+import functools
+import os
+
+from fastreid.engine import DefaultTrainer
+from fastreid.utils import comm
+
+from ..errors import UserError
+from ..layers import put_statistics
+from ..modeling import is_gdnorm
+
+
+def connect():
+    """No training begins in several processes that would go wrong without a word; tests in them are left alone.
+
+    A run resumed without DomainPreciseBN still goes on from the running statistics in its checkpoint.
+    """
+    stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
+
+    @functools.wraps(stock_init)
+    def init(self, cfg):
+        _check_processes(cfg)
+        stock_init(self, cfg)
+
+    @functools.wraps(stock_resume)
+    def resume_or_load(self, resume=True):
+        checkpointables = self.checkpointer.checkpointables
+        if "running_statistics" in checkpointables:
+            return stock_resume(self, resume)
+        saved = checkpointables["running_statistics"] = _Saved()
+        try:
+            stock_resume(self, resume)
+        finally:
+            del checkpointables["running_statistics"]
+        if self.start_epoch < self.max_epoch:
+            put_statistics(self.checkpointer.model, saved.state)
+
+    DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
+
+
+class _Saved:
+    """What a checkpoint holds under a name, as ``state``."""
+
+    def __init__(self):
+        self.state = {}
+
+    def load_state_dict(self, state):
+        self.state = state
+
+
+def _check_processes(cfg):
+    processes = comm.get_world_size()
+    if processes > 1 and is_gdnorm(cfg):
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} trains in one process, not in {processes}: use "
+            "--num-gpus 1 --num-machines 1 (a stock model, such as Baseline, may use several)"
+        )
+    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):  # of torchrun and of srun
+        started = int(os.environ.get(variable) or 1)
+        if processes == 1 and started > 1:
+            raise UserError(
+                f"{variable} is {started}, but the processes do not know each other: each would train a network of its "
+                "own in the same OUTPUT_DIR. Start one process (--num-gpus N lets a stock model use several GPUs)"
+            )

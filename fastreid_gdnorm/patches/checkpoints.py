@@ -1,0 +1,90 @@
+"""Mends of fastreid's checkpoints: written whole or not at all, and loaded without the code that they may hold."""
+
+import contextlib
+import functools
+import os
+import pickle
+import tarfile
+
+import torch
+
+from ..errors import UserError
+from .tools import source_has
+
+
+class _AtomicPathManager:
+    """fastreid's PathManager, but a file opened for writing appears whole or not at all."""
+
+    def __init__(self, path_manager):
+        self._stock = path_manager
+
+    def __getattr__(self, name):
+        return getattr(self._stock, name)
+
+    @contextlib.contextmanager
+    def open(self, path, mode="r", **kwargs):
+        if "w" not in mode:
+            with self._stock.open(path, mode, **kwargs) as file:
+                yield file
+            return
+        temporary = f"{path}.tmp"
+        try:
+            with self._stock.open(temporary, mode, **kwargs) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(temporary)
+            raise
+
+
+def load_weights(path, what, fix):
+    """The tensors and plain values in a file of torch's, on the CPU; no code that it may hold is run.
+
+    Args:
+        what: names the file in errors.
+        fix: what to do if it cannot be loaded, for errors.
+
+    Raises:
+        UserError: it is damaged, holds more than weights, or is a tar archive.
+    """
+    if tarfile.is_tarfile(path):  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
+        raise UserError(f"{what} is a tar archive, torch's format until 2017, which may hold code: {fix}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
+        raise UserError(f"{what} is damaged or holds more than weights ({reason}): {fix}") from error
+
+
+def patch_checkpoints():
+    from fastreid.utils import checkpoint
+
+    checkpointer = checkpoint.Checkpointer
+    if source_has(checkpointer.save, "PathManager.open(save_file"):
+        checkpoint.PathManager = _AtomicPathManager(checkpoint.PathManager)
+
+    def load_file(self, path):
+        return load_weights(path, f"checkpoint {path}", "name another with MODEL.WEIGHTS, or in last_checkpoint")
+
+    stock_load = checkpointer.load
+
+    @functools.wraps(stock_load)
+    def load(self, path, checkpointables=None):
+        if path and "://" not in path and not os.path.isfile(path):
+            raise UserError(f"checkpoint {path} is not found: see MODEL.WEIGHTS")
+        try:
+            return stock_load(self, path, checkpointables)
+        except UserError:
+            raise
+        except KeyError as error:
+            raise UserError(f"checkpoint {path} has no entry {error}: it is none of fast-reid's") from error
+        except (AttributeError, TypeError, ValueError, RuntimeError) as error:
+            raise UserError(f"checkpoint {path} does not fit this model: {' '.join(str(error).split())}") from error
+
+    if source_has(checkpointer._load_file, "torch.load(f, map_location=torch.device("):
+        checkpointer._load_file = load_file
+    checkpointer.load = load

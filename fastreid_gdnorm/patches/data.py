@@ -1,0 +1,103 @@
+"""Mends of fastreid.data: devices, loaders, worker processes, data sets."""
+
+import functools
+
+import torch
+
+from ..errors import UserError
+from .tools import source_has
+
+
+def patch_device():
+    from fastreid.config.defaults import _C
+
+    if _C.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
+        _C.MODEL.DEVICE = "cpu"
+
+
+def patch_loader():
+    from fastreid.data.data_utils import DataLoaderX
+    from torch.utils.data import DataLoader
+
+    stock_iter = DataLoaderX.__iter__
+
+    def init(self, local_rank, **kwargs):
+        has_cuda = torch.cuda.is_available()
+        DataLoader.__init__(self, **{**kwargs, "pin_memory": has_cuda and kwargs.get("pin_memory", False)})
+        self.local_rank = local_rank
+        self.stream = torch.cuda.Stream(local_rank) if has_cuda else None  # None: batches stay on the CPU
+
+    def iterate(self):
+        return DataLoader.__iter__(self) if self.stream is None else stock_iter(self)
+
+    if source_has(DataLoaderX.__init__, "torch.cuda.Stream(") and not source_has(DataLoaderX.__init__, "is_available"):
+        DataLoaderX.__init__, DataLoaderX.__iter__ = init, iterate
+
+
+def patch_prefetch():
+    from fastreid.data.data_utils import BackgroundGenerator
+
+    stock_run, stock_next = BackgroundGenerator.run, BackgroundGenerator.next
+
+    def run(self):
+        try:
+            stock_run(self)
+        except Exception as error:
+            self.error = error
+            self.queue.put(None)
+
+    def next_item(self):
+        try:
+            return stock_next(self)
+        except StopIteration:
+            if self.error is not None:
+                raise self.error from None
+            raise
+
+    if not source_has(stock_run, "except"):
+        BackgroundGenerator.error, BackgroundGenerator.run, BackgroundGenerator.next = None, run, next_item
+
+
+def patch_images():
+    from fastreid.data import common
+
+    stock_read = common.read_image
+
+    @functools.wraps(stock_read)
+    def read_image(file_name, format=None):
+        try:
+            return stock_read(file_name, format)
+        except Exception as error:  # Pillow raises all kinds for damaged files
+            raise UserError(f"cannot read image {file_name} ({error}): replace it or take it away") from error
+
+    common.read_image = read_image
+
+
+def patch_workers():
+    from fastreid.data import CommDataset
+
+    # the first thing that a worker process unpickles is _restore, which imports and mends
+    CommDataset.__reduce__ = lambda self: (_restore, (type(self), vars(self)))
+
+
+def _restore(kind, state):
+    dataset = kind.__new__(kind)
+    vars(dataset).update(state)
+    return dataset
+
+
+def patch_data_sets():
+    from fastreid.data.datasets.bases import Dataset
+
+    stock_check = Dataset.check_before_run
+
+    @functools.wraps(stock_check)
+    def check_before_run(self, required_files):
+        try:
+            stock_check(self, required_files)
+        except RuntimeError as error:
+            raise UserError(
+                f"data set {type(self).__name__}: {error}; FASTREID_DATASETS names the folder that holds the data sets"
+            ) from error
+
+    Dataset.check_before_run = check_before_run

@@ -1,0 +1,65 @@
+"""Mends of fastreid's training in half precision."""
+
+import functools
+import logging
+import sys
+
+import torch
+
+from ..layers import copy_statistics, put_statistics
+from .tools import rebind, source_has
+
+logger = logging.getLogger("fastreid.gdnorm.amp")
+
+HALF = (torch.float16, torch.bfloat16)
+SKIPPED_STEPS = 20  # in a row, before training is given up; by then GradScaler has divided its scale by 2^20
+
+
+def patch_distances():
+    import fastreid.modeling.losses  # noqa: F401
+
+    # by name, as the package has functions of the modules' names
+    utils, triplet_loss = (sys.modules[f"fastreid.modeling.losses.{name}"] for name in ("utils", "triplet_loss"))
+    stock = utils.euclidean_dist
+
+    @functools.wraps(stock)
+    def euclidean_dist(x, y):
+        # the product of two features of norm 256 is out of half precision's range, and stock's clamp hides it
+        with torch.autocast(x.device.type, enabled=False):
+            return stock(*(values.float() if values.dtype in HALF else values for values in (x, y)))
+
+    if not source_has(stock, "float()"):
+        rebind("euclidean_dist", euclidean_dist, utils, triplet_loss)
+
+
+def patch_amp():
+    from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
+
+    stock_write, stock_step = AMPTrainer._write_metrics, AMPTrainer.run_step
+
+    @functools.wraps(stock_write)
+    def write_metrics(self, loss_dict, data_time):
+        try:
+            stock_write(self, loss_dict, data_time)
+            self.skipped = 0
+        except FloatingPointError as error:
+            self.skipped += 1
+            if self.skipped == SKIPPED_STEPS:
+                raise
+            logger.warning("%s\nGradScaler skips this step", error)
+
+    @functools.wraps(stock_step)
+    def run_step(self):
+        # which GradScaler does not look after; its scale falls where it skips, on all processes alike
+        before, scale = copy_statistics(self.model), self.grad_scaler.get_scale()
+        try:
+            stock_step(self)
+        except FloatingPointError:
+            put_statistics(self.model, before)
+            raise
+        if self.grad_scaler.get_scale() < scale:
+            put_statistics(self.model, before)
+
+    if source_has(SimpleTrainer._write_metrics, "raise FloatingPointError"):
+        AMPTrainer.skipped = 0
+        AMPTrainer._write_metrics, AMPTrainer.run_step = write_metrics, run_step

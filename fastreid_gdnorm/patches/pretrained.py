@@ -1,0 +1,128 @@
+"""Mends of the backbones' pretrained weights: loaded without code, as published, downloaded whole or not at all."""
+
+import contextlib
+import functools
+import hashlib
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError
+from .checkpoints import load_weights
+from .tools import Overlay, source_has
+
+OWN_FILE = "name a file with MODEL.BACKBONE.PRETRAIN_PATH"
+
+# ResNet's files that are tar archives, and torchvision's newer files of the same weights
+SAVED_AGAIN = {
+    "resnet18-5c106cde": "resnet18-f37072fd",
+    "resnet34-333f7ec4": "resnet34-b627a593",
+    "resnet50-19c8e357": "resnet50-0676ba61",
+    "resnet101-5d3b4d8f": "resnet101-63fe2227",
+}
+
+
+def patch_pretrained():
+    from fastreid.modeling.backbones import BACKBONE_REGISTRY, resnet
+
+    for key, url in resnet.model_urls.items():
+        stem = Path(url).stem
+        resnet.model_urls[key] = url.replace(stem, SAVED_AGAIN.get(stem, stem))
+    for name, build in BACKBONE_REGISTRY._obj_map.items():
+        module = sys.modules[build.__module__]
+        if source_has(module, "torch.load(") and not source_has(module, "weights_only"):
+            BACKBONE_REGISTRY._obj_map[name] = _mend_backbone(name, build, module)
+
+
+def _mend_backbone(name, stock, module):
+    loaded = []
+
+    def load(path, **_):
+        _check(path, getattr(module, "model_urls", {}).values())
+        weights = load_weights(path, f"pretrained file {path}", f"{OWN_FILE}, or delete it if it was downloaded")
+        loaded.append(path)
+        return weights
+
+    def load_from_url(url, **_):
+        path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
+        if not os.path.exists(path):
+            _download(url, path)
+        return load(path)
+
+    @functools.wraps(stock)
+    def build(cfg):
+        loaded.clear()
+        try:
+            return stock(cfg)
+        except UserError:
+            raise
+        except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+            if not loaded:
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise UserError(f"pretrained file {loaded[0]} does not fit {name} ({reason}): {OWN_FILE}") from error
+
+    module.torch = Overlay(torch, load=load, hub=Overlay(torch.hub, load_state_dict_from_url=load_from_url))
+    if hasattr(module, "load_state_dict_from_url"):
+        module.load_state_dict_from_url = load_from_url
+    if hasattr(module, "init_pretrained_weights"):
+        module.init_pretrained_weights = _whole_downloads()(module.init_pretrained_weights)
+    return build
+
+
+def _check(path, urls):
+    """Raise UserError if there is no such file, or if it has the name of a published one and other contents."""
+    if not os.path.isfile(path):
+        raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+    name = os.path.basename(path)
+    if _hash_in(name) and name in map(os.path.basename, urls):
+        digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        if not digest.startswith(_hash_in(name)):
+            raise UserError(
+                f"pretrained file {path} is damaged or not the published one (its SHA-256 begins with {digest[:8]}): "
+                f"delete it to have it downloaded, or {OWN_FILE}"
+            )
+
+
+def _hash_in(name):
+    """The first digits of a file's SHA-256, if its name says them, as in resnet50-0676ba61.pth."""
+    found = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
+    return found and found.group(1)
+
+
+@contextlib.contextmanager
+def _whole_downloads():
+    """``gdown.download`` is _download, for the time of stock's ``init_pretrained_weights`` alone."""
+    import gdown
+
+    stock = gdown.download
+    gdown.download = functools.partial(_download, by_gdown=stock)
+    try:
+        yield
+    finally:
+        gdown.download = stock
+
+
+def _download(url, path, by_gdown=None, **_):
+    """Put what ``url`` gives at ``path``, if it has the hash that its name says and can be loaded.
+
+    Args:
+        by_gdown: the function that downloads from Google Drive.
+    """
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
+        part = os.path.join(folder, "part")
+        try:
+            if "drive.google.com" in url:
+                by_gdown(url, part, quiet=False)
+            else:
+                torch.hub.download_url_to_file(url, part, _hash_in(url))
+        except Exception as error:  # urllib's, requests' or gdown's
+            reason = " ".join(str(error).split())
+            raise UserError(f"cannot download {url} ({reason}): try again, or {OWN_FILE}") from error
+        load_weights(part, f"what {url} gives", f"try again, or {OWN_FILE}")
+        os.replace(part, path)

@@ -1,0 +1,50 @@
+"""fast-reid readers of the rendered domains."""
+
+import os
+
+from ..data.readers import MarketStyle
+from .draw import draw_domain
+
+
+class RenderedDomain(MarketStyle):
+    """A rendered data set in `root/<class name>`, drawn there when first asked for."""
+
+    style = None  # a name in STYLES; what a subclass sets
+
+    def __init__(self, root="datasets", **kwargs):
+        self.folders = (type(self).__name__,)
+        draw_domain(self.style, os.path.join(root, *self.folders))
+        super().__init__(root, **kwargs)
+
+
+class RenderedStreet(RenderedDomain):
+    """A city street in daylight: middling in everything."""
+
+    style, dataset_name = "street", "renderedstreet"
+
+
+class RenderedMall(RenderedDomain):
+    """A shopping mall: warm and bright, seen from above, tight crops of varied size."""
+
+    style, dataset_name = "mall", "renderedmall"
+
+
+class RenderedStation(RenderedDomain):
+    """A railway platform in winter: small, grey, blurred and heavily compressed."""
+
+    style, dataset_name = "station", "renderedstation"
+
+
+class RenderedCampus(RenderedDomain):
+    """A campus in summer: saturated, contrasty, loosely cropped."""
+
+    style, dataset_name = "campus", "renderedcampus"
+
+
+class RenderedNight(RenderedDomain):
+    """A street at night: dark, noisy, lit by yellow lamps."""
+
+    style, dataset_name = "night", "renderednight"
+
+
+RENDERED_DOMAINS = (RenderedStreet, RenderedMall, RenderedStation, RenderedCampus, RenderedNight)

@@ -1,0 +1,58 @@
+"""The checkpoints of a run, and the model that one holds."""
+
+import hashlib
+from pathlib import Path
+
+from fastreid.engine import DefaultTrainer
+from fastreid.utils.checkpoint import Checkpointer
+
+from ..errors import UserError
+from ..training.population_statistics import complete_mean_path
+
+
+def last_checkpoint(folder):
+    """The last checkpoint of a training, or None."""
+    return Checkpointer(None, str(folder)).get_checkpoint_file() or None
+
+
+def find_weights(cfg):
+    """The checkpoint that a config means: MODEL.WEIGHTS, or the last one in OUTPUT_DIR.
+
+    Raises:
+        UserError: there is none.
+    """
+    weights = cfg.MODEL.WEIGHTS or last_checkpoint(cfg.OUTPUT_DIR)
+    if not weights:
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or name one by MODEL.WEIGHTS")
+    return weights
+
+
+def load_model(cfg):
+    """The config's model with the weights of MODEL.WEIGHTS, by default the run's last checkpoint.
+
+    Raises:
+        UserError: there is no checkpoint, or it is damaged or of another model.
+    """
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.BACKBONE.PRETRAIN = False
+    model = DefaultTrainer.build_model(cfg)
+    _WholeModel(model).load(find_weights(cfg))
+    complete_mean_path(cfg, model)
+    return model
+
+
+def digest(file):
+    """The SHA-256 of a file's contents."""
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+class _WholeModel(Checkpointer):
+    """fast-reid goes on with what a checkpoint has; what makes features has to be there all the same."""
+
+    def _log_incompatible_keys(self, incompatible):
+        of_classifier = {name for name, p in self.model.named_parameters() if "head" in name and p.dim() == 2}
+        missing = [key for key in incompatible.missing_keys if key not in of_classifier]
+        if missing:
+            raise ValueError(f"it lacks {len(missing)} of the model's tensors, first {missing[0]}")
+        super()._log_incompatible_keys(incompatible)

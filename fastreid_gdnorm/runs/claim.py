@@ -1,0 +1,55 @@
+"""What all results in the folder of a path sweep depend on, so that those of another model or test are not taken."""
+
+import contextlib
+import json
+
+from ..errors import UserError
+from .checkpoints import digest, find_weights
+from .config import flat
+
+CLAIMED = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.", "DATASETS.")
+UNCLAIMED = (
+    *("DATASETS.TESTS", "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.TEST_PATH"),  # every result says its own
+    *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # the checkpoint's contents are claimed
+    *("MODEL.DEVICE", "TEST.IMS_PER_BATCH"),  # numbers are the same, to rounding
+    *("MODEL.LOSSES.", "MODEL.HEADS.NUM_CLASSES", "MODEL.GDNORM.NUM_PATHS", "MODEL.GDNORM.RECOMPUTE"),  # training's
+    *("TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # training's too
+)
+
+
+def claim(file, cfg):
+    """Let ``file``, a JSON file beside the results, say which checkpoint they are of and how they are tested.
+
+    Raises:
+        UserError: the file is there and says otherwise; it is left as it is.
+    """
+    own = {"checkpoint": digest(find_weights(cfg))}
+    own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
+    if cfg.MODEL.GDNORM.MEAN_OF == "path":  # the images that its statistics may have been taken of
+        own["SOLVER.IMS_PER_BATCH"] = cfg.SOLVER.IMS_PER_BATCH
+        own["TEST.PRECISE_BN.NUM_ITER"] = cfg.TEST.PRECISE_BN.NUM_ITER
+    text = json.dumps(own, indent=2)
+    if not file.is_file():
+        file.write_text(text + "\n")
+        return
+    own, held = json.loads(text), _read(file)
+    differences = [
+        f"{key} {held.get(key)}, this one has {own.get(key)}"
+        for key in {**held, **own}
+        if held.get(key) != own.get(key)
+    ]
+    if differences:
+        raise UserError(
+            f"{file.parent} holds a sweep with {'; '.join(differences)}: remove it, or choose another folder"
+        )
+
+
+def _read(file):
+    with contextlib.suppress(ValueError, TypeError):
+        held = json.loads(file.read_text())
+        if "checkpoint" in held:
+            return held
+    raise UserError(
+        f"{file.parent} holds a sweep of an earlier version, or its {file.name} is damaged: remove it, or choose "
+        "another folder"
+    )

@@ -1,0 +1,27 @@
+"""The names of what is in a run's folder."""
+
+# of fast-reid's, in an OUTPUT_DIR
+CONFIG = "config.yaml"
+LAST_CHECKPOINT = "last_checkpoint"  # the name of the checkpoint to go on from
+FINAL, BEST = "model_final.pth", "model_best.pth"
+METRICS = "metrics.json"  # a line for every step that is written, and every test
+LOG = "log.txt"
+
+# of every test
+RESULTS = "test_results"  # .json and .csv
+
+# of a run that is one row of a table
+FINISHED = "finished.json"  # what it came to; there once it has ended
+RECIPE = "recipe.yaml"  # the settings that it is known by
+LOCK = ".lock"
+
+
+def evaluation(path):
+    """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
+    return f"eval-{path.replace(':', '-')}" if path else "eval"
+
+
+# of a path sweep
+PATHS = "paths"  # the folder in a run's; in it paths.jsonl and .csv, .json, .md
+RECORDS = "paths.jsonl"
+CLAIM = "sweep.json"

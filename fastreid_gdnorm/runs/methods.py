@@ -1,0 +1,18 @@
+"""The methods that are compared, by the name of their config file."""
+
+from ..modeling import is_gdnorm
+
+# the paper's names, where it has one; what a method adds to the next, from the whole to nothing
+METHODS = {
+    "gdnorm": "GDNorm",
+    "branches": "branches only",
+    "balanced": "baseline, balanced batches",
+    "baseline": "baseline",
+}
+
+
+def method(cfg):
+    """The method that a config trains, a key of METHODS."""
+    if is_gdnorm(cfg):
+        return "gdnorm" if cfg.MODEL.GDNORM.NUM_PATHS else "branches"
+    return "balanced" if cfg.DATALOADER.SAMPLER_TRAIN == "DomainBalancedIdentitySampler" else "baseline"

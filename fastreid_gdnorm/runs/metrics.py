@@ -1,0 +1,25 @@
+"""What a training has written of itself while it went on."""
+
+import json
+
+from ..errors import UserError
+
+
+def read_metrics(file):
+    """The lines of a metrics.json, one for each iteration; those before a return to an earlier iteration are dropped.
+
+    Raises:
+        UserError: it has other lines.
+    """
+    records = []
+    try:
+        for line in file.read_text().splitlines() if file.is_file() else ():
+            record = json.loads(line)
+            while records and records[-1]["iteration"] > record["iteration"]:
+                records.pop()
+            if records and records[-1]["iteration"] == record["iteration"]:
+                record = {**records.pop(), **record}
+            records.append(record)
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} has a line that is no record of a training ({error!r}): remove it") from error
+    return records

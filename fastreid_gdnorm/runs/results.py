@@ -1,0 +1,33 @@
+"""The results of a test on its targets, as a run's folder has them."""
+
+import json
+
+from ..evaluation import SPREAD, SplitResults, metric_names
+from . import files
+from .tables import save_table
+
+
+def save_test_results(results, folder):
+    """Write the results {target: metrics}, with every split's own, into ``folder`` as test_results.json and .csv."""
+    names = metric_names(results)
+    whole = {target: {**metrics, **_splits_of(metrics)} for target, metrics in results.items()}
+    save_table(folder, files.RESULTS, ["target", "split", *names], _rows(results, names), whole)
+
+
+def read_test_results(folder):
+    """What :func:`save_test_results` has written, or None if it has not."""
+    file = folder / f"{files.RESULTS}.json"
+    return json.loads(file.read_text()) if file.is_file() else None
+
+
+def _rows(results, names):
+    for target, metrics in results.items():
+        for number, split in enumerate(_splits_of(metrics).get("splits", [])):
+            yield [target, number, *(split[name] for name in names)]
+        yield [target, "mean", *(metrics[name] for name in names)]
+        if names[0] + SPREAD in metrics:
+            yield [target, "std", *(metrics[name + SPREAD] for name in names)]
+
+
+def _splits_of(metrics):
+    return {"splits": metrics.splits} if isinstance(metrics, SplitResults) else {}

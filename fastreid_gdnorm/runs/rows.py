@@ -1,0 +1,116 @@
+"""One row of a table: a command run to its end in a process of its own, and not run again when it is done."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from ..console import say
+from ..errors import UserError
+from . import files
+from .checkpoints import digest
+from .config import load_config
+from .results import read_test_results
+
+FLAGS = {"OUTPUT_DIR": "--output", "SEED": "--seed"}
+
+
+class Row(NamedTuple):
+    """What is run, where, and by what it is known: rows of one recipe are the same run."""
+
+    folder: Path
+    words: list  # of the fastreid command
+    recipe: str
+
+    def result(self):
+        """{"results": {target: metrics}, "seconds": of the last start}, if it has ended; else None."""
+        file = self.folder / files.FINISHED
+        if file.is_file() and _recipe_in(self.folder) == self.recipe:
+            return json.loads(file.read_text())
+
+    def run(self, title):
+        """Its result, from an earlier run if it has ended, else from one that is begun or gone on with.
+
+        Raises:
+            UserError: another process is at it, or it failed: its own words are on stderr and in its log.
+        """
+        kept = self.result()
+        if kept:
+            say(f"{title}: kept from an earlier run; remove {self.folder} to have it done again")
+            return kept
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with _locked(self.folder) as lock:
+            (self.folder / files.FINISHED).unlink(missing_ok=True)
+            _write(self.folder / files.RECIPE, self.recipe)
+            log_file = self.folder / f"{self.words[0]}.log"
+            say(f"{title}: {self.words[0]}, log in {log_file}")
+            start = time.perf_counter()
+            command = [sys.executable, "-m", "fastreid_gdnorm", *map(str, self.words)]
+            env = {**os.environ, "PYTHONWARNINGS": "ignore"}  # stderr is for the progress bar and the user's mistakes
+            with open(log_file, "w") as log:
+                done = subprocess.run(command, stdout=log, env=env, pass_fds=lock)
+            if done.returncode:
+                raise UserError(f"{title}: {self.words[0]} failed, see {log_file}")
+            results = read_test_results(self.folder)
+            result = {"results": results, "seconds": time.perf_counter() - start}
+            _write(self.folder / files.FINISHED, json.dumps(result))
+            return result
+
+
+def train_row(folder, config, seed, overrides=()):
+    """The training and test of a config, as by ``fastreid train``; one that was stopped goes on.
+
+    Raises:
+        UserError: the folder holds a run of other settings, or ``overrides`` say where or with which seed.
+    """
+    recipe = f"SEED: {seed}\n{_settings(config, overrides)}"
+    begun = any((folder / name).exists() for name in (files.RECIPE, files.LAST_CHECKPOINT, files.METRICS))
+    if begun and _recipe_in(folder) != recipe:
+        raise UserError(f"{folder} holds a run of other settings: remove it, or choose another folder")
+    words = ["train", "--config-file", config, "--seed", seed, "--resume", "OUTPUT_DIR", folder, *overrides]
+    return Row(folder, words, recipe)
+
+
+def eval_row(folder, config, weights, overrides=()):
+    """The test of a checkpoint, as by ``fastreid eval``; it takes the place of one of another checkpoint."""
+    recipe = f"{digest(weights)}\n{_settings(config, overrides)}"
+    words = ["eval", "--config-file", config, "--output", folder, "MODEL.WEIGHTS", weights, *overrides]
+    return Row(folder, words, recipe)
+
+
+def _settings(config, overrides):
+    for key, flag in FLAGS.items():
+        if key in overrides[::2]:
+            raise UserError(f"{key} is not for the overrides KEY VALUE ... here: use {flag}")
+    return load_config(str(config), [*map(str, overrides), "OUTPUT_DIR", ""]).dump()
+
+
+def _recipe_in(folder):
+    return (folder / files.RECIPE).read_text() if (folder / files.RECIPE).is_file() else None
+
+
+@contextlib.contextmanager
+def _locked(folder):
+    """Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield ()
+        return
+    with open(folder / files.LOCK, "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UserError(f"another process is at work in {folder}: wait for it, or stop it") from None
+        yield (file.fileno(),)
+
+
+def _write(file, text):
+    """Whole or not at all, whenever it is killed."""
+    part = file.with_suffix(".part")
+    part.write_text(text)
+    part.replace(file)

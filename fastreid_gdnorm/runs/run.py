@@ -1,0 +1,153 @@
+"""Training and evaluation, as the commands run them; the work is fast-reid's DefaultTrainer."""
+
+import argparse
+import contextlib
+import logging
+import os
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from fastreid.utils import comm
+from fastreid.utils.logger import setup_logger
+from torch.multiprocessing import ProcessRaisedException
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from ..errors import UserError
+from ..modeling import is_gdnorm
+from ..plugins import load_plugins
+from ..training.progress_bar import ProgressBar
+from . import files
+from .checkpoints import load_model
+from .config import find_config, load_config
+
+logger = logging.getLogger("fastreid.gdnorm.run")
+
+
+class Processes(NamedTuple):
+    """In how many processes to train, as fast-reid's flags say it."""
+
+    num_gpus: int = 1  # of a machine
+    num_machines: int = 1
+    machine_rank: int = 0
+    dist_url: str = "auto"
+
+
+def train(config_file, overrides=(), seed=None, resume=False, eval_only=False, processes=None):
+    """Train a config and test it, or with ``eval_only`` only test it.
+
+    Args:
+        overrides: KEY, VALUE, ...
+        seed: the key SEED, if not None.
+        resume: whether to go on from the last checkpoint in OUTPUT_DIR.
+        processes: a Processes; one process if None.
+
+    Raises:
+        UserError: a mistake in the config, a missing file, processes that cannot be.
+    """
+    processes = processes or Processes()
+    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only)
+    _check(processes)
+    try:
+        launch(_train, **processes._asdict(), args=(run,))
+    except ProcessRaisedException as error:
+        if "UserError: " in str(error):
+            raise UserError(str(error)) from error
+        raise
+
+
+def evaluate(config_file, overrides=(), path=None, output=None):
+    """Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, whose own files are left as they are.
+
+    Args:
+        path: MODEL.GDNORM.TEST_PATH, if not None.
+        output: a folder for the results; by default one in OUTPUT_DIR that is named after the path.
+
+    Raises:
+        UserError: a mistake in the config, no checkpoint, or a path for a model without GDNorm.
+    """
+    cfg = load_config(config_file, overrides)
+    if path:
+        if not is_gdnorm(cfg):
+            raise UserError(f"--path is for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+        cfg.MODEL.GDNORM.TEST_PATH = path
+    setup_logger()
+    model = load_model(cfg)
+    folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
+    cfg.OUTPUT_DIR = str(output or os.path.join(cfg.OUTPUT_DIR, folder))
+    cfg.freeze()
+    DefaultTrainer.test(cfg, model)
+
+
+class _Run(NamedTuple):
+    """What one process is told."""
+
+    config_file: str
+    overrides: list
+    seed: int
+    resume: bool
+    eval_only: bool
+
+
+def _check(processes):
+    if processes.num_gpus > 1 and processes.num_gpus > torch.cuda.device_count():
+        raise UserError(
+            f"--num-gpus is {processes.num_gpus}, torch finds {torch.cuda.device_count()} CUDA devices here"
+        )
+    of_one_machine = ("auto", default_argument_parser().get_default("dist_url"))
+    if processes.num_machines > 1 and processes.dist_url in of_one_machine:
+        raise UserError(
+            f"--num-machines is {processes.num_machines}, and --dist-url {processes.dist_url} is for one: give all of "
+            "them --dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
+        )
+
+
+def _train(run):
+    if comm.get_world_size() > 1:
+        load_plugins()  # this is a new process
+    cfg = load_config(run.config_file, run.overrides)
+    if run.seed is not None:
+        cfg.SEED = run.seed
+    cfg.freeze()
+    with _kept_on_mistakes(Path(cfg.OUTPUT_DIR)):
+        default_setup(cfg, argparse.Namespace(**run._asdict()))
+        _hide_tracebacks_of_mistakes()
+        if run.eval_only:
+            return DefaultTrainer.test(cfg, load_model(cfg))
+        trainer = DefaultTrainer(cfg)
+        trainer.resume_or_load(resume=run.resume)
+        if trainer.start_epoch >= trainer.max_epoch:
+            logger.info("Training had come to its end in %s; testing it", cfg.OUTPUT_DIR)
+            return DefaultTrainer.test(cfg, trainer.model)
+        if comm.is_main_process():
+            trainer.register_hooks([ProgressBar()])
+        with logging_redirect_tqdm([logging.getLogger("fastreid")]):
+            return trainer.train()
+
+
+@contextlib.contextmanager
+def _kept_on_mistakes(folder):
+    """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back."""
+    file, checkpoint = folder / files.CONFIG, folder / files.LAST_CHECKPOINT
+    before = file.read_bytes() if file.is_file() else None
+    saved = _modified(checkpoint)
+    try:
+        yield
+    except Exception:
+        if before is not None and saved == _modified(checkpoint):
+            file.write_bytes(before)
+        raise
+
+
+def _modified(file):
+    return file.stat().st_mtime_ns if file.is_file() else None
+
+
+def _hide_tracebacks_of_mistakes():
+    def without_traceback(record):
+        if record.exc_info and isinstance(record.exc_info[1], UserError):
+            record.exc_info = None
+        return True
+
+    logging.getLogger("fastreid.engine.train_loop").addFilter(without_traceback)

@@ -1,0 +1,83 @@
+"""What a run has left in its folder."""
+
+import re
+from pathlib import Path
+
+import torch
+
+from ..errors import UserError
+from ..evaluation import METRICS, SPREAD
+from ..modeling import is_gdnorm
+from . import files
+from .checkpoints import find_weights, last_checkpoint
+from .config import load_config
+from .metrics import read_metrics
+from .results import read_test_results
+
+
+class RunFolder:
+    """A folder of ``fastreid train``, wherever it has been moved since: its config, weights, results and metrics.
+
+    Attributes:
+        results: {target: {metric: %}}, from test_results.json, or the last test in metrics.json.
+        records: the lines of metrics.json in the order of iterations; those that a resumed run went over again are of
+            its last time.
+
+    Raises:
+        UserError: it is no run, was never tested, or has no checkpoint.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.config_file = self.folder / files.CONFIG
+        if not self.config_file.is_file():
+            raise UserError(f"{folder} is no run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
+        # the page may be made on another machine than the run
+        device = [] if torch.cuda.is_available() else ["MODEL.DEVICE", "cpu"]
+        self.cfg = load_config(str(self.config_file), device)
+        self.cfg.MODEL.WEIGHTS = self._weights(self.cfg.MODEL.WEIGHTS, self.cfg.OUTPUT_DIR)
+        self.cfg.OUTPUT_DIR = str(self.folder)
+        self.weights = Path(find_weights(self.cfg))
+        self.records = read_metrics(self.folder / files.METRICS)
+        self.results = self._results()
+
+    @property
+    def is_gdnorm(self):
+        """Whether its model has GDNorm."""
+        return is_gdnorm(self.cfg)
+
+    @property
+    def sweep(self):
+        """The folder for a path sweep of its model."""
+        return self.folder / files.PATHS
+
+    @property
+    def targets(self):
+        """The data sets of the results; an average over them is none."""
+        return [target for target in self.results if target in self.cfg.DATASETS.TESTS]
+
+    def versions(self):
+        """{Python, PyTorch, fastreid: version} as the log has it, the last ones if there are several."""
+        log = self.folder / files.LOG
+        text = log.read_text(errors="replace") if log.is_file() else ""
+        return dict(re.findall(r"^(Python|PyTorch|fastreid) {2,}(\S+)", text, re.MULTILINE))
+
+    def _weights(self, named, output_dir):
+        """The file to load: MODEL.WEIGHTS is what was tested if it is of this run, else what training began with."""
+        if named and Path(named).parent.resolve() in (self.folder.resolve(), Path(output_dir).resolve()):
+            return str(self.folder / Path(named).name)
+        return last_checkpoint(self.folder) or named
+
+    def _results(self):
+        results = read_test_results(self.folder)
+        if results:
+            return results
+        tests = [record for record in self.records if any(name.split("/")[-1] == "mAP" for name in record)]
+        if not tests:
+            raise UserError(f"{self.folder} has no results: fastreid train --eval-only --config-file its config.yaml")
+        results = {}
+        for name, value in tests[-1].items():
+            target, _, metric = name.rpartition("/")
+            if metric.replace(SPREAD, "") in METRICS:
+                results.setdefault(target or self.cfg.DATASETS.TESTS[0], {})[metric] = value
+        return results

@@ -1,0 +1,1 @@
+"""What trains beside fast-reid's trainer: its hooks, population statistics, progress."""

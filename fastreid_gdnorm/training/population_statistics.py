@@ -1,0 +1,134 @@
+"""Population statistics of BN, averaged over training images that are prepared as in testing."""
+
+import contextlib
+import logging
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from fastreid.data import CommDataset, build_reid_test_loader
+from fastreid.data.transforms import build_transforms
+from fastreid.utils import comm
+from torch import nn
+
+from ..data import DomainDataset, read_sources
+from ..data.device import on_device
+from ..layers import DomainPath, MeanPath, PooledPath, follow, gdnorm_layers, keeping_statistics
+
+logger = logging.getLogger("fastreid.gdnorm.statistics")
+
+
+def domain_loaders(cfg, train_set):
+    """For every domain a loader of its images in random order, and one with as many of each in a batch, to within one.
+
+    Each has at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images. The order depends on nothing
+    but the images.
+
+    Args:
+        train_set: a DomainDataset.
+    """
+    orders = []
+    for domain in range(len(cfg.DATASETS.NAMES)):
+        items = [item for item, k in zip(train_set.img_items, train_set.domains) if k == domain]
+        orders.append([items[i] for i in np.random.default_rng(domain).permutation(len(items))])
+    pooled = [item for of_each_domain in zip(*orders) for item in of_each_domain]
+    return [_loader(cfg, items) for items in orders], _loader(cfg, pooled)
+
+
+@torch.no_grad()
+def estimate_branches(model, loaders):
+    """Give every branch, if there are any, the statistics that its domain's images have along the domain path."""
+    layers = gdnorm_layers(model).values()
+    for domain, loader in enumerate(loaders if layers else ()):
+        with _averaging([layer.branches[domain] for layer in layers]):
+            for batch in loader:
+                _forward(model, batch, DomainPath(torch.full((len(batch["targets"]),), domain)))
+
+
+@torch.no_grad()
+def estimate_mean_path(model, loader):
+    """Give whatever has one set of statistics for all domains those that all domains' images have on the mean path.
+
+    These are BN without branches (all of a stock model, a head's with MODEL.GDNORM.HEADS False) and, with
+    MODEL.GDNORM.MEAN_OF path, the mean path itself.
+    """
+    branches = {bn for layer in gdnorm_layers(model).values() for bn in layer.branches}
+    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m not in branches]
+    norms = [bn for bn in norms if bn.track_running_stats]
+    mean_of = getattr(model, "mean_of", "affine")
+    path = PooledPath() if mean_of == "path" else MeanPath(mean_of)
+    if norms or mean_of == "path":
+        with _averaging(norms):
+            for batch in loader:
+                _forward(model, batch, path)
+    if mean_of == "path":
+        _average_over_processes(path.norms.values())
+        path.keep()
+
+
+def complete_mean_path(cfg, model):
+    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none.
+
+    BN without branches keeps what it has.
+    """
+    by_them = any(isinstance(path, MeanPath) and path.of == "path" for path in getattr(model, "test_paths", ()))
+    if not by_them or all(layer.path_mean is not None for layer in gdnorm_layers(model).values()):
+        return
+    logger.info("Taking the statistics of the mean path (MODEL.GDNORM.MEAN_OF path) from %s", cfg.DATASETS.NAMES)
+    train_set = DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL))
+    _, pooled = domain_loaders(cfg, train_set)
+    with keeping_statistics(model), evaluating(model):
+        estimate_mean_path(model, pooled)
+
+
+@contextlib.contextmanager
+def evaluating(model):
+    """``model`` in eval mode; on the way out, in the mode that it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+
+
+def _forward(model, batch, path):
+    if hasattr(model, "embed"):
+        model.embed(batch, [path])
+    else:
+        with follow(model, path):
+            model(batch)
+
+
+@contextlib.contextmanager
+def _averaging(norms):
+    """BN that takes batch statistics and keeps their plain average over batches, and over processes."""
+    momenta = [bn.momentum for bn in norms]
+    for bn in norms:
+        bn.reset_running_stats()
+        bn.momentum = None  # BatchNorm2d: a cumulative average
+        bn.train()
+    try:
+        yield
+    finally:
+        for bn, momentum in zip(norms, momenta):
+            bn.momentum = momentum
+            bn.eval()
+    _average_over_processes(norms)
+
+
+def _average_over_processes(norms):
+    if comm.get_world_size() > 1:
+        for statistics in (tensor for bn in norms for tensor in (bn.running_mean, bn.running_var)):
+            dist.all_reduce(statistics)
+            statistics /= comm.get_world_size()
+
+
+def _loader(cfg, items):
+    batch_size = cfg.SOLVER.IMS_PER_BATCH
+    num_batches = min(len(items) // batch_size, cfg.TEST.PRECISE_BN.NUM_ITER)
+    images = CommDataset(items[: num_batches * batch_size or None], build_transforms(cfg, is_train=False), relabel=True)
+    loader, _ = build_reid_test_loader(
+        images, test_batch_size=batch_size, num_query=0, num_workers=cfg.DATALOADER.NUM_WORKERS
+    )
+    return on_device(loader, cfg)

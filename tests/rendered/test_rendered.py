@@ -1,0 +1,184 @@
+"""The rendered domains: what is on disk, what the readers make of it, and that a kill does no harm."""
+
+import functools
+import logging
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, draw_domain
+from fastreid_gdnorm.rendered import dataset as dataset_module
+from fastreid_gdnorm.rendered.person import Person
+
+SMALL = {"train_ids": 5, "test_ids": 4, "images_per_id": 8, "distractors": 6, "junk": 2}
+SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A data root that holds a small drawing of every domain."""
+    root = tmp_path_factory.mktemp("datasets")
+    for domain in RENDERED_DOMAINS:
+        draw_domain(domain.style, root / domain.__name__, **SMALL)
+    return root
+
+
+@pytest.fixture(autouse=True)
+def small_defaults(monkeypatch):
+    monkeypatch.setattr(dataset_module, "draw_domain", functools.partial(draw_domain, **SMALL))
+
+
+def contents(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def fields(folder):
+    """(pid, camera) of every image in a folder, as its name says."""
+    names = [re.fullmatch(r"(-1|\d{4})_c(\d)s1_\d{6}_00\.jpg", path.name) for path in folder.iterdir()]
+    assert all(names), "a name is not Market-1501's"
+    return [(int(name[1]), int(name[2])) for name in names]
+
+
+def test_layout_names_and_counts(root):
+    assert len(RENDERED_DOMAINS) >= 5
+    for domain in RENDERED_DOMAINS:
+        train, query, test = (fields(root / domain.__name__ / subset) for subset in SUBSETS)
+        assert (len(train), len(query), len(test)) == (40, 8, 4 * 6 + 6 + 2)
+        assert {pid for pid, _ in train} == {1, 2, 3, 4, 5}
+        assert {pid for pid, _ in query} == {6, 7, 8, 9}
+        assert {pid for pid, _ in test} == {-1, 0, 6, 7, 8, 9}
+        assert {camera for _, camera in train} == {camera for _, camera in test} == {1, 2, 3, 4}
+        for pid in range(6, 10):  # each query can be found through other cameras
+            asked = [camera for queried, camera in query if queried == pid]
+            assert len(set(asked)) == 2
+            assert all(any(p == pid and c != camera for p, c in test) for camera in asked)
+
+
+def test_a_drawing_depends_on_its_seed_only(tmp_path):
+    draw_domain("street", tmp_path / "a", **SMALL)
+    np.random.seed(5)
+    draw_domain("street", tmp_path / "b", **SMALL)
+    draw_domain("street", tmp_path / "c", seed=1, **SMALL)
+    first, second, other = (contents(tmp_path / name) for name in "abc")
+    assert first == second
+    assert first.keys() == other.keys()
+    assert not {name for name in first if first[name] == other[name]}
+
+
+def test_an_image_does_not_depend_on_how_many_others_there_are(root, tmp_path):
+    draw_domain("station", tmp_path / "more", **{**SMALL, "train_ids": 7})
+    few, more = contents(root / "RenderedStation"), contents(tmp_path / "more")
+    train = [name for name in few if name.startswith("bounding_box_train")]
+    assert all(few[name] == more[name] for name in train)
+
+
+def test_no_two_identities_look_alike():
+    looks = [
+        Person.random(np.random.default_rng([0, style.number, 2, pid]), style)
+        for style in STYLES.values()
+        for pid in range(1, 101)
+    ]
+    assert len(set(looks)) == len(looks)
+    assert len({style.number for style in STYLES.values()}) == len(STYLES)
+
+
+def test_domains_differ_in_channel_statistics(root):
+    def statistics(domain):
+        images = [cv2.imread(str(path)) for path in (root / domain.__name__ / SUBSETS[0]).iterdir()]
+        return np.mean([np.concatenate([image.mean((0, 1)), image.std((0, 1))]) for image in images], axis=0)
+
+    table = [statistics(domain) for domain in RENDERED_DOMAINS]
+    for i, one in enumerate(table):
+        for other in table[:i]:
+            assert np.abs(one - other).max() > 10, "levels of 255, in the mean or spread of some channel"
+
+
+def test_reader_gives_what_market1501s_would(root):
+    for domain in RENDERED_DOMAINS:
+        data = domain(root=str(root))
+        assert (len(data.train), len(data.query), len(data.gallery)) == (40, 8, 30)
+        assert all(subset == sorted(subset) for subset in (data.train, data.query, data.gallery))
+        assert {pid for _, pid, _ in data.train} == {f"{domain.dataset_name}_{pid}" for pid in range(1, 6)}
+        assert {camera for _, _, camera in data.train} == {f"{domain.dataset_name}_{c}" for c in range(4)}
+        assert {pid for _, pid, _ in data.gallery} == {0, 6, 7, 8, 9}
+        assert {camera for _, _, camera in data.gallery} == {0, 1, 2, 3}
+    assert len({domain.dataset_name for domain in RENDERED_DOMAINS}) == len(RENDERED_DOMAINS)
+
+    combined = RENDERED_DOMAINS[0](root=str(root), combineall=True)
+    assert len(combined.train) == 40 + 8 + 24
+    assert combined.get_num_pids(combined.train) == 9
+
+
+def test_reader_does_not_depend_on_the_order_of_files(root, tmp_path):
+    drawn, copy = root / "RenderedMall", tmp_path / "RenderedMall"
+    for name in sorted(contents(drawn), reverse=True):
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(drawn / name, copy / name)
+
+    def relative(data, base):
+        return [
+            [(os.path.relpath(path, base), pid, camera) for path, pid, camera in subset]
+            for subset in (data.train, data.query, data.gallery)
+        ]
+
+    reader = next(domain for domain in RENDERED_DOMAINS if domain.__name__ == "RenderedMall")
+    assert relative(reader(root=str(root)), root) == relative(reader(root=str(tmp_path)), tmp_path)
+
+
+def test_killed_drawing_leaves_nothing_that_passes_for_finished(root, tmp_path):
+    folder = tmp_path / "RenderedStreet"
+    code = f"from fastreid_gdnorm.rendered import draw_domain; draw_domain('street', {str(folder)!r})"
+    drawing = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 45
+    while not list(tmp_path.rglob("0003_*.jpg")):
+        assert drawing.poll() is None and time.monotonic() < deadline, "the drawing never got under way"
+        time.sleep(0.01)
+    drawing.send_signal(signal.SIGKILL)
+    assert drawing.wait() == -signal.SIGKILL
+    assert not folder.exists()
+
+    RENDERED_DOMAINS[0](root=str(tmp_path))
+    assert contents(folder) == contents(root / "RenderedStreet")
+
+
+def test_two_may_draw_the_same_folder_at_once(root, tmp_path):
+    with ThreadPoolExecutor(2) as pool:
+        draw = functools.partial(draw_domain, "night", **SMALL)
+        list(pool.map(draw, [tmp_path / "RenderedNight"] * 2))
+    assert contents(tmp_path / "RenderedNight") == contents(root / "RenderedNight")
+    assert os.listdir(tmp_path) == ["RenderedNight"]
+
+
+def test_what_is_there_is_kept(root, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
+    before = contents(root / "RenderedStreet")
+    draw_domain("street", root / "RenderedStreet", **{**SMALL, "seed": 3})
+    assert contents(root / "RenderedStreet") == before
+    assert "was drawn with another seed: remove the folder" in caplog.text
+
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years of work")
+    with pytest.raises(UserError, match=r"mine is no rendered domain .*: remove it"):
+        draw_domain("street", tmp_path / "mine")
+    assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
+
+
+def test_mistakes_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no rendered style 'beach': choose one of street, mall"):
+        draw_domain("beach", tmp_path / "a")
+    with pytest.raises(ValueError, match="images_per_id is 2"):
+        draw_domain("street", tmp_path / "a", images_per_id=2)
+    with pytest.raises(ValueError, match="is 1600: Market-1501"):
+        draw_domain("street", tmp_path / "a", train_ids=1500, test_ids=100)
+    assert not os.listdir(tmp_path)
