@@ -1,9 +1,12 @@
 """The ``fastreid`` command: what stands in ``commands``, one after the other."""
 
+from __future__ import annotations
+
 import argparse
 import importlib
 import pkgutil
 import sys
+from collections.abc import Sequence
 
 from . import commands
 from .errors import UserError
@@ -14,7 +17,7 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
 """
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C."""
     load_plugins()
     args = parse(argv)
@@ -29,7 +32,7 @@ def main(argv=None):
     return 0
 
 
-def parse(argv=None):
+def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     """The arguments of a command line; exits where it makes no sense."""
     parser = build_parser()
     args, rest = parser.parse_known_args(argv)
@@ -40,7 +43,7 @@ def parse(argv=None):
     return args
 
 
-def build_parser():
+def build_parser() -> argparse.ArgumentParser:
     """The parser of all commands."""
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=as_written)
@@ -63,6 +66,6 @@ def build_parser():
     return parser
 
 
-def _one_line(error):
+def _one_line(error: UserError) -> str:
     # from a loader's worker process an error comes with its traceback, whose last line it is
     return str(error).strip().splitlines()[-1].split("UserError: ")[-1]

@@ -1,10 +1,12 @@
 """Other packages join in by an entry point of the group ``fastreid.plugins``."""
 
+from __future__ import annotations
+
 import importlib.metadata
 import sys
 
 
-def load_plugins():
+def load_plugins() -> None:
     """Import every plugin that is installed; one that fails is named on stderr and left out."""
     found = importlib.metadata.entry_points()
     # Python 3.9 gives a dict

@@ -1,5 +1,7 @@
 """The arguments of commands that take a config, and what their help says about configs."""
 
+from __future__ import annotations
+
 import argparse
 
 ABOUT_CONFIGS = """\
@@ -19,11 +21,11 @@ Your own data: put it into Market-1501's folders, or register a reader as fast-r
 """
 
 
-def add_config_file(parser):
+def add_config_file(parser: argparse.ArgumentParser) -> None:
     """``--config-file``, as ``args.config_file``."""
     parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
 
 
-def add_overrides(parser):
+def add_overrides(parser: argparse.ArgumentParser) -> None:
     """``KEY VALUE ...`` at the end, as ``args.opts``."""
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE ...", help="config keys to override")

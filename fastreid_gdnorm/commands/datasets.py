@@ -1,7 +1,10 @@
 """``fastreid datasets``: what is there of the data sets."""
 
+from __future__ import annotations
+
 import itertools
 import os
+from argparse import ArgumentParser, Namespace
 
 SUMMARY = "what is there of the public data sets, and whether it is whole"
 DESCRIPTION = (
@@ -17,14 +20,14 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--root", metavar="DIR", help="where they lie; default: $FASTREID_DATASETS, or datasets")
     parser.add_argument("--config-file", metavar="FILE", help="check what this config trains and tests on")
     parser.add_argument("--no-decode", dest="decode", action="store_false", help="do not read the images' contents")
     parser.add_argument("opts", nargs="*", metavar="NAME ... KEY VALUE ...", help="default: all of both protocols")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..data.check import check_data_sets
     from ..runs.config import load_config, shipped
 

@@ -1,5 +1,9 @@
 """``fastreid eval``: the test of a checkpoint, along any path."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
 
 SUMMARY = "test a trained model on DATASETS.TESTS"
@@ -11,7 +15,7 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     parser.add_argument(
         "--path",
@@ -25,7 +29,7 @@ def add_arguments(parser):
     add_overrides(parser)
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..runs.run import evaluate
 
     evaluate(args.config_file, args.opts, args.path, args.output)

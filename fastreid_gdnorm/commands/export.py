@@ -1,5 +1,9 @@
 """``fastreid export``: a trained model for those who do not have the plugin."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
 
 SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done"
@@ -15,7 +19,7 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
     parser.add_argument(
@@ -30,7 +34,7 @@ def add_arguments(parser):
     add_overrides(parser)
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..export import export_model
 
     export_model(args.config_file, args.output, args.path, args.onnx, args.fuse, args.opts)

@@ -1,5 +1,9 @@
 """``fastreid paths``: one model tested along many paths."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
 
 SUMMARY = "test every source's path, the mean path, the ensemble and sampled paths: the paper's Figure 2, Table 5"
@@ -16,7 +20,7 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="for tables and figures")
     parser.add_argument(
@@ -32,11 +36,11 @@ def add_arguments(parser):
     add_overrides(parser)
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..report.path_sweep import sweep_paths
 
     sweep_paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)
 
 
-def _numbers(text):
+def _numbers(text: str) -> tuple[float, ...]:
     return tuple(map(float, text.split(",")))

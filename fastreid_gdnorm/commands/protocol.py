@@ -1,5 +1,9 @@
 """``fastreid protocol``: the paper's protocols from training to table."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 SUMMARY = "the trainings and tests of the paper's protocol 1 or 2, beside the paper's numbers"
 DESCRIPTION = (
     "Protocol 1: train on all images of M, D, C2, C3 and CS, test on VIPeR, PRID, GRID and i-LIDS,\n"
@@ -17,7 +21,7 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = "fastreid protocol {1,2} [options] [KEY VALUE ...]"
     parser.set_defaults(opts=[])
     parser.add_argument("number", type=int, choices=(1, 2))
@@ -46,18 +50,16 @@ def add_arguments(parser):
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
 
 
-def run(args):
-    from ..paper.protocol import run_protocol
+def run(args: Namespace) -> None:
+    from ..errors import UserError
+    from ..paper.protocol import Protocol
 
+    if args.weights and not args.eval_only:
+        raise UserError("--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE")
     variant = f"-{args.variant}" if args.variant else ""
-    run_protocol(
-        args.number,
-        args.output or f"logs/protocol{args.number}{variant}",
-        args.methods.split(","),
-        args.variant,
-        args.only,
-        args.eval_only,
-        args.weights,
-        args.seed,
-        args.opts,
-    )
+    protocol = Protocol(args.number, args.output or f"logs/protocol{args.number}{variant}", args.variant, args.opts)
+    runs = protocol.choose(args.methods.split(","), args.only)
+    if args.eval_only:
+        protocol.test(runs, args.weights)
+    else:
+        protocol.train(runs, args.seed)

@@ -1,5 +1,9 @@
 """``fastreid report``: all about runs on one page."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 SUMMARY = "one page about runs: results with deltas, curves, the Gaussian process, ranked results"
 DESCRIPTION = (
     "Write report.html, which needs no other file and no network, and the same as report.md.\n\n"
@@ -13,12 +17,12 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR")
     parser.add_argument("--output", metavar="DIR", help="default: RUN_DIR/report, for several runs ./report")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..report.page import write_report
 
     write_report(args.run_dirs, args.output)

@@ -1,5 +1,9 @@
 """``fastreid train``: fast-reid's training, by its own flags, and a seed."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
 from fastreid.engine import default_argument_parser
 
 from ._config import ABOUT_CONFIGS
@@ -16,11 +20,11 @@ examples:
 """
 
 
-def add_arguments(parser):
+def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="the key SEED: runs with one seed are the same on CPU")
 
 
-def run(args):
+def run(args: Namespace) -> None:
     from ..runs.run import Processes, train
 
     processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)

@@ -1,5 +1,8 @@
-"""``fastreid protocol``: the trainings and tests of one of the paper's protocols, and its table beside the paper's."""
+"""The trainings and tests of one of the paper's protocols, and their table beside the paper's."""
 
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,160 +12,174 @@ from ..errors import UserError
 from ..runs.checkpoints import last_checkpoint
 from ..runs.config import load_config, shipped
 from ..runs.methods import METHODS
-from ..runs.rows import eval_row, train_row
-from .comparison import compare, comparison_table, letters, save_comparison
+from ..runs.rows import Row, eval_row, train_row
+from .comparison import Comparison, Measured
+from .directions import Direction
 
 CONFIGS = "projects/GDNorm/configs/protocol{}"
 TARGETS = ("market", "duke", "cuhk03", "msmt17")  # of Protocol-2, in the paper's order
 
 
 class Run(NamedTuple):
-    """One training of a protocol, on the sources of a direction by a method, and its tests."""
+    """One training, on the sources of a direction by a method, and its tests."""
 
     config: Path
     method: str
-    direction: str  # as papers write it, D+C3+MT->M
+    direction: Direction
     folder: Path  # where its results go
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """What it is called in front of people."""
         return f"{self.direction} {METHODS[self.method]}"
 
 
-def run_protocol(number, output, methods, variant=None, only=(), eval_only=False, weights=(), seed=0, overrides=()):
-    """Run a protocol and write comparison.md, .csv, .json and .png into ``output``.
+class Protocol:
+    """The runs of protocol 1 or 2.
 
-    Every run is a process of its own; one that is done already is kept, one that was stopped goes on. What was
-    trained into ``output`` before with the same settings, by other methods or in other directions, is in the
-    comparison too.
+    Each is a process of its own; one that is done is kept, one that was stopped goes on.
+
+    ``train`` and ``test`` write comparison.md, .csv, .json and .png after every run.
 
     Args:
         number: 1 or 2.
-        methods: names in METHODS.
-        variant: a folder of the protocol's configs.
-        only: the directions to run, all if empty.
-        eval_only: only test, the checkpoints ``weights``, [DIRECTION=]FILE, or the last ones in ``output``; the
-            comparison is in its folder eval.
+        output: the folder for the runs and the comparison.
+        variant: a folder of the protocol's configs, one of :func:`variants`.
         overrides: KEY, VALUE, ... for all runs.
 
     Raises:
-        UserError: no such variant, method or direction, or a run failed.
+        UserError: there is no such variant, or the overrides have a mistake.
     """
-    output = Path(output)
-    runs = list(_runs(number, output, variant, overrides))
-    chosen = _chosen(runs, methods, only)
-    if eval_only:
-        output = output / "eval"
+
+    def __init__(
+        self, number: int, output: str | Path, variant: str | None = None, overrides: Sequence[object] = ()
+    ) -> None:
+        self.output = Path(output)
+        self.overrides = overrides
+        self.runs = list(self._runs(number, variant))
+
+    def choose(self, methods: Iterable[str], only: Sequence[str] = ()) -> list[Run]:
+        """The runs by ``methods``, keys of METHODS, in the directions ``only``, in all if there are none.
+
+        Raises:
+            UserError: there is no such method or direction.
+        """
+        for method in methods:
+            if method not in METHODS:
+                raise UserError(f"--methods: there is no {method!r}; there are {', '.join(METHODS)}")
+        for text in only:
+            if Direction.parse(text) not in self._directions:
+                raise UserError(f"--only: there is no {text!r}; there are {', '.join(map(str, self._directions))}")
+        wanted = [Direction.parse(text) for text in only] or self._directions
+        return [run for run in self.runs if run.method in methods and run.direction in wanted]
+
+    def train(self, runs: Sequence[Run], seed: int = 0) -> None:
+        """Train and test ``runs``.
+
+        What was trained into the same output before with the same settings, by other methods or in other directions,
+        is in the comparison too.
+
+        Raises:
+            UserError: a data set is missing, a folder holds a run of other settings, or a run failed.
+        """
+        rows = {run: train_row(run.folder, run.config, seed, self.overrides) for run in runs}
+        self._check_data_sets(runs, with_sources=True)
+        others = [run for run in self.runs if run not in rows and run.folder.is_dir()]
+        earlier: dict[Run, Row] = {}
+        for run in others:
+            try:
+                earlier[run] = train_row(run.folder, run.config, seed, self.overrides)
+            except UserError:
+                continue  # of other settings
+        self._work(rows, earlier, self.output)
+
+    def test(self, runs: Sequence[Run], weights: Sequence[str] = ()) -> None:
+        """Only test ``runs``, of the checkpoints ``weights``, [DIRECTION=]FILE, or of the last ones in the output.
+
+        The comparison is in the output's folder eval.
+
+        Raises:
+            UserError: a data set or a checkpoint is missing, it is not said which run a checkpoint is of, or a test
+                failed.
+        """
         rows = {
-            run: eval_row(run.folder / "eval", run.config, checkpoint, overrides)
-            for run, checkpoint in _checkpoints(chosen, weights).items()
+            run: eval_row(run.folder / "eval", run.config, checkpoint, self.overrides)
+            for run, checkpoint in self._checkpoints(runs, weights).items()
         }
-    elif weights:
-        raise UserError("--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE")
-    else:
-        rows = {run: train_row(run.folder, run.config, seed, overrides) for run in chosen}
-    _check_data_sets(chosen, overrides, eval_only)
-    for place, run in enumerate(chosen, 1):
-        rows[run].run(f"[{place}/{len(chosen)}] {run.name}")
-        table = _write(_with_earlier(runs, rows, seed, overrides, eval_only), output)
-    say(f"\n{table}\nIn {output}: comparison.md, .csv, .json, .png. Checkpoints, logs: {chosen[0].folder} and its like")
+        self._check_data_sets(runs, with_sources=False)
+        self._work(rows, {}, self.output / "eval")
+
+    @property
+    def _directions(self) -> list[Direction]:
+        return list(dict.fromkeys(run.direction for run in self.runs))
+
+    def _runs(self, number: int, variant: str | None) -> Iterator[Run]:
+        folder = shipped(CONFIGS.format(number))
+        if variant:
+            if variant not in variants(number):
+                raise UserError(f"protocol {number} has no variant {variant!r}; it has {', '.join(variants(number))}")
+            folder /= variant
+        places = [folder / f"to-{target}" for target in TARGETS]
+        for place in [place for place in places if place.is_dir()] or [folder]:
+            for method in METHODS:
+                config = place / f"{method}.yml"
+                direction = Direction.of(load_config(config, self.overrides))
+                yield Run(config, method, direction, self.output / place.relative_to(folder) / method)
+
+    def _checkpoints(self, runs: Sequence[Run], weights: Sequence[str]) -> dict[Run, str]:
+        if weights and len({run.method for run in runs}) > 1:
+            raise UserError("--weights is for one method: choose it by --methods")
+        if len(runs) > 1 and any("->" not in word for word in weights):
+            raise UserError(
+                f"--weights {weights[0]} is one file for {len(runs)} runs: DIRECTION=FILE, or choose by --only"
+            )
+        given = {}
+        for word in weights:
+            text, file = word.split("=", 1) if "->" in word.split("=")[0] else (str(runs[0].direction), word)
+            given[Direction.parse(text)] = file
+            if Direction.parse(text) not in [run.direction for run in runs]:
+                directions = dict.fromkeys(str(run.direction) for run in runs)
+                raise UserError(f"--weights {word}: the directions are {', '.join(directions)}")
+        found = {}
+        for run in runs:
+            checkpoint = given.get(run.direction) or last_checkpoint(run.folder)
+            if not checkpoint:
+                raise UserError(f"{run.name}: no checkpoint in {run.folder}; train it, or name one by --weights")
+            if not Path(checkpoint).is_file():
+                raise UserError(f"{run.name}: checkpoint {checkpoint} is not found")
+            found[run] = checkpoint
+        return found
+
+    def _check_data_sets(self, runs: Iterable[Run], with_sources: bool) -> None:
+        """What is missing is better said before the first run than after it."""
+        seen = set()
+        for run in runs:
+            cfg = load_config(run.config, self.overrides)
+            for name in (*(cfg.DATASETS.NAMES if with_sources else ()), *cfg.DATASETS.TESTS):
+                if name not in seen:
+                    data = read(cfg, name)
+                    _ = data.train, data.query, data.gallery  # read when they are asked for
+                    seen.add(name)
+
+    def _work(self, rows: dict[Run, Row], earlier: dict[Run, Row], output: Path) -> None:
+        in_order = [run for run in self.runs if run in rows or run in earlier]
+        for place, (run, row) in enumerate(rows.items(), 1):
+            row.run(f"[{place}/{len(rows)}] {run.name}")
+            results = {run: (rows.get(run) or earlier[run]).result() for run in in_order}
+            comparison = Comparison(
+                Measured(run.direction, METHODS[run.method], result["results"])
+                for run, result in results.items()
+                if result
+            )
+            comparison.save(output)
+        folder = next(iter(rows)).folder
+        say(
+            f"\n{comparison.table()}\nIn {output}: comparison.md, .csv, .json, .png. "
+            f"Checkpoints, logs: {folder} and its like"
+        )
 
 
-def variants(number):
+def variants(number: int) -> list[str]:
     """The names of a protocol's variants: what lies in folders among its configs that are no directions."""
     folder = shipped(CONFIGS.format(number))
     return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("to-"))
-
-
-def _runs(number, output, variant, overrides):
-    folder = shipped(CONFIGS.format(number))
-    if variant:
-        if variant not in variants(number):
-            raise UserError(f"protocol {number} has no variant {variant!r}; it has {', '.join(variants(number))}")
-        folder /= variant
-    places = [folder / f"to-{target}" for target in TARGETS]
-    for place in [place for place in places if place.is_dir()] or [folder]:
-        for method in METHODS:
-            cfg = load_config(str(place / f"{method}.yml"), overrides)
-            run_folder = output / place.relative_to(folder) / method
-            yield Run(place / f"{method}.yml", method, direction_of(cfg), run_folder)
-
-
-def direction_of(cfg):
-    """Sources and targets as papers write them, D+C3+MT->M."""
-    sources, targets = ("+".join(map(letters, names)) for names in (cfg.DATASETS.NAMES, cfg.DATASETS.TESTS))
-    return f"{sources}->{targets}"
-
-
-def _parts(direction):
-    """Sources and targets, whatever the order that they are named in."""
-    return tuple(frozenset(side.strip().split("+")) for side in direction.replace("→", "->").split("->"))
-
-
-def _chosen(runs, methods, only):
-    for method in methods:
-        if method not in METHODS:
-            raise UserError(f"--methods: there is no {method!r}; there are {', '.join(METHODS)}")
-    for direction in only:
-        if _parts(direction) not in [_parts(run.direction) for run in runs]:
-            raise UserError(f"--only: there is no {direction!r}; there are {_directions(runs)}")
-    wanted = [_parts(direction) for direction in only] or [_parts(run.direction) for run in runs]
-    return [run for run in runs if run.method in methods and _parts(run.direction) in wanted]
-
-
-def _directions(runs):
-    return ", ".join(dict.fromkeys(run.direction for run in runs))
-
-
-def _checkpoints(runs, weights):
-    """{run: the checkpoint to test}."""
-    if weights and len({run.method for run in runs}) > 1:
-        raise UserError("--weights is for one method: choose it by --methods")
-    if len(runs) > 1 and any("->" not in word for word in weights):
-        raise UserError(f"--weights {weights[0]} is one file for {len(runs)} runs: DIRECTION=FILE, or choose by --only")
-    given = {}
-    for word in weights:
-        direction, file = word.split("=", 1) if "->" in word.split("=")[0] else (runs[0].direction, word)
-        given[_parts(direction)] = file
-        if _parts(direction) not in [_parts(run.direction) for run in runs]:
-            raise UserError(f"--weights {word}: the directions are {_directions(runs)}")
-    found = {run: given.get(_parts(run.direction)) or last_checkpoint(run.folder) for run in runs}
-    for run, file in found.items():
-        if not file:
-            raise UserError(f"{run.name}: no checkpoint in {run.folder}; train it, or name one by --weights")
-        if not Path(file).is_file():
-            raise UserError(f"{run.name}: checkpoint {file} is not found")
-    return found
-
-
-def _check_data_sets(runs, overrides, eval_only):
-    """What is missing is better said before the first training than after it."""
-    seen = set()
-    for run in runs:
-        cfg = load_config(str(run.config), overrides)
-        for name in (*(() if eval_only else cfg.DATASETS.NAMES), *cfg.DATASETS.TESTS):
-            if name not in seen:
-                data = read(cfg, name)
-                _ = data.train, data.query, data.gallery  # read when they are asked for
-                seen.add(name)
-
-
-def _with_earlier(runs, rows, seed, overrides, eval_only):
-    """(direction, method, results) of every run that is done."""
-    for run in runs:
-        row = rows.get(run)
-        if row is None and not eval_only and run.folder.is_dir():
-            try:
-                row = train_row(run.folder, run.config, seed, overrides)
-            except UserError:
-                continue  # of other settings
-        result = row and row.result()
-        if result:
-            yield run.direction, METHODS[run.method], result["results"]
-
-
-def _write(measured, output):
-    lines = compare(list(measured))
-    output.mkdir(parents=True, exist_ok=True)
-    save_comparison(lines, output)
-    return comparison_table(lines)

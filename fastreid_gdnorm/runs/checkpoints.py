@@ -1,21 +1,26 @@
 """The checkpoints of a run, and the model that one holds."""
 
+from __future__ import annotations
+
 import hashlib
 from pathlib import Path
+from typing import Any
 
+from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.checkpoint import Checkpointer
+from torch import nn
 
 from ..errors import UserError
 from ..training.population_statistics import complete_mean_path
 
 
-def last_checkpoint(folder):
+def last_checkpoint(folder: str | Path) -> str | None:
     """The last checkpoint of a training, or None."""
     return Checkpointer(None, str(folder)).get_checkpoint_file() or None
 
 
-def find_weights(cfg):
+def find_weights(cfg: CfgNode) -> str:
     """The checkpoint that a config means: MODEL.WEIGHTS, or the last one in OUTPUT_DIR.
 
     Raises:
@@ -27,7 +32,7 @@ def find_weights(cfg):
     return weights
 
 
-def load_model(cfg):
+def load_model(cfg: CfgNode) -> nn.Module:
     """The config's model with the weights of MODEL.WEIGHTS, by default the run's last checkpoint.
 
     Raises:
@@ -36,13 +41,13 @@ def load_model(cfg):
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    model = DefaultTrainer.build_model(cfg)
+    model: nn.Module = DefaultTrainer.build_model(cfg)
     _WholeModel(model).load(find_weights(cfg))
     complete_mean_path(cfg, model)
     return model
 
 
-def digest(file):
+def digest(file: str | Path) -> str:
     """The SHA-256 of a file's contents."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
@@ -50,7 +55,7 @@ def digest(file):
 class _WholeModel(Checkpointer):
     """fast-reid goes on with what a checkpoint has; what makes features has to be there all the same."""
 
-    def _log_incompatible_keys(self, incompatible):
+    def _log_incompatible_keys(self, incompatible: Any) -> None:
         of_classifier = {name for name, p in self.model.named_parameters() if "head" in name and p.dim() == 2}
         missing = [key for key in incompatible.missing_keys if key not in of_classifier]
         if missing:

@@ -1,7 +1,13 @@
 """What all results in the folder of a path sweep depend on, so that those of another model or test are not taken."""
 
+from __future__ import annotations
+
 import contextlib
 import json
+from pathlib import Path
+from typing import Any
+
+from fastreid.config import CfgNode
 
 from ..errors import UserError
 from .checkpoints import digest, find_weights
@@ -17,13 +23,13 @@ UNCLAIMED = (
 )
 
 
-def claim(file, cfg):
+def claim(file: Path, cfg: CfgNode) -> None:
     """Let ``file``, a JSON file beside the results, say which checkpoint they are of and how they are tested.
 
     Raises:
         UserError: the file is there and says otherwise; it is left as it is.
     """
-    own = {"checkpoint": digest(find_weights(cfg))}
+    own: dict[str, Any] = {"checkpoint": digest(find_weights(cfg))}
     own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
     if cfg.MODEL.GDNORM.MEAN_OF == "path":  # the images that its statistics may have been taken of
         own["SOLVER.IMS_PER_BATCH"] = cfg.SOLVER.IMS_PER_BATCH
@@ -44,11 +50,11 @@ def claim(file, cfg):
         )
 
 
-def _read(file):
+def _read(file: Path) -> dict[str, Any]:
     with contextlib.suppress(ValueError, TypeError):
         held = json.loads(file.read_text())
         if "checkpoint" in held:
-            return held
+            return dict(held)
     raise UserError(
         f"{file.parent} holds a sweep of an earlier version, or its {file.name} is damaged: remove it, or choose "
         "another folder"

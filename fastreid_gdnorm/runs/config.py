@@ -1,7 +1,11 @@
 """From a config file and overrides to a checked config."""
 
+from __future__ import annotations
+
 import difflib
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -20,25 +24,25 @@ from ..registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
-def shipped(path):
+def shipped(path: str) -> Path:
     """The place of one of the project's own configs, named as in its repository, in a checkout or an installation."""
     installed = PACKAGE / "_shipped"
     return (installed if installed.is_dir() else PACKAGE.parent) / path
 
 
-def find_config(config_file):
+def find_config(config_file: str | Path) -> str:
     """The path of a config file; one that is not there is looked for among the project's own.
 
     Raises:
         UserError: there is none.
     """
-    for path in (Path(config_file), shipped(config_file)):
+    for path in (Path(config_file), shipped(str(config_file))):
         if path.is_file():
             return str(path)
-    raise UserError(f"--config-file {config_file!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
+    raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
-def load_config(config_file, overrides=()):
+def load_config(config_file: str | Path, overrides: Sequence[object] = ()) -> CfgNode:
     """fast-reid's defaults, the config file and then the overrides (KEY, VALUE, KEY, VALUE, ...).
 
     Raises:
@@ -59,7 +63,7 @@ def load_config(config_file, overrides=()):
     return cfg
 
 
-def flat(cfg, prefix=""):
+def flat(cfg: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(key, value) of all of a config's entries, keys as overrides have them."""
     for key, value in cfg.items():
         if isinstance(value, CfgNode):
@@ -68,7 +72,7 @@ def flat(cfg, prefix=""):
             yield prefix + key, value
 
 
-def _merge(where, merge, what):
+def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
     try:
         merge(what)
     except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError, UserError) as error:
@@ -76,7 +80,7 @@ def _merge(where, merge, what):
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 
 
-def _check_names(cfg):
+def _check_names(cfg: CfgNode) -> None:
     stock_samplers = [name for name in dir(samplers) if name.endswith("Sampler")]
     named = [
         ("DATASETS.NAMES", DATASET_REGISTRY._obj_map, cfg.DATASETS.NAMES),

@@ -1,5 +1,7 @@
 """The names of what is in a run's folder."""
 
+from __future__ import annotations
+
 # of fast-reid's, in an OUTPUT_DIR
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = "last_checkpoint"  # the name of the checkpoint to go on from
@@ -16,7 +18,7 @@ RECIPE = "recipe.yaml"  # the settings that it is known by
 LOCK = ".lock"
 
 
-def evaluation(path):
+def evaluation(path: str) -> str:
     """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
     return f"eval-{path.replace(':', '-')}" if path else "eval"
 

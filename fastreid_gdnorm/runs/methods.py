@@ -1,5 +1,9 @@
 """The methods that are compared, by the name of their config file."""
 
+from __future__ import annotations
+
+from fastreid.config import CfgNode
+
 from ..modeling import is_gdnorm
 
 # the paper's names, where it has one; what a method adds to the next, from the whole to nothing
@@ -11,7 +15,7 @@ METHODS = {
 }
 
 
-def method(cfg):
+def method(cfg: CfgNode) -> str:
     """The method that a config trains, a key of METHODS."""
     if is_gdnorm(cfg):
         return "gdnorm" if cfg.MODEL.GDNORM.NUM_PATHS else "branches"

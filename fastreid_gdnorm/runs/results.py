@@ -1,26 +1,31 @@
 """The results of a test on its targets, as a run's folder has them."""
 
+from __future__ import annotations
+
 import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from ..evaluation import SPREAD, SplitResults, metric_names
 from . import files
 from .tables import save_table
 
 
-def save_test_results(results, folder):
+def save_test_results(results: Mapping[str, Mapping[str, float]], folder: str | Path) -> None:
     """Write the results {target: metrics}, with every split's own, into ``folder`` as test_results.json and .csv."""
     names = metric_names(results)
     whole = {target: {**metrics, **_splits_of(metrics)} for target, metrics in results.items()}
     save_table(folder, files.RESULTS, ["target", "split", *names], _rows(results, names), whole)
 
 
-def read_test_results(folder):
+def read_test_results(folder: Path) -> dict[str, dict[str, Any]] | None:
     """What :func:`save_test_results` has written, or None if it has not."""
     file = folder / f"{files.RESULTS}.json"
-    return json.loads(file.read_text()) if file.is_file() else None
+    return dict(json.loads(file.read_text())) if file.is_file() else None
 
 
-def _rows(results, names):
+def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[list[object]]:
     for target, metrics in results.items():
         for number, split in enumerate(_splits_of(metrics).get("splits", [])):
             yield [target, number, *(split[name] for name in names)]
@@ -29,5 +34,5 @@ def _rows(results, names):
             yield [target, "std", *(metrics[name + SPREAD] for name in names)]
 
 
-def _splits_of(metrics):
+def _splits_of(metrics: Mapping[str, float]) -> dict[str, list[dict[str, float]]]:
     return {"splits": metrics.splits} if isinstance(metrics, SplitResults) else {}

@@ -1,13 +1,16 @@
 """One row of a table: a command run to its end in a process of its own, and not run again when it is done."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..console import say
 from ..errors import UserError
@@ -23,16 +26,17 @@ class Row(NamedTuple):
     """What is run, where, and by what it is known: rows of one recipe are the same run."""
 
     folder: Path
-    words: list  # of the fastreid command
+    words: list[object]  # of the fastreid command
     recipe: str
 
-    def result(self):
+    def result(self) -> dict[str, Any] | None:
         """{"results": {target: metrics}, "seconds": of the last start}, if it has ended; else None."""
         file = self.folder / files.FINISHED
         if file.is_file() and _recipe_in(self.folder) == self.recipe:
-            return json.loads(file.read_text())
+            return dict(json.loads(file.read_text()))
+        return None
 
-    def run(self, title):
+    def run(self, title: str) -> dict[str, Any]:
         """Its result, from an earlier run if it has ended, else from one that is begun or gone on with.
 
         Raises:
@@ -61,7 +65,7 @@ class Row(NamedTuple):
             return result
 
 
-def train_row(folder, config, seed, overrides=()):
+def train_row(folder: Path, config: str | Path, seed: int, overrides: Sequence[object] = ()) -> Row:
     """The training and test of a config, as by ``fastreid train``; one that was stopped goes on.
 
     Raises:
@@ -75,26 +79,26 @@ def train_row(folder, config, seed, overrides=()):
     return Row(folder, words, recipe)
 
 
-def eval_row(folder, config, weights, overrides=()):
+def eval_row(folder: Path, config: str | Path, weights: str | Path, overrides: Sequence[object] = ()) -> Row:
     """The test of a checkpoint, as by ``fastreid eval``; it takes the place of one of another checkpoint."""
     recipe = f"{digest(weights)}\n{_settings(config, overrides)}"
     words = ["eval", "--config-file", config, "--output", folder, "MODEL.WEIGHTS", weights, *overrides]
     return Row(folder, words, recipe)
 
 
-def _settings(config, overrides):
+def _settings(config: str | Path, overrides: Sequence[object]) -> str:
     for key, flag in FLAGS.items():
         if key in overrides[::2]:
             raise UserError(f"{key} is not for the overrides KEY VALUE ... here: use {flag}")
-    return load_config(str(config), [*map(str, overrides), "OUTPUT_DIR", ""]).dump()
+    return str(load_config(config, [*map(str, overrides), "OUTPUT_DIR", ""]).dump())
 
 
-def _recipe_in(folder):
+def _recipe_in(folder: Path) -> str | None:
     return (folder / files.RECIPE).read_text() if (folder / files.RECIPE).is_file() else None
 
 
 @contextlib.contextmanager
-def _locked(folder):
+def _locked(folder: Path) -> Iterator[tuple[int, ...]]:
     """Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed."""
     try:
         import fcntl
@@ -109,7 +113,7 @@ def _locked(folder):
         yield (file.fileno(),)
 
 
-def _write(file, text):
+def _write(file: Path, text: str) -> None:
     """Whole or not at all, whenever it is killed."""
     part = file.with_suffix(".part")
     part.write_text(text)

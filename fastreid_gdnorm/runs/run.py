@@ -1,9 +1,12 @@
 """Training and evaluation, as the commands run them; the work is fast-reid's DefaultTrainer."""
 
+from __future__ import annotations
+
 import argparse
 import contextlib
 import logging
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +14,7 @@ import torch
 from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
 from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
@@ -34,7 +37,14 @@ class Processes(NamedTuple):
     dist_url: str = "auto"
 
 
-def train(config_file, overrides=(), seed=None, resume=False, eval_only=False, processes=None):
+def train(
+    config_file: str | Path,
+    overrides: Sequence[object] = (),
+    seed: int | None = None,
+    resume: bool = False,
+    eval_only: bool = False,
+    processes: Processes | None = None,
+) -> None:
     """Train a config and test it, or with ``eval_only`` only test it.
 
     Args:
@@ -57,7 +67,9 @@ def train(config_file, overrides=(), seed=None, resume=False, eval_only=False, p
         raise
 
 
-def evaluate(config_file, overrides=(), path=None, output=None):
+def evaluate(
+    config_file: str | Path, overrides: Sequence[object] = (), path: str | None = None, output: str | Path | None = None
+) -> None:
     """Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, whose own files are left as they are.
 
     Args:
@@ -84,13 +96,13 @@ class _Run(NamedTuple):
     """What one process is told."""
 
     config_file: str
-    overrides: list
-    seed: int
+    overrides: list[object]
+    seed: int | None
     resume: bool
     eval_only: bool
 
 
-def _check(processes):
+def _check(processes: Processes) -> None:
     if processes.num_gpus > 1 and processes.num_gpus > torch.cuda.device_count():
         raise UserError(
             f"--num-gpus is {processes.num_gpus}, torch finds {torch.cuda.device_count()} CUDA devices here"
@@ -103,7 +115,7 @@ def _check(processes):
         )
 
 
-def _train(run):
+def _train(run: _Run) -> None:
     if comm.get_world_size() > 1:
         load_plugins()  # this is a new process
     cfg = load_config(run.config_file, run.overrides)
@@ -114,20 +126,22 @@ def _train(run):
         default_setup(cfg, argparse.Namespace(**run._asdict()))
         _hide_tracebacks_of_mistakes()
         if run.eval_only:
-            return DefaultTrainer.test(cfg, load_model(cfg))
+            DefaultTrainer.test(cfg, load_model(cfg))
+            return
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=run.resume)
         if trainer.start_epoch >= trainer.max_epoch:
             logger.info("Training had come to its end in %s; testing it", cfg.OUTPUT_DIR)
-            return DefaultTrainer.test(cfg, trainer.model)
+            DefaultTrainer.test(cfg, trainer.model)
+            return
         if comm.is_main_process():
             trainer.register_hooks([ProgressBar()])
         with logging_redirect_tqdm([logging.getLogger("fastreid")]):
-            return trainer.train()
+            trainer.train()
 
 
 @contextlib.contextmanager
-def _kept_on_mistakes(folder):
+def _kept_on_mistakes(folder: Path) -> Iterator[None]:
     """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back."""
     file, checkpoint = folder / files.CONFIG, folder / files.LAST_CHECKPOINT
     before = file.read_bytes() if file.is_file() else None
@@ -140,12 +154,12 @@ def _kept_on_mistakes(folder):
         raise
 
 
-def _modified(file):
+def _modified(file: Path) -> int | None:
     return file.stat().st_mtime_ns if file.is_file() else None
 
 
-def _hide_tracebacks_of_mistakes():
-    def without_traceback(record):
+def _hide_tracebacks_of_mistakes() -> None:
+    def without_traceback(record: logging.LogRecord) -> bool:
         if record.exc_info and isinstance(record.exc_info[1], UserError):
             record.exc_info = None
         return True

@@ -1,7 +1,10 @@
 """What a run has left in its folder."""
 
+from __future__ import annotations
+
 import re
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -27,7 +30,7 @@ class RunFolder:
         UserError: it is no run, was never tested, or has no checkpoint.
     """
 
-    def __init__(self, folder):
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config_file = self.folder / files.CONFIG
         if not self.config_file.is_file():
@@ -42,40 +45,40 @@ class RunFolder:
         self.results = self._results()
 
     @property
-    def is_gdnorm(self):
+    def is_gdnorm(self) -> bool:
         """Whether its model has GDNorm."""
         return is_gdnorm(self.cfg)
 
     @property
-    def sweep(self):
+    def sweep(self) -> Path:
         """The folder for a path sweep of its model."""
         return self.folder / files.PATHS
 
     @property
-    def targets(self):
+    def targets(self) -> list[str]:
         """The data sets of the results; an average over them is none."""
         return [target for target in self.results if target in self.cfg.DATASETS.TESTS]
 
-    def versions(self):
+    def versions(self) -> dict[str, str]:
         """{Python, PyTorch, fastreid: version} as the log has it, the last ones if there are several."""
         log = self.folder / files.LOG
         text = log.read_text(errors="replace") if log.is_file() else ""
         return dict(re.findall(r"^(Python|PyTorch|fastreid) {2,}(\S+)", text, re.MULTILINE))
 
-    def _weights(self, named, output_dir):
+    def _weights(self, named: str, output_dir: str) -> str:
         """The file to load: MODEL.WEIGHTS is what was tested if it is of this run, else what training began with."""
         if named and Path(named).parent.resolve() in (self.folder.resolve(), Path(output_dir).resolve()):
             return str(self.folder / Path(named).name)
         return last_checkpoint(self.folder) or named
 
-    def _results(self):
-        results = read_test_results(self.folder)
-        if results:
-            return results
+    def _results(self) -> dict[str, dict[str, Any]]:
+        kept = read_test_results(self.folder)
+        if kept:
+            return kept
         tests = [record for record in self.records if any(name.split("/")[-1] == "mAP" for name in record)]
         if not tests:
             raise UserError(f"{self.folder} has no results: fastreid train --eval-only --config-file its config.yaml")
-        results = {}
+        results: dict[str, dict[str, Any]] = {}
         for name, value in tests[-1].items():
             target, _, metric = name.rpartition("/")
             if metric.replace(SPREAD, "") in METRICS:

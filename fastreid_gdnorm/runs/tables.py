@@ -1,11 +1,21 @@
 """A table in the forms that people and programs read."""
 
+from __future__ import annotations
+
 import csv
 import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 
-def save_table(folder, name, header, rows, data, markdown=None):
+def save_table(
+    folder: str | Path,
+    name: str,
+    header: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    data: object,
+    markdown: str | None = None,
+) -> None:
     """Write NAME.csv, NAME.json and, where there is Markdown, NAME.md into ``folder``, which is made.
 
     Args:
