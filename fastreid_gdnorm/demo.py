@@ -1,6 +1,9 @@
 """What branches and sampled paths do, shown in a few minutes on drawn domains: the work of ``fastreid demo``."""
 
+from __future__ import annotations
+
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 from .console import say
@@ -19,7 +22,7 @@ CONFIGS = "projects/GDNorm/configs/demo"
 ROWS = dict(reversed(METHODS.items()))  # from the plain baseline on
 
 
-def run_demo(output, seed=0, overrides=()):
+def run_demo(output: str | Path, seed: int = 0, overrides: Sequence[object] = ()) -> None:
     """Train and test the rows one after the other and write the table and a figure into ``output``.
 
     Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept, one that was
@@ -39,10 +42,12 @@ def run_demo(output, seed=0, overrides=()):
         measured = {**row["results"][target], "seconds": row["seconds"]}
         rows[name] = {column: measured[column] for column in columns}
     save_results(rows, folder, columns)
+    config = folder / "gdnorm" / files.CONFIG
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        _draw_ranked_results(folder, target)
-        export_model(str(folder / "gdnorm" / files.CONFIG), folder / "export")
+        cfg = load_config(config)
+        ranked_results(load_model(cfg), cfg, target, folder / "ranked_results.png")
+        export_model(config, folder / "export")
         write_report([folder / method for method in ROWS], folder / "report")
     say(f"\n{results_table(rows, columns)}\n")
     say(
@@ -50,16 +55,10 @@ def run_demo(output, seed=0, overrides=()):
         "projects/GDNorm/results/demo.md has several seeds.\n"
         f"All about the runs: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
         f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
-        f"Logs: {folder}/*/log.txt\n\n"
+        f"Logs: {folder}/*/{files.LOG}\n\n"
         "Next:\n"
-        f"  fastreid eval --config-file {folder}/gdnorm/config.yaml --path ensemble\n"
-        f"  fastreid paths --config-file {folder}/gdnorm/config.yaml --output {folder}/gdnorm/paths --samples 20\n"
+        f"  fastreid eval --config-file {config} --path ensemble\n"
+        f"  fastreid paths --config-file {config} --output {config.parent / files.PATHS} --samples 20\n"
         f"  fastreid train --config-file {CONFIGS}/gdnorm.yml OUTPUT_DIR logs/mine MODEL.GDNORM.NOISE std\n"
         "  fastreid train --help"
     )
-
-
-def _draw_ranked_results(folder, target):
-    picture = folder / "ranked_results.png"
-    cfg = load_config(str(folder / "gdnorm" / files.CONFIG))
-    ranked_results(load_model(cfg), cfg, target, picture)

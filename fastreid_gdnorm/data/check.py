@@ -1,9 +1,14 @@
 """Whether the data sets on disk are what is published: the work of ``fastreid datasets``."""
 
-import os
-from concurrent.futures import ProcessPoolExecutor
-from typing import NamedTuple, Optional
+from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+from fastreid.config import CfgNode
 from fastreid.data import common
 from tabulate import tabulate
 from termcolor import colored
@@ -21,10 +26,10 @@ class Part(NamedTuple):
 
     name: str
     found: Counts
-    published: Optional[Counts]
+    published: Counts | None
 
     @property
-    def as_published(self):
+    def as_published(self) -> bool:
         return self.published is None or all(
             published in (None, found) for found, published in zip(self.found, self.published)
         )
@@ -36,14 +41,14 @@ class Report(NamedTuple):
     name: str
     missing: str = ""
     folder: str = ""
-    parts: tuple = ()
-    bad_images: tuple = ()
+    parts: tuple[Part, ...] = ()
+    bad_images: tuple[str, ...] = ()
 
     @property
-    def is_good(self):
+    def is_good(self) -> bool:
         return not self.missing and not self.bad_images and all(part.as_published for part in self.parts)
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.missing:
             return f"{self.name}: {colored('not found', 'red')}\n  {self.missing}"
         table = tabulate(
@@ -64,7 +69,7 @@ class Report(NamedTuple):
         return "\n  ".join("\n".join(lines).splitlines())
 
 
-def check_data_sets(cfg, names, decode=True, guide=""):
+def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, guide: str | Path = "") -> None:
     """Report on the data sets ``names`` in the config's variants, or if there are none on all that have a reader here.
 
     Args:
@@ -86,7 +91,7 @@ def check_data_sets(cfg, names, decode=True, guide=""):
         raise UserError(f"missing or not as published: {', '.join(wrong)}; see above")
 
 
-def check(cfg, name, decode=True):
+def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
     """The Report of the data set ``name`` in the config's variant; ``decode`` reads every image, with all cores."""
     try:
         data = read(cfg, name)

@@ -1,11 +1,14 @@
 """Population statistics of BN, averaged over training images that are prepared as in testing."""
 
+from __future__ import annotations
+
 import contextlib
 import logging
 
 import numpy as np
 import torch
 import torch.distributed as dist
+from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build_reid_test_loader
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
@@ -66,7 +69,7 @@ def estimate_mean_path(model, loader):
         path.keep()
 
 
-def complete_mean_path(cfg, model):
+def complete_mean_path(cfg: CfgNode, model: nn.Module) -> None:
     """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none.
 
     BN without branches keeps what it has.

@@ -1,0 +1,55 @@
+"""What keeps the package's rooms in order, beside the import contracts of ``make lint``."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+import fastreid_gdnorm
+from fastreid_gdnorm import cli, commands
+from fastreid_gdnorm.runs import files
+
+PACKAGE = Path(fastreid_gdnorm.__file__).parent
+
+
+def strings_of(path):
+    """The string literals of a file, save docstrings."""
+    tree = ast.parse(path.read_text())
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    return [
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings
+    ]
+
+
+def test_no_code_outside_runs_spells_the_name_of_a_runs_file():
+    """Help texts and messages may mention one in a sentence; what a path is made of is a constant of runs.files."""
+    names = [value for key, value in vars(files).items() if key.isupper() and len(value) > 5]
+    spelled = re.compile(rf"(?:\S*/)?({'|'.join(map(re.escape, names))})(\.json|\.csv)?")
+    for path in PACKAGE.rglob("*.py"):
+        if path.parent != PACKAGE / "runs":
+            found = [text for text in strings_of(path) if spelled.fullmatch(text.strip())]
+            assert not found, f"{path.relative_to(PACKAGE)} spells {found}: use fastreid_gdnorm.runs.files"
+
+
+def test_a_new_command_is_one_new_file(tmp_path, monkeypatch, capsys):
+    (tmp_path / "hello.py").write_text(
+        'SUMMARY, DESCRIPTION, EXAMPLES = "greet", "Greet somebody.", ""\n'
+        "def add_arguments(parser):\n"
+        '    parser.add_argument("name")\n'
+        "def run(args):\n"
+        '    print(f"hello {args.name}")\n'
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    assert cli.main(["hello", "Ada"]) == 0
+    assert capsys.readouterr().out == "hello Ada\n"
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    assert re.search(r"^ +hello +greet$", capsys.readouterr().out, re.MULTILINE)
