@@ -60,7 +60,14 @@ def train(
     run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only)
     _check(processes)
     try:
-        launch(_train, **processes._asdict(), args=(run,))
+        launch(
+            _train,
+            processes.num_gpus,
+            num_machines=processes.num_machines,
+            machine_rank=processes.machine_rank,
+            dist_url=processes.dist_url,
+            args=(run,),
+        )
     except ProcessRaisedException as error:
         if "UserError: " in str(error):
             raise UserError(str(error)) from error
