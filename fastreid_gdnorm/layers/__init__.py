@@ -1,6 +1,6 @@
 """GDNorm: batch normalisation with one branch per source domain, and the paths through them."""
 
-from .batch_paths import DomainPath, PooledPath
+from .batch_paths import BranchStatisticsPath, DomainPath, PooledPath
 from .convert import convert_gdnorm, fold_gdnorm
 from .follow import follow
 from .gaussian_process import GaussianProcess
@@ -9,6 +9,7 @@ from .paths import MEANS, MeanPath, SampledPath, SourcePath
 from .running_statistics import copy_statistics, keeping_statistics, put_statistics
 
 __all__ = [
+    "BranchStatisticsPath",
     "GDNorm",
     "GaussianProcess",
     "DomainPath",

@@ -51,11 +51,13 @@ class DomainPath(Path):
         return out if self._restore is None else out[self._restore]
 
 
-class PooledPath(Path):
-    """The mean path while its own statistics are taken: all images as one domain, by the averaged gamma and beta.
+class StatisticsPath(Path):
+    """A path whose population statistics are being taken: all images as one domain, whatever their own.
 
-    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers for
-    ``MeanPath("path")``. The branches stay untouched. As it takes statistics, it follows no gradients.
+    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers.
+    The branches stay untouched until then. As it takes statistics, it follows no gradients.
+
+    ``norms`` has the ``BatchNorm2d`` in which each layer's statistics are taken.
     """
 
     def __init__(self):
@@ -72,16 +74,51 @@ class PooledPath(Path):
 
     def keep(self):
         """Give every layer the statistics that were taken in it."""
-        for layer, bn in self.norms.items():
-            layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
+        raise NotImplementedError
 
-    @staticmethod
+    def _affine(self, layer):
+        """The gamma and beta of the path, each (C,)."""
+        raise NotImplementedError
+
     @torch.no_grad()
-    def _norm(layer):
+    def _norm(self, layer):
         bn = copy.deepcopy(layer.branches[0])
-        weight, bias, _, _ = layer.stacked()
-        bn.weight.copy_(weight.mean(0))
-        bn.bias.copy_(bias.mean(0))
+        weight, bias = self._affine(layer)
+        bn.weight.copy_(weight)
+        bn.bias.copy_(bias)
         bn.reset_running_stats()
         bn.momentum = None  # BatchNorm2d: a cumulative average
         return bn.train().requires_grad_(False)
+
+
+class BranchStatisticsPath(StatisticsPath):
+    """One domain's branch, which ``keep`` gives the statistics that were taken.
+
+    Args:
+        k: the domain's number, from 0.
+    """
+
+    def __init__(self, k):
+        super().__init__()
+        self.k = k
+
+    def keep(self):
+        for layer, bn in self.norms.items():
+            branch = layer.branches[self.k]
+            for name, values in bn.named_buffers():
+                getattr(branch, name).copy_(values)
+
+    def _affine(self, layer):
+        return layer.branches[self.k].weight, layer.branches[self.k].bias
+
+
+class PooledPath(StatisticsPath):
+    """The mean path by the averaged gamma and beta, whose statistics ``MeanPath("path")`` needs."""
+
+    def keep(self):
+        for layer, bn in self.norms.items():
+            layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
+
+    def _affine(self, layer):
+        weight, bias, _, _ = layer.stacked()
+        return weight.mean(0), bias.mean(0)
