@@ -13,7 +13,6 @@ from fastreid.engine import DefaultTrainer
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from PIL import Image
 from torch import nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ..config import remove_gdnorm_config
 from ..console import say
@@ -54,7 +53,6 @@ def export_model(config_file, output, path="mean", onnx=False, fuse=False, overr
     made = {"model.pth": _compare("model.pth", stock.double(), images.double(), expected, STOCK_TOLERANCE)}
     deployed = _Deployed(stock.float())
     if fuse:
-        _fuse(deployed, images)
         made["model_fused.pt"] = _save_fused(deployed, images, expected, output / "model_fused.pt")
     if onnx:
         made["model.onnx"] = _save_onnx(deployed, images, expected, output / "model.onnx")
@@ -153,33 +151,10 @@ class _ChannelsLast(nn.Module):
         return self.model(images.contiguous(memory_format=torch.channels_last))
 
 
-def _fuse(model, images):
-    """Fold every BN that directly follows a convolution into it: which does, one pass shows."""
-    made_by, pairs = {}, []
-
-    def note_convolution(module, inputs, output):
-        made_by[id(output)] = (module, output)  # the output is kept, or another could have its id
-
-    def note_norm(module, inputs, output):
-        if id(inputs[0]) in made_by:
-            pairs.append((made_by[id(inputs[0])][0], module))
-
-    hooks = [m.register_forward_hook(note_convolution) for m in model.modules() if isinstance(m, nn.Conv2d)]
-    hooks += [m.register_forward_hook(note_norm) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
-    with torch.no_grad():
-        model(images[:1])
-    for hook in hooks:
-        hook.remove()
-    names = {module: name for name, module in model.named_modules()}
-    for convolution, norm in pairs:
-        for module, replacement in (convolution, fuse_conv_bn_eval(convolution, norm)), (norm, nn.Identity()):
-            parent, _, attribute = names[module].rpartition(".")
-            setattr(model.get_submodule(parent), attribute, replacement)
-
-
 def _save_fused(model, images, expected, file):
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # freezing folds every BN that directly follows a convolution into it
         traced = torch.jit.freeze(torch.jit.trace(_ChannelsLast(model).eval(), images[:2]))
         torch.jit.save(traced, str(file))
         return _compare(file.name, torch.jit.load(str(file)), images, expected, DEPLOYED_TOLERANCE)
@@ -195,6 +170,7 @@ def _save_onnx(model, images, expected, file):
     batch = {name: {0: "batch"} for name in ("images", "features")}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        # torch's exporter folds BN as freezing does
         torch.onnx.export(
             model.eval(), (images[:2],), str(file), dynamic_axes=batch, opset_version=13, dynamo=False, **names
         )
