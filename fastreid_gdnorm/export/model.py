@@ -3,10 +3,10 @@
 import importlib.metadata
 import json
 import platform
-import tempfile
 import warnings
 from pathlib import Path
 
+import numpy as np
 import torch
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer
@@ -20,7 +20,6 @@ from ..errors import UserError
 from ..layers import fold_gdnorm
 from ..modeling import GDNormTraining
 from ..modeling.path_names import parse_test_path
-from ..rendered import draw_domain
 from ..runs.checkpoints import digest, find_weights, load_model
 from ..runs.config import load_config
 from ..training.population_statistics import complete_mean_path
@@ -120,13 +119,14 @@ def _stock_name(kind):
 
 
 def _check_images(cfg):
-    """Drawn people as the test loader would give them: (8, 3, H, W)."""
+    """Pictures of a few random colours each, blended, as the test loader would give them.
+
+    (8, 3, H, W), RGB from 0 to 255, the same every time.
+    """
     transform = build_transforms(cfg, is_train=False)
-    with tempfile.TemporaryDirectory() as folder:
-        drawing = Path(folder, "people")
-        draw_domain("street", drawing, train_ids=1, test_ids=1, images_per_id=4, distractors=0, junk=0)
-        files = sorted(drawing.rglob("*.jpg"))
-        return torch.stack([transform(Image.open(file).convert("RGB")) for file in files]).float()
+    colours = np.random.default_rng(0).integers(0, 256, (8, 3, 2, 3), dtype=np.uint8)
+    pictures = [Image.fromarray(grid).resize((70, 150), Image.BICUBIC) for grid in colours]
+    return torch.stack([transform(picture) for picture in pictures]).float()
 
 
 class _Deployed(nn.Module):
