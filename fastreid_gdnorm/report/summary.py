@@ -91,27 +91,16 @@ def results_tables(runs):
         yield Table([target, *(header(metric) for metric in METRICS)], rows)
 
 
-def settings_table(runs, data):
+def settings_table(runs):
     """What was trained on what and tested on what, a column for each run; at last every key that differs."""
-    rows = {
-        "Method": [METHODS[method(run.cfg)] for run in runs.values()],
-        "Trained on": [", ".join(run.cfg.DATASETS.NAMES) for run in runs.values()],
-        "Tested on": [", ".join(run.targets) for run in runs.values()],
-        "Network": [_network(run.cfg) for run in runs.values()],
-        "Images": [" × ".join(map(str, run.cfg.INPUT.SIZE_TEST)) + " (height × width)" for run in runs.values()],
-        "Batch": [f"{run.cfg.SOLVER.IMS_PER_BATCH} images" for run in runs.values()],
-        "Epochs": [str(run.cfg.SOLVER.MAX_EPOCH) for run in runs.values()],
-        "Seed": ["random" if run.cfg.SEED < 0 else str(run.cfg.SEED) for run in runs.values()],
-        "Tested along": [f"path {run.cfg.MODEL.GDNORM.TEST_PATH}" if run.is_gdnorm else "-" for run in runs.values()],
-        "Checkpoint": [run.weights.name for run in runs.values()],
-        "Versions": [", ".join(map(" ".join, run.versions().items())) or "not known" for run in runs.values()],
-    }
+    columns = [_about(run) for run in runs.values()]
+    rows = [[what, *(column[what] for column in columns)] for what in columns[0]]
     settings = [_settings(run) for run in runs.values()]
     for key in dict.fromkeys(key for of_run in settings for key in of_run):
         values = [str(of_run.get(key, "-")) for of_run in settings]
         if len({*values} - {"-"}) > 1:
-            rows[f"`{key}`"] = values
-    return Table(["", *runs], [[name, *values] for name, values in rows.items()])
+            rows.append([f"`{key}`", *values])
+    return Table(["", *runs], rows)
 
 
 def data_tables(data):
@@ -129,6 +118,23 @@ def data_tables(data):
         yield Table(["", "", "People", "Images", "Cameras"], [[*row[:2], *map(Cell, row[2:])] for row in rows])
     for reason in missing.values():
         yield Paragraph(f"Not counted: {reason}")
+
+
+def _about(run):
+    cfg = run.cfg
+    return {
+        "Method": METHODS[method(cfg)],
+        "Trained on": ", ".join(cfg.DATASETS.NAMES),
+        "Tested on": ", ".join(run.targets),
+        "Network": _network(cfg),
+        "Images": " × ".join(map(str, cfg.INPUT.SIZE_TEST)) + " (height × width)",
+        "Batch": f"{cfg.SOLVER.IMS_PER_BATCH} images",
+        "Epochs": str(cfg.SOLVER.MAX_EPOCH),
+        "Seed": "random" if cfg.SEED < 0 else str(cfg.SEED),
+        "Tested along": f"path {cfg.MODEL.GDNORM.TEST_PATH}" if run.is_gdnorm else "-",
+        "Checkpoint": run.weights.name,
+        "Versions": ", ".join(map(" ".join, run.versions().items())) or "not known",
+    }
 
 
 def _in_words(cfg):
