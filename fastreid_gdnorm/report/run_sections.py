@@ -8,9 +8,9 @@ from ..runs import files
 from ..runs.checkpoints import load_model
 from .document import Cell, Heading, Paragraph, Pictures, Table
 from .path_figures import sweep_figures
+from .ranked_queries import ranked_results
 from .run_figures import band, band_figure, curves_figure, spread_figure, width_figure
 from .sweep_tables import sweep_tables
-from .tables import ranked_results
 
 DPI = 150
 SAME = 0.05  # points of mAP that one model may differ by from test to test
