@@ -93,7 +93,7 @@ setup(
     extras_require={
         "onnx": ["onnx", "onnxruntime"],
         # setuptools builds the wheel that the tests look into; bdist_wheel is part of it since 70.1.
-        "dev": ["pytest>=7.4", "hypothesis", "ruff", "setuptools>=70.1", "onnx", "onnxruntime"],
+        "dev": ["pytest>=7.4", "hypothesis", "playwright", "ruff", "setuptools>=70.1", "onnx", "onnxruntime"],
     },
     entry_points={
         "console_scripts": ["fastreid = fastreid_gdnorm.cli:main"],

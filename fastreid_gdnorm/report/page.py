@@ -37,7 +37,7 @@ def write_report(run_dirs, output=None):
         Heading(2, "Results"),
         *results_tables(runs),
         Heading(2, "What was trained on what, and tested on what"),
-        settings_table(runs, data),
+        settings_table(runs),
         Heading(3, "Data sets"),
         *data_tables(data),
     ]

@@ -1,7 +1,8 @@
 """How many people, images and cameras a run's data sets have."""
 
-import math
 from typing import NamedTuple
+
+from scipy.stats import binomtest
 
 from ..data import read
 from ..errors import UserError
@@ -40,8 +41,9 @@ class RunData:
         """
         if not self.targets.get(target) or target in self.splits:
             return 0
-        n, p, z = self.targets[target][0].images, percent / 100, 1.96
-        return 100 * z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        queries = self.targets[target][0].images
+        low, high = binomtest(round(percent / 100 * queries), queries).proportion_ci(method="wilson")
+        return 100 * (high - low) / 2
 
     def _read(self, cfg, name, **kwargs):
         try:
