@@ -3,8 +3,8 @@
     python projects/GDNorm/benchmarks/ablation.py --output logs/ablation
 
 It leaves one of four domains out, trains on the other three and tests on the one left out. Where the paper starts from
-ImageNet weights, every row here starts from one network trained on a fifth domain. The rows behind the paper's claims are
-run on all targets, the others on two. Finished runs are kept, so the script can be stopped and started again.
+ImageNet weights, every row here starts from one network trained on a fifth domain. The rows behind the paper's claims
+are run on all targets, the others on two. Finished runs are kept, so the script can be stopped and started again.
 
 The default size takes about 100 minutes on two cores. --full has 30 epochs at 128x64, five seeds, and all rows on all
 targets; it takes a GPU one night.
@@ -119,8 +119,8 @@ def page(found, args, seeds):
 
 Each run leaves one domain out, trains on the other three and tests on the one left out. The domains are
 {", ".join(TARGETS)}. A run has {epochs} epochs at {image[0]}x{image[1]} and
-starts from one network trained on {WARM_START} for {20 * epochs} epochs. Seeds {seeds}; each run is tested once, at the end of
-training.
+starts from one network trained on {WARM_START} for {20 * epochs} epochs. The seeds are {seeds}. Each run is tested
+once, at the end of training.
 
 Numbers are % of the target's test set. ± is the standard deviation over (target, seed) pairs, most of which comes from
 the targets. The columns "vs" are differences between rows, taken pair by pair, with the p of a paired t-test. The
@@ -140,8 +140,8 @@ mAP by target:
 
 {table(some, {"control": CONTROL, "variance": GDNORM_ROW})}
 
-Measured with `python projects/GDNorm/benchmarks/ablation.py{" --full" if args.size == "full" else ""}` on {datetime.date.today()},
-Python {platform.python_version()}, torch {torch.__version__}, {machine}.
+Measured with `python projects/GDNorm/benchmarks/ablation.py{" --full" if args.size == "full" else ""}`
+on {datetime.date.today()}, Python {platform.python_version()}, torch {torch.__version__}, {machine}.
 """
 
 

@@ -88,7 +88,7 @@ Standard deviation:
 {table(statistics.stdev if len(seeds) > 1 else lambda values: 0.0)}
 
 Measured with `python projects/GDNorm/benchmarks/demo_seeds.py --seeds {" ".join(map(str, seeds))}`
-on {datetime.date.today()}, Python {platform.python_version()}, torch {torch.__version__}, \
+on {datetime.date.today()}, Python {platform.python_version()}, torch {torch.__version__},
 {torch.get_num_threads()} CPU threads.
 """
 
