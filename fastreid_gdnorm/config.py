@@ -52,8 +52,8 @@ def add_gdnorm_config(cfg):
     # one was stopped and resumed. -1: a new seed each time.
     cfg.setdefault("SEED", -1)
 
-    # How tests rank and re-rank. "bounded": one block of queries at a time, with the same numbers as stock and without a
-    # compiler. "stock": fast-reid's own functions, which keep queries x gallery numbers in memory, and for re-ranking
+    # How tests rank and re-rank. "bounded": one block of queries at a time, with the same results as stock and without
+    # a compiler. "stock": fast-reid's own functions, which keep queries x gallery values in memory, and for re-ranking
     # (queries + gallery)^2. TEST.ROC keeps all pairs in memory in any case.
     cfg.TEST.setdefault("RANKING", "bounded")
 
