@@ -15,6 +15,7 @@ import tarfile
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,7 +62,7 @@ def test_without_fastreid_it_says_what_to_type():
 def test_stock_configs_train_resume_and_evaluate(tiny):
     cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1")
     assert (cfg.MODEL.META_ARCHITECTURE, cfg.DATALOADER.SAMPLER_TRAIN) == ("Baseline", "NaiveIdentitySampler")
-    assert cfg.MODEL.DEVICE == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert ("cuda" if torch.cuda.is_available() else "cpu") == cfg.MODEL.DEVICE
     DefaultTrainer(cfg).train()
     cfg.SOLVER.MAX_EPOCH = 2
     trainer = DefaultTrainer(cfg)
@@ -79,7 +80,7 @@ def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_pat
     cfg = tiny("baseline", "DATALOADER.NUM_WORKERS", workers)
     loader = build_reid_train_loader(cfg)
     broken = tmp_path / "0001_c1s1_000001_00.jpg"
-    broken.write_bytes(open(loader.dataset.img_items[0][0], "rb").read()[:300])
+    broken.write_bytes(Path(loader.dataset.img_items[0][0]).read_bytes()[:300])
     loader.dataset.img_items = [(str(broken), *item[1:]) for item in loader.dataset.img_items]
     with pytest.raises(UserError, match=f"cannot read image {broken}.*replace it or take it away"):
         next(iter(loader))

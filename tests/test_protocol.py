@@ -143,8 +143,8 @@ def test_every_protocol_has_its_directions_by_all_four_methods(folder):
             found[direction_of(cfg)] = cfg
         assert sorted(found) == sorted(DIRECTIONS[folder])
         for cfg in found.values():
-            assert cfg.DATASETS.COMBINEALL == (folder[0] == "1" or folder == "2/all-images")
-            assert cfg.MODEL.META_ARCHITECTURE == ("Baseline" if branches is None else "GDNormBaseline")
+            assert (folder[0] == "1" or folder == "2/all-images") == cfg.DATASETS.COMBINEALL
+            assert ("Baseline" if branches is None else "GDNormBaseline") == cfg.MODEL.META_ARCHITECTURE
             assert branches in (None, cfg.MODEL.GDNORM.NUM_PATHS)
             assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
 

@@ -29,7 +29,8 @@ def patch_ranking():
             path = os.environ.get("PATH", "")
             os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # its python3 is this one
             try:
-                return stock_compile()
+                stock_compile()
+                return
             except (SystemExit, OSError) as error:
                 reason = f"building it failed: {error}"
             finally:

@@ -51,10 +51,11 @@ class SingleShot(Reader):
     def users_splits(self):
         """The splits of splits.json, if it is there."""
         path = os.path.join(self.folder, SPLITS_FILE)
-        if os.path.isfile(path):
-            splits = read_splits(path, [image[0] for image in self.images])
-            logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
-            return splits
+        if not os.path.isfile(path):
+            return None
+        splits = read_splits(path, [image[0] for image in self.images])
+        logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
+        return splits
 
     def drawn_splits(self):
         """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
