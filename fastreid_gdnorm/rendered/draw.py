@@ -12,9 +12,10 @@ import numpy as np
 from tqdm import tqdm
 
 from ..errors import UserError
-from .domain import STYLES, develop
+from .develop import develop
 from .person import Person
 from .scene import Camera, shoot
+from .styles import STYLES
 
 logger = logging.getLogger("fastreid.gdnorm.rendered")
 

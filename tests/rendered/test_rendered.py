@@ -19,6 +19,7 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, draw_domain
 from fastreid_gdnorm.rendered import dataset as dataset_module
 from fastreid_gdnorm.rendered.person import Person
+from fastreid_gdnorm.rendered.styles import TABLE
 
 SMALL = {"train_ids": 5, "test_ids": 4, "images_per_id": 8, "distractors": 6, "junk": 2}
 SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
@@ -81,6 +82,11 @@ def test_an_image_does_not_depend_on_how_many_others_there_are(root, tmp_path):
     few, more = contents(root / "RenderedStation"), contents(tmp_path / "more")
     train = [name for name in few if name.startswith("bounding_box_train")]
     assert all(few[name] == more[name] for name in train)
+
+
+def test_every_row_of_the_table_has_a_value_for_each_domain():
+    assert [domain.style for domain in RENDERED_DOMAINS] == list(STYLES)
+    assert {field: len(row) for field, row in TABLE.items()} == dict.fromkeys(TABLE, len(STYLES))
 
 
 def test_no_two_identities_look_alike():
