@@ -1,5 +1,6 @@
 """The rendered domains: what is on disk, what the readers make of it, and that a kill does no harm."""
 
+import dataclasses
 import functools
 import logging
 import os
@@ -16,11 +17,12 @@ import numpy as np
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, draw_domain
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, Size, draw_domain
 from fastreid_gdnorm.rendered import dataset as dataset_module
 from fastreid_gdnorm.rendered.person import Person
+from fastreid_gdnorm.rendered.styles import TABLE
 
-SMALL = {"train_ids": 5, "test_ids": 4, "images_per_id": 8, "distractors": 6, "junk": 2}
+SMALL = Size(train_ids=5, test_ids=4, images_per_id=8, distractors=6, junk=2)
 SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
 
 
@@ -29,13 +31,13 @@ def root(tmp_path_factory):
     """A data root that holds a small drawing of every domain."""
     root = tmp_path_factory.mktemp("datasets")
     for domain in RENDERED_DOMAINS:
-        draw_domain(domain.style, root / domain.__name__, **SMALL)
+        draw_domain(domain.style, root / domain.__name__, SMALL)
     return root
 
 
 @pytest.fixture(autouse=True)
 def small_defaults(monkeypatch):
-    monkeypatch.setattr(dataset_module, "draw_domain", functools.partial(draw_domain, **SMALL))
+    monkeypatch.setattr(dataset_module, "draw_domain", functools.partial(draw_domain, size=SMALL))
 
 
 def contents(folder):
@@ -66,10 +68,10 @@ def test_layout_names_and_counts(root):
 
 
 def test_a_drawing_depends_on_its_seed_only(tmp_path):
-    draw_domain("street", tmp_path / "a", **SMALL)
+    draw_domain("street", tmp_path / "a", SMALL)
     np.random.seed(5)
-    draw_domain("street", tmp_path / "b", **SMALL)
-    draw_domain("street", tmp_path / "c", seed=1, **SMALL)
+    draw_domain("street", tmp_path / "b", SMALL)
+    draw_domain("street", tmp_path / "c", SMALL, seed=1)
     first, second, other = (contents(tmp_path / name) for name in "abc")
     assert first == second
     assert first.keys() == other.keys()
@@ -77,10 +79,15 @@ def test_a_drawing_depends_on_its_seed_only(tmp_path):
 
 
 def test_an_image_does_not_depend_on_how_many_others_there_are(root, tmp_path):
-    draw_domain("station", tmp_path / "more", **{**SMALL, "train_ids": 7})
+    draw_domain("station", tmp_path / "more", dataclasses.replace(SMALL, train_ids=7))
     few, more = contents(root / "RenderedStation"), contents(tmp_path / "more")
     train = [name for name in few if name.startswith("bounding_box_train")]
     assert all(few[name] == more[name] for name in train)
+
+
+def test_every_row_of_the_table_has_a_value_for_each_domain():
+    assert [domain.style for domain in RENDERED_DOMAINS] == list(STYLES)
+    assert {field: len(row) for field, row in TABLE.items()} == dict.fromkeys(TABLE, len(STYLES))
 
 
 def test_no_two_identities_look_alike():
@@ -154,7 +161,7 @@ def test_killed_drawing_leaves_nothing_that_passes_for_finished(root, tmp_path):
 
 def test_two_may_draw_the_same_folder_at_once(root, tmp_path):
     with ThreadPoolExecutor(2) as pool:
-        draw = functools.partial(draw_domain, "night", **SMALL)
+        draw = functools.partial(draw_domain, "night", size=SMALL)
         list(pool.map(draw, [tmp_path / "RenderedNight"] * 2))
     assert contents(tmp_path / "RenderedNight") == contents(root / "RenderedNight")
     assert os.listdir(tmp_path) == ["RenderedNight"]
@@ -163,7 +170,7 @@ def test_two_may_draw_the_same_folder_at_once(root, tmp_path):
 def test_what_is_there_is_kept(root, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     before = contents(root / "RenderedStreet")
-    draw_domain("street", root / "RenderedStreet", **{**SMALL, "seed": 3})
+    draw_domain("street", root / "RenderedStreet", SMALL, seed=3)
     assert contents(root / "RenderedStreet") == before
     assert "was drawn with another seed: remove the folder" in caplog.text
 
@@ -178,7 +185,7 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="no rendered style 'beach': choose one of street, mall"):
         draw_domain("beach", tmp_path / "a")
     with pytest.raises(ValueError, match="images_per_id is 2"):
-        draw_domain("street", tmp_path / "a", images_per_id=2)
+        Size(images_per_id=2)
     with pytest.raises(ValueError, match="is 1600: Market-1501"):
-        draw_domain("street", tmp_path / "a", train_ids=1500, test_ids=100)
+        Size(train_ids=1500, test_ids=100)
     assert not os.listdir(tmp_path)
