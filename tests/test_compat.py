@@ -1,4 +1,4 @@
-"""Every mend of compat.py: each test fails on stock fastreid 1.4.0 without it."""
+"""Every patch: each test fails on stock fastreid 1.4.0 without it."""
 
 import contextlib
 import copy
@@ -252,7 +252,7 @@ def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
         with pytest.raises(UserError, match=f"checkpoint {tmp_path / name} is damaged"):
             checkpointer.load(str(tmp_path / name))
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other")
-    with pytest.raises(UserError, match="other has no entry 'model': it is none of fast-reid's"):
+    with pytest.raises(UserError, match="other has no entry 'model': fast-reid did not write it"):
         checkpointer.load(str(tmp_path / "other"))
     torch.save({"model": print}, tmp_path / "code")
     with pytest.raises(UserError, match="code is damaged or holds more than weights"):

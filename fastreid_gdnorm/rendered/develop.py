@@ -1,4 +1,4 @@
-"""What a domain's lenses and sensors make of a picture."""
+"""The photometric pipeline: from what stands before a camera to what its sensor makes of it."""
 
 import cv2
 import numpy as np

@@ -1,33 +1,33 @@
-"""Writing a whole rendered data set, in the folders and naming of Market-1501."""
+"""Writing a whole rendered data set."""
 
+import dataclasses
 import json
 import logging
 import os
 import tempfile
-from dataclasses import asdict
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
+from ..data.readers.market_style import DISTRACTOR, JUNK
 from ..errors import UserError
 from .develop import develop
 from .person import Person
+from .plan import CAMERAS, SUBSETS
 from .scene import Camera, shoot
-from .shots import CAMERAS, DEFAULT_SIZE, GALLERY, QUERY, TRAIN
 from .styles import STYLES
 
 logger = logging.getLogger("fastreid.gdnorm.rendered")
 
 RECORD = "rendered.json"
-
 CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # follow (seed, domain) in every generator's key
 
 
-def draw_domain(style_name, folder, size=DEFAULT_SIZE, seed=0):
-    """Draw the data set of one style and one `Size` into `folder`, unless it holds one already.
+def draw_domain(style_name, folder, plan, seed=0):
+    """Draw the images of `plan` (a Plan) in one of STYLES into `folder`, unless it holds a data set already.
 
-    An image depends on the seed, the style, the identity and its number among the identity's images alone.
+    An image depends on nothing but the seed, the style, the identity and its number among the identity's images.
 
     The folder appears whole or not at all: all is drawn into a temporary sibling (`.<name>.*`, which is what a
     kill leaves) and renamed at the end. Where another process has finished first, its drawing stays.
@@ -35,7 +35,7 @@ def draw_domain(style_name, folder, size=DEFAULT_SIZE, seed=0):
     if style_name not in STYLES:
         raise ValueError(f"no rendered style '{style_name}': choose one of {', '.join(STYLES)}")
     style, folder = STYLES[style_name], os.path.abspath(folder)
-    recipe = {"style": asdict(style), "seed": seed, **asdict(size)}
+    recipe = {"style": dataclasses.asdict(style), "seed": seed, **dataclasses.asdict(plan)}
     if _is_drawn(folder):
         _warn_if_other(folder, recipe)
         return
@@ -44,15 +44,15 @@ def draw_domain(style_name, folder, size=DEFAULT_SIZE, seed=0):
 
     parent, name = os.path.split(folder)
     os.makedirs(parent, exist_ok=True)
-    shots = size.shots()
+    shots = plan.shots()
     logger.info("drawing rendered domain '%s', %d images, into %s", style.name, len(shots), folder)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as workplace:
         drawing = os.path.join(workplace, name)
-        for subset in (TRAIN, QUERY, GALLERY):
+        for subset in SUBSETS:
             os.makedirs(os.path.join(drawing, subset))
         cameras = [Camera.random(_generator(seed, style, CAMERA_STREAM, c), style) for c in range(CAMERAS)]
         for shot in tqdm(shots, desc=f"drawing {name}", unit="img", disable=None):
-            _write(os.path.join(drawing, shot.subset, shot.file_name), *_take(shot, style, cameras, seed))
+            _write(os.path.join(drawing, shot.path), *_take(shot, style, cameras[shot.camera], seed))
         with open(os.path.join(drawing, RECORD), "w") as file:
             json.dump({**recipe, "numpy": np.__version__, "opencv": cv2.__version__}, file, indent=2)
         try:
@@ -62,14 +62,13 @@ def draw_domain(style_name, folder, size=DEFAULT_SIZE, seed=0):
                 raise
 
 
-def _take(shot, style, cameras, seed):
+def _take(shot, style, camera, seed):
     """The picture of a shot as (h, w, 3) uint8 RGB, and the JPEG quality to keep it in."""
     rng = _generator(seed, style, IMAGE_STREAM, shot.looks, shot.number)
-    camera = cameras[shot.camera]
-    nobody = shot.pid == 0 and shot.number // CAMERAS % 2 == 0
+    nobody = shot.pid == DISTRACTOR and shot.number // CAMERAS % 2 == 0
     person = None if nobody else Person.random(_generator(seed, style, PERSON_STREAM, shot.looks), style)
     picture = shoot(camera, style, person, rng)
-    if shot.pid == -1:  # a detection that missed: what is below the shoulders
+    if shot.pid == JUNK:  # a detection that missed: what is below the shoulders
         picture = cv2.resize(picture[len(picture) // 3 :], picture.shape[1::-1])
     lowest, highest = style.quality
     return develop(picture, style, camera.gain, rng), int(rng.integers(lowest, highest + 1))

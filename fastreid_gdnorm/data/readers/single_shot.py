@@ -126,7 +126,7 @@ def read_splits(path, images):
         # the file is often from another machine: what counts is the end of a path, its folder and name
         image = item if isinstance(item, str) else str(item[0])
         if places.get(_end_of(image, 2)) is None:
-            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: mend or remove {path}")
+            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: repair or remove {path}")
         return places[_end_of(image, 2)]
 
     try:
@@ -136,11 +136,13 @@ def read_splits(path, images):
                 for split in json.load(file)
             ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path} is no list of splits with query and gallery ({error!r}): mend or remove it") from error
+        raise UserError(
+            f"{path} is no list of splits with query and gallery ({error!r}): repair or remove it"
+        ) from error
     if not splits or not all(split.query and split.gallery for split in splits):
-        raise UserError(f"{path} has an empty split: mend or remove it")
+        raise UserError(f"{path} has an empty split: repair or remove it")
     if any(set(split.query) & set(split.gallery) for split in splits):
-        raise UserError(f"{path} has a split with one image as query and in the gallery: mend or remove it")
+        raise UserError(f"{path} has a split with one image as query and in the gallery: repair or remove it")
     return splits
 
 
