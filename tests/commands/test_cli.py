@@ -10,7 +10,7 @@ import pytest
 from fastreid_gdnorm import cli
 from fastreid_gdnorm.runs.config import shipped
 
-from .conftest import REPOSITORY, command, fastreid
+from ..conftest import REPOSITORY, command, fastreid
 
 DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
 

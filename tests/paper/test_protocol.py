@@ -15,7 +15,7 @@ from fastreid_gdnorm.paper.protocol import CONFIGS, direction_of, run_protocol
 from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.rows import _locked, train_row
 
-from .conftest import TINY, command, fastreid
+from ..conftest import TINY, command, fastreid
 
 TOY = [
     *TINY,
