@@ -22,6 +22,9 @@ SHIPPED = (
     "projects/GDNorm/DATASETS.md",
 )
 
+# setuptools builds the wheel that the tests look into; bdist_wheel is part of it since 70.1.
+TEST = ["pytest>=7.4", "hypothesis", "setuptools>=70.1", "onnx", "onnxruntime"]
+
 
 class BuildWithShipped(build_py):
     """Copies SHIPPED to `fastreid_gdnorm/_shipped/`; an editable install reads the files in place."""
@@ -92,8 +95,8 @@ setup(
     ],
     extras_require={
         "onnx": ["onnx", "onnxruntime"],
-        # setuptools builds the wheel that the tests look into; bdist_wheel is part of it since 70.1.
-        "dev": ["pytest>=7.4", "hypothesis", "ruff", "setuptools>=70.1", "onnx", "onnxruntime"],
+        "test": TEST,
+        "dev": [*TEST, "ruff", "nox"],
     },
     entry_points={
         "console_scripts": ["fastreid = fastreid_gdnorm.cli:main"],
