@@ -6,8 +6,8 @@ import pytest
 
 from fastreid_gdnorm import cli
 
-from .conftest import fastreid
-from .data import trees
+from ..conftest import fastreid
+from ..data import trees
 
 
 def put(path):

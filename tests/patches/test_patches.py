@@ -33,7 +33,7 @@ from fastreid.utils.events import CommonMetricPrinter, EventStorage
 
 from fastreid_gdnorm.errors import UserError
 
-from .conftest import REPOSITORY
+from ..conftest import REPOSITORY
 
 
 def python(code, **options):
@@ -313,7 +313,7 @@ def test_metrics_can_be_written_twice_at_one_iteration():
         printer.write()
 
 
-def test_worker_processes_that_are_spawned_are_mended_too(tiny):
+def test_worker_processes_that_are_spawned_are_patched_too(tiny):
     loader, _ = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
     code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb'))))"
     file = os.path.join(tiny().OUTPUT_DIR, "dataset.pkl")
