@@ -2,7 +2,7 @@
 
 from fastreid.config import CfgNode
 
-SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # of fast-reid's that get keys
+SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # fast-reid's own sections that get keys
 
 
 def remove_gdnorm_config(cfg: CfgNode) -> None:
@@ -18,47 +18,47 @@ def remove_gdnorm_config(cfg: CfgNode) -> None:
 def add_gdnorm_config(cfg: CfgNode) -> None:
     """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
     gdnorm = CfgNode()
-    # the backbone whose BN layers get branches: any BN backbone of fast-reid's registry
+    # The backbone whose BN layers get branches: any BN backbone in fast-reid's registry.
     gdnorm.BACKBONE = "build_resnet_backbone"
-    # whether the BN neck of the head gets branches too
+    # Whether the BN neck of the head gets branches too.
     gdnorm.HEADS = True
-    # lambda of Eq. 11: how far sampled paths lie from the mean path
+    # Lambda of Eq. 11: how far sampled paths lie from the mean path.
     gdnorm.LAMBDA = 0.6
-    # what scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading
+    # What scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading.
     gdnorm.NOISE = "variance"
-    # sampled paths followed in a training step beside the domain path; 0 is the paper's ablation "E"
+    # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
     gdnorm.NUM_PATHS = 1
-    # whether the backward pass computes the domain path's activations anew, rather than have them kept: with one
-    # sampled path about a quarter less memory, for the time of a forward pass; with full batches (DOMAIN_BATCH) one
-    # domain's at a time. Without either nothing is gained
+    # Whether the backward pass recomputes the domain path's activations instead of keeping them, which costs the time
+    # of a forward pass. With one sampled path this saves about a quarter of the memory. With full batches
+    # (DOMAIN_BATCH), only one domain's activations are kept at a time. With neither, it saves nothing.
     gdnorm.RECOMPUTE = False
-    # path followed in testing: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over sources)
+    # The path to test along: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over the sources).
     gdnorm.TEST_PATH = "mean"
-    # what the mean path averages over the branches: "affine", their a and b (Eq. 10), "statistics", gamma, beta, mu and
-    # sigma^2, or "path", gamma and beta, with statistics that images of all sources have on the mean path itself
+    # What the mean path averages over the branches. "affine": their a and b (Eq. 10). "statistics": gamma, beta, mu and
+    # sigma^2. "path": gamma and beta, with the statistics that images of all sources have on the mean path itself.
     gdnorm.MEAN_OF = "affine"
     cfg.MODEL.setdefault("GDNORM", gdnorm)
 
-    # what DomainBalancedIdentitySampler makes of SOLVER.IMS_PER_BATCH: "mixed", one batch that the domains share, with
-    # triplets across them, or "full", a batch of every domain. Then the domain path takes a domain at a time, so that
-    # triplets are within it and a neck without branches is normalised by one domain too; its losses are averaged over
-    # the domains, and sampled paths take equal parts of them, IMS_PER_BATCH images in all. An epoch has as many steps
-    # as with "mixed", and so K times the images
+    # How DomainBalancedIdentitySampler reads SOLVER.IMS_PER_BATCH. "mixed": one batch that the domains share, with
+    # triplets across domains. "full": a batch of every domain. The domain path then takes one domain at a time, so
+    # triplets stay within a domain, and a neck without branches is also normalised by one domain. The domain path's
+    # losses are averaged over the domains. Sampled paths take equal parts of the domains' batches, IMS_PER_BATCH images
+    # in all. An epoch has as many steps as with "mixed", and so K times the images.
     cfg.DATALOADER.setdefault("DOMAIN_BATCH", "mixed")
 
-    # names of hooks to train with beside fast-reid's own, run before its evaluation and checkpoints
+    # Names of hooks to train with besides fast-reid's own. They run before its evaluation and its checkpoints.
     cfg.SOLVER.setdefault("HOOKS", ())
-    # seed of everything random; a run with the same seed on the same machine repeats itself on CPU, number for
-    # number, also if it was resumed in between. -1: a new one each time
+    # The seed of everything random. On CPU, runs with the same seed on the same machine have the same numbers, even if
+    # one was stopped and resumed. -1: a new seed each time.
     cfg.setdefault("SEED", -1)
 
-    # how tests rank and re-rank: "bounded", a block of queries at a time, with stock's numbers and no compiler, or
-    # "stock", by fast-reid's own functions, which hold queries x gallery and, re-ranking, (queries + gallery)^2.
-    # TEST.ROC holds all pairs in any case
+    # How tests rank and re-rank. "bounded": one block of queries at a time, with the same numbers as stock and without a
+    # compiler. "stock": fast-reid's own functions, which keep queries x gallery numbers in memory, and for re-ranking
+    # (queries + gallery)^2. TEST.ROC keeps all pairs in memory in any case.
     cfg.TEST.setdefault("RANKING", "bounded")
 
-    # variants of data sets that papers disagree on, see projects/GDNorm/DATASETS.md.
-    # DGCUHK03: "detected" or "labeled" boxes
+    # Variants of data sets on which papers disagree; see projects/GDNorm/DATASETS.md.
+    # DGCUHK03: "detected" or "labeled" boxes.
     cfg.DATASETS.setdefault("CUHK03", CfgNode({"BOXES": "detected"}))
-    # DGMSMT17: "V1", or "V2" with masked faces; and whether the validation images are for training
+    # DGMSMT17: "V1", or "V2" with masked faces; and whether the validation images are used for training.
     cfg.DATASETS.setdefault("MSMT17", CfgNode({"VERSION": "V1", "VAL": True}))

@@ -2,12 +2,12 @@
 
     python projects/GDNorm/benchmarks/ablation.py --output logs/ablation
 
-Leave one domain out of four, train on the other three, test on it; as the paper starts from ImageNet, so every row
-here starts from one network trained on a fifth domain. The rows that the paper's claims rest on are run on all targets,
-the others on two. Runs that are done are kept, so it can be stopped and started again.
+It leaves one of four domains out, trains on the other three and tests on the one left out. Where the paper starts from
+ImageNet weights, every row here starts from one network trained on a fifth domain. The rows behind the paper's claims
+are run on all targets, the others on two. Finished runs are kept, so the script can be stopped and started again.
 
-Default size: about 100 minutes on two cores. --full: 30 epochs at 128x64, five seeds, all rows on all targets, for a
-GPU and a night.
+The default size takes about 100 minutes on two cores. --full has 30 epochs at 128x64, five seeds, and all rows on all
+targets; it takes a GPU one night.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def rows(epochs):
 
 
 def schedule(epochs):
-    """The demo's in so many epochs: one test, at the end, and the rate divided at two thirds."""
+    """Overrides for ``epochs`` epochs: one test, at the end, and the learning rate divided after two thirds."""
     last = ["SOLVER.CHECKPOINT_PERIOD", epochs, "TEST.EVAL_PERIOD", epochs]
     return ["SOLVER.MAX_EPOCH", epochs, "SOLVER.STEPS", [max(1, 2 * epochs // 3)], *last]
 
@@ -86,7 +86,7 @@ def main():
 
     start = args.output / "warm_start"
     domain = ["DATASETS.NAMES", f"('{WARM_START}',)", "DATASETS.TESTS", f"('{WARM_START}',)"]
-    title = f"the network that all rows start from, on {WARM_START}"
+    title = f"the network that all rows start from, trained on {WARM_START}"
     train_row(start, shipped(f"{CONFIGS}/{BASELINE}"), 0, [*shared, *schedule(20 * epochs), *domain]).run(title)
     shared += ["MODEL.WEIGHTS", start / "model_final.pth"]
 
@@ -117,28 +117,31 @@ def page(found, args, seeds):
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     return f"""# Ablation on rendered domains
 
-Leave one of {", ".join(TARGETS)} out; {epochs} epochs at {image[0]}x{image[1]}, from one network trained
-on {WARM_START} for {20 * epochs};
-seeds {seeds}; one test a run, at the end of training. % of the target's test set; ± is the standard deviation
-over (target, seed) pairs, most of which is the targets'. Differences are taken pair by pair, with the p of a paired
-t-test: to the control, "{CONTROL}", and to other rows. The control takes twice the optimizer steps, so
-that as many images pass through the network as with one sampled path. Seeds of one target are no independent tests of
-a method, and of so many p one in twenty is below 0.05 by chance: read a p as a measure of noise.
+Each run leaves one domain out, trains on the other three and tests on the one left out. The domains are
+{", ".join(TARGETS)}. A run has {epochs} epochs at {image[0]}x{image[1]} and
+starts from one network trained on {WARM_START} for {20 * epochs} epochs. The seeds are {seeds}. Each run is tested
+once, at the end of training.
 
-## What the claims rest on, all targets
+Numbers are % of the target's test set. ± is the standard deviation over (target, seed) pairs, most of which comes from
+the targets. The columns "vs" are differences between rows, taken pair by pair, with the p of a paired t-test. The
+control, "{CONTROL}", takes twice as many optimizer steps, so that as many images pass through
+the network as with one sampled path. Two limits: seeds of one target are not independent tests of a method, and of so
+many p values one in twenty is below 0.05 by chance. So read a p as a measure of noise.
+
+## The rows behind the paper's claims, on all targets
 
 {table(whole, {"control": CONTROL, PLAIN: PLAIN, "variance": GDNORM_ROW})}
 
-By target, mAP:
+mAP by target:
 
 {by_target(whole)}
 
-## Choices within GDNorm, targets {", ".join(SOME_TARGETS)}
+## Settings of GDNorm, on {" and ".join(SOME_TARGETS)}
 
 {table(some, {"control": CONTROL, "variance": GDNORM_ROW})}
 
-By `python projects/GDNorm/benchmarks/ablation.py{" --full" if args.size == "full" else ""}` on {datetime.date.today()},
-Python {platform.python_version()}, torch {torch.__version__}, {machine}.
+Measured with `python projects/GDNorm/benchmarks/ablation.py{" --full" if args.size == "full" else ""}`
+on {datetime.date.today()}, Python {platform.python_version()}, torch {torch.__version__}, {machine}.
 """
 
 
@@ -148,7 +151,7 @@ def on(targets, runs):
 
 
 def table(found, references):
-    """A line for each row: mean and deviation, and the paired difference to each of ``references``, {word: row}."""
+    """A line for each row: mean, deviation, and the paired differences from ``references``, {word: row}."""
     lines = []
     for name, runs in found.items():
         line = [name]
@@ -159,12 +162,12 @@ def table(found, references):
                 other = [found[reference][pair][metric] for pair in runs]
                 line.append("" if name == reference else difference(own, other))
         lines.append(line)
-    headers = ["", *(head for metric in ("R1", "mAP") for head in (metric, *(f"to {word}" for word in references)))]
+    headers = ["", *(head for metric in ("R1", "mAP") for head in (metric, *(f"vs {word}" for word in references)))]
     return tabulate(lines, headers, tablefmt="github", disable_numparse=True)
 
 
 def difference(own, other):
-    """The mean difference of pairs, and the p of their t-test."""
+    """The mean difference of the pairs and the p of their t-test."""
     p = ttest_rel(own, other).pvalue
     return f"{mean(own) - mean(other):+.1f} (p {'< 0.001' if p < 0.001 else f'{p:.3f}'})"
 

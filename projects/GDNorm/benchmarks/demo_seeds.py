@@ -1,8 +1,8 @@
-"""The demo's rows over several seeds, with two controls: writes the figures of results/demo.md.
+"""The demo's rows over several seeds, with two controls: writes the tables of results/demo.md.
 
     python projects/GDNorm/benchmarks/demo_seeds.py --output logs/demo_seeds
 
-Runs that are done are kept, so it can be stopped and started again. About 9 minutes a seed on two cores.
+Finished runs are kept, so the script can be stopped and started again. A seed takes about 9 minutes on two cores.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import statistics
 from pathlib import Path
 
 import torch
+from measure import write_above_reading
 
 import fastreid_gdnorm  # noqa: F401
 from fastreid_gdnorm.demo import CONFIGS
@@ -60,8 +61,7 @@ def main():
             title = f"seed {seed}: {name}"
             row = train_row(run, shipped(f"{CONFIGS}/{config}"), seed, overrides).run(title)
             found[name].append({**row["results"][cfg.DATASETS.TESTS[0]], "seconds": row["seconds"]})
-    _, reading, text = RESULTS.read_text().partition("\n## Reading\n")
-    RESULTS.write_text(page(cfg, found, args.seeds) + reading + text)
+    write_above_reading(RESULTS, page(cfg, found, args.seeds))
     print(RESULTS.read_text())
 
 
@@ -76,8 +76,8 @@ def page(cfg, found, seeds):
 
     return f"""# The demo over {len(seeds)} seeds
 
-Sources {", ".join(cfg.DATASETS.NAMES)}; target {", ".join(cfg.DATASETS.TESTS)}, which only the last row has trained on.
-One test a run, at the end of training.
+The sources are {", ".join(cfg.DATASETS.NAMES)}. The target is {", ".join(cfg.DATASETS.TESTS)}, which only the last
+row has trained on. Each run is tested once, at the end of training.
 
 Mean over seeds {", ".join(map(str, seeds))}:
 
@@ -87,8 +87,9 @@ Standard deviation:
 
 {table(statistics.stdev if len(seeds) > 1 else lambda values: 0.0)}
 
-By `python projects/GDNorm/benchmarks/demo_seeds.py --seeds {" ".join(map(str, seeds))}` on {datetime.date.today()},
-Python {platform.python_version()}, torch {torch.__version__}, {torch.get_num_threads()} CPU threads.
+Measured with `python projects/GDNorm/benchmarks/demo_seeds.py --seeds {" ".join(map(str, seeds))}`
+on {datetime.date.today()}, Python {platform.python_version()}, torch {torch.__version__},
+{torch.get_num_threads()} CPU threads.
 """
 
 

@@ -2,9 +2,10 @@
 
     python projects/GDNorm/benchmarks/loading.py [--output FILE.json]
 
-The samplers draw from lists of the size of Protocol-1 and of the demo; every round draws the batches that follow the
-last round's, so that stock, faster the fewer identities are left, is measured over a pass through the data. The loaders
-read the same rendered images in the same order, in the process itself (no workers). About 2 minutes on two cores.
+The samplers draw from lists of the size of Protocol-1 and of the demo. The stock sampler gets faster as fewer
+identities are left, so each round continues with the batches after the last round's, and a whole pass through the data
+is measured. The loaders read the same rendered images in the same order, without worker processes. It takes about 2
+minutes on two cores.
 """
 
 import os
@@ -51,7 +52,7 @@ def sampler_row(size, domains, cfg, args):
 
 
 def items_of(name, identities, images, cameras):
-    """A training list as fast-reid's readers make them, every identity with as many images."""
+    """A training list like those of fast-reid's readers, in which all identities have equally many images."""
     return [
         (f"{name}/{i}.jpg", f"{name}_{i % identities}", f"{name}_c{i // identities % cameras}") for i in range(images)
     ]

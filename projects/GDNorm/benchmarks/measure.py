@@ -1,7 +1,7 @@
 """What the performance benchmarks share: interleaved timing, one table, one JSON file.
 
-These machines are noisy, so times are never compared across runs: in every round each contender runs once, and a
-ratio is the median over rounds of candidate / reference in the same round.
+Shared machines are noisy, so times are never compared across runs. In every round each contender runs once, and a ratio
+is the median over the rounds of candidate / reference in the same round.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def interleave(contenders, rounds, device="cpu"):
     """Seconds of every contender in every round, {name: [seconds]}, after one round that is not counted.
 
     Args:
-        contenders: {name: function without arguments}; each round runs them in turn, starting one further.
+        contenders: {name: function without arguments}; each round runs all in turn, beginning one later than the last.
     """
     seconds = {name: [] for name in contenders}
     names = list(contenders)
@@ -52,7 +52,7 @@ def interleave(contenders, rounds, device="cpu"):
 
 
 def row(what, against, goal, seconds, candidate, reference, weight=1.0):
-    """A line of the table: ``candidate`` against ``weight`` times ``reference``, both names in ``seconds``."""
+    """A row of the table: ``candidate`` against ``weight`` times ``reference``, both of them names in ``seconds``."""
     ratios = [own / (weight * other) for own, other in zip(seconds[candidate], seconds[reference])]
     return {
         "what": what,
@@ -66,7 +66,7 @@ def row(what, against, goal, seconds, candidate, reference, weight=1.0):
 
 
 def once(line):
-    """A row of one measurement, without a range."""
+    """``line`` without the range over rounds, as it was measured once."""
     return {name: value for name, value in line.items() if name not in ("from", "to")}
 
 
@@ -82,13 +82,13 @@ def finish(title, rows, args):
 
 
 def write_above_reading(file, text):
-    """Write ``text`` to ``file``, and below it the part under "## Reading" that it already has, written by hand."""
+    """Write ``text`` to ``file``, and keep below it the part under "## Reading" that is written by hand."""
     _, heading, reading = (file.read_text() if file.is_file() else "").partition("\n## Reading\n")
     file.write_text(text + heading + reading)
 
 
 def machine(device):
-    """What ran, in words."""
+    """The machine and the versions, in words."""
     hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "fastreid"))
     return f"{hardware}, Python {platform.python_version()}, {packages}"
@@ -102,7 +102,7 @@ def gflop(function):
 
 
 def without_norm(model):
-    """A copy of ``model`` without its BN layers: what no version of them can save."""
+    """A copy of ``model`` without its BN layers, whose time no version of them can go below."""
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         for name, child in module.named_children():

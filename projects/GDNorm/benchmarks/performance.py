@@ -2,8 +2,9 @@
 
     python projects/GDNorm/benchmarks/performance.py --output logs/performance [--device cpu|cuda]
 
-Each is a script of its own beside this one, takes up to 10 minutes on two cores, prints its table and leaves its rows
-as JSON in the output folder. The page has all that is there: run it with both devices for one with both.
+Each benchmark is a script of its own beside this one. It takes up to 10 minutes on two cores, prints its table, and
+leaves its rows as JSON in the output folder. The page has the rows of every JSON file in that folder: for a page with
+both devices, run this script once for each.
 """
 
 import argparse
@@ -20,8 +21,8 @@ from tabulate import tabulate
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "performance.md"
 SCRIPTS = ("training", "testing", "ranking", "loading", "sweep")
-# glibc gives the memory of large tensors back as soon as they are freed, and getting it again takes longer than a norm
-# layer: for training, which frees gigabytes in every step, both sides run with an allocator that keeps it
+# glibc returns the memory of large tensors to the system as soon as they are freed, and getting it again takes longer
+# than a norm layer. Training frees gigabytes in every step, so there both sides run with an allocator that keeps memory
 KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "20000000000", "MALLOC_MMAP_THRESHOLD_": "20000000000"}
 
 
@@ -42,10 +43,10 @@ def main():
 
 
 def page(results):
-    """The page of ``results``, each a title, what ran when and where, and rows."""
+    """The page about ``results``; each has a title, what ran when and where (``by``), and rows."""
     parts = [
         "# Performance",
-        "By `python projects/GDNorm/benchmarks/performance.py`, which runs the scripts named below.",
+        "Written by `python projects/GDNorm/benchmarks/performance.py`, which runs the scripts named below.",
     ]
     for one in results:
         table = tabulate(one["rows"], headers="keys", tablefmt="github")

@@ -2,9 +2,9 @@
 
     python projects/GDNorm/benchmarks/ranking.py --output logs/ranking.json
 
-Needs Cython and a C compiler for the stock ranking, and 6 GB of memory for the stock re-ranking. The features are
-random: identities in 64 dimensions, with noise, turned into 2,048. All runs on CPU, as evaluation does. About 6 minutes
-on two cores.
+It needs Cython and a C compiler for the stock ranking, and 6 GB of memory for the stock re-ranking. The features are
+random: identities in 64 dimensions plus noise, mapped into 2,048. Everything runs on CPU, as evaluation does. It takes
+about 6 minutes on two cores.
 """
 
 import multiprocessing
@@ -48,7 +48,7 @@ def evaluator(size, ranking, rerank=False):
 
 
 def ranking(rounds):
-    """Market-1501's size, in turns: from features to metrics, and from distances to metrics."""
+    """At Market-1501's size, in interleaved rounds: from features to metrics, and from distances to metrics."""
     stock, bounded = evaluator(MARKET1501, "stock"), evaluator(MARKET1501, "bounded")  # stock's first: it compiles
     from fastreid.evaluation import rank
 
@@ -74,7 +74,7 @@ def ranking(rounds):
 
 
 def reranking():
-    """Market-1501's size, once."""
+    """At Market-1501's size, once."""
     stock, bounded = apart(MARKET1501, "stock", True), apart(MARKET1501, "bounded", True)
     seconds = {"stock": [stock[0]], "bounded": [bounded[0]]}
     return [
@@ -84,7 +84,7 @@ def reranking():
 
 
 def large():
-    """MSMT17's size, once, and with half of its queries."""
+    """At MSMT17's size, once with all queries and once with half of them."""
     half, whole = apart({**MSMT17, "queries": MSMT17["queries"] // 2}, "bounded"), apart(MSMT17, "bounded")
     seconds = {"half": [half[0]], "whole": [whole[0]]}
     return [
@@ -94,13 +94,13 @@ def large():
 
 
 def apart(*options):
-    """``measured`` in a process of its own, whose peak of memory is its own too."""
+    """``measured`` in a process of its own, so that the peak of memory is its own too."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, options)
 
 
 def measured(*options):
-    """Seconds of an evaluation, GiB that its peak is over the features, metrics."""
+    """(seconds of an evaluation, GiB that it takes at its peak on top of the features, metrics)"""
     filled = evaluator(*options)
     features = peak_resident()
     start = time.perf_counter()
@@ -110,7 +110,7 @@ def measured(*options):
 
 
 def difference(one, other):
-    """The largest between metrics, in %."""
+    """The largest difference between two sets of metrics, in %."""
     return round(max(abs(float(one[name]) - float(other[name])) for name in one), 7)
 
 

@@ -2,9 +2,10 @@
 
     python projects/GDNorm/benchmarks/sweep.py [--output FILE.json]
 
-As commands: ``fastreid paths``, from its start to its figures, against 100 times a ``fastreid eval``, a process each.
-In one process, where an evaluation has no start to pay for: a sweep of 20 paths against 20 times fast-reid's own test.
-Sweeps are run whole; the evaluation is run once a round and its time multiplied. About 7 minutes on two cores.
+Two comparisons. As commands: ``fastreid paths``, from its start to its figures, against 100 processes of
+``fastreid eval``. In one process, where an evaluation costs no start-up: a sweep of 20 paths against 20 runs of
+fast-reid's own test. Sweeps are run in full; an evaluation is run once in each round and its time is multiplied. It
+takes about 7 minutes on two cores.
 """
 
 import os
@@ -37,7 +38,7 @@ def fastreid(*words):
 
 
 def contenders(folder, device):
-    """{name: function without arguments}; an untrained model and all that is made of it lie in ``folder``."""
+    """{name: function without arguments}; an untrained model and all results are written to ``folder``."""
     overrides = ["OUTPUT_DIR", str(folder), "MODEL.HEADS.NUM_CLASSES", 180, "MODEL.DEVICE", device]
     cfg = load_config(f"{CONFIGS}/gdnorm.yml", overrides)
     read(cfg, *cfg.DATASETS.TESTS)  # draws it

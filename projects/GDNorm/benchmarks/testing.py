@@ -1,9 +1,9 @@
-"""The forward of evaluation: GDNorm's mean path and what ``fastreid export`` makes of it, against stock Baseline.
+"""The forward pass of evaluation: GDNorm's mean path, and what ``fastreid export`` makes of it, against stock Baseline.
 
     python projects/GDNorm/benchmarks/testing.py [--output FILE.json]
 
-ResNet-50 by the shipped base configs, K = 3, random images, in float32 as fast-reid evaluates. On CPU 24 of 256x128, on
-CUDA 128 of 384x128. About 5 minutes on two cores.
+ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU 24
+images of 256x128, on CUDA 128 of 384x128. It takes about 5 minutes on two cores.
 """
 
 import functools
@@ -28,7 +28,7 @@ SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
 
 
 def make_models(images, folder):
-    """Stock Baseline, a GDNorm model of the same origin, and what is exported of it into ``folder``, by name."""
+    """By name: stock Baseline, a GDNorm model with its weights, and what is exported of that model into ``folder``."""
     overrides = ["MODEL.BACKBONE.PRETRAIN", False, "MODEL.HEADS.NUM_CLASSES", 1000, "MODEL.DEVICE", images.device.type]
     overrides += ["DATASETS.NAMES", SOURCES, "INPUT.SIZE_TEST", [*images.shape[2:]]]
     stock = DefaultTrainer.build_model(load_config("configs/Base-baseline.yml", overrides))
@@ -55,7 +55,7 @@ def make_models(images, folder):
 
 
 def take_statistics(model, images):
-    """Running statistics are those of the images."""
+    """Make the running statistics those of the images."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -63,7 +63,7 @@ def take_statistics(model, images):
 
 
 def tell_branches_apart(model):
-    """Every branch gets statistics and weights of its own."""
+    """Give every branch statistics and weights of its own."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.running_var):
@@ -71,7 +71,7 @@ def tell_branches_apart(model):
 
 
 def forward_of(model, images):
-    """A function without arguments; what was exported with --fuse takes images, not batches of fast-reid's."""
+    """A function without arguments; a model exported with --fuse takes images rather than fast-reid's batches."""
     return functools.partial(model, images if isinstance(model, torch.jit.ScriptModule) else {"images": images})
 
 

@@ -2,8 +2,8 @@
 
     python projects/GDNorm/benchmarks/training.py [--output FILE.json]
 
-ResNet-50 by the shipped base configs and fast-reid's own trainer and optimizer, random images. On CPU 24 of 256x128 in
-float32, on CUDA 128 of 384x128 by AMP. Under 10 minutes on two cores.
+ResNet-50 as in the shipped base configs, with fast-reid's own trainer and optimizer, on random images: on CPU 24 images
+of 256x128 in float32, on CUDA 128 of 384x128 by AMP. It takes less than 10 minutes on two cores.
 """
 
 import itertools
@@ -40,14 +40,14 @@ CONTENDERS = {  # config, K, overrides
 
 
 class ChannelsLastBaseline(Baseline):
-    """Stock, with its images in the order that GDNorm's are in."""
+    """Stock Baseline, with its images in channels-last order, as GDNorm has them."""
 
     def preprocess_image(self, batched_inputs):
         return super().preprocess_image(batched_inputs).contiguous(memory_format=torch.channels_last)
 
 
 class MaskedDomainPath(DomainPath):
-    """Picks every domain's images by a mask and writes back what its BN gives."""
+    """Selects every domain's images by a mask and writes the output of its BN back in their place."""
 
     def normalize(self, layer, x):
         out = torch.empty_like(x)
@@ -59,7 +59,7 @@ class MaskedDomainPath(DomainPath):
 
 
 class ElementwiseSampledPath(SampledPath):
-    """a*x + b as it is written."""
+    """Computes a*x + b literally."""
 
     def normalize(self, layer, x):
         a, b = (t.to(x.dtype).view(1, -1, 1, 1) for t in self.affine(layer))
@@ -67,7 +67,7 @@ class ElementwiseSampledPath(SampledPath):
 
 
 class ListOfBN(GDNormBaseline):
-    """GDNorm as one would write it first."""
+    """GDNorm as a straightforward first version would have it."""
 
     def forward(self, batched_inputs):
         losses = []
@@ -85,7 +85,7 @@ for meta_arch in (ChannelsLastBaseline, ListOfBN):
 
 
 def stepper(name, device):
-    """fast-reid's trainer with this contender, ready for ``run_step``."""
+    """fast-reid's trainer for this contender, ready for ``run_step``."""
     config, num_domains, overrides = CONTENDERS[name]
     size, (height, width) = BATCH[device]
     cfg = get_cfg()
@@ -96,7 +96,7 @@ def stepper(name, device):
     model = without_norm(build_model(cfg)) if name == WITHOUT_NORM else build_model(cfg)
     batch = {
         "images": torch.rand(size, 3, height, width, device=device) * 255,
-        "targets": torch.arange(size, device=device),  # so that a domain has several, with 12 domains too
+        "targets": torch.arange(size, device=device),  # so that a domain has several images, even with 12 domains
         "domains": torch.arange(size, device=device) * num_domains // size,
         "camids": torch.zeros(size, dtype=torch.long, device=device),
     }
@@ -106,7 +106,7 @@ def stepper(name, device):
 
 
 def peak_memory(name, device):
-    """MiB of memory that two steps take at their peak, with the model and its optimizer, in a process of their own."""
+    """Peak memory in MiB of two steps, with the model and its optimizer, in a process of their own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(_peak_memory, (name, device))
 
