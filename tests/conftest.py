@@ -1,22 +1,32 @@
 """What the tests share: small drawings of the rendered domains, small public data sets, a run of a few seconds."""
 
+import contextlib
 import itertools
+import logging
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import torch
+from fastreid.utils import logger as toolbox_logger
 
-import fastreid_gdnorm  # noqa: F401  mends fastreid before any test imports it
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, draw_domain
+import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports it
+from fastreid_gdnorm import cli
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, draw_domain
 from fastreid_gdnorm.runs.config import load_config
 
 from .data import trees
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = "projects/GDNorm/configs/demo"
+
+# of all toy trainings: a test holds with any, on any machine
+TOY_SEED = int(os.environ.get("TOY_SEED", "3"))
 
 # the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch
 TINY = (
@@ -29,18 +39,20 @@ TINY = (
 def datasets(tmp_path_factory):
     """FASTREID_DATASETS for the whole session: a small drawing of every rendered domain."""
     root = tmp_path_factory.mktemp("datasets")
+    plan = Plan(train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1)
     for domain in RENDERED_DOMAINS:
-        draw_domain(
-            domain.style, root / domain.__name__, train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1
-        )
+        draw_domain(domain.style, root / domain.__name__, plan)
     os.environ["FASTREID_DATASETS"] = str(root)
     yield root
     del os.environ["FASTREID_DATASETS"]
 
 
 @pytest.fixture(scope="session")
-def public_datasets(datasets):
-    """Small public data sets in their true layouts, of rendered people, beside the rendered domains."""
+def public_root(datasets, tmp_path_factory):
+    """A folder of small public data sets in their true layouts, of rendered people, and the rendered domains."""
+    root = tmp_path_factory.mktemp("public_datasets")
+    for folder in datasets.iterdir():
+        (root / folder.name).symlink_to(folder)
     pictures = itertools.cycle(sorted(datasets.glob("Rendered*/bounding_box_train/*.jpg")))
 
     def put(path):
@@ -54,12 +66,19 @@ def public_datasets(datasets):
         trees.cuhk_sysu,
         trees.msmt17,
     ):
-        build(datasets, put)
-    trees.viper(datasets, put, ids=24)
-    trees.prid(datasets, put, shared=12, only_a=3, only_b=6)
-    trees.grid(datasets, put, ids=20, distractors=5)
-    trees.ilids(datasets, put, ids=21, images=60)
-    return datasets
+        build(root, put)
+    trees.viper(root, put, ids=24)
+    trees.prid(root, put, shared=12, only_a=3, only_b=6)
+    trees.grid(root, put, ids=20, distractors=5)
+    trees.ilids(root, put, ids=21, images=60)
+    return root
+
+
+@pytest.fixture
+def public_datasets(public_root, monkeypatch):
+    """FASTREID_DATASETS for a test: the small public data sets and the rendered domains."""
+    monkeypatch.setenv("FASTREID_DATASETS", str(public_root))
+    return public_root
 
 
 @pytest.fixture
@@ -78,10 +97,56 @@ def tiny(datasets, tmp_path):
 def toy_run(datasets, tmp_path_factory):
     """The folder of a finished toy run of GDNorm."""
     folder = tmp_path_factory.mktemp("toy_run")
-    words = ["--config-file", f"{DEMO}/gdnorm.yml", "--seed", 3, *TINY, "OUTPUT_DIR", folder]
-    done = fastreid("train", *words)
+    done = fastreid(*training(folder))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture
+def fastreid_here(capsys):
+    """The function ``fastreid`` in this process, which saves the seconds that a new one imports for."""
+
+    def call(*arguments):
+        capsys.readouterr()
+        with undisturbed():
+            try:
+                status = cli.main(list(map(str, arguments)))
+            except SystemExit as stopped:  # argparse
+                status = stopped.code
+        return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
+
+    return call
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """The toolbox's loggers and the global random numbers, which a run sets up for its whole process, are put back."""
+    toolbox, loop = logging.getLogger("fastreid"), logging.getLogger("fastreid.engine.train_loop")
+    before = toolbox.handlers, toolbox.propagate, toolbox.level, loop.filters
+    chances = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    toolbox.handlers, loop.filters = [], []
+    _forget_log_files()
+    try:
+        yield
+    finally:
+        for handler in toolbox.handlers:
+            if handler.stream is not sys.stdout:
+                handler.stream.close()
+        toolbox.handlers, toolbox.propagate, toolbox.level, loop.filters = before
+        _forget_log_files()
+        for put_back, state in zip((random.setstate, np.random.set_state, torch.set_rng_state), chances):
+            put_back(state)
+
+
+def _forget_log_files():
+    toolbox_logger.setup_logger.cache_clear()
+    toolbox_logger._cached_log_stream.cache_clear()
+
+
+def training(folder, *flags, config="gdnorm", overrides=()):
+    """The words after ``fastreid`` of a toy training of one of the demo's configs."""
+    words = ["train", "--config-file", f"{DEMO}/{config}.yml", "--seed", TOY_SEED, *flags]
+    return [*words, *TINY, "OUTPUT_DIR", folder, *overrides]
 
 
 def command(*arguments, env=None, cwd=REPOSITORY):

@@ -1,7 +1,11 @@
 """The images of a test set in memory, for tests that run over them many times."""
 
+from __future__ import annotations
+
 import statistics
 import time
+from collections.abc import Iterator
+from typing import Any
 
 import torch
 from tqdm import tqdm
@@ -14,7 +18,7 @@ class KeptImages:
     ``seconds_per_batch`` is the median time that whoever iterated last took for a batch.
     """
 
-    def __init__(self, loader, device):
+    def __init__(self, loader: Any, device: torch.device) -> None:
         self.dataset = loader.dataset
         self._device = device
         # fast-reid's ToTensor gives whole numbers from 0 to 255, in four times the bytes
@@ -23,10 +27,10 @@ class KeptImages:
             for batch in tqdm(loader, "decoding", leave=False)
         ]
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._batches)
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         seconds = []
         for batch in self._batches:
             start = time.perf_counter()

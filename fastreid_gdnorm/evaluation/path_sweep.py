@@ -1,13 +1,19 @@
 """One model along many paths: the sources', the mean, the ensemble, and samples of the Gaussian process."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import json
 import logging
 import statistics
+from collections.abc import Iterator, Sequence
 from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer
 from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
@@ -17,10 +23,11 @@ from ..modeling.path_names import parse_test_path
 from .kept_images import KeptImages
 from .metrics import HEADLINE
 
+Record = dict[str, Any]
 KEY = itemgetter("target", "path", "lambda")  # what a record is of
 
 
-def sweep(model, cfg, file, samples, lambdas):
+def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[float]) -> list[Record]:
     """Test ``model`` on DATASETS.TESTS along every path, by fast-reid's own evaluation.
 
     A sampled path is the noise of a seed, 0 to ``samples`` - 1, at a lambda: what ``fastreid eval --path sample:SEED
@@ -49,13 +56,13 @@ def sweep(model, cfg, file, samples, lambdas):
     return [done[key] for key in wanted]
 
 
-def plan(sources, samples, lambdas):
+def plan(sources: int, samples: int, lambdas: Sequence[float]) -> list[tuple[str, float | None]]:
     """(TEST_PATH, lambda) of every path of a sweep; lambda is None but for samples."""
     fixed = [*(f"source:{k}" for k in range(sources)), "mean", "ensemble"]
     return [*((path, None) for path in fixed), *((f"sample:{n}", scale) for n in range(samples) for scale in lambdas)]
 
 
-def read_records(file):
+def read_records(file: Path) -> list[Record]:
     """The records of a sweep's file; a last line that a kill has cut short is taken off.
 
     Raises:
@@ -76,7 +83,7 @@ def read_records(file):
     return records
 
 
-def summarize(records):
+def summarize(records: Sequence[Record]) -> dict[str, dict[str, dict[float, dict[str, float]]]]:
     """What the paper says in words: {target: {metric: {lambda: where the mean path stands among the samples}}}.
 
     ``rank`` is 1 if no sampled path is better than the mean path, ``of`` counts it too.
@@ -95,7 +102,7 @@ def summarize(records):
     return summary
 
 
-def _standing(of_mean_path, of_samples):
+def _standing(of_mean_path: float, of_samples: Sequence[float]) -> dict[str, float]:
     return {
         "mean path": of_mean_path,
         "rank": 1 + sum(value > of_mean_path for value in of_samples),
@@ -109,7 +116,7 @@ def _standing(of_mean_path, of_samples):
 class _Test:
     """fast-reid's test of a model on one target, along any number of paths; it sets the model's ``test_paths``."""
 
-    def __init__(self, model, cfg, target):
+    def __init__(self, model: Any, cfg: CfgNode, target: str) -> None:
         self._model, self._cfg, self._target = model, cfg.clone(), target
         self._cfg.defrost()
         loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, target)
@@ -117,7 +124,7 @@ class _Test:
         with torch.no_grad():
             model(next(iter(self._images)))  # warms up, so that the first path's time is like the others'
 
-    def along(self, path, scale):
+    def along(self, path: str, scale: float | None) -> Record:
         """The record of a TEST_PATH, sampled with lambda ``scale`` if that is not None."""
         if scale is not None:
             self._cfg.MODEL.GDNORM.LAMBDA = float(scale)
@@ -132,7 +139,7 @@ class _Test:
 
 
 @contextlib.contextmanager
-def _eval_mode(model):
+def _eval_mode(model: Any) -> Iterator[None]:
     """``model`` in eval mode; on the way out, in the mode and with the test paths that it came with."""
     was_training, test_paths = model.training, model.test_paths
     model.eval()
@@ -144,7 +151,7 @@ def _eval_mode(model):
 
 
 @contextlib.contextmanager
-def _quiet():
+def _quiet() -> Iterator[None]:
     """Without fast-reid's lines about every pass."""
     logger = logging.getLogger("fastreid")
     level = logger.level

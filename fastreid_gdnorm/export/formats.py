@@ -44,7 +44,8 @@ def write_torchscript(model: nn.Module, images: Tensor, file: Path) -> Callable[
         traced = torch.jit.trace(deployed, images[:2], check_trace=False)  # what it gives is compared anyway
         # freezing folds every BN that directly follows a convolution into it
         torch.jit.save(torch.jit.freeze(traced), str(file))
-        return torch.jit.load(str(file))
+        run: nn.Module = torch.jit.load(str(file))
+        return run
 
 
 def write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
@@ -84,4 +85,5 @@ class _Deployed(nn.Module):
         self.memory_format = memory_format
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.model(images.clone(memory_format=self.memory_format))
+        features: Tensor = self.model(images.clone(memory_format=self.memory_format))
+        return features

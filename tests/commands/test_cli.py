@@ -10,7 +10,7 @@ import pytest
 from fastreid_gdnorm import cli
 from fastreid_gdnorm.runs.config import shipped
 
-from .conftest import REPOSITORY, command, fastreid
+from ..conftest import REPOSITORY, command, fastreid
 
 DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
 
@@ -18,7 +18,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
 @pytest.mark.parametrize(
     "words, taught",
     [
-        ([], ["demo", "train", "eval", "--config-file FILE"]),
+        ([], ["datasets", "demo", "eval", "export", "paths", "protocol", "report", "train", "GDNorm"]),
         (["train"], ["--resume", "--seed", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"]),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "MODEL.WEIGHTS", "examples:"]),
         (["demo"], ["--output", "three of them", "fourth"]),

@@ -6,8 +6,8 @@ import pytest
 
 from fastreid_gdnorm import cli
 
-from .conftest import fastreid
-from .data import trees
+from ..conftest import fastreid
+from ..data import trees
 
 
 def put(path):
@@ -69,11 +69,11 @@ def test_images_that_are_empty_cut_short_or_gone_are_named(root, said):
     cut.write_bytes(cut.read_bytes()[:30])
     text.write_text("no image")
     decoded = fastreid("datasets", "DGVIPeR", "--root", root)
-    assert decoded.returncode == 2 and "3 images are no good:" in decoded.stdout
+    assert decoded.returncode == 2 and "3 images are empty, damaged or missing:" in decoded.stdout
     assert f"{empty} is empty" in decoded.stdout
     assert f"cannot read image {cut} (" in decoded.stdout and f"cannot read image {text} (" in decoded.stdout
     out, mistake = said("DGVIPeR")
-    assert "1 images are no good:" in out and mistake
+    assert "1 image is empty, damaged or missing:" in out and mistake
 
     trees.msmt17(root, put)
     gone = root / "MSMT17_V1/train" / (root / "MSMT17_V1/list_train.txt").read_text().split()[0]

@@ -10,7 +10,7 @@ from PIL import Image
 from fastreid_gdnorm.demo import run_demo
 from fastreid_gdnorm.errors import UserError
 
-from .conftest import TINY
+from ..conftest import TINY
 
 
 def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(datasets, tmp_path, capsys):

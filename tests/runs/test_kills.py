@@ -1,0 +1,80 @@
+"""A training that is killed, really, and resumed."""
+
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.hooks import PeriodicCheckpointer
+from fastreid.utils.events import EventStorage
+
+from ..conftest import command, training
+from .toy import metrics
+
+# config, workers, epochs between tests, the checkpoint after which it is killed (None: before the first)
+KILLS = [
+    ("gdnorm", 0, 1, "model_0001"),
+    pytest.param("gdnorm", 2, 4, "model_0001", marks=pytest.mark.long),
+    pytest.param("baseline", 0, 4, None, marks=pytest.mark.long),
+]
+
+
+@pytest.mark.parametrize("config, workers, eval_period, checkpoint", KILLS)
+def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_run(
+    datasets, tmp_path, config, workers, eval_period, checkpoint, fastreid_here
+):
+    longer = f"SOLVER.MAX_EPOCH 4 DATALOADER.NUM_WORKERS {workers} TEST.EVAL_PERIOD {eval_period}".split()
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert fastreid_here(*training(unbroken, config=config, overrides=longer)).returncode == 0
+
+    # where it is killed before its first checkpoint, that is far away
+    late = "SOLVER.MAX_EPOCH 400 SOLVER.CHECKPOINT_PERIOD 400 TEST.EVAL_PERIOD 400".split()
+    words = training(broken, config=config, overrides=[*longer, *([] if checkpoint else late)])
+    process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    sign = broken / f"{checkpoint}.pth" if checkpoint else broken / "metrics.json"
+    deadline = time.monotonic() + 120
+    while not (sign.exists() and sign.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it was still running"
+    with open(broken / "metrics.json", "a") as file:
+        file.write('{"iteration": 14, "total_lo')  # as a kill in the middle of a line leaves it
+
+    resumed = fastreid_here(*training(broken, "--resume", config=config, overrides=longer))
+    assert resumed.returncode == 0, resumed.stderr
+    # 1: killed after the checkpoint was written and before last_checkpoint named it
+    assert re.search(rf"Starting training from epoch {'[123]' if checkpoint else 0}\b", resumed.stdout)
+    assert metrics(broken) == metrics(unbroken)
+
+    again = fastreid_here(*training(broken, "--resume", config=config, overrides=longer))
+    assert again.returncode == 0 and "Training had come to its end" in again.stdout
+    assert metrics(broken) == metrics(unbroken)
+
+
+def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(tiny):
+    cfg = tiny("gdnorm", "SOLVER.MAX_EPOCH", "2")
+    trainer = DefaultTrainer(cfg)
+    trainer.checkpointer.save("before_training")
+    trainer._trainer.grad_scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    trainer._hooks.clear()
+    trainer.register_hooks(trainer.build_hooks())
+    (hook,) = [hook for hook in trainer._hooks if isinstance(hook, PeriodicCheckpointer)]
+    with EventStorage() as trainer.storage:
+        hook.before_train()
+        for epoch, tested in (0, 12.5), (1, 10.0), (1, 25.0):
+            trainer.storage.put_scalar("metric", tested, smoothing_hint=False)
+            hook.step(epoch, metric=tested)
+            best = torch.load(trainer.checkpointer.get_checkpoint_file(), weights_only=True)["best_metric"]
+            assert best == {"best_metric": max(12.5, tested)}
+
+    resumed = DefaultTrainer(cfg)
+    resumed._trainer.grad_scaler = torch.amp.GradScaler("cpu")
+    resumed._hooks.clear()
+    resumed.register_hooks(resumed.build_hooks())
+    resumed.resume_or_load(resume=True)
+    assert resumed.grad_scaler.get_scale() == 128.0
+    (hook,) = [hook for hook in resumed._hooks if isinstance(hook, PeriodicCheckpointer)]
+    assert hook.best_metric == 25.0

@@ -1,0 +1,122 @@
+"""What users get wrong about a training or a test: one line, and nothing is overwritten."""
+
+import re
+import shutil
+
+import pytest
+
+from ..conftest import fastreid, training
+from .toy import one_line
+
+STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_resnet_backbone SOLVER.HOOKS ()"
+
+MISTAKES = {
+    "stock sampler": (
+        ["DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"],
+        "NaiveIdentitySampler may leave a source one identity .*set DATALOADER.SAMPLER_TRAIN DomainBalanced",
+    ),
+    "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
+    "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
+    "unknown hook": (["SOLVER.HOOKS", "('DomainPrecisBN',)"], "SOLVER.HOOKS: .* did you mean DomainPreciseBN"),
+    "unknown sampler": (
+        ["DATALOADER.SAMPLER_TRAIN", "DomainBalanced"],
+        "DATALOADER.SAMPLER_TRAIN: .* did you mean DomainBalancedIdentitySampler",
+    ),
+    "too many GPUs": (["--num-gpus", "64"], "--num-gpus is 64, torch finds"),
+    "several machines": (["--num-machines", "2"], "--num-machines is 2, and --dist-url tcp://127.0.0.1:.* is for one"),
+    "unknown data set": (
+        ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],
+        "DATASETS.NAMES: there is no 'RenderedStret'; did you mean RenderedStreet?",
+    ),
+    "missing data set": (["DATASETS.NAMES", "('VeRi','RenderedMall')"], "data set VeRi: .* is not found"),
+    "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* one of the 3 sources 0 identities in a batch"),
+    "impossible stock batch": (
+        f"{STOCK} DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
+        "IMS_PER_BATCH 13 must be a multiple of DATALOADER.NUM_INSTANCE 2",
+    ),
+    "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
+    "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
+    "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
+    "missing pretrained file": (
+        ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "nowhere.pth"],
+        "pretrained file 'nowhere.pth' is not found: name a file with MODEL.BACKBONE.PRETRAIN_PATH",
+    ),
+}
+
+
+@pytest.fixture
+def held(toy_run):
+    """The folder of a finished run, whose files are the same afterwards; its log goes on."""
+
+    def contents():
+        small = {path: path.read_bytes() for path in toy_run.iterdir() if path.suffix in (".yaml", ".json", ".csv")}
+        stats = {path: path.stat() for path in toy_run.glob("*.pth")}
+        return small, {path: (stat.st_ino, stat.st_mtime_ns, stat.st_size) for path, stat in stats.items()}
+
+    before = contents()
+    yield toy_run
+    assert contents() == before
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_gets_one_line_and_overwrites_nothing(held, mistake, fastreid_here):
+    overrides, said = MISTAKES[mistake]
+    flags = overrides if overrides[0].startswith("--") else []
+    line = one_line(fastreid_here(*training(held, *flags, overrides=[] if flags else overrides)))
+    assert re.search(f"^fastreid train: .*{said}", line), line
+
+
+def test_so_it_is_in_a_process_of_its_own(held):
+    overrides, said = MISTAKES["impossible batch"]
+    assert re.search(said, one_line(fastreid(*training(held, overrides=overrides))))
+
+
+def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_are_kept(held, tmp_path, fastreid_here):
+    final = held / "model_final.pth"
+    two = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", "MODEL.WEIGHTS", final]
+    line = one_line(fastreid_here(*training(tmp_path / "two", overrides=two)))
+    assert "has 3 branches" in line and "this model has 2" in line
+
+    stock = ["MODEL.META_ARCHITECTURE", "Baseline", "MODEL.BACKBONE.NAME", "build_resnet_backbone"]
+    line = one_line(fastreid_here("eval", "--config-file", held / "config.yaml", *stock))
+    assert re.search("model_final.pth does not fit this model: it lacks .* of the model's tensors, first backb", line)
+
+    (tmp_path / "model_0000.pth").write_bytes(final.read_bytes()[:-1000])
+    (tmp_path / "last_checkpoint").write_text("model_0000.pth")
+    line = one_line(fastreid_here(*training(tmp_path, "--resume")))
+    assert re.search(r"checkpoint .*model_0000.pth is damaged", line)
+    assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model_0000.pth"]
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_an_unreadable_image_is_named(datasets, tmp_path, workers, fastreid_here, monkeypatch):
+    root = tmp_path / "data"
+    shutil.copytree(datasets, root)
+    broken = sorted((root / "RenderedMall/bounding_box_train").iterdir())[0]
+    broken.write_bytes(b"")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "config.yaml").write_text("of an earlier run")
+    monkeypatch.setenv("FASTREID_DATASETS", str(root))
+    line = one_line(fastreid_here(*training(run, overrides=["DATALOADER.NUM_WORKERS", workers])))
+    assert f"cannot read image {broken}" in line
+    assert (run / "config.yaml").read_text() == "of an earlier run"
+
+
+@pytest.mark.parametrize("text, said", [("_BASE_: nowhere.yml", "No such file.*nowhere.yml"), ("a: [", "expected")])
+def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastreid_here):
+    (tmp_path / "bad.yml").write_text(text)
+    line = one_line(fastreid_here("train", "--config-file", tmp_path / "bad.yml"))
+    assert re.search(f"bad.yml: .*{said}", line), line
+
+
+def test_hooks_paths_and_samplers_that_are_missing_are_named(toy_run, tmp_path, fastreid_here):
+    without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
+    line = one_line(fastreid_here(*training(tmp_path / "without", overrides=without)))
+    assert "MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it" in line
+    full = ["DATALOADER.DOMAIN_BATCH", "full"]
+    line = one_line(fastreid_here(*training(tmp_path / "full", config="baseline", overrides=full)))
+    assert "DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
+    stock = ["MODEL.META_ARCHITECTURE", "Baseline"]
+    line = one_line(fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--path", "mean", *stock))
+    assert "--path is for GDNorm models" in line
