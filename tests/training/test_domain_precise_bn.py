@@ -15,7 +15,7 @@ from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.training.domain_precise_bn import DomainPreciseBN
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
 
-from ..conftest import DEMO, TINY
+from ..conftest import DEMO, TINY, TOY_SEED
 
 
 def metrics(folder):
@@ -75,7 +75,7 @@ def runs(datasets, tmp_path_factory):
     finished = {}
     for when, overrides in WHEN.items():
         folder = tmp_path_factory.mktemp(when)
-        cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", "0", "OUTPUT_DIR", str(folder), *overrides])
+        cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", str(TOY_SEED), "OUTPUT_DIR", str(folder), *overrides])
         trainer, tested = DefaultTrainer(cfg), []
 
         def test(cfg, model, stock=trainer.test, tested=tested):
@@ -156,8 +156,13 @@ def test_after_an_error_the_model_is_as_it_was(tiny):
     trainer = DefaultTrainer(tiny())
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
     before = copy.deepcopy(trainer.model.state_dict())
-    hook._loaders = [hook._loaders[0], [{"images": None, "targets": [0]}]]
-    with pytest.raises((KeyError, AttributeError)):
+
+    def broken(loader):
+        yield from loader
+        raise RuntimeError("in between")
+
+    hook._loaders = [hook._loaders[0], broken(hook._loaders[1])]
+    with pytest.raises(RuntimeError, match="in between"):
         hook.update()
     assert all(torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
     assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.bn1.branches)
