@@ -23,9 +23,11 @@ test: $(READY)  ## run the tests
 test-cuda: $(READY)  ## run the tests that need a GPU
 	$(RUN) -m pytest -m cuda
 
-lint: $(READY)  ## check the style
+lint: $(READY)  ## check style, import contracts and types
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
+	$(VENV)/bin/lint-imports
+	$(RUN) -m mypy
 
 clean:  ## remove what builds and tests leave behind; VENV stays
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
@@ -33,9 +35,9 @@ clean:  ## remove what builds and tests leave behind; VENV stays
 
 # pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,
 # and before 21.3 it makes no editable install with today's setuptools.
-# fast-reid comes after its dependencies and without its metadata; setup.py says why. The import finds a torch and a
+# fast-reid comes after its dependencies and without its metadata; pyproject.toml says why. The import finds a torch and a
 # torchvision that were not made for each other, which an environment from elsewhere may hold.
-$(READY): setup.py
+$(READY): pyproject.toml setup.py
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip
 	$(RUN) -m pip install 'pip>=23.1'

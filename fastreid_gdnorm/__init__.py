@@ -1,5 +1,6 @@
 """GDNorm (AAAI 2022) for fast-reid: importing this registers everything with the toolbox, once."""
 
+from ._version import __version__ as __version__
 from .patches import apply_patches
 
 apply_patches()

@@ -5,7 +5,7 @@ from fastreid.config import CfgNode
 SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # of fast-reid's that get keys
 
 
-def remove_gdnorm_config(cfg):
+def remove_gdnorm_config(cfg: CfgNode) -> None:
     """Take all of the plugin's keys out of ``cfg``, so that stock fast-reid knows what is left."""
     added = CfgNode({section: CfgNode() for section in SECTIONS})
     add_gdnorm_config(added)
@@ -15,7 +15,7 @@ def remove_gdnorm_config(cfg):
             del node[key]
 
 
-def add_gdnorm_config(cfg):
+def add_gdnorm_config(cfg: CfgNode) -> None:
     """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
     gdnorm = CfgNode()
     # the backbone whose BN layers get branches: any BN backbone of fast-reid's registry

@@ -17,7 +17,7 @@ from fastreid.utils import logger as toolbox_logger
 
 import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports it
 from fastreid_gdnorm import cli
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, draw_domain
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, draw_domain
 from fastreid_gdnorm.runs.config import load_config
 
 from .data import trees
@@ -39,10 +39,9 @@ TINY = (
 def datasets(tmp_path_factory):
     """FASTREID_DATASETS for the whole session: a small drawing of every rendered domain."""
     root = tmp_path_factory.mktemp("datasets")
+    plan = Plan(train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1)
     for domain in RENDERED_DOMAINS:
-        draw_domain(
-            domain.style, root / domain.__name__, train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1
-        )
+        draw_domain(domain.style, root / domain.__name__, plan)
     os.environ["FASTREID_DATASETS"] = str(root)
     yield root
     del os.environ["FASTREID_DATASETS"]

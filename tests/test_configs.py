@@ -63,7 +63,7 @@ def test_the_bases_are_section_4_2_of_the_paper():
         assert (heads.POOL_LAYER, heads.WITH_BNNECK) == ("GeneralizedMeanPoolingP", True)
         assert cfg.INPUT.SIZE_TRAIN == cfg.INPUT.SIZE_TEST == [384, 128]
         # GDNorm shares the paper's 8 identities x 16 images among its sources, as 16 x 8
-        assert (solver.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE) == (8 * 16, 16 if name == "baseline" else 8)
+        assert (8 * 16, 16 if name == "baseline" else 8) == (solver.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE)
         assert cfg.INPUT.FLIP.ENABLED and cfg.INPUT.PADDING.ENABLED and cfg.INPUT.CJ.ENABLED and solver.AMP.ENABLED
         assert (solver.MAX_EPOCH, solver.BASE_LR, solver.STEPS, solver.GAMMA) == (60, 3.5e-4, [40], 0.1)
         assert (solver.WEIGHT_DECAY, solver.WEIGHT_DECAY_NORM, solver.WARMUP_ITERS) == (5e-4, 5e-4, 0)

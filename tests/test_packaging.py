@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+import fastreid_gdnorm
+
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = ("configs", "projects/GDNorm/configs")
 OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md")
@@ -29,7 +31,7 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-# fastreid is installed beside us, without its metadata (setup.py says why). The others it uses only if they
+# fastreid is installed beside us, without its metadata (pyproject.toml says why). The others it uses only if they
 # are there: in rank_cylib's own build, one block of ResNeSt, fp16 by apex, its report on the environment.
 UNDECLARED = {"fastreid", "fastreid_gdnorm"}
 UNDECLARED_BY_FASTREID = UNDECLARED | {"Cython", "apex", "detectron2", "distutils", "fvcore", "rfconv"}
@@ -37,7 +39,7 @@ UNDECLARED_BY_FASTREID = UNDECLARED | {"Cython", "apex", "detectron2", "distutil
 
 def build(source, out, kind):
     """Runs setuptools' hook as pip does, in `source`; returns the file it made in `out`."""
-    hook = f"from setuptools.build_meta import __legacy__ as b; b.build_{kind}({str(out)!r})"
+    hook = f"from setuptools import build_meta; build_meta.build_{kind}({str(out)!r})"
     done = subprocess.run([sys.executable, "-c", hook], cwd=source, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = out.glob("*.whl" if kind == "wheel" else "*.tar.gz")
@@ -107,6 +109,7 @@ def test_wheel_holds_the_package_and_nothing_else(wheel):
     assert {t for t in tops if not t.endswith(".dist-info")} == {"fastreid_gdnorm"}
     modules = {p.relative_to(ROOT).as_posix() for p in (ROOT / "fastreid_gdnorm").rglob("*.py")}
     assert modules == {n for n in wheel.namelist() if n.endswith(".py")}
+    assert "fastreid_gdnorm/py.typed" in wheel.namelist()
     assert any(n.endswith("/LICENSE") for n in wheel.namelist())
 
 
@@ -150,8 +153,9 @@ def test_entry_points(wheel):
 
 def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.9"
+    assert metadata["Version"] == fastreid_gdnorm.__version__
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
-    assert "fastreid" not in requirements(metadata), "pip could not resolve it; setup.py says why"
+    assert "fastreid" not in requirements(metadata), "pip could not resolve it; pyproject.toml says why"
     required = metadata.get_all("Requires-Dist")
     assert not [r for r in required if "==" in r.split(";")[0]]
     assert {"torch>=2.4", "torchvision>=0.19"} <= set(required), "older ones load checkpoints with the code in them"
@@ -184,13 +188,11 @@ def in_standard_library(name):
 def test_every_import_is_declared(package, metadata):
     folder = Path(importlib.util.find_spec(package).origin).parent
     declared = requirements(metadata)
-    if package == "fastreid":
-        allowed = UNDECLARED_BY_FASTREID
-    else:
-        allowed = UNDECLARED | requirements(metadata, "onnx")
+    of_plugin = UNDECLARED | requirements(metadata, "onnx")
+    allowed = UNDECLARED_BY_FASTREID if package == "fastreid" else of_plugin
     missing = {
         name: where
         for name, where in imported(folder).items()
         if name not in allowed and DISTRIBUTIONS.get(name, name) not in declared
     }
-    assert not missing, f"imported, but not in setup.py's install_requires: {missing}"
+    assert not missing, f"imported, but not among the dependencies in pyproject.toml: {missing}"

@@ -9,8 +9,8 @@ from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
 SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done"
 DESCRIPTION = (
     "Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
-    "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on drawn people\n"
-    "and compared with the trained model.\n\n" + ABOUT_CONFIGS
+    "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on random\n"
+    "pictures and compared with the trained model.\n\n" + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:

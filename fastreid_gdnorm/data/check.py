@@ -60,7 +60,8 @@ class Report(NamedTuple):
         )
         lines = [f"{self.name}: {self.folder}", table]
         if self.bad_images:
-            lines.append(colored(f"{len(self.bad_images)} images are no good:", "red"))
+            count = "1 image is" if len(self.bad_images) == 1 else f"{len(self.bad_images)} images are"
+            lines.append(colored(f"{count} empty, damaged or missing:", "red"))
             lines += self.bad_images
         if not any(part.published for part in self.parts):
             lines.append("no counts are published")

@@ -1,9 +1,19 @@
 """Distances of queries to a gallery, computed a block of queries at a time instead of all at once."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
 
 from .reranking import jaccard
+
+Rows = Callable[[slice], NDArray[np.float32]]  # of a slice of queries, (queries in it, gallery)
 
 BLOCK_BYTES = 64 * 2**20
 
@@ -17,20 +27,20 @@ class Distances:
         rows: function that gives the rows of a slice of queries, a float32 array.
     """
 
-    def __init__(self, shape, rows):
+    def __init__(self, shape: tuple[int, int], rows: Rows) -> None:
         self.shape, self._rows = shape, rows
 
-    def __getitem__(self, queries):
+    def __getitem__(self, queries: slice) -> NDArray[np.float32]:
         return self._rows(queries)
 
-    def __mul__(self, factor):
+    def __mul__(self, factor: float) -> Distances:
         return Distances(self.shape, lambda queries: self[queries] * factor)
 
-    def __add__(self, other):
+    def __add__(self, other: Distances) -> Distances:
         return Distances(self.shape, lambda queries: self[queries] + other[queries])
 
 
-def build_dist(queries, gallery, metric="euclidean", **options):
+def build_dist(queries: Tensor, gallery: Tensor, metric: str = "euclidean", **options: Any) -> Distances:
     """As ``fastreid.utils.compute_dist.build_dist``, and with its formulas, but not computed yet.
 
     Args:
@@ -41,23 +51,23 @@ def build_dist(queries, gallery, metric="euclidean", **options):
     return Distances((len(queries), len(gallery)), rows(queries.detach(), gallery.detach(), **options))
 
 
-def blocks(distances):
+def blocks(distances: Distances | NDArray[Any]) -> Iterator[slice]:
     """The slices of queries, in turn, whose rows together take BLOCK_BYTES or less, or are one."""
     num_query, num_gallery = distances.shape
     size = max(1, BLOCK_BYTES // (4 * max(1, num_gallery)))
     return (slice(start, min(start + size, num_query)) for start in range(0, num_query, size))
 
 
-def _euclidean(queries, gallery):
+def _euclidean(queries: Tensor, gallery: Tensor) -> Rows:
     query_norms = queries.pow(2).sum(dim=1, keepdim=True)
     gallery_norms = gallery.pow(2).sum(dim=1)
 
-    def rows(some):
+    def rows(some: slice) -> NDArray[np.float32]:
         return torch.addmm(query_norms[some] + gallery_norms, queries[some], gallery.t(), alpha=-2).cpu().numpy()
 
     return rows
 
 
-def _cosine(queries, gallery):
+def _cosine(queries: Tensor, gallery: Tensor) -> Rows:
     queries, gallery = F.normalize(queries), F.normalize(gallery)
     return lambda some: (1 - queries[some] @ gallery.t()).cpu().numpy()

@@ -6,6 +6,6 @@ SPREAD = " std"  # after a metric's name: its standard deviation over splits
 HEADERS = {"Rank-1": "R1", "Rank-5": "R5", "Rank-10": "R10"}  # as tables abbreviate
 
 
-def header(metric):
+def header(metric: str) -> str:
     """What a table calls a metric."""
     return HEADERS.get(metric, metric)

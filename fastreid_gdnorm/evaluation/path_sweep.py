@@ -1,54 +1,38 @@
 """One model along many paths: the sources', the mean, the ensemble, and samples of the Gaussian process."""
 
+from __future__ import annotations
+
 import contextlib
+import itertools
 import json
 import logging
 import statistics
-import time
+from collections.abc import Iterator, Sequence
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer
 from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
 
 from ..errors import UserError
 from ..modeling.path_names import parse_test_path
+from .kept_images import KeptImages
+from .metrics import HEADLINE
+
+Record = dict[str, Any]
+KEY = itemgetter("target", "path", "lambda")  # what a record is of
 
 
-class KeptImages:
-    """The batches of a test loader, decoded once and kept in memory; stands for the loader any number of times.
-
-    Images are kept on the CPU, and each batch's are given on ``device``; all else is given where the loader left it.
-    ``seconds_per_batch`` is the median time that whoever iterated last took for a batch.
-    """
-
-    def __init__(self, loader, device):
-        self.dataset = loader.dataset
-        self._device = device
-        # fast-reid's ToTensor gives whole numbers from 0 to 255, in four times the bytes
-        self._batches = [
-            {**batch, "images": batch["images"].to("cpu", torch.uint8)}
-            for batch in tqdm(loader, "decoding", leave=False)
-        ]
-
-    def __len__(self):
-        return len(self._batches)
-
-    def __iter__(self):
-        seconds = []
-        for batch in self._batches:
-            start = time.perf_counter()
-            yield {**batch, "images": batch["images"].to(self._device).float()}
-            seconds.append(time.perf_counter() - start)
-        self.seconds_per_batch = statistics.median(seconds)
-
-
-def sweep(model, cfg, file, samples, lambdas):
+def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[float]) -> list[Record]:
     """Test ``model`` on DATASETS.TESTS along every path, by fast-reid's own evaluation.
 
     A sampled path is the noise of a seed, 0 to ``samples`` - 1, at a lambda: what ``fastreid eval --path sample:SEED
     MODEL.GDNORM.LAMBDA L`` follows. Every result is a line of ``file``, written when it is there; paths whose line is
-    there already are not run again.
+    there already are not run again. The model is left as it was, with its mode and its ``test_paths``.
 
     Returns:
         a list of {"target", "path", "lambda" (None but for samples), metrics, "seconds_per_batch"}.
@@ -56,44 +40,34 @@ def sweep(model, cfg, file, samples, lambdas):
     Raises:
         UserError: ``file`` is not of this form.
     """
-    plan = [
-        (target, path, scale)
-        for target in cfg.DATASETS.TESTS
-        for path, scale in [
-            *((f"source:{k}", None) for k in range(len(cfg.DATASETS.NAMES))),
-            *(("mean", None), ("ensemble", None)),
-            *((f"sample:{seed}", scale) for seed in range(samples) for scale in lambdas),
-        ]
-    ]
-    done = {(record["target"], record["path"], record["lambda"]): record for record in read_records(file)}
-    todo = [key for key in plan if key not in done]
-    bar = tqdm(todo, "paths", initial=len(plan) - len(todo), total=len(plan), disable=None)
-    model.eval()
-    with _quiet(), open(file, "a") as lines, bar:
-        kept, target_of_kept = None, None
-        for target, path, scale in bar:
-            if target != target_of_kept:
-                loader, evaluator = DefaultTrainer.build_evaluator(cfg, target)
-                kept, target_of_kept = KeptImages(loader, model.device), target
-                with torch.no_grad():
-                    model(next(iter(kept)))  # warms up, so that the first path's time is like the others'
-            bar.set_postfix_str(f"{target} {path}")
-            model.test_paths = _test_paths(path, scale, cfg)
-            metrics = inference_on_dataset(model, kept, evaluator, flip_test=cfg.TEST.FLIP.ENABLED)
-            record = {
-                "target": target,
-                "path": path,
-                "lambda": scale,
-                **{name: float(metrics[name]) for name in metrics},
-            }
-            done[target, path, scale] = {**record, "seconds_per_batch": kept.seconds_per_batch}
-            lines.write(json.dumps(done[target, path, scale]) + "\n")
-            lines.flush()
-    return [done[key] for key in plan]
+    paths = plan(len(cfg.DATASETS.NAMES), samples, lambdas)
+    wanted = [(target, *path) for target in cfg.DATASETS.TESTS for path in paths]
+    done = {KEY(record): record for record in read_records(file)}
+    todo = [key for key in wanted if key not in done]
+    bar = tqdm(todo, "paths", initial=len(wanted) - len(todo), total=len(wanted), disable=None)
+    with _eval_mode(model), _quiet(), open(file, "a") as lines, bar:
+        for target, keys in itertools.groupby(bar, key=itemgetter(0)):
+            test = _Test(model, cfg, target)
+            for key in keys:
+                bar.set_postfix_str(f"{target} {key[1]}")
+                done[key] = test.along(*key[1:])
+                lines.write(json.dumps(done[key]) + "\n")
+                lines.flush()
+    return [done[key] for key in wanted]
 
 
-def read_records(file):
-    """The records of a sweep's file; a last line that a kill has cut short is taken off."""
+def plan(sources: int, samples: int, lambdas: Sequence[float]) -> list[tuple[str, float | None]]:
+    """(TEST_PATH, lambda) of every path of a sweep; lambda is None but for samples."""
+    fixed = [*(f"source:{k}" for k in range(sources)), "mean", "ensemble"]
+    return [*((path, None) for path in fixed), *((f"sample:{n}", scale) for n in range(samples) for scale in lambdas)]
+
+
+def read_records(file: Path) -> list[Record]:
+    """The records of a sweep's file; a last line that a kill has cut short is taken off.
+
+    Raises:
+        UserError: ``file`` has other lines.
+    """
     if not file.is_file():
         return []
     text = file.read_text()
@@ -102,12 +76,14 @@ def read_records(file):
         file.write_text(whole)
     try:
         records = [json.loads(line) for line in whole.splitlines()]
-        return [record for record in records if (record["target"], record["path"], record["lambda"])]
+        for record in records:
+            KEY(record)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is no record of a path sweep ({error!r}): remove it") from error
+    return records
 
 
-def summarize(records):
+def summarize(records: Sequence[Record]) -> dict[str, dict[str, dict[float, dict[str, float]]]]:
     """What the paper says in words: {target: {metric: {lambda: where the mean path stands among the samples}}}.
 
     ``rank`` is 1 if no sampled path is better than the mean path, ``of`` counts it too.
@@ -121,12 +97,12 @@ def summarize(records):
                 scale: _standing(mean_path[metric], [r[metric] for r in own if r["lambda"] == scale])
                 for scale in dict.fromkeys(record["lambda"] for record in own if record["lambda"] is not None)
             }
-            for metric in ("Rank-1", "mAP")
+            for metric in HEADLINE
         }
     return summary
 
 
-def _standing(of_mean_path, of_samples):
+def _standing(of_mean_path: float, of_samples: Sequence[float]) -> dict[str, float]:
     return {
         "mean path": of_mean_path,
         "rank": 1 + sum(value > of_mean_path for value in of_samples),
@@ -137,16 +113,45 @@ def _standing(of_mean_path, of_samples):
     }
 
 
-def _test_paths(path, scale, cfg):
-    cfg = cfg.clone()
-    cfg.defrost()
-    if scale is not None:
-        cfg.MODEL.GDNORM.LAMBDA = float(scale)
-    return parse_test_path(path, cfg)
+class _Test:
+    """fast-reid's test of a model on one target, along any number of paths; it sets the model's ``test_paths``."""
+
+    def __init__(self, model: Any, cfg: CfgNode, target: str) -> None:
+        self._model, self._cfg, self._target = model, cfg.clone(), target
+        self._cfg.defrost()
+        loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, target)
+        self._images = KeptImages(loader, model.device)
+        with torch.no_grad():
+            model(next(iter(self._images)))  # warms up, so that the first path's time is like the others'
+
+    def along(self, path: str, scale: float | None) -> Record:
+        """The record of a TEST_PATH, sampled with lambda ``scale`` if that is not None."""
+        if scale is not None:
+            self._cfg.MODEL.GDNORM.LAMBDA = float(scale)
+        self._model.test_paths = parse_test_path(path, self._cfg)
+        flip = self._cfg.TEST.FLIP.ENABLED
+        metrics = inference_on_dataset(self._model, self._images, self._evaluator, flip_test=flip)
+        return {
+            **{"target": self._target, "path": path, "lambda": scale},
+            **{name: float(value) for name, value in metrics.items()},
+            "seconds_per_batch": self._images.seconds_per_batch,
+        }
 
 
 @contextlib.contextmanager
-def _quiet():
+def _eval_mode(model: Any) -> Iterator[None]:
+    """``model`` in eval mode; on the way out, in the mode and with the test paths that it came with."""
+    was_training, test_paths = model.training, model.test_paths
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(was_training)
+        model.test_paths = test_paths
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
     """Without fast-reid's lines about every pass."""
     logger = logging.getLogger("fastreid")
     level = logger.level

@@ -3,16 +3,28 @@
 The metrics depend on the ranks of the true matches alone, and a match's rank is how many images are as near or nearer.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import UserError
-from .distances import blocks
+from .distances import Distances, blocks
 
 # of a query; for fewer, counting what is nearer than each takes less time than sorting all distances
 MATCHES_TO_SORT = 40
 
 
-def evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=50):
+def evaluate_rank(
+    distances: Distances | NDArray[Any],
+    q_pids: NDArray[Any],
+    g_pids: NDArray[Any],
+    q_camids: NDArray[Any],
+    g_camids: NDArray[Any],
+    max_rank: int = 50,
+) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
     """As ``fastreid.evaluation.rank.evaluate_rank``, with its results, also where distances are tied.
 
     Gallery images of a query's own identity and camera do not count; queries without any other match are left out.
@@ -46,7 +58,13 @@ def evaluate_rank(distances, q_pids, g_pids, q_camids, g_camids, max_rank=50):
     return cmc.astype(np.float32), np.array(all_ap), np.array(all_inp)
 
 
-def evaluate_roc(distances, q_pids, g_pids, q_camids, g_camids):
+def evaluate_roc(
+    distances: Distances | NDArray[Any],
+    q_pids: NDArray[Any],
+    g_pids: NDArray[Any],
+    q_camids: NDArray[Any],
+    g_camids: NDArray[Any],
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """As ``fastreid.evaluation.roc.evaluate_roc``: distances of all pairs that count, and whether they are strangers.
 
     The pairs come in another order than stock's. They are all there at once, as the curve needs them.
@@ -60,7 +78,7 @@ def evaluate_roc(distances, q_pids, g_pids, q_camids, g_camids):
     return np.concatenate(scores), np.concatenate(labels)
 
 
-def _ranks(row, matches, junk):
+def _ranks(row: NDArray[Any], matches: NDArray[Any], junk: NDArray[Any]) -> NDArray[Any]:
     """Ranks from 1, in order, of ``matches`` in the gallery without ``junk``, by a query's distances ``row``."""
     own = np.sort(row[matches])
     same = np.sort(row[np.concatenate([matches, junk])])
@@ -75,7 +93,7 @@ def _ranks(row, matches, junk):
     return np.flatnonzero(kind[kind >= 0]) + 1
 
 
-def _counts(row, bounds):
+def _counts(row: NDArray[Any], bounds: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """How many of ``row`` are below, and how many are not above, each of the sorted ``bounds``."""
     if len(bounds) >= MATCHES_TO_SORT:
         row = np.sort(row)

@@ -3,14 +3,20 @@
 As fast-reid's ``compute_jaccard_distance``, whose matrices are dense: of (queries + gallery)^2 each.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import faiss
 import numpy as np
 import torch
 from fastreid.utils.faiss_utils import index_init_cpu, index_init_gpu
+from numpy.typing import NDArray
 from scipy.sparse import csr_array
+from torch import Tensor
 
 
-def jaccard(queries, gallery, k1=20, k2=6):
+def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Callable[[slice], NDArray[np.float32]]:
     """Jaccard distance of the k-reciprocal neighbourhoods of queries and gallery images.
 
     Args:
@@ -29,7 +35,7 @@ def jaccard(queries, gallery, k1=20, k2=6):
         weights = expansion @ weights / np.float32(min(k2, neighbours.shape[1]))
     of_queries, of_gallery = weights[: len(queries)], weights[len(queries) :].T.tocsr()
 
-    def row(query):
+    def row(query: int) -> NDArray[np.float32]:
         mine = slice(*of_queries.indptr[query : query + 2])
         theirs = of_gallery[of_queries.indices[mine]]
         shared = np.minimum(theirs.data, np.repeat(of_queries.data[mine], np.diff(theirs.indptr)))
@@ -39,15 +45,16 @@ def jaccard(queries, gallery, k1=20, k2=6):
     return lambda some: np.stack([row(query) for query in range(len(queries))[some]])
 
 
-def _nearest(features, k):
+def _nearest(features: Tensor, k: int) -> NDArray[np.int64]:
     """Indices of the ``k`` nearest images of each, nearest first, by fast-reid's own faiss index."""
     num_gpus = faiss.get_num_gpus()
     index = index_init_gpu(num_gpus, features.shape[1]) if num_gpus else index_init_cpu(features.shape[1])
     index.add(features.numpy())
-    return index.search(features.numpy(), min(k, len(features)))[1]
+    nearest: NDArray[np.int64] = index.search(features.numpy(), min(k, len(features)))[1]
+    return nearest
 
 
-def _adjacency(neighbours):
+def _adjacency(neighbours: NDArray[np.int64]) -> csr_array:
     """1 where the column is a neighbour of the row."""
     images, k = neighbours.shape
     return csr_array(
@@ -55,10 +62,10 @@ def _adjacency(neighbours):
     )
 
 
-def _expanded(neighbours, k1):
+def _expanded(neighbours: NDArray[np.int64], k1: int) -> csr_array:
     """k-reciprocal neighbours, with those of each of them of which more than two thirds are common (Eq. 3)."""
 
-    def reciprocal(k):
+    def reciprocal(k: int) -> csr_array:
         forward = _adjacency(neighbours[:, :k])
         return forward.multiply(forward.T.tocsr()).tocsr()
 
@@ -68,7 +75,7 @@ def _expanded(neighbours, k1):
     return (near + common @ nearer).tocsr()
 
 
-def _weights(features, neighbourhoods):
+def _weights(features: Tensor, neighbourhoods: csr_array) -> csr_array:
     """A row for each image: softmax over its neighbourhood of the negative squared distance."""
     norms = features.pow(2).sum(dim=1)
     weights = neighbourhoods.copy()

@@ -1,23 +1,27 @@
 """fast-reid's evaluation on several splits of one data set, whose features are extracted once."""
 
+from __future__ import annotations
+
 import itertools
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
+from fastreid.config import CfgNode
 from fastreid.evaluation import ReidEvaluator
 from fastreid.utils import comm
 
 from .metrics import SPREAD
 
 
-class SplitResults(OrderedDict):
+class SplitResults(OrderedDict[str, float]):
     """The mean of every metric over the splits under its name, and its standard deviation under the name + " std".
 
     The standard deviation is the sample's (n - 1). ``splits`` has every split's own results.
     """
 
-    def __init__(self, splits):
+    def __init__(self, splits: Sequence[Mapping[str, float]]) -> None:
         self.splits = splits
         super().__init__((name, float(np.mean([split[name] for split in splits]))) for name in splits[0])
         for name in splits[0]:
@@ -32,11 +36,14 @@ class SplitEvaluator(ReidEvaluator):
         splits: for each split its queries and its gallery as places among the images that the model is run on.
     """
 
-    def __init__(self, cfg, splits, output_dir=None):
+    def __init__(
+        self, cfg: CfgNode, splits: Sequence[tuple[Sequence[int], Sequence[int]]], output_dir: str | None = None
+    ) -> None:
         super().__init__(cfg, num_query=0, output_dir=output_dir)
         self._splits = splits
+        self._predictions: list[dict[str, torch.Tensor]]
 
-    def evaluate(self):
+    def evaluate(self) -> SplitResults | dict[str, float]:
         """SplitResults in the main process, nothing in others."""
         predictions = list(itertools.chain(*comm.gather(self._predictions, dst=0)))
         all_images = {key: torch.cat([part[key] for part in predictions]) for key in (predictions or [{}])[0]}

@@ -1,7 +1,11 @@
 """What a test on several targets and splits comes to: averages, one table."""
 
+from __future__ import annotations
+
 import math
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
 from tabulate import tabulate
 
@@ -12,7 +16,7 @@ AVERAGE = "average"
 LEFT_OUT = "metric"  # fast-reid's own (Rank-1 + mAP) / 2, by which it chooses a checkpoint
 
 
-def add_average(results):
+def add_average(results: dict[str, Any]) -> None:
     """Add to ``results``, {target: metrics}, the average over targets tested on splits, if there are several.
 
     Its standard deviation is that of the average of independently drawn splits, sqrt(sum of variances) / targets.
@@ -25,20 +29,20 @@ def add_average(results):
         results[AVERAGE] = average
 
 
-def summary_table(results):
+def summary_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """A Markdown table, a line for each target: metrics, with their standard deviation where there are splits."""
     names = metric_names(results)
     lines = [[target, *(text(metrics, name) for name in names)] for target, metrics in results.items()]
-    return tabulate(lines, headers=["", *names], tablefmt="github", disable_numparse=True)
+    return str(tabulate(lines, headers=["", *names], tablefmt="github", disable_numparse=True))
 
 
-def metric_names(results):
+def metric_names(results: Mapping[str, Mapping[str, float]]) -> list[str]:
     """The names of the metrics in {target: metrics} that tables show."""
     first = next(iter(results.values()))
     return [name for name in first if name != LEFT_OUT and not name.endswith(SPREAD)]
 
 
-def text(metrics, name):
+def text(metrics: Mapping[str, float], name: str) -> str:
     """A metric as tables have it, with its standard deviation where there are splits."""
     spread = f" ± {metrics[name + SPREAD]:.1f}" if name + SPREAD in metrics else ""
     return f"{metrics[name]:.1f}{spread}"

@@ -89,7 +89,7 @@ def _check_identities(cfg, train_set):
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     if images % instances or train_set.num_classes < images // instances:
         raise UserError(
-            f"SOLVER.IMS_PER_BATCH {images} is to be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
+            f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
             f"identities than the training set's {train_set.num_classes}"
         )
 

@@ -27,7 +27,8 @@ def connect():
     def resume_or_load(self, resume=True):
         checkpointables = self.checkpointer.checkpointables
         if "running_statistics" in checkpointables:
-            return stock_resume(self, resume)
+            stock_resume(self, resume)
+            return
         saved = checkpointables["running_statistics"] = _Saved()
         try:
             stock_resume(self, resume)

@@ -1,14 +1,17 @@
 """GDNorm: batch normalisation with one branch per source domain, and the paths through them."""
 
-from .batch_paths import DomainPath, PooledPath
+from .batch_paths import BranchStatisticsPath, DomainPath, PooledPath
 from .convert import convert_gdnorm, fold_gdnorm
 from .follow import follow
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
-from .paths import MEANS, MeanPath, SampledPath, SourcePath
+from .paths import MEANS, AffinePath, MeanPath, Path, SampledPath, SourcePath
 from .running_statistics import copy_statistics, keeping_statistics, put_statistics
 
 __all__ = [
+    "AffinePath",
+    "Path",
+    "BranchStatisticsPath",
     "GDNorm",
     "GaussianProcess",
     "DomainPath",

@@ -1,5 +1,15 @@
 """Paths that normalise by the statistics of the batch: each domain's own, or those of all images together."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from .gdnorm import GDNorm
+
 import copy
 
 import torch
@@ -20,17 +30,17 @@ class DomainPath(Path):
     ``present`` are the domains in the batch and ``counts`` their numbers of images.
     """
 
-    def __init__(self, domains):
+    def __init__(self, domains: Tensor) -> None:
         self.domains = domains
         self._order = torch.argsort(domains, stable=True)
         present, counts = torch.unique(domains, return_counts=True)
         self.present = present.tolist()
         self.counts = counts.tolist()
-        self._restore = None
+        self._restore: Tensor | None = None
         if not torch.equal(self._order, torch.arange(len(domains), device=domains.device)):
             self._restore = torch.argsort(self._order)
 
-    def normalize(self, layer, x):
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W).
 
         Raises:
@@ -51,37 +61,75 @@ class DomainPath(Path):
         return out if self._restore is None else out[self._restore]
 
 
-class PooledPath(Path):
-    """The mean path while its own statistics are taken: all images as one domain, by the averaged gamma and beta.
+class StatisticsPath(Path):
+    """A path whose population statistics are being taken: all images as one domain, whatever their own.
 
-    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers for
-    ``MeanPath("path")``. The branches stay untouched. As it takes statistics, it follows no gradients.
+    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers.
+    The branches stay untouched until then. As it takes statistics, it follows no gradients.
+
+    ``norms`` has the ``BatchNorm2d`` in which each layer's statistics are taken.
     """
 
-    def __init__(self):
-        self.norms = {}
+    def __init__(self) -> None:
+        self.norms: dict[GDNorm, nn.BatchNorm2d] = {}
 
-    def start(self, layers):
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
         for layer in layers.values():
             if layer not in self.norms:
                 self.norms[layer] = self._norm(layer)
 
-    def normalize(self, layer, x):
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
-        return self.norms[layer](x)
+        out: Tensor = self.norms[layer](x)
+        return out
 
-    def keep(self):
+    def keep(self) -> None:
         """Give every layer the statistics that were taken in it."""
-        for layer, bn in self.norms.items():
-            layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
+        raise NotImplementedError
 
-    @staticmethod
+    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        """The gamma and beta of the path, each (C,)."""
+        raise NotImplementedError
+
     @torch.no_grad()
-    def _norm(layer):
+    def _norm(self, layer: GDNorm) -> nn.BatchNorm2d:
         bn = copy.deepcopy(layer.branches[0])
-        weight, bias, _, _ = layer.stacked()
-        bn.weight.copy_(weight.mean(0))
-        bn.bias.copy_(bias.mean(0))
+        weight, bias = self._affine(layer)
+        bn.weight.copy_(weight)
+        bn.bias.copy_(bias)
         bn.reset_running_stats()
         bn.momentum = None  # BatchNorm2d: a cumulative average
         return bn.train().requires_grad_(False)
+
+
+class BranchStatisticsPath(StatisticsPath):
+    """One domain's branch, which ``keep`` gives the statistics that were taken.
+
+    Args:
+        k: the domain's number, from 0.
+    """
+
+    def __init__(self, k: int) -> None:
+        super().__init__()
+        self.k = k
+
+    def keep(self) -> None:
+        for layer, bn in self.norms.items():
+            branch = layer.branches[self.k]
+            for name, values in bn.named_buffers():
+                getattr(branch, name).copy_(values)
+
+    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        return layer.branches[self.k].weight, layer.branches[self.k].bias
+
+
+class PooledPath(StatisticsPath):
+    """The mean path by the averaged gamma and beta, whose statistics ``MeanPath("path")`` needs."""
+
+    def keep(self) -> None:
+        for layer, bn in self.norms.items():
+            layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
+
+    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        weight, bias, _, _ = layer.stacked()
+        return weight.mean(0), bias.mean(0)

@@ -1,12 +1,17 @@
 """From a stock network to a branched one, and back."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 from torch import nn
 
 from .gdnorm import GDNorm, gdnorm_layers, why_not_branchable
-from .paths import AffinePath, MeanPath
+from .paths import AffinePath, MeanPath, Path
 
 
-def convert_gdnorm(module, num_domains):
+def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
     """Replace every ``BatchNorm2d`` in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
 
     Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Layers that are
@@ -26,7 +31,7 @@ def convert_gdnorm(module, num_domains):
     return _replace(module, nn.BatchNorm2d, lambda bn: GDNorm(bn, num_domains))
 
 
-def fold_gdnorm(module, path=None):
+def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
     """Replace every :class:`GDNorm` in ``module`` by the stock BN that ``path`` amounts to, the mean path if None.
 
     In place as :func:`convert_gdnorm`; the result has stock layers and stock state-dict keys, and runs as fast as
@@ -42,9 +47,9 @@ def fold_gdnorm(module, path=None):
     return _replace(module, GDNorm, lambda layer: layer.fold(path))
 
 
-def _replace(module, kind, make):
+def _replace(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> nn.Module:
     in_branches = {bn for layer in gdnorm_layers(module).values() for bn in layer.branches}
-    made = {}
+    made: dict[nn.Module, nn.Module] = {}
     for name, child in list(module.named_modules(remove_duplicate=False)):
         if not isinstance(child, kind) or child in in_branches:
             continue

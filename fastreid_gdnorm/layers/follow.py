@@ -1,12 +1,18 @@
 """Putting a whole model on a path."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator
+
+from torch import nn
 
 from .gdnorm import gdnorm_layers
+from .paths import Path
 
 
 @contextlib.contextmanager
-def follow(model, path):
+def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
     """Put every GDNorm layer of ``model`` on ``path``; on the way out, also by an exception, restore what was."""
     layers = gdnorm_layers(model)
     path.start(layers)

@@ -1,11 +1,22 @@
 """The Gaussian process: the moments of every layer's a and b, indexed by depth (section 3.3)."""
 
-from collections import namedtuple
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor, nn
 
 from .gdnorm import gdnorm_layers
 
-Moments = namedtuple("Moments", "mean_a var_a mean_b var_b")
-Moments.__doc__ = "One layer's M(a), variance of a, M(b), variance of b (Eq. 10), each (C,)."
+
+class Moments(NamedTuple):
+    """One layer's M(a), variance of a, M(b), variance of b (Eq. 10), each (C,)."""
+
+    mean_a: Tensor
+    var_a: Tensor
+    mean_b: Tensor
+    var_b: Tensor
 
 
 class GaussianProcess:
@@ -17,21 +28,22 @@ class GaussianProcess:
         ValueError: the model has no GDNorm layer.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: nn.Module) -> None:
         self.layers = gdnorm_layers(model)
         if not self.layers:
             raise ValueError(f"{type(model).__name__} has no GDNorm layer: convert it with convert_gdnorm")
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.layers)
 
-    def __getitem__(self, name):
+    def __getitem__(self, name: str) -> Moments:
         return Moments(*self.layers[name].moments())
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[tuple[str, Moments]]:
         return ((name, self[name]) for name in self.layers)
 
-    def spread(self):
+    def spread(self) -> tuple[float, float]:
         """How far the branches lie apart: means over layers of the channels' mean variance, as (of a, of b)."""
-        variances = [(moments.var_a.mean(), moments.var_b.mean()) for _, moments in self]
-        return tuple(float(sum(of_layer)) / len(self) for of_layer in zip(*variances))
+        of_a = sum(float(moments.var_a.mean()) for _, moments in self)
+        of_b = sum(float(moments.var_b.mean()) for _, moments in self)
+        return of_a / len(self), of_b / len(self)

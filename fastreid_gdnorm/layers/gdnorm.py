@@ -1,11 +1,15 @@
 """The layer: K ordinary ``BatchNorm2d`` branches, and the path that says how to pass through them."""
 
+from __future__ import annotations
+
 import copy
+from collections.abc import Sequence
+from typing import Any, cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from .paths import MeanPath
+from .paths import AffinePath, MeanPath, Path
 
 
 class GDNorm(nn.Module):
@@ -26,61 +30,66 @@ class GDNorm(nn.Module):
     mean path itself; they are in the state dict once a :class:`PooledPath` has taken them.
     """
 
-    def __init__(self, bn, num_domains):
+    def __init__(self, bn: nn.BatchNorm2d, num_domains: int) -> None:
         super().__init__()
         if num_domains < 1:
             raise ValueError(f"GDNorm needs at least 1 domain, got {num_domains}")
         reason = why_not_branchable(bn)
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")
-        self.branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
+        branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
+        self.branches = cast("Sequence[nn.BatchNorm2d]", branches)  # what it holds, which torch's types do not say
+        self.path_mean: Tensor | None
+        self.path_var: Tensor | None
         self.register_buffer("path_mean", None)
         self.register_buffer("path_var", None)
-        self.path = MeanPath()
+        self.path: Path = MeanPath()
 
     @property
-    def num_domains(self):
+    def num_domains(self) -> int:
         """K."""
         return len(self.branches)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W), normalised along the path that the layer is on."""
         return self.path.normalize(self, x)
 
-    def stacked(self):
+    def stacked(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The branches' gamma, beta, population mean and variance, each (K, C), differentiable."""
-        return tuple(
+        weight, bias, mean, var = (
             torch.stack([getattr(branch, name) for branch in self.branches])
             for name in ("weight", "bias", "running_mean", "running_var")
         )
+        return weight, bias, mean, var
 
-    def affine(self):
+    def affine(self) -> tuple[Tensor, Tensor]:
         """The branches as affine maps of their population statistics: (a, b), each (K, C), differentiable."""
         weight, bias, mean, var = self.stacked()
         a = weight / torch.sqrt(var + self.branches[0].eps)  # Eq. 9
         return a, bias - a * mean
 
-    def moments(self):
+    def moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean and variance over the branches: (M(a), var(a), M(b), var(b)), each (C,), differentiable."""
         a, b = self.affine()
         return (*_mean_and_variance(a), *_mean_and_variance(b))
 
-    def fold(self, path):
+    def fold(self, path: AffinePath) -> nn.BatchNorm2d:
         """The stock ``BatchNorm2d`` that computes ``path``'s a*x + b in eval mode.
 
         Its statistics are those that the path names, so that it also trains on as an ordinary BN would.
         """
         bn = copy.deepcopy(self.branches[0])
+        own = bn.state_dict()
         with torch.no_grad():
             a, b = (t.double() for t in path.affine(self))
             mean, var = (t.double() for t in path.statistics(self))
-            bn.running_mean.copy_(mean)
-            bn.running_var.copy_(var)
-            bn.weight.copy_(a * torch.sqrt(var + bn.eps))
-            bn.bias.copy_(b + a * mean)
+            own["running_mean"].copy_(mean)
+            own["running_var"].copy_(var)
+            own["weight"].copy_(a * torch.sqrt(var + bn.eps))
+            own["bias"].copy_(b + a * mean)
         return bn
 
-    def spread_stock_state(self, state_dict, prefix):
+    def spread_stock_state(self, state_dict: dict[str, Any], prefix: str) -> None:
         """Give every branch its own copy of the stock BN that ``state_dict`` has under ``prefix``, if there is one."""
         if any(key.startswith(prefix + "branches.") for key in state_dict):
             return
@@ -89,7 +98,7 @@ class GDNorm(nn.Module):
                 value = state_dict.pop(prefix + name)
                 state_dict.update({f"{prefix}branches.{k}.{name}": value.clone() for k in range(self.num_domains)})
 
-    def _load_from_state_dict(self, state_dict, prefix, *args):
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         branched = prefix + "branches."
         saved = {key[len(branched) :].split(".")[0] for key in state_dict if key.startswith(branched)}
         if saved and len(saved) != self.num_domains:
@@ -100,17 +109,17 @@ class GDNorm(nn.Module):
         self.spread_stock_state(state_dict, prefix)
         if any(key.startswith(branched) for key in state_dict):  # else those there are stay, as all that is not loaded
             for name, like in (("path_mean", "running_mean"), ("path_var", "running_var")):
-                saved, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
-                setattr(self, name, own.clone() if saved is not None and saved.shape == own.shape else None)
+                value, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
+                setattr(self, name, own.clone() if value is not None and value.shape == own.shape else None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 
-def gdnorm_layers(model):
+def gdnorm_layers(model: nn.Module) -> dict[str, GDNorm]:
     """{name: layer} of every GDNorm layer of ``model``, in the order of its modules."""
     return {name: module for name, module in model.named_modules() if isinstance(module, GDNorm)}
 
 
-def why_not_branchable(bn):
+def why_not_branchable(bn: nn.Module) -> str:
     """What keeps a module from being branched, as half a sentence; empty if nothing does."""
     if not isinstance(bn, nn.BatchNorm2d):
         return "it is no BatchNorm2d"
@@ -121,6 +130,6 @@ def why_not_branchable(bn):
     return ""
 
 
-def _mean_and_variance(values):
+def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:
     mean = values.mean(0)
     return mean, (values - mean).square().mean(0)  # Eq. 10

@@ -4,6 +4,16 @@ A path has ``normalize(layer, x)``, which a :class:`GDNorm` layer calls; those t
 images also have ``affine(layer)``, so that they can be folded into a stock BN.
 """
 
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from .gdnorm import GDNorm
+
 import torch
 import torch.nn.functional as F
 
@@ -13,10 +23,10 @@ MEANS = ("affine", "statistics", "path")
 class Path:
     """What a GDNorm layer can be put on."""
 
-    def start(self, layers):
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
         """Called with the model's {name: layer} each time that it is put on the path, or folded along it."""
 
-    def normalize(self, layer, x):
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W) of any float type, which is the result's too."""
         raise NotImplementedError
 
@@ -24,15 +34,15 @@ class Path:
 class AffinePath(Path):
     """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,)."""
 
-    def affine(self, layer):
+    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
-    def statistics(self, layer):
+    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         """Mean and variance, each (C,), that a stock BN has once the path is folded into it: the branches' averages."""
         _, _, mean, var = layer.stacked()
         return mean.mean(0), var.mean(0)
 
-    def normalize(self, layer, x):
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W) of any float type, which is the result's too. No statistics are taken or moved."""
         a, b = self.affine(layer)
         # one kernel for a*x + b that takes half-precision x with full-precision a and b
@@ -51,12 +61,12 @@ class MeanPath(AffinePath):
         ValueError: ``of`` is none of these.
     """
 
-    def __init__(self, of="affine"):
+    def __init__(self, of: str = "affine") -> None:
         if of not in MEANS:
             raise ValueError(f"the mean path is of {', '.join(map(repr, MEANS))}, got {of!r}")
         self.of = of
 
-    def affine(self, layer):
+    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         """(a, b), each (C,).
 
         Raises:
@@ -70,10 +80,10 @@ class MeanPath(AffinePath):
         a = weight.mean(0) / torch.sqrt(var + layer.branches[0].eps)  # Eq. 9 of the averages
         return a, bias.mean(0) - a * mean
 
-    def statistics(self, layer):
+    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         if self.of != "path":
             return super().statistics(layer)
-        if layer.path_mean is None:
+        if layer.path_mean is None or layer.path_var is None:
             raise RuntimeError("the mean path has no statistics of its own yet: take them along a PooledPath")
         return layer.path_mean, layer.path_var
 
@@ -85,10 +95,10 @@ class SourcePath(AffinePath):
         k: the domain's number, from 0; its place in DATASETS.NAMES.
     """
 
-    def __init__(self, k):
+    def __init__(self, k: int) -> None:
         self.k = k
 
-    def affine(self, layer):
+    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         if not 0 <= self.k < layer.num_domains:
             raise ValueError(f"no source {self.k}: the model has the sources 0 to {layer.num_domains - 1}")
         a, b = layer.affine()
@@ -113,24 +123,24 @@ class SampledPath(AffinePath):
         ValueError: ``noise`` is neither of the two.
     """
 
-    def __init__(self, scale=0.6, noise="variance", generator=None):
+    def __init__(self, scale: float = 0.6, noise: str = "variance", generator: torch.Generator | None = None) -> None:
         if noise not in ("variance", "std"):
             raise ValueError(f"noise is 'variance' or 'std', got {noise!r}")
         self.scale = scale
         self.noise = noise
         self.generator = generator
-        self.largest_a = None
-        self._of_name = {}
-        self._of_layer = {}
+        self.largest_a: Tensor | None = None
+        self._of_name: dict[str, Tensor] = {}
+        self._of_layer: dict[GDNorm, Tensor] = {}
 
-    def start(self, layers):
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
         for name in sorted(layers):
             layer = layers[name]
             if name not in self._of_name:
                 self._of_name[name] = self._draw(layer)
             self._of_layer[layer] = self._of_name[name]
 
-    def affine(self, layer):
+    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         a, b = layer.affine()
         if layer not in self._of_layer:
             self._of_layer[layer] = self._draw(layer)
@@ -142,14 +152,15 @@ class SampledPath(AffinePath):
         self.largest_a = largest if self.largest_a is None else torch.maximum(self.largest_a, largest)
         return a, b
 
-    def _draw(self, layer):
+    def _draw(self, layer: GDNorm) -> Tensor:
         weight = layer.branches[0].weight
         device = self.generator.device if self.generator else weight.device
         return torch.randn(2, len(weight), generator=self.generator, device=device).to(weight.device)
 
-    def _spread(self, values):
+    def _spread(self, values: Tensor) -> Tensor:
         deviation = values - values.mean(0)
         if self.noise == "variance":
             return deviation.square().mean(0)
         # not sqrt(variance), whose gradient is infinite where the branches agree
-        return torch.linalg.vector_norm(deviation, dim=0) / len(values) ** 0.5
+        norms: Tensor = torch.linalg.vector_norm(deviation, dim=0)
+        return norms / float(len(values) ** 0.5)

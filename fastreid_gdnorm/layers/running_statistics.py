@@ -1,23 +1,27 @@
 """The running statistics of a model's BN, branched or not: what training moves beside the weights."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Iterator, Mapping
 
 import torch
+from torch import Tensor, nn
 
 
-def running_statistics(model):
+def running_statistics(model: nn.Module) -> dict[str, Tensor]:
     """{name: buffer} of the model's own tensors, not copies."""
     kinds = ("running_mean", "running_var", "num_batches_tracked")
     return {name: values for name, values in model.named_buffers() if name.endswith(kinds)}
 
 
-def copy_statistics(model):
+def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
     """{name: tensor}, to be put back by :func:`put_statistics`."""
     return {name: values.clone() for name, values in running_statistics(model).items()}
 
 
 @torch.no_grad()
-def put_statistics(model, copied):
+def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
     """Make the model's running statistics what they were when they were copied; layers that it has not are left out."""
     own = running_statistics(model)
     for name, values in copied.items():
@@ -26,7 +30,7 @@ def put_statistics(model, copied):
 
 
 @contextlib.contextmanager
-def keeping_statistics(model):
+def keeping_statistics(model: nn.Module) -> Iterator[None]:
     """Whatever is done within, the running statistics are afterwards what they were."""
     copied = copy_statistics(model)
     try:

@@ -1,12 +1,16 @@
 """MODEL.BACKBONE.NAME build_gdnorm_backbone: a stock backbone whose BN layers have branches."""
 
+from __future__ import annotations
+
+from fastreid.config import CfgNode
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
+from torch import nn
 
 from ..errors import UserError
 from ..layers import convert_gdnorm
 
 
-def build_gdnorm_backbone(cfg):
+def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
     """MODEL.GDNORM.BACKBONE with a branch for each of DATASETS.NAMES in every BN.
 
     The conversion comes after its pretrained weights are loaded, so that these are in every branch.
@@ -18,7 +22,7 @@ def build_gdnorm_backbone(cfg):
     return convert(backbone, cfg, "MODEL.GDNORM.BACKBONE " + cfg.MODEL.GDNORM.BACKBONE)
 
 
-def convert(module, cfg, what):
+def convert(module: nn.Module, cfg: CfgNode, what: str) -> nn.Module:
     """:func:`convert_gdnorm` to the branches that ``cfg`` asks for; ``what`` names the module in errors."""
     try:
         return convert_gdnorm(module, len(cfg.DATASETS.NAMES))

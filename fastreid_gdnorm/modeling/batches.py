@@ -1,21 +1,28 @@
 """Parts of a training batch, a dict of tensors and lists with an entry for each image."""
 
+from __future__ import annotations
+
+from typing import Any
+
 import torch
+from torch import Tensor
+
+Batch = dict[str, Any]  # tensors and lists with an entry for each image
 
 
-def by_domain(batch):
+def by_domain(batch: Batch) -> list[Batch]:
     """The images of each domain as a batch of their own, in the order of the domains."""
     domains = batch["domains"]
     return [_select(batch, torch.nonzero(domains == k).flatten()) for k in torch.unique(domains).tolist()]
 
 
-def balanced(batch):
+def balanced(batch: Batch) -> Batch:
     """Of a batch that holds a whole batch of every domain, as many images as one of these, shared equally.
 
     Identities come with all their images, the first ones of their domain. Where they do not divide by the number of
     domains, the domains that have one more are drawn anew each time, by torch's global random numbers.
     """
-    identities = {}  # domain: its identities, in order
+    identities: dict[int, dict[int, None]] = {}  # domain: its identities, in order
     for domain, identity in zip(batch["domains"].tolist(), batch["targets"].tolist()):
         identities.setdefault(domain, {})[identity] = None
     every, odd = divmod(max(map(len, identities.values())), len(identities))
@@ -29,14 +36,14 @@ def balanced(batch):
     return _select(batch, torch.tensor(rows, device=batch["targets"].device))
 
 
-def copy_images(batch):
+def copy_images(batch: Batch | Tensor) -> Batch | Tensor:
     """The batch, a dict or images (B, C, H, W) alone, with a copy of its images in channels-last order."""
     if isinstance(batch, torch.Tensor):
         return batch.clone(memory_format=torch.channels_last)
     return {**batch, "images": copy_images(batch["images"])}
 
 
-def _select(batch, rows):
+def _select(batch: Batch, rows: Tensor) -> Batch:
     return {
         key: values[rows] if isinstance(values, torch.Tensor) else [values[row] for row in rows.tolist()]
         for key, values in batch.items()

@@ -1,23 +1,45 @@
 """Meta-architectures that train along the domain path and sampled paths, and test along the mean path."""
 
+from __future__ import annotations
+
 import contextlib
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
 
 import torch
-from fastreid.config import configurable
+from fastreid.config import CfgNode, configurable
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage, get_event_storage
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
-from ..layers import DomainPath, SampledPath, copy_statistics, follow, gdnorm_layers, keeping_statistics, put_statistics
+from ..layers import (
+    AffinePath,
+    DomainPath,
+    Path,
+    SampledPath,
+    copy_statistics,
+    follow,
+    gdnorm_layers,
+    keeping_statistics,
+    put_statistics,
+)
 from .backbone import convert
-from .batches import balanced, by_domain, copy_images
+from .batches import Batch, balanced, by_domain, copy_images
 from .path_names import parse_test_path
 
+if TYPE_CHECKING:
+    from fastreid.modeling.meta_arch import Baseline as Stock  # or whatever it is mixed into
+else:
+    Stock = object
 
-class GDNormTraining:
+Pass = tuple[dict[str, Tensor], dict[str, Any]]  # the losses along a path, and the scalars that it logs
+
+
+class GDNormTraining(Stock):
     """Mixed into a stock meta-architecture, whose own forward it calls once for every path.
 
     Args:
@@ -34,7 +56,18 @@ class GDNormTraining:
     """
 
     @configurable
-    def __init__(self, *, scale, noise, num_paths, full_batches, recompute, mean_of, test_paths, **stock):
+    def __init__(
+        self,
+        *,
+        scale: float,
+        noise: str,
+        num_paths: int,
+        full_batches: bool,
+        recompute: bool,
+        mean_of: str,
+        test_paths: Sequence[AffinePath],
+        **stock: Any,
+    ) -> None:
         super().__init__(**stock)
         self.scale = scale
         self.noise = noise
@@ -45,7 +78,7 @@ class GDNormTraining:
         self.test_paths = test_paths
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The constructor's arguments.
 
         Raises:
@@ -80,7 +113,7 @@ class GDNormTraining:
             "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
         }
 
-    def forward(self, batched_inputs):
+    def forward(self, batched_inputs: Batch) -> dict[str, Tensor] | Tensor:
         """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make."""
         if not self.training:
             return self.embed(batched_inputs, self.test_paths)
@@ -88,14 +121,14 @@ class GDNormTraining:
         for layer in gdnorm_layers(self).values():
             layer.path_mean = layer.path_var = None  # of other weights, from here on
         batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
-        recompute = self.recompute and (self.num_paths or len(batches) > 1)
+        recompute = self.recompute and (self.num_paths > 0 or len(batches) > 1)
         losses = self._log([self._on_domain_path(batch, recompute) for batch in batches])
         if self.num_paths:
             batch = balanced(batched_inputs) if self.full_batches else batched_inputs
             losses.update(self._log([self._on_sampled_path(batch) for _ in range(self.num_paths)], "_path"))
         return losses
 
-    def embed(self, batched_inputs, paths):
+    def embed(self, batched_inputs: Batch | Tensor, paths: Sequence[Path]) -> Tensor:
         """Features (B, D) in eval mode, averaged over ``paths``."""
         features = []
         for path in paths:
@@ -103,24 +136,27 @@ class GDNormTraining:
                 features.append(super().forward(batched_inputs))
         return features[0] if len(features) == 1 else torch.stack(features).mean(0)
 
-    def preprocess_image(self, batched_inputs):
+    def preprocess_image(self, batched_inputs: Batch | Tensor) -> Tensor:
         """The stock method on a copy, as it works in place and every path has to begin with the images themselves.
 
         The copy is in channels-last order, which the network keeps and convolutions are faster in.
         """
-        return super().preprocess_image(copy_images(batched_inputs))
+        images: Tensor = super().preprocess_image(copy_images(batched_inputs))
+        return images
 
-    def _on_domain_path(self, batch, recompute):
+    def _on_domain_path(self, batch: Batch, recompute: bool) -> Pass:
         path = DomainPath(batch["domains"])
         if not recompute:
             return self._along(path, batch)
 
-        def contexts():  # the second one is for the backward pass, which must not move statistics again
+        def contexts() -> tuple[
+            AbstractContextManager[None], AbstractContextManager[None]
+        ]:  # the second one is for the backward pass, which must not move statistics again
             return contextlib.nullcontext(), keeping_statistics(self)
 
         return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
 
-    def _on_sampled_path(self, batch):
+    def _on_sampled_path(self, batch: Batch) -> Pass:
         path, device = SampledPath(self.scale, self.noise), batch["targets"].device.type
         in_half = torch.is_autocast_enabled(device)
         before = copy_statistics(self) if in_half else {}
@@ -133,14 +169,14 @@ class GDNormTraining:
                 losses, scalars = self._along(path, batch)
         return losses, {**scalars, "largest_a": path.largest_a}
 
-    def _along(self, path, batch):
+    def _along(self, path: Path, batch: Batch) -> Pass:
         """The stock losses along a path, and the scalars that the stock forward logs."""
         with follow(self, path), EventStorage() as storage:
             losses = super().forward(batch)
         return losses, {name: value for name, (value, _) in storage.latest().items()}
 
     @staticmethod
-    def _log(passes, suffix=""):
+    def _log(passes: Sequence[Pass], suffix: str = "") -> dict[str, Tensor]:
         """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged."""
         losses, scalars = ({name: [one[name] for one in each] for name in each[0]} for each in zip(*passes))
         storage = get_event_storage()
@@ -149,7 +185,7 @@ class GDNormTraining:
         return {name + suffix: torch.stack(values).mean() for name, values in losses.items()}
 
 
-def _check_domains(batch):
+def _check_domains(batch: Batch) -> None:
     if "domains" not in batch:
         raise UserError(
             "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
@@ -165,11 +201,11 @@ def _check_domains(batch):
             )
 
 
-def _has_bn(module):
+def _has_bn(module: nn.Module) -> bool:
     return any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in module.modules())
 
 
-def is_gdnorm(cfg):
+def is_gdnorm(cfg: CfgNode) -> bool:
     """Whether a config's MODEL.META_ARCHITECTURE is one with GDNorm, whatever it is called."""
     meta_arch = META_ARCH_REGISTRY._obj_map.get(cfg.MODEL.META_ARCHITECTURE)
     return isinstance(meta_arch, type) and issubclass(meta_arch, GDNormTraining)

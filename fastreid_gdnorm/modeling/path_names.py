@@ -1,12 +1,15 @@
 """What MODEL.GDNORM.TEST_PATH may say."""
 
+from __future__ import annotations
+
 import torch
+from fastreid.config import CfgNode
 
 from ..errors import UserError
-from ..layers import MEANS, MeanPath, SampledPath, SourcePath
+from ..layers import MEANS, AffinePath, MeanPath, SampledPath, SourcePath
 
 
-def parse_test_path(text, cfg):
+def parse_test_path(text: str, cfg: CfgNode) -> tuple[AffinePath, ...]:
     """The paths to average features over: one, or for ``ensemble`` every source's.
 
     Args:

@@ -19,8 +19,8 @@ ranking                ``make`` with any ``python3``, and exit if it fails (issu
                        the gallery has fewer than 50 images; re-ranking needs CUDA
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
-workers                processes that are spawned, not forked, import ``fastreid.data`` unmended
-launch                 the processes of several GPUs or machines import all of it unmended, and assert CUDA
+workers                processes that are spawned, not forked, import ``fastreid.data`` unpatched
+launch                 the processes of several GPUs or machines import all of it unpatched, and assert CUDA
 RegNet, EffNet         read their YAML relative to the working directory
 pretrained weights     loaded with the code that they may hold; no hash is checked, and what is left of a broken
                        download is loaded for ever; ResNet's own are tar archives, which torch >= 2.6 refuses

@@ -1,4 +1,4 @@
-"""Mends of fastreid's checkpoints: written whole or not at all, and loaded without the code that they may hold."""
+"""Patches of fastreid.utils.checkpoint: files are written whole or not at all, and no code in them is run."""
 
 import contextlib
 import functools
@@ -61,6 +61,7 @@ def load_weights(path, what, fix):
 
 
 def patch_checkpoints():
+    """Checkpoints are written straight over the last good one, and loaded with the code that they may hold."""
     from fastreid.utils import checkpoint
 
     checkpointer = checkpoint.Checkpointer
@@ -81,7 +82,7 @@ def patch_checkpoints():
         except UserError:
             raise
         except KeyError as error:
-            raise UserError(f"checkpoint {path} has no entry {error}: it is none of fast-reid's") from error
+            raise UserError(f"checkpoint {path} has no entry {error}: fast-reid did not write it") from error
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
             raise UserError(f"checkpoint {path} does not fit this model: {' '.join(str(error).split())}") from error
 

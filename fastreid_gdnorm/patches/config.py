@@ -1,4 +1,4 @@
-"""Mends of fastreid's configs."""
+"""Patches of fastreid.config."""
 
 import functools
 
@@ -7,6 +7,7 @@ from .tools import source_has
 
 
 def patch_config():
+    """A config file, or its ``_BASE_``, may be a URL: what a run does then depends on a server."""
     from fastreid.config import CfgNode
 
     stock = CfgNode.load_yaml_with_base

@@ -1,4 +1,4 @@
-"""Mends of fastreid.data: devices, loaders, worker processes, data sets."""
+"""Patches of fastreid.data: devices, loaders, worker processes, data sets."""
 
 import functools
 
@@ -9,6 +9,7 @@ from .tools import source_has
 
 
 def patch_device():
+    """The default MODEL.DEVICE is CUDA also where there is none."""
     from fastreid.config.defaults import _C
 
     if _C.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
@@ -16,6 +17,7 @@ def patch_device():
 
 
 def patch_loader():
+    """``DataLoaderX`` needs CUDA."""
     from fastreid.data.data_utils import DataLoaderX
     from torch.utils.data import DataLoader
 
@@ -35,6 +37,7 @@ def patch_loader():
 
 
 def patch_prefetch():
+    """An error in the prefetching thread, as of an unreadable image, makes the loader wait for ever."""
     from fastreid.data.data_utils import BackgroundGenerator
 
     stock_run, stock_next = BackgroundGenerator.run, BackgroundGenerator.next
@@ -59,6 +62,7 @@ def patch_prefetch():
 
 
 def patch_images():
+    """The error about an unreadable image does not name it."""
     from fastreid.data import common
 
     stock_read = common.read_image
@@ -74,9 +78,10 @@ def patch_images():
 
 
 def patch_workers():
+    """Worker processes that are spawned, not forked, import fastreid unpatched."""
     from fastreid.data import CommDataset
 
-    # the first thing that a worker process unpickles is _restore, which imports and mends
+    # the first thing that a worker process unpickles is _restore, which imports the plugin, and so patches
     CommDataset.__reduce__ = lambda self: (_restore, (type(self), vars(self)))
 
 
@@ -87,6 +92,7 @@ def _restore(kind, state):
 
 
 def patch_data_sets():
+    """The error about a missing data set does not say where it was sought."""
     from fastreid.data.datasets.bases import Dataset
 
     stock_check = Dataset.check_before_run

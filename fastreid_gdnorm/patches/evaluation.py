@@ -1,4 +1,4 @@
-"""Mends of fastreid's evaluation."""
+"""Patches of fastreid.evaluation and the distances it uses."""
 
 import functools
 import importlib.util
@@ -15,6 +15,7 @@ logger = logging.getLogger("fastreid.gdnorm.compat")
 
 
 def patch_ranking():
+    """Building the Cython part runs any ``python3`` and ends the process if it fails; re-ranking needs CUDA."""
     from fastreid.evaluation import reid_evaluation
     from fastreid.utils import compute_dist
 
@@ -29,7 +30,8 @@ def patch_ranking():
             path = os.environ.get("PATH", "")
             os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # its python3 is this one
             try:
-                return stock_compile()
+                stock_compile()
+                return
             except (SystemExit, OSError) as error:
                 reason = f"building it failed: {error}"
             finally:
@@ -57,7 +59,10 @@ def patch_ranking():
 
 
 def patch_rank():
-    """Mend ``fastreid.evaluation.rank``; apart, as it looks for its compiled part when it is imported."""
+    """Let ``fastreid.evaluation.rank`` run on NumPy >= 1.24 and on small galleries.
+
+    It is a patch of its own, as that module looks for its compiled part when it is imported.
+    """
     from fastreid.evaluation import rank
 
     if not hasattr(np, "bool"):

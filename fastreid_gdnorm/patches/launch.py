@@ -1,4 +1,4 @@
-"""The mend of fastreid's launch: processes that are spawned have fastreid mended before they import it."""
+"""Patch of fastreid.engine.launch: spawned processes have fastreid patched before they import it."""
 
 import sys
 
@@ -9,6 +9,7 @@ from .tools import source_has
 
 
 def patch_launch():
+    """The processes of several GPUs or machines import fastreid unpatched, and assert that there is CUDA."""
     module = sys.modules["fastreid.engine.launch"]  # by that name fastreid.engine has the function
     if source_has(module._distributed_worker, "assert torch.cuda.is_available()"):
         distributed_worker.stock = module._distributed_worker
@@ -16,7 +17,7 @@ def patch_launch():
 
 
 def distributed_worker(*args):
-    """fastreid's own, in a module that a new process cannot unpickle without importing, and mending, all.
+    """fastreid's own, in a module that a new process cannot unpickle without importing the plugin, which patches all.
 
     Raises:
         UserError: there is no CUDA, which the stock one asserts.

@@ -1,4 +1,4 @@
-"""Mends of fastreid's training in half precision."""
+"""Patches of fastreid's training in half precision."""
 
 import functools
 import logging
@@ -16,6 +16,7 @@ SKIPPED_STEPS = 20  # in a row, before training is given up; by then GradScaler 
 
 
 def patch_distances():
+    """Distances of features of norm 256 overflow in half precision, and a clamp hides it."""
     import fastreid.modeling.losses  # noqa: F401
 
     # by name, as the package has functions of the modules' names
@@ -33,6 +34,7 @@ def patch_distances():
 
 
 def patch_amp():
+    """A loss that overflows ends the run, though GradScaler is there to skip the step."""
     from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 
     stock_write, stock_step = AMPTrainer._write_metrics, AMPTrainer.run_step

@@ -1,4 +1,4 @@
-"""Mends of the backbones' pretrained weights: loaded without code, as published, downloaded whole or not at all."""
+"""Patches of the backbones' pretrained weights: no code is loaded, hashes are checked, downloads are whole."""
 
 import contextlib
 import functools
@@ -27,6 +27,7 @@ SAVED_AGAIN = {
 
 
 def patch_pretrained():
+    """Weights are unpickled with the code they may hold, unchecked; what is left of a broken download stays."""
     from fastreid.modeling.backbones import BACKBONE_REGISTRY, resnet
 
     for key, url in resnet.model_urls.items():

@@ -1,4 +1,4 @@
-"""What the mends share."""
+"""What the patches share."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""Mends of fastreid's training: optimizer, trainer, images of a batch, metrics."""
+"""Patches of fastreid's training: optimizer, trainer, images of a batch, metrics."""
 
 import functools
 import os
@@ -10,6 +10,7 @@ from .tools import rebind, source_has
 
 
 def patch_optimizer():
+    """Today's ``zero_grad`` sets gradients to None, which cuts off the flat buffers that the optimizer steps."""
     import fastreid.solver
     from fastreid.engine import defaults
     from fastreid.solver import build
@@ -28,6 +29,7 @@ def patch_optimizer():
 
 
 def patch_trainer():
+    """There is no seed, and half precision without CUDA fails in mid-run."""
     from fastreid.engine import DefaultTrainer
     from fastreid.utils import comm
     from fastreid.utils.env import seed_all_rng
@@ -48,6 +50,7 @@ def patch_trainer():
 
 
 def patch_preprocessing():
+    """``preprocess_image`` normalises the batch in place: twice, if the model is called twice."""
     from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
     def on_a_copy(stock):
@@ -66,6 +69,7 @@ def patch_preprocessing():
 
 
 def patch_events():
+    """The last test's results miss metrics.json, and a resumed run of two iterations divides by zero."""
     from fastreid.engine.hooks import EvalHook, PeriodicWriter
     from fastreid.utils.events import CommonMetricPrinter, get_event_storage
 

@@ -4,16 +4,18 @@ import os
 
 from ..data.readers import MarketStyle
 from .draw import draw_domain
+from .plan import Plan
 
 
 class RenderedDomain(MarketStyle):
     """A rendered data set in `root/<class name>`, drawn there when first asked for."""
 
     style = None  # a name in STYLES; what a subclass sets
+    plan = Plan()
 
     def __init__(self, root="datasets", **kwargs):
         self.folders = (type(self).__name__,)
-        draw_domain(self.style, os.path.join(root, *self.folders))
+        draw_domain(self.style, os.path.join(root, *self.folders), self.plan)
         super().__init__(root, **kwargs)
 
 

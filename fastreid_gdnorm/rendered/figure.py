@@ -31,7 +31,7 @@ class Figure:
         self.person, self.pose, self.light = person, pose, light
         self.feet, self.size, self.pitch, self.roll = np.asarray(feet, float), size, pitch, roll
         self.joints = pose.joints(person.build, person.legs)
-        self.lift = min(self.joints["left_toe"][1], self.joints["right_toe"][1])  # a stride lowers the body
+        self.ground = min(self.joints["left_toe"][1], self.joints["right_toe"][1])  # a stride lowers the body
 
     def paint(self, canvas):
         """Paint in place, the furthest part first. canvas: (H, W, 3) float64 RGB in 0..255."""
@@ -155,6 +155,6 @@ class Figure:
     def _project(self, point):
         """Body coordinates to pixels (x, y)."""
         across = point[0] * np.cos(self.pose.yaw) + point[2] * np.sin(self.pose.yaw)
-        up = (point[1] - self.lift) * np.cos(self.pitch) - self._depth(point) * np.sin(self.pitch)
+        up = (point[1] - self.ground) * np.cos(self.pitch) - self._depth(point) * np.sin(self.pitch)
         cos, sin = np.cos(self.roll), np.sin(self.roll)
         return self.feet + self.size * np.array([across * cos + up * sin, across * sin - up * cos])

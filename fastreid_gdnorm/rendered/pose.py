@@ -19,7 +19,7 @@ class Pose:
 
     @classmethod
     def random(cls, rng):
-        """Anything between standing and striding, in one of the four views and 25 degrees about it."""
+        """Anything from standing to striding, at most 26 degrees off one of the four views."""
         yaw = list(VIEWS.values())[rng.integers(len(VIEWS))] + rng.uniform(-0.45, 0.45)
         stride = rng.uniform(0.30, 0.55) if rng.random() < 0.75 else rng.uniform(0.0, 0.08)
         lift = np.where(rng.random(2) < 0.22, rng.uniform(0.9, 2.0, 2), 0.0)

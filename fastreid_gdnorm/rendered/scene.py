@@ -25,9 +25,9 @@ class Camera:
     @classmethod
     def random(cls, rng, style):
         """Hang up one of the cameras of `style` (a DomainStyle)."""
-        tall = int(style.height * (1 + style.height_spread) * 1.25)
+        height = int(style.height * (1 + style.height_spread) * 1.25)
         return cls(
-            backdrop=paint_backdrop(style.backdrop, rng, tall, 3 * tall),
+            backdrop=paint_backdrop(style.backdrop, rng, height, 3 * height),
             light=light_from(rng.uniform(-1.3, 1.3)),
             gain=np.exp(rng.normal(0, style.camera_spread) + rng.normal(0, 0.4 * style.camera_spread, 3)),
             pitch=float(np.clip(style.pitch + rng.normal(0, 0.07), 0, 0.5)),
@@ -37,7 +37,7 @@ class Camera:
 
 
 def shoot(camera, style, person, rng):
-    """A crop about `person`, or about nobody where it is None: (h, w, 3) uint8 RGB, not yet developed."""
+    """A crop with `person` in it, or with nobody where that is None: (h, w, 3) uint8 RGB, not yet developed."""
     height = int(round(style.height * (1 + rng.uniform(-1, 1) * style.height_spread)))
     width = int(round(height / style.aspect * (1 + rng.uniform(-1, 1) * style.height_spread / 2)))
     canvas = _window(camera.backdrop, height, width, rng)
@@ -67,7 +67,7 @@ def _window(backdrop, height, width, rng):
 
 
 def _occlude(canvas, feet, size, camera, style, rng):
-    """Paint something in place that stands before the person: a pole, a box or bench, another person."""
+    """Paint in place what hides part of the person: a pole, a box or bench, somebody else."""
     side = rng.choice((-1, 1))
     kind = rng.integers(3)
     colour = rng.integers(40, 190) + rng.integers(-30, 30, 3)
@@ -80,5 +80,5 @@ def _occlude(canvas, feet, size, camera, style, rng):
         profile = np.array([[0, 0.94 * half], [0.06, half], [1, half]])
         stroke(canvas, (x, top), (x, len(canvas) + 5), profile, colour, camera.light)
     else:
-        before = feet + (side * rng.uniform(0.24, 0.34) * size, rng.uniform(0.03, 0.12) * size)
-        _figure(Person.random(rng, style), before, 1.08 * size, camera, rng).paint(canvas)
+        nearer = feet + (side * rng.uniform(0.24, 0.34) * size, rng.uniform(0.03, 0.12) * size)
+        _figure(Person.random(rng, style), nearer, 1.08 * size, camera, rng).paint(canvas)

@@ -1,6 +1,9 @@
 """``fastreid report``: what someone who decides about a model wants to know of one or more runs, on one page."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..console import say
@@ -13,7 +16,7 @@ from .run_sections import run_sections
 from .summary import data_tables, results_tables, settings_table, summary, warnings_about
 
 
-def write_report(run_dirs, output=None):
+def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = None) -> None:
     """Write report.html, report.md and the pictures of the latter about runs, of which the first is the measure.
 
     Args:
@@ -37,7 +40,7 @@ def write_report(run_dirs, output=None):
         Heading(2, "Results"),
         *results_tables(runs),
         Heading(2, "What was trained on what, and tested on what"),
-        settings_table(runs, data),
+        settings_table(runs),
         Heading(3, "Data sets"),
         *data_tables(data),
     ]
@@ -53,7 +56,6 @@ def write_report(run_dirs, output=None):
 
 def _labels(folders):
     """The folders' names, with those of the folders above as far as it takes to tell them apart."""
-    for parts in range(1, max(len(folder.parts) for folder in folders) + 1):
-        labels = ["/".join(folder.parts[-parts:]) for folder in folders]
-        if len(set(labels)) == len(folders):
-            return labels
+    deepest = max(len(folder.parts) for folder in folders)
+    attempts = (["/".join(folder.parts[-parts:]) for folder in folders] for parts in range(1, deepest + 1))
+    return next(labels for labels in attempts if len(set(labels)) == len(folders))

@@ -2,8 +2,21 @@
 
 from matplotlib.figure import Figure
 
-METRICS = ("Rank-1", "mAP")
+from ..evaluation import HEADLINE
+
 MEAN_PATH, SAMPLED = "tab:red", "black"
+
+
+def sweep_figures(records, target):
+    """{name: figure} of a target: ``paths``, and ``samples`` if there are any.
+
+    Args:
+        records: as ``fastreid_gdnorm.evaluation.path_sweep.sweep`` returns them.
+    """
+    figures = {"paths": paths_figure(records, target)}
+    if any(record["target"] == target and record["lambda"] is not None for record in records):
+        figures["samples"] = samples_figure(records, target)
+    return figures
 
 
 def samples_figure(records, target):
@@ -17,7 +30,7 @@ def samples_figure(records, target):
     scales = sorted({record["lambda"] for record in samples})
     (mean_path,) = [record for record in own if record["path"] == "mean"]
     figure = Figure(figsize=(9, 4), layout="constrained")
-    for axis, metric in zip(figure.subplots(1, 2), METRICS):
+    for axis, metric in zip(figure.subplots(1, 2), HEADLINE):
         values = [[record[metric] for record in samples if record["lambda"] == scale] for scale in scales]
         axis.fill_between(
             scales, list(map(min, values)), list(map(max, values)), color="lightgrey", label="best to worst"
@@ -36,19 +49,14 @@ def samples_figure(records, target):
 def paths_figure(records, target):
     """Rank-1 and mAP of every source's path, the mean path and the ensemble, with the time for a batch (Table 5)."""
     own = [record for record in records if record["target"] == target and record["lambda"] is None]
+    colours = [MEAN_PATH if record["path"] == "mean" else "tab:blue" for record in own]
     figure = Figure(figsize=(max(5, 1.5 * len(own)), 4), layout="constrained")
     axis = figure.subplots()
-    for offset, metric, shade in (-0.2, "Rank-1", 1.0), (0.2, "mAP", 0.5):
-        colours = [MEAN_PATH if record["path"] == "mean" else "tab:blue" for record in own]
-        bars = axis.bar(
-            [place + offset for place in range(len(own))],
-            [record[metric] for record in own],
-            0.38,
-            color=colours,
-            alpha=shade,
-        )
+    for metric, offset, shade in zip(HEADLINE, (-0.2, 0.2), (1.0, 0.5)):
+        places = [place + offset for place in range(len(own))]
+        bars = axis.bar(places, [record[metric] for record in own], 0.38, color=colours, alpha=shade)
         axis.bar_label(bars, [f"{metric}\n{record[metric]:.1f}" for record in own], fontsize=8)
     labels = [f"{record['path']}\n{1000 * record['seconds_per_batch']:.0f} ms a batch" for record in own]
-    highest = max(record[metric] for record in own for metric in METRICS)
+    highest = max(record[metric] for record in own for metric in HEADLINE)
     axis.set(ylabel="%", ylim=(0, 1.2 * highest + 1), xticks=range(len(own)), xticklabels=labels, title=target)
     return figure

@@ -2,17 +2,19 @@
 
 import warnings
 
-from ..evaluation import METRICS, header
-from ..evaluation.path_sweep import read_records, summarize
+from ..evaluation.path_sweep import read_records
 from ..layers import GaussianProcess
+from ..runs import files
 from ..runs.checkpoints import load_model
 from .document import Cell, Heading, Paragraph, Pictures, Table
-from .path_figures import paths_figure, samples_figure
+from .path_figures import sweep_figures
+from .ranked_queries import ranked_results
 from .run_figures import band, band_figure, curves_figure, spread_figure, width_figure
-from .tables import ranked_results
+from .sweep_tables import sweep_tables
 
 DPI = 150
 SAME = 0.05  # points of mAP that one model may differ by from test to test
+OF_SWEEP = {"paths": "single paths and the ensemble", "samples": "sampled paths"}  # what the figures show
 
 
 def run_sections(run, data, output, prefix):
@@ -93,44 +95,32 @@ def _narrowed_or_widened(spreads):
 
 
 def _path_sweep(run, picture):
-    records = read_records(run.folder / "paths" / "paths.jsonl")
-    tested = {record["target"] for record in records if record["path"] == "mean"}
-    records = [record for record in records if record["target"] in tested]
+    records = read_records(run.sweep / files.RECORDS)
+    mean_paths = {record["target"]: record["mAP"] for record in records if record["path"] == "mean"}
+    records = [record for record in records if record["target"] in mean_paths]
     if not records:
-        folder = run.folder / "paths"
-        command = f"fastreid paths --config-file {run.folder / 'config.yaml'} --output {folder}"
-        yield Paragraph(f"There is none in {folder}. This makes one: `{command}`")
+        command = f"fastreid paths --config-file {run.config_file} --output {run.sweep}"
+        yield Paragraph(f"There is none in {run.sweep}. This makes one: `{command}`")
         return
     yield Paragraph(
         "Results along every source's own path, the mean path (which is what is deployed), the ensemble of the "
         "sources, and paths sampled from the Gaussian process."
     )
-    for target, of_metrics in summarize(records).items():
-        own = [record for record in records if record["target"] == target]
-        (mean_path,) = [record["mAP"] for record in own if record["path"] == "mean"]
-        tested = run.results.get(target, {}).get("mAP", mean_path)
-        if run.cfg.MODEL.GDNORM.TEST_PATH == "mean" and abs(mean_path - tested) > SAME:
-            text = (
-                f"The sweep's mean path has mAP {mean_path:.1f}, the results above have {tested:.1f}: it is a sweep of "
+    for target, (single, *sampled) in sweep_tables(records).items():
+        tested = run.results.get(target, {}).get("mAP", mean_paths[target])
+        if run.cfg.MODEL.GDNORM.TEST_PATH == "mean" and abs(mean_paths[target] - tested) > SAME:
+            yield Paragraph(
+                f"The sweep's mean path has mAP {mean_paths[target]:.1f}, the results above have {tested:.1f}: it is "
+                "a sweep of another checkpoint, or of another test.",
+                is_warning=True,
             )
-            yield Paragraph(f"{text}another checkpoint, or of another test.", is_warning=True)
-        pictures = [picture(paths_figure(own, target), f"{target}_paths", f"{target}: single paths and the ensemble.")]
-        sampled = [
-            [f"{metric}, lambda {scale:g}", f"{s['rank']} of {s['of']}"]
-            + [Cell(f"{s[key]:.1f}") for key in ("mean path", "average", "worst", "best")]
-            for metric, of_scales in of_metrics.items()
-            for scale, s in of_scales.items()
+        pictures = [
+            picture(figure, f"{target}_{name}", f"{target}: {OF_SWEEP[name]}.")
+            for name, figure in sweep_figures(records, target).items()
         ]
-        if sampled:
-            pictures.append(picture(samples_figure(own, target), f"{target}_samples", f"{target}: sampled paths."))
         yield Pictures(pictures, is_wide=True)
-        yield Table(
-            ["path", *(header(metric) for metric in METRICS)],
-            [[r["path"], *(Cell(f"{r[metric]:.1f}") for metric in METRICS)] for r in own if r["lambda"] is None],
-        )
-        if sampled:
-            headers = [target, "mean path's rank", "mean path", "average sample", "worst", "best"]
-            yield Table(headers, sampled, title="Sampled paths in numbers")
+        yield single
+        yield from (table._replace(title="Sampled paths in numbers") for table in sampled)
 
 
 def _ranked(run, model, data, output, prefix):

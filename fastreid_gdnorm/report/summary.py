@@ -2,6 +2,7 @@
 
 from ..evaluation import HEADLINE, METRICS, header
 from ..evaluation import text as _text
+from ..runs import files
 from ..runs.config import flat
 from ..runs.methods import METHODS, method
 from .document import Cell, Paragraph, Table
@@ -15,19 +16,11 @@ def summary(runs):
     (first, measure), *_ = runs.items()
     for name, run in runs.items():
         cfg = run.cfg
-        sentences = [
+        trained = (
             f"{name} is {_in_words(cfg)}, trained for {cfg.SOLVER.MAX_EPOCH} epochs on {_and(cfg.DATASETS.NAMES)} with "
             f"{'a random seed' if cfg.SEED < 0 else f'seed {cfg.SEED}'}."
-        ]
-        for target, metrics in run.results.items():
-            numbers = _and([f"{metric} {_text(metrics, metric)}\u00a0%" for metric in HEADLINE])
-            deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
-            differences = "" if None in deltas else _and([f"{delta:+.1f}" for delta in deltas])
-            against = f" ({differences} points to {first})" if differences else ""
-            where = "On average over the targets with splits" if target not in run.targets else f"On {target}"
-            unseen = ", which it has not seen," if target in run.targets and target not in cfg.DATASETS.NAMES else ""
-            sentences.append(f"{where}{unseen} it reaches {numbers}{against}.")
-        yield Paragraph(" ".join(sentences))
+        )
+        yield Paragraph(" ".join([trained, *(_reached(run, target, first, measure) for target in run.results)]))
     yield Paragraph(
         "Rank-1 is the share of queries whose first match is right; mAP (mean average precision) also counts how far "
         "up all other right matches are. Matches are looked for in other cameras than the query's."
@@ -37,15 +30,15 @@ def summary(runs):
 def warnings_about(runs, data):
     """What there is to be careful about, a paragraph each."""
     texts = [
-        f"{name} was tested with model_best.pth, which is chosen by the test's own score: its numbers are better than "
+        f"{name} was tested with {files.BEST}, which is chosen by the test's own score: its numbers are better than "
         "can be expected elsewhere."
         for name, run in runs.items()
-        if run.weights.name == "model_best.pth"
+        if run.weights.name == files.BEST
     ]
     texts += [
-        f"{name} has no model_final.pth as its last checkpoint but {run.weights.name}: its training may not have ended."
+        f"{name} has no {files.FINAL} as its last checkpoint but {run.weights.name}: its training may not have ended."
         for name, run in runs.items()
-        if run.weights.name not in ("model_best.pth", "model_final.pth")
+        if run.weights.name not in (files.BEST, files.FINAL)
     ]
     for name, run in runs.items():
         texts += [
@@ -91,27 +84,16 @@ def results_tables(runs):
         yield Table([target, *(header(metric) for metric in METRICS)], rows)
 
 
-def settings_table(runs, data):
+def settings_table(runs):
     """What was trained on what and tested on what, a column for each run; at last every key that differs."""
-    rows = {
-        "Method": [METHODS[method(run.cfg)] for run in runs.values()],
-        "Trained on": [", ".join(run.cfg.DATASETS.NAMES) for run in runs.values()],
-        "Tested on": [", ".join(run.targets) for run in runs.values()],
-        "Network": [_network(run.cfg) for run in runs.values()],
-        "Images": [" × ".join(map(str, run.cfg.INPUT.SIZE_TEST)) + " (height × width)" for run in runs.values()],
-        "Batch": [f"{run.cfg.SOLVER.IMS_PER_BATCH} images" for run in runs.values()],
-        "Epochs": [str(run.cfg.SOLVER.MAX_EPOCH) for run in runs.values()],
-        "Seed": ["random" if run.cfg.SEED < 0 else str(run.cfg.SEED) for run in runs.values()],
-        "Tested along": [f"path {run.cfg.MODEL.GDNORM.TEST_PATH}" if run.is_gdnorm else "-" for run in runs.values()],
-        "Checkpoint": [run.weights.name for run in runs.values()],
-        "Versions": [", ".join(map(" ".join, run.versions().items())) or "not known" for run in runs.values()],
-    }
+    columns = [_about(run) for run in runs.values()]
+    rows = [[what, *(column[what] for column in columns)] for what in columns[0]]
     settings = [_settings(run) for run in runs.values()]
     for key in dict.fromkeys(key for of_run in settings for key in of_run):
         values = [str(of_run.get(key, "-")) for of_run in settings]
         if len({*values} - {"-"}) > 1:
-            rows[f"`{key}`"] = values
-    return Table(["", *runs], [[name, *values] for name, values in rows.items()])
+            rows.append([f"`{key}`", *values])
+    return Table(["", *runs], rows)
 
 
 def data_tables(data):
@@ -131,6 +113,23 @@ def data_tables(data):
         yield Paragraph(f"Not counted: {reason}")
 
 
+def _about(run):
+    cfg = run.cfg
+    return {
+        "Method": METHODS[method(cfg)],
+        "Trained on": ", ".join(cfg.DATASETS.NAMES),
+        "Tested on": ", ".join(run.targets),
+        "Network": _network(cfg),
+        "Images": " × ".join(map(str, cfg.INPUT.SIZE_TEST)) + " (height × width)",
+        "Batch": f"{cfg.SOLVER.IMS_PER_BATCH} images",
+        "Epochs": str(cfg.SOLVER.MAX_EPOCH),
+        "Seed": "random" if cfg.SEED < 0 else str(cfg.SEED),
+        "Tested along": f"path {cfg.MODEL.GDNORM.TEST_PATH}" if run.is_gdnorm else "-",
+        "Checkpoint": run.weights.name,
+        "Versions": ", ".join(map(" ".join, run.versions().items())) or "not known",
+    }
+
+
 def _in_words(cfg):
     gdnorm, network = cfg.MODEL.GDNORM, _network(cfg)
     branches = f"with a batch-norm branch for each of {len(cfg.DATASETS.NAMES)} sources"
@@ -141,6 +140,16 @@ def _in_words(cfg):
         "gdnorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
         f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
     }[method(cfg)]
+
+
+def _reached(run, target, first, measure):
+    """A sentence on a run's result, compared with the run ``measure`` that is called ``first``."""
+    numbers = _and([f"{metric} {_text(run.results[target], metric)}\u00a0%" for metric in HEADLINE])
+    deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
+    against = "" if None in deltas else f" ({_and([f'{delta:+.1f}' for delta in deltas])} points to {first})"
+    where = f"On {target}" if target in run.targets else "On average over the targets with splits"
+    unseen = ", which it has not seen," if target in run.targets and target not in run.cfg.DATASETS.NAMES else ""
+    return f"{where}{unseen} it reaches {numbers}{against}."
 
 
 def _network(cfg):

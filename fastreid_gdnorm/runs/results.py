@@ -34,5 +34,5 @@ def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> I
             yield [target, "std", *(metrics[name + SPREAD] for name in names)]
 
 
-def _splits_of(metrics: Mapping[str, float]) -> dict[str, list[dict[str, float]]]:
+def _splits_of(metrics: Mapping[str, float]) -> dict[str, Sequence[Mapping[str, float]]]:
     return {"splits": metrics.splits} if isinstance(metrics, SplitResults) else {}

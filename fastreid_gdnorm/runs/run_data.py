@@ -1,7 +1,12 @@
 """How many people, images and cameras a run's data sets have."""
 
-import math
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from fastreid.config import CfgNode
+from scipy.stats import binomtest
 
 from ..data import read
 from ..errors import UserError
@@ -22,8 +27,11 @@ class RunData:
     ``splits`` has the number of splits of those that are tested on several; their parts are those of the first.
     """
 
-    def __init__(self, cfg):
-        self.sources, self.targets, self.missing, self.splits = {}, {}, {}, {}
+    def __init__(self, cfg: CfgNode) -> None:
+        self.sources: dict[str, list[Part]] = {}
+        self.targets: dict[str, list[Part]] = {}
+        self.missing: dict[str, str] = {}
+        self.splits: dict[str, int] = {}
         for name in cfg.DATASETS.NAMES:
             data = self._read(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
             self.sources[name] = [_part("training", data.train)] if data else []
@@ -33,22 +41,24 @@ class RunData:
             if hasattr(data, "splits"):
                 self.splits[name] = len(data.splits)
 
-    def uncertainty(self, target, percent):
+    def uncertainty(self, target: str, percent: float) -> float:
         """Half the 95 % interval (Wilson) of a share of ``target``'s queries, in points; 0 where it is not known so.
 
         It takes queries for independent of each other, which those of one person are not: it is rather more.
         """
         if not self.targets.get(target) or target in self.splits:
             return 0
-        n, p, z = self.targets[target][0].images, percent / 100, 1.96
-        return 100 * z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+        queries = self.targets[target][0].images
+        low, high = binomtest(round(percent / 100 * queries), queries).proportion_ci(method="wilson")
+        return float(100 * (high - low) / 2)
 
-    def _read(self, cfg, name, **kwargs):
+    def _read(self, cfg: CfgNode, name: str, **kwargs: Any) -> Any:
         try:
             return read(cfg, name, **kwargs)
         except UserError as error:
             self.missing[name] = str(error)
+            return None
 
 
-def _part(name, items):
+def _part(name: str, items: Sequence[tuple[str, Any, Any]]) -> Part:
     return Part(name, len({item[1] for item in items}), len(items), len({item[2] for item in items}))

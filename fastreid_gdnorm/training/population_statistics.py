@@ -16,7 +16,7 @@ from torch import nn
 
 from ..data import DomainDataset, read_sources
 from ..data.device import on_device
-from ..layers import DomainPath, MeanPath, PooledPath, follow, gdnorm_layers, keeping_statistics
+from ..layers import BranchStatisticsPath, MeanPath, PooledPath, follow, gdnorm_layers, keeping_statistics
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
@@ -41,11 +41,12 @@ def domain_loaders(cfg, train_set):
 @torch.no_grad()
 def estimate_branches(model, loaders):
     """Give every branch, if there are any, the statistics that its domain's images have along the domain path."""
-    layers = gdnorm_layers(model).values()
-    for domain, loader in enumerate(loaders if layers else ()):
-        with _averaging([layer.branches[domain] for layer in layers]):
-            for batch in loader:
-                _forward(model, batch, DomainPath(torch.full((len(batch["targets"]),), domain)))
+    for domain, loader in enumerate(loaders if gdnorm_layers(model) else ()):
+        path = BranchStatisticsPath(domain)
+        for batch in loader:
+            _forward(model, batch, path)
+        _average_over_processes(path.norms.values())
+        path.keep()
 
 
 @torch.no_grad()

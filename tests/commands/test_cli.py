@@ -18,7 +18,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
 @pytest.mark.parametrize(
     "words, taught",
     [
-        ([], ["demo", "train", "eval", "--config-file FILE"]),
+        ([], ["datasets", "demo", "eval", "export", "paths", "protocol", "report", "train", "GDNorm"]),
         (["train"], ["--resume", "--seed", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"]),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "MODEL.WEIGHTS", "examples:"]),
         (["demo"], ["--output", "three of them", "fourth"]),

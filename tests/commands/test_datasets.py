@@ -66,10 +66,10 @@ def test_images_that_are_empty_cut_short_or_gone_are_named(root, said):
     cut.write_bytes(cut.read_bytes()[:30])
     text.write_text("no image")
     decoded, mistake = said("DGVIPeR")
-    assert mistake and "3 images are no good:" in decoded and f"{empty} is empty" in decoded
+    assert mistake and "3 images are empty, damaged or missing:" in decoded and f"{empty} is empty" in decoded
     assert f"cannot read image {cut} (" in decoded and f"cannot read image {text} (" in decoded
     out, mistake = said("--no-decode", "DGVIPeR")
-    assert "1 images are no good:" in out and mistake
+    assert "1 image is empty, damaged or missing:" in out and mistake
 
     trees.msmt17(root, put)
     gone = root / "MSMT17_V1/train" / (root / "MSMT17_V1/list_train.txt").read_text().split()[0]

@@ -1,10 +1,18 @@
-"""Path sweeps of a model that is not on the CPU; the device ``meta`` stands for a GPU on every machine."""
+"""Path sweeps without a network: where images go, what is left behind, what a sweep's file may hold.
 
+The device ``meta`` stands for a GPU on every machine.
+"""
+
+import contextlib
+
+import pytest
 import torch
 from fastreid.engine import DefaultTrainer
 
+from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import path_sweep
-from fastreid_gdnorm.evaluation.path_sweep import KeptImages, sweep
+from fastreid_gdnorm.evaluation.kept_images import KeptImages
+from fastreid_gdnorm.evaluation.path_sweep import read_records, sweep
 
 
 def test_kept_images_are_given_on_the_device_and_all_else_as_the_loader_gave_it(tiny):
@@ -19,25 +27,57 @@ def test_kept_images_are_given_on_the_device_and_all_else_as_the_loader_gave_it(
 
 
 class OnMeta(torch.nn.Module):
-    """Nothing but a model's device, and the devices of the images that it was given."""
+    """Nothing but a model's device and paths, and of its passes the device of the images and the mode."""
 
     device = torch.device("meta")
+    test_paths = ("its own",)
 
     def __init__(self):
         super().__init__()
-        self.given = []
+        self.passes = []
 
     def forward(self, batch):
-        self.given.append(batch["images"].device)
+        self.passes.append((batch["images"].device, self.training))
 
 
-def test_a_sweep_gives_the_model_images_on_its_own_device(tiny, tmp_path, monkeypatch):
-    def without_ranking(model, loader, evaluator, flip_test):
+@pytest.fixture
+def without_ranking(monkeypatch):
+    """Tests run the model and give made-up numbers."""
+
+    def inference(model, loader, evaluator, flip_test):
         for batch in loader:
             model(batch)
         return {"mAP": 50.0}
 
-    monkeypatch.setattr(path_sweep, "inference_on_dataset", without_ranking)
+    monkeypatch.setattr(path_sweep, "inference_on_dataset", inference)
+
+
+def test_a_sweep_gives_the_model_images_on_its_own_device(tiny, tmp_path, without_ranking):
     model = OnMeta()
     records = sweep(model, tiny("gdnorm", "MODEL.DEVICE", "cpu"), tmp_path / "paths.jsonl", samples=0, lambdas=())
-    assert len(records) == 3 + 2 and set(model.given) == {model.device}
+    assert len(records) == 3 + 2 and set(model.passes) == {(model.device, False)}
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("fails", [True, False])
+def test_a_sweep_leaves_the_model_as_it_was_also_on_an_exception(tiny, tmp_path, without_ranking, training, fails):
+    model, cfg, file = OnMeta().train(training), tiny("gdnorm", "MODEL.DEVICE", "cpu"), tmp_path / "paths.jsonl"
+
+    def stop(*_):
+        if fails and len(model.passes) == 3:  # the first one warms up
+            raise KeyboardInterrupt
+
+    model.register_forward_hook(stop)
+    with pytest.raises(KeyboardInterrupt) if fails else contextlib.nullcontext():
+        sweep(model, cfg, file, samples=1, lambdas=[0.6])
+    assert model.training == training and model.test_paths == ("its own",)
+    assert len(read_records(file)) == (1 if fails else 6), "what was tested is kept"
+
+
+@pytest.mark.parametrize("line", ["no json", "[1, 2]", '{"target": "Here", "path": "mean"}'])
+def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, line):
+    file = tmp_path / "paths.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(UserError, match="paths.jsonl is no record of a path sweep .*: remove it"):
+        read_records(file)
+    assert file.read_text() == line + "\n"

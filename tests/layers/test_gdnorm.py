@@ -199,15 +199,17 @@ def test_the_mean_paths_own_statistics_are_in_the_state_dict_once_they_are_taken
 
 def test_errors_name_the_value_and_the_fix():
     layer, x = random_layer().train(), random_images(3)
+
+    def along(path, images):
+        with follow(layer, path):
+            layer(images)
+
     with pytest.raises(ValueError, match=r"domains \[0, 3\], the model has 3 branches"):
-        with follow(layer, DomainPath(torch.tensor([0, 0, 3]))):
-            layer(x)
+        along(DomainPath(torch.tensor([0, 0, 3])), x)
     with pytest.raises(ValueError, match="domain 1 has a single image in the batch"):
-        with follow(layer, DomainPath(torch.tensor([0, 1, 0]))):
-            layer(x[:, :, :1, :1])
+        along(DomainPath(torch.tensor([0, 1, 0])), x[:, :, :1, :1])
     with pytest.raises(ValueError, match="no source 3: the model has the sources 0 to 2"):
-        with follow(layer, SourcePath(3)):
-            layer(x)
+        along(SourcePath(3), x)
     with pytest.raises(ValueError, match="at least 1 domain, got 0"):
         GDNorm(nn.BatchNorm2d(C), 0)
     with pytest.raises(ValueError, match="population statistics"):

@@ -171,11 +171,15 @@ def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
     model = convert_gdnorm(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(nn.BatchNorm2d(C))), K)
     outer, inner = SourcePath(0), SampledPath()
     layers = [model[0], model[1][0]]
+
+    def fail_within():
+        with follow(model, inner):
+            assert all(layer.path is inner for layer in layers)
+            raise RuntimeError("in between")
+
     with follow(model, outer):
         with pytest.raises(RuntimeError, match="in between"):
-            with follow(model, inner):
-                assert all(layer.path is inner for layer in layers)
-                raise RuntimeError("in between")
+            fail_within()
         assert all(layer.path is outer for layer in layers)
     assert all(isinstance(layer.path, MeanPath) for layer in layers)
 

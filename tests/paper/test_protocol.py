@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -10,12 +11,14 @@ import time
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.paper.comparison import compare
-from fastreid_gdnorm.paper.protocol import CONFIGS, direction_of, run_protocol
+from fastreid_gdnorm.paper.comparison import Comparison, Measured
+from fastreid_gdnorm.paper.directions import Direction
+from fastreid_gdnorm.paper.protocol import CONFIGS, Protocol
 from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.rows import _locked, train_row
 
 from ..conftest import TINY, command, fastreid
+from ..runs.toy import one_line
 
 TOY = [
     *TINY,
@@ -86,41 +89,50 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
     assert comparison(tmp_path / "tested/eval")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
 
 
+# flags, overrides, what is said
 MISTAKES = {
-    "variant": ({"variant": "no-duke"}, "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
-    "method": ({"methods": ["gdn"]}, "--methods: there is no 'gdn'; there are gdnorm, branches, balanced, baseline"),
-    "direction": ({"only": ["D+C3->M"]}, r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
-    "no checkpoint": ({"eval_only": True}, "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
+    "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
+    "method": ("--methods gdn", [], "--methods: there is no 'gdn'; there are gdnorm, branches, balanced, baseline"),
+    "direction": ("--only D+C3->M", [], r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
+    "no checkpoint": ("--eval-only", [], "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
     "lost checkpoint": (
-        {"eval_only": True, "only": ["D+C3+MT->M"], "weights": ["nowhere.pth"]},
+        "--eval-only --only D+C3+MT->M --weights nowhere.pth",
+        [],
         "checkpoint nowhere.pth is not found",
     ),
     "one checkpoint for methods": (
-        {"eval_only": True, "methods": ["gdnorm", "baseline"], "weights": ["D+C3+MT->M=x.pth"]},
+        "--eval-only --methods gdnorm,baseline --weights D+C3+MT->M=x.pth",
+        [],
         "--weights is for one method: choose it by --methods",
     ),
-    "checkpoint to train": ({"weights": ["x.pth"]}, "--weights is for --eval-only; a training starts from MODEL.WEIGH"),
-    "folder": ({"overrides": ["OUTPUT_DIR", "x"]}, "OUTPUT_DIR is not for the overrides .* use --output"),
+    "checkpoint to train": (
+        "--weights x.pth",
+        [],
+        "--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE",
+    ),
+    "folder": ("", ["OUTPUT_DIR", "x"], "OUTPUT_DIR is not for the overrides .* use --output"),
     "leak": (
-        {"overrides": ["DATASETS.NAMES", "('DGVIPeR',)", "DATASETS.TESTS", "('DGVIPeR',)"]},
+        "",
+        ["DATASETS.NAMES", "('DGVIPeR',)", "DATASETS.TESTS", "('DGVIPeR',)"],
         "DGVIPeR is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on",
     ),
-    "one checkpoint for all": ({"eval_only": True, "weights": ["x.pth"]}, "--weights x.pth is one file for 4 runs"),
-    "unknown key": ({"overrides": ["MODEL.GDNORM.LAMDBA", "1"]}, "Non-existent key: MODEL.GDNORM.LAMDBA"),
+    "one checkpoint for all": ("--eval-only --weights x.pth", [], "--weights x.pth is one file for 4 runs"),
+    "unknown key": ("", ["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
 }
 
 
-@pytest.mark.parametrize("arguments, message", MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_said_before_anything_is_run(public_datasets, tmp_path, arguments, message):
-    with pytest.raises(UserError, match=message):
-        run_protocol(2, tmp_path, **{"methods": ["gdnorm"], **arguments})
+@pytest.mark.parametrize("flags, overrides, said", MISTAKES.values(), ids=MISTAKES)
+def test_mistakes_are_said_before_anything_is_run(public_datasets, tmp_path, fastreid_here, flags, overrides, said):
+    done = fastreid_here("protocol", 2, "--output", tmp_path, *flags.split(), *overrides)
+    assert re.search(f"^fastreid protocol: .*{said}", one_line(done))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_data_set_of_the_last_run_is_missed_before_the_first(datasets, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    protocol = Protocol(2, tmp_path / "out")
     with pytest.raises(UserError, match="data set DGDukeMTMC: .* has no folder DukeMTMC-reID"):
-        run_protocol(2, tmp_path / "out", ["gdnorm"])
+        protocol.train(protocol.choose(["gdnorm"]))
     assert not (tmp_path / "out").exists()
 
 
@@ -140,11 +152,11 @@ def test_every_protocol_has_its_directions_by_all_four_methods(folder):
         found = {}
         for config in place.glob(f"{method}.yml") if folder[0] == "1" else place.glob(f"to-*/{method}.yml"):
             cfg = load_config(str(config))
-            found[direction_of(cfg)] = cfg
+            found[str(Direction.of(cfg))] = cfg
         assert sorted(found) == sorted(DIRECTIONS[folder])
         for cfg in found.values():
-            assert cfg.DATASETS.COMBINEALL == (folder[0] == "1" or folder == "2/all-images")
-            assert cfg.MODEL.META_ARCHITECTURE == ("Baseline" if branches is None else "GDNormBaseline")
+            assert (folder[0] == "1" or folder == "2/all-images") == cfg.DATASETS.COMBINEALL
+            assert ("Baseline" if branches is None else "GDNormBaseline") == cfg.MODEL.META_ARCHITECTURE
             assert branches in (None, cfg.MODEL.GDNORM.NUM_PATHS)
             assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
 
@@ -157,12 +169,12 @@ def test_a_row_at_which_another_process_is_at_work_is_left_to_it(tmp_path):
 
 def test_the_mean_of_other_targets_is_not_set_beside_the_papers():
     results = {name: dict.fromkeys(METRICS, 50.0) for name in ("DGVIPeR", "DGPRID", "average")}
-    lines = compare([("M+D+C2+C3+CS->V+P", "GDNorm", results)])
+    lines = Comparison([Measured(Direction.parse("M+D+C2+C3+CS->V+P"), "GDNorm", results)]).lines
     assert {line.source for line in lines if line.target == "V"} == {"paper, Table 1", "this run", "this run - paper"}
     assert [line.source for line in lines if line.target == "mean"] == ["this run"]
 
 
 def test_a_direction_that_the_paper_does_not_have_stands_alone():
     results = {"DGMarket1501": dict.fromkeys(METRICS, 50.0)}
-    (line,) = compare([("C3+MT+CS->M", "GDNorm", results)])
+    (line,) = Comparison([Measured(Direction.parse("C3+MT+CS->M"), "GDNorm", results)]).lines
     assert line.source == "this run"

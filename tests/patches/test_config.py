@@ -7,8 +7,7 @@ from fastreid.config import get_cfg
 
 from fastreid_gdnorm.errors import UserError
 
-from ..conftest import fastreid
-from ..runs.test_run import one_line
+from ..runs.toy import one_line
 
 URLS = ["http://127.0.0.1:9/base.yml", "https://127.0.0.1:9/base.yml", "ftp://127.0.0.1:9/base.yml"]
 
@@ -30,7 +29,7 @@ def test_a_base_may_be_an_absolute_path(tmp_path):
     assert cfg.SOLVER.MAX_EPOCH == 7
 
 
-def test_the_command_says_it_in_one_line(tmp_path):
+def test_the_command_says_it_in_one_line(tmp_path, fastreid_here):
     (tmp_path / "run.yml").write_text(f"_BASE_: {URLS[0]}")
-    line = one_line(fastreid("train", "--config-file", tmp_path / "run.yml"))
+    line = one_line(fastreid_here("train", "--config-file", tmp_path / "run.yml"))
     assert re.search(f"run.yml: {URLS[0]} is a URL: download the config", line), line

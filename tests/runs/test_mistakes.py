@@ -32,7 +32,7 @@ MISTAKES = {
     "impossible batch": (["DATALOADER.NUM_INSTANCE", "6"], "12 / 6 .* one of the 3 sources 0 identities in a batch"),
     "impossible stock batch": (
         f"{STOCK} DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
-        "IMS_PER_BATCH 13 is to be a multiple of DATALOADER.NUM_INSTANCE 2",
+        "IMS_PER_BATCH 13 must be a multiple of DATALOADER.NUM_INSTANCE 2",
     ),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
     "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),

@@ -157,12 +157,12 @@ def test_after_an_error_the_model_is_as_it_was(tiny):
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
     before = copy.deepcopy(trainer.model.state_dict())
 
-    def broken(loader):
-        yield from loader
-        raise RuntimeError("in between")
+    def broken():
+        yield next(iter(loaders[1]))
+        raise RuntimeError("an image that cannot be read")
 
-    hook._loaders = [hook._loaders[0], broken(hook._loaders[1])]
-    with pytest.raises(RuntimeError, match="in between"):
+    loaders, hook._loaders = hook._loaders, [hook._loaders[0], broken()]
+    with pytest.raises(RuntimeError, match="cannot be read"):
         hook.update()
     assert all(torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
     assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.bn1.branches)

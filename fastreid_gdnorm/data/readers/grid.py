@@ -30,10 +30,11 @@ class DGGRID(TwoViews):
 
     def official_splits(self):
         path = os.path.join(self.folder, PARTITIONS)
-        if os.path.isfile(path):
-            partitions = read_mat(path)["trainIdxAll"].flatten()
-            logger.info("DGGRID: the %d official partitions, %s", len(partitions), path)
-            return [self.split_of(set(self.shared) - _trained(partition)) for partition in partitions]
+        if not os.path.isfile(path):
+            return None
+        partitions = read_mat(path)["trainIdxAll"].flatten()
+        logger.info("DGGRID: the %d official partitions, %s", len(partitions), path)
+        return [self.split_of(set(self.shared) - _trained(partition)) for partition in partitions]
 
     def drawn_splits(self):
         raise UserError(

@@ -103,7 +103,7 @@ def read_list(path):
     with open(path) as file:
         lines = [line.split() for line in file if line.strip()]
     if not lines or not all(len(line) == 2 and line[1].isdigit() for line in lines):
-        raise UserError(f"list file {path} is to have lines of an image and its identity: unpack it again")
+        raise UserError(f"list file {path} must have an image and its identity on every line: unpack it again")
     return [(image, int(pid)) for image, pid in lines]
 
 

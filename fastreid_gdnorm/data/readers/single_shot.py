@@ -51,10 +51,11 @@ class SingleShot(Reader):
     def users_splits(self):
         """The splits of splits.json, if it is there."""
         path = os.path.join(self.folder, SPLITS_FILE)
-        if os.path.isfile(path):
-            splits = read_splits(path, [image[0] for image in self.images])
-            logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
-            return splits
+        if not os.path.isfile(path):
+            return None
+        splits = read_splits(path, [image[0] for image in self.images])
+        logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
+        return splits
 
     def drawn_splits(self):
         """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
@@ -125,7 +126,7 @@ def read_splits(path, images):
         # the file is often from another machine: what counts is the end of a path, its folder and name
         image = item if isinstance(item, str) else str(item[0])
         if places.get(_end_of(image, 2)) is None:
-            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: mend or remove {path}")
+            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: repair or remove {path}")
         return places[_end_of(image, 2)]
 
     try:
@@ -135,11 +136,13 @@ def read_splits(path, images):
                 for split in json.load(file)
             ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UserError(f"{path} is no list of splits with query and gallery ({error!r}): mend or remove it") from error
+        raise UserError(
+            f"{path} is no list of splits with query and gallery ({error!r}): repair or remove it"
+        ) from error
     if not splits or not all(split.query and split.gallery for split in splits):
-        raise UserError(f"{path} has an empty split: mend or remove it")
+        raise UserError(f"{path} has an empty split: repair or remove it")
     if any(set(split.query) & set(split.gallery) for split in splits):
-        raise UserError(f"{path} has a split with one image as query and in the gallery: mend or remove it")
+        raise UserError(f"{path} has a split with one image as query and in the gallery: repair or remove it")
     return splits
 
 

@@ -11,7 +11,7 @@ import os
 import tempfile
 from itertools import islice
 
-import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
+import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 
 # isort: split
 from fastreid.data import CommDataset, build_reid_train_loader

@@ -13,7 +13,7 @@ import time
 import numpy as np
 import torch
 
-import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
+import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 
 # isort: split
 from fastreid.config import get_cfg

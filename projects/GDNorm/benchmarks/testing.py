@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
+import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 
 # isort: split
 from fastreid.engine import DefaultTrainer

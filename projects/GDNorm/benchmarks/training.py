@@ -11,7 +11,7 @@ import multiprocessing
 
 import torch
 
-import fastreid_gdnorm  # noqa: F401  mends fastreid before it is imported
+import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 
 # isort: split
 from fastreid.config import get_cfg

@@ -1,6 +1,8 @@
 """``fastreid paths``: fast-reid's own numbers, kept through a kill, and what is said of them."""
 
+import contextlib
 import csv
+import io
 import itertools
 import json
 import signal
@@ -12,30 +14,27 @@ import pytest
 import torch
 from PIL import Image
 
+from fastreid_gdnorm import cli
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.evaluation import METRICS
 from fastreid_gdnorm.evaluation.path_sweep import sweep
 from fastreid_gdnorm.report.path_sweep import sweep_paths
+from fastreid_gdnorm.runs import run
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.results import read_test_results
 
-from .conftest import command, fastreid
+from ..conftest import command
 
-METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
-
-
-def evaluated(toy_run, output, *words):
-    done = fastreid("eval", "--config-file", toy_run / "config.yaml", "--output", output, *words)
-    assert done.returncode == 0, done.stderr
-    return json.loads((output / "test_results.json").read_text())
+BOTH = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
 
 
 @pytest.fixture(scope="module")
 def swept(toy_run, tmp_path_factory):
     """A sweep of two targets that was killed once and resumed."""
     folder = tmp_path_factory.mktemp("swept")
-    targets = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
-    words = ["paths", "--config-file", toy_run / "config.yaml", "--output", folder]
-    words += ["--samples", 6, "--lambdas", "0,0.6,3", *targets]
+    config = toy_run / "config.yaml"
+    words = ["paths", "--config-file", config, "--output", folder, "--samples", 6, "--lambdas", "0,0.6,3", *BOTH]
     process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     file = folder / "paths.jsonl"
     deadline = time.monotonic() + 120
@@ -46,10 +45,10 @@ def swept(toy_run, tmp_path_factory):
     kept = file.read_text()
     whole = kept[: kept.rfind("\n") + 1]
     file.write_text(whole + '{"target": "RenderedSta')  # as a kill in the middle of a line leaves it
-    done = fastreid(*words)
-    assert done.returncode == 0, done.stderr
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        sweep_paths(config, folder, samples=6, lambdas=(0.0, 0.6, 3.0), overrides=BOTH)
     assert file.read_text().startswith(whole) and len(file.read_text().splitlines()) == 2 * (3 + 2 + 6 * 3)
-    return folder, done.stdout
+    return folder, said.getvalue()
 
 
 def records_of(folder, target="RenderedStation"):
@@ -57,17 +56,28 @@ def records_of(folder, target="RenderedStation"):
         return [record for record in csv.DictReader(file) if record["target"] == target]
 
 
-def test_its_numbers_are_those_of_eval(toy_run, swept, tmp_path):
+@pytest.fixture
+def evaluated(toy_run, tmp_path, monkeypatch):
+    """A function (path, *overrides) -> the results of ``fastreid eval --path``, {target: metrics}."""
+    monkeypatch.setattr(run, "setup_logger", lambda: None)  # it is for a process of its own
+
+    def evaluated(path, *overrides):
+        run.evaluate(toy_run / "config.yaml", overrides, path, tmp_path)
+        return read_test_results(tmp_path)
+
+    return evaluated
+
+
+def test_its_numbers_are_those_of_eval(swept, evaluated):
     paths_of = {record["path"]: record for record in records_of(swept[0]) if not record["lambda"]}
     assert list(paths_of) == ["source:0", "source:1", "source:2", "mean", "ensemble"]
-    both = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
     for path in ("mean", "source:1", "ensemble"):
-        own = evaluated(toy_run, tmp_path / "one", "--path", path, *both)
+        own = evaluated(path, *BOTH)
         assert [float(paths_of[path][metric]) for metric in METRICS] == [own["RenderedStation"][m] for m in METRICS]
     (night,) = [record for record in records_of(swept[0], "RenderedNight") if record["path"] == "ensemble"]
     assert float(night["mAP"]) == own["RenderedNight"]["mAP"]
     (sampled,) = [r for r in records_of(swept[0]) if (r["path"], r["lambda"]) == ("sample:4", "3.0")]
-    own = evaluated(toy_run, tmp_path / "two", "--path", "sample:4", "MODEL.GDNORM.LAMBDA", "3.0")
+    own = evaluated("sample:4", "MODEL.GDNORM.LAMBDA", "3.0")
     assert float(sampled["mAP"]) == own["RenderedStation"]["mAP"]
 
 
@@ -107,13 +117,14 @@ def test_lambda_0_is_the_mean_path_and_the_summary_says_where_it_stands(swept):
                 assert len(picture.getcolors(picture.width * picture.height)) > 50
 
 
-def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept):
+def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept, capsys):
     folder, _ = swept
-    config, before = str(toy_run / "config.yaml"), (folder / "paths.jsonl").read_bytes()
+    config, before = toy_run / "config.yaml", (folder / "paths.jsonl").read_bytes()
     with pytest.raises(UserError, match="holds a sweep with TEST.FLIP.ENABLED False, this one has True: remove it"):
         sweep_paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
         sweep_paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
     assert (folder / "paths.jsonl").read_bytes() == before
-    done = fastreid("paths", "--config-file", config, "--output", folder, "--lambdas", "a,b")
-    assert done.returncode == 2 and "--lambdas: invalid" in done.stderr
+    with pytest.raises(SystemExit, match="2"):
+        cli.main(["paths", "--config-file", str(config), "--output", str(folder), "--lambdas", "a,b"])
+    assert "--lambdas: invalid" in capsys.readouterr().err

@@ -1,8 +1,10 @@
 """Exported models, where nobody has heard of this plugin, and what cannot be exported."""
 
+import copy
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,51 +13,15 @@ from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import evaluate_rank
-from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.export import export_model, formats
+from fastreid_gdnorm.export.stock import path_to_fold, stock_config, stock_model
+from fastreid_gdnorm.layers import fold_gdnorm
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 
-from .conftest import DEMO, TINY, fastreid
+from ..conftest import DEMO, TINY, fastreid
 
-# stock fast-reid with nothing but its imports mended, run where fastreid_gdnorm cannot be imported; in double, so that
-# what is compared is the folding, not the rounding of a deep network
-STOCK = """
-import collections, collections.abc, sys, types
-sys.modules["fastreid_gdnorm"] = None
-collections.Mapping = collections.abc.Mapping
-import numpy as np, torch
-try:
-    import torch._six
-except ImportError:
-    sys.modules["torch._six"] = types.SimpleNamespace(string_classes=(str, bytes))
-from fastreid.config import get_cfg
-from fastreid.data.common import CommDataset
-from fastreid.data.datasets.market1501 import Market1501
-from fastreid.data.transforms import build_transforms
-from fastreid.evaluation.rank import evaluate_rank
-from fastreid.modeling.meta_arch import build_model
-from fastreid.utils.checkpoint import Checkpointer
-
-folder, root, output = sys.argv[1:]
-cfg = get_cfg()
-cfg.merge_from_file(folder + "/config.yaml")
-cfg.MODEL.DEVICE = "cpu"
-model = build_model(cfg).eval()
-Checkpointer(model).load(folder + "/model.pth")
-model.double()
-data = Market1501(root)
-items = sorted(data.query) + sorted(data.gallery)
-images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=False)
-with torch.no_grad():
-    features = torch.cat([model({"images": images[i]["images"][None].double()}) for i in range(len(images))])
-unit = torch.nn.functional.normalize(features, dim=1)
-pids, cameras = (np.array([item[i] for item in items]) for i in (1, 2))
-n = len(data.query)
-distances = (1 - unit[:n] @ unit[n:].T).numpy()
-cmc, precisions, _ = evaluate_rank(distances, pids[:n], pids[n:], cameras[:n], cameras[n:])
-labels = {"names": [item[0] for item in items], "pids": pids, "cameras": cameras, "num_query": n}
-np.savez(output, features=features.numpy(), mAP=100 * np.mean(precisions), **labels)
-"""
+STOCK = Path(__file__).with_name("stock_fastreid.py")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +62,7 @@ def test_stock_fastreid_without_the_plugin_gives_the_same_features_and_map(toy_r
     root = tmp_path / "data"
     root.mkdir()
     (root / "Market-1501-v15.09.15").symlink_to(datasets / "RenderedStation")
-    words = [sys.executable, "-c", STOCK, str(exported), str(root), str(tmp_path / "stock.npz")]
+    words = [sys.executable, str(STOCK), str(exported), str(root), str(tmp_path / "stock.npz")]
     done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 0, done.stderr
     stock = np.load(tmp_path / "stock.npz")
@@ -148,7 +114,6 @@ def untrained(tmp_path, *overrides):
 RESNET_50 = "MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
 MODELS = {
     "ibn": ["MODEL.BACKBONE.WITH_IBN", "True"],
-    "mean of statistics": ["MODEL.GDNORM.MEAN_OF", "statistics"],
     "osnet": "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x1_0 MODEL.BACKBONE.FEAT_DIM 512".split(),
     "mgn": ["MODEL.META_ARCHITECTURE", "GDNormMGN", "INPUT.SIZE_TEST", "[96,32]", *RESNET_50],
 }
@@ -157,17 +122,69 @@ MODELS = {
 @pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
 def test_other_models_leave_too(tmp_path, datasets, overrides):
     config, weights = untrained(tmp_path, *overrides)
-    path = "mean" if "MODEL.GDNORM.MEAN_OF" in overrides else "source:1"
-    manifest = export_model(config, tmp_path / "out", path, onnx=True, fuse=True, overrides=weights)
-    assert manifest["path"] == path
+    manifest = export_model(config, tmp_path / "out", "source:1", onnx=True, fuse=True, overrides=weights)
+    assert manifest["path"] == "source:1"
+    assert len(manifest["files"]) == 3
     assert all(file["difference"] <= file["tolerance"] for file in manifest["files"].values())
 
 
-def test_what_cannot_be_exported_says_why(toy_run, tmp_path):
-    config = str(toy_run / "config.yaml")
+def test_branches_of_a_stock_meta_architecture_are_folded_too(tmp_path, datasets):
+    config, weights = untrained(tmp_path, "MODEL.META_ARCHITECTURE", "Baseline")
+    manifest = export_model(config, tmp_path / "out", overrides=weights)
+    assert manifest["files"]["model.pth"]["difference"] <= 1e-5
+    assert not any("branches" in key for key in torch.load(tmp_path / "out/model.pth", weights_only=True)["model"])
+    assert "NAME: build_resnet_backbone" in (tmp_path / "out/config.yaml").read_text()
+
+
+@pytest.mark.parametrize("path, mean_of", [("mean", "statistics"), ("sample:7", "affine")])
+def test_other_paths_leave_too(toy_run, tmp_path, path, mean_of):
+    manifest = export_model(toy_run / "config.yaml", tmp_path, path, overrides=["MODEL.GDNORM.MEAN_OF", mean_of])
+    assert (manifest["path"], manifest["mean_of"]) == (path, mean_of)
+    assert manifest["files"]["model.pth"]["difference"] <= 1e-5
+
+
+def test_what_a_stock_model_is_made_of_stays_as_it_was(toy_run):
+    cfg = load_config(toy_run / "config.yaml")
+    model = load_model(cfg)
+    text, state = cfg.dump(), copy.deepcopy(model.state_dict())
+    stock_model(stock_config(cfg), model, path_to_fold(cfg, "source:1"))
+    assert cfg.dump() == text
+    assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
+
+
+def test_a_file_that_gives_other_features_is_refused(toy_run, tmp_path, monkeypatch):
+    def in_bgr(self, images):
+        return self.model(images.flip(1))
+
+    def with_a_weight_off_by_a_percent(module, path):
+        folded = fold_gdnorm(module, path)
+        with torch.no_grad():
+            folded.backbone.layer4[1].bn2.weight[0] *= 1.01
+        return folded
+
+    config = toy_run / "config.yaml"
+    monkeypatch.setattr(formats._Deployed, "forward", in_bgr)
+    with pytest.raises(UserError, match="model_fused.pt gives other features"):
+        export_model(config, tmp_path, fuse=True)
+    with pytest.raises(UserError, match="model.onnx gives other features"):
+        export_model(config, tmp_path, onnx=True)
+    monkeypatch.setattr("fastreid_gdnorm.export.stock.fold_gdnorm", with_a_weight_off_by_a_percent)
+    with pytest.raises(UserError, match="model.pth gives other features: they differ by .*, more than 1e-05"):
+        export_model(config, tmp_path)
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_what_cannot_be_exported_says_why(toy_run, tmp_path, monkeypatch):
+    config = toy_run / "config.yaml"
     with pytest.raises(UserError, match="ensemble is 3 networks in one: export each source:K, or mean"):
         export_model(config, tmp_path, "ensemble")
     with pytest.raises(UserError, match="TEST_PATH is mean, .*; got 'source:7'"):
         export_model(config, tmp_path, "source:7")
-    done = fastreid("export", "--config-file", config, "--output", tmp_path, "MODEL.WEIGHTS", "nowhere.pth")
-    assert done.returncode == 2 and "checkpoint nowhere.pth is not found" in done.stderr
+    with pytest.raises(UserError, match="--path is for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
+        export_model(config, tmp_path, "source:1", overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
+    with pytest.raises(UserError, match="checkpoint nowhere.pth is not found"):
+        export_model(config, tmp_path, overrides=["MODEL.WEIGHTS", "nowhere.pth"])
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(UserError, match="--onnx needs onnxruntime: pip install 'fastreid_gdnorm\\[onnx\\]'"):
+        formats.write_onnx(None, None, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Every mend of compat.py: each test fails on stock fastreid 1.4.0 without it."""
+"""Every patch: each test fails on stock fastreid 1.4.0 without it."""
 
 import contextlib
 import copy
@@ -15,6 +15,7 @@ import tarfile
 import threading
 import time
 from itertools import islice
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -32,7 +33,7 @@ from fastreid.utils.events import CommonMetricPrinter, EventStorage
 
 from fastreid_gdnorm.errors import UserError
 
-from .conftest import REPOSITORY
+from ..conftest import REPOSITORY
 
 
 def python(code, **options):
@@ -61,7 +62,7 @@ def test_without_fastreid_it_says_what_to_type():
 def test_stock_configs_train_resume_and_evaluate(tiny):
     cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1")
     assert (cfg.MODEL.META_ARCHITECTURE, cfg.DATALOADER.SAMPLER_TRAIN) == ("Baseline", "NaiveIdentitySampler")
-    assert cfg.MODEL.DEVICE == ("cuda" if torch.cuda.is_available() else "cpu")
+    assert ("cuda" if torch.cuda.is_available() else "cpu") == cfg.MODEL.DEVICE
     DefaultTrainer(cfg).train()
     cfg.SOLVER.MAX_EPOCH = 2
     trainer = DefaultTrainer(cfg)
@@ -79,7 +80,7 @@ def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_pat
     cfg = tiny("baseline", "DATALOADER.NUM_WORKERS", workers)
     loader = build_reid_train_loader(cfg)
     broken = tmp_path / "0001_c1s1_000001_00.jpg"
-    broken.write_bytes(open(loader.dataset.img_items[0][0], "rb").read()[:300])
+    broken.write_bytes(Path(loader.dataset.img_items[0][0]).read_bytes()[:300])
     loader.dataset.img_items = [(str(broken), *item[1:]) for item in loader.dataset.img_items]
     with pytest.raises(UserError, match=f"cannot read image {broken}.*replace it or take it away"):
         next(iter(loader))
@@ -251,7 +252,7 @@ def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
         with pytest.raises(UserError, match=f"checkpoint {tmp_path / name} is damaged"):
             checkpointer.load(str(tmp_path / name))
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other")
-    with pytest.raises(UserError, match="other has no entry 'model': it is none of fast-reid's"):
+    with pytest.raises(UserError, match="other has no entry 'model': fast-reid did not write it"):
         checkpointer.load(str(tmp_path / "other"))
     torch.save({"model": print}, tmp_path / "code")
     with pytest.raises(UserError, match="code is damaged or holds more than weights"):
@@ -312,7 +313,7 @@ def test_metrics_can_be_written_twice_at_one_iteration():
         printer.write()
 
 
-def test_worker_processes_that_are_spawned_are_mended_too(tiny):
+def test_worker_processes_that_are_spawned_are_patched_too(tiny):
     loader, _ = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
     code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb'))))"
     file = os.path.join(tiny().OUTPUT_DIR, "dataset.pkl")

@@ -1,0 +1,89 @@
+"""The files that a stock model leaves in. A format writes its file and runs what it has written."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from pathlib import Path
+from typing import Callable, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+
+
+class Format(NamedTuple):
+    """A kind of file.
+
+    Args:
+        file: its name.
+        write: ``write(model, images, file)`` puts ``model``, a stock one in float32 on CPU in eval mode, into ``file``.
+            It returns a function of images (B, 3, H, W), RGB from 0 to 255, to features (B, D), which runs what is in
+            the file as its users would. ``images`` are some to trace the model with. Neither is changed.
+        tolerance: how far features may be from the trained model's, in parts of the largest feature.
+    """
+
+    file: str
+    write: Callable[[nn.Module, Tensor, Path], Callable[[Tensor], Tensor]]
+    tolerance: float
+
+
+def write_checkpoint(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
+    torch.save({"model": model.state_dict()}, file)
+    loaded = copy.deepcopy(model)
+    loaded.load_state_dict(torch.load(file, weights_only=True)["model"])
+    loaded.double()  # so that what is compared is the folding, not the rounding of a deep network
+    return lambda images: loaded(images.double())
+
+
+def write_torchscript(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
+    deployed = _Deployed(model, torch.channels_last).eval()  # in this order convolutions are faster
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        traced = torch.jit.trace(deployed, images[:2], check_trace=False)  # what it gives is compared anyway
+        # freezing folds every BN that directly follows a convolution into it
+        torch.jit.save(torch.jit.freeze(traced), str(file))
+        run: nn.Module = torch.jit.load(str(file))
+        return run
+
+
+def write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
+    try:
+        import onnx  # noqa: F401  torch's exporter needs it, and says so less clearly
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"--onnx needs {error.name}: pip install 'fastreid_gdnorm[onnx]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        # torch's exporter folds BN as freezing does
+        torch.onnx.export(
+            _Deployed(model, torch.contiguous_format).eval(),
+            (images[:2],),
+            str(file),
+            input_names=["images"],
+            output_names=["features"],
+            dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
+            opset_version=13,
+            dynamo=False,
+        )
+    session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+    return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
+
+
+CHECKPOINT = Format("model.pth", write_checkpoint, tolerance=1e-5)
+TORCHSCRIPT = Format("model_fused.pt", write_torchscript, tolerance=1e-4)
+ONNX = Format("model.onnx", write_onnx, tolerance=1e-4)
+
+
+class _Deployed(nn.Module):
+    """``model`` on a copy of images (B, 3, H, W), not on batches of fast-reid's, whose preprocessing works in place."""
+
+    def __init__(self, model: nn.Module, memory_format: torch.memory_format) -> None:
+        super().__init__()
+        self.model = model
+        self.memory_format = memory_format
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model(images.clone(memory_format=self.memory_format))
+        return features

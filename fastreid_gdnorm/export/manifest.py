@@ -1,0 +1,57 @@
+"""manifest.json: what was exported, from what, what it takes and how it was checked."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+from fastreid.config import CfgNode
+
+from ..runs import files
+from ..runs.checkpoints import digest
+
+MANIFEST = "manifest.json"
+PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime")
+
+
+def write_manifest(
+    folder: Path, config_file: str | Path, cfg: CfgNode, stock_cfg: CfgNode, features: int, checks: dict[str, Any]
+) -> dict[str, Any]:
+    """Write ``folder``'s manifest once all else is there, and return it.
+
+    Args:
+        cfg: of the trained model; MODEL.WEIGHTS is its checkpoint, TEST_PATH the exported path.
+        features: how many an image has.
+        checks: {file: its difference and tolerance}.
+    """
+    gdnorm = cfg.MODEL.GDNORM
+    manifest = {
+        "config": str(config_file),
+        "weights": str(cfg.MODEL.WEIGHTS),
+        "weights_sha256": digest(cfg.MODEL.WEIGHTS),
+        "meta_architecture": {"trained": cfg.MODEL.META_ARCHITECTURE, "exported": stock_cfg.MODEL.META_ARCHITECTURE},
+        "sources": list(cfg.DATASETS.NAMES),
+        "K": len(cfg.DATASETS.NAMES),
+        "path": gdnorm.TEST_PATH,
+        "lambda": gdnorm.LAMBDA,
+        "noise": gdnorm.NOISE,
+        "mean_of": gdnorm.MEAN_OF,
+        "input": {"size": list(cfg.INPUT.SIZE_TEST), "channels": "RGB", "range": [0, 255]},
+        "features": features,
+        "metric": cfg.TEST.METRIC,
+        "files": {name: {**check, "sha256": digest(folder / name)} for name, check in checks.items()},
+        "config_sha256": digest(folder / files.CONFIG),
+        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    return manifest
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

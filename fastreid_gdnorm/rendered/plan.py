@@ -1,0 +1,62 @@
+"""Which images a drawn data set has, and what they are called: Market-1501's folders and file names."""
+
+import os
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..data.readers.market_style import DISTRACTOR, JUNK
+
+CAMERAS = 4
+TRAIN, QUERY, GALLERY = SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
+STRANGERS = 10000  # distractors and junk get their looks from here on
+
+
+class Shot(NamedTuple):
+    """One image to take."""
+
+    subset: str  # one of SUBSETS
+    pid: int  # as the file is named; may be DISTRACTOR or JUNK
+    looks: int  # seeds the identity
+    number: int  # among the identity's images
+
+    @property
+    def camera(self):
+        """Counted from 0; an identity's images are taken by the cameras in turn."""
+        return self.number % CAMERAS
+
+    @property
+    def path(self):
+        """Where the image goes within the data set's folder."""
+        pid = "-1" if self.pid == JUNK else f"{self.pid:04d}"
+        frame = 51 + 100 * max(self.pid, 0) + 25 * self.number
+        return os.path.join(self.subset, f"{pid}_c{self.camera + 1}s1_{frame:06d}_00.jpg")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much to draw. Identities 1..train_ids are for training, the next test_ids for testing."""
+
+    train_ids: int = 60
+    test_ids: int = 40
+    images_per_id: int = 8
+    distractors: int = 40
+    junk: int = 6
+
+    def __post_init__(self):
+        if self.images_per_id < 3:
+            raise ValueError(f"images_per_id is {self.images_per_id}: two queries and a gallery image need 3 or more")
+        ids = self.train_ids + self.test_ids
+        if not 2 <= ids <= 1501:
+            raise ValueError(f"train_ids + test_ids is {ids}: Market-1501 numbers 2 to 1501")
+
+    def shots(self):
+        """Every image as a list of `Shot`; each test identity has a query from each of two cameras."""
+        numbers = range(self.images_per_id)
+        shots = [Shot(TRAIN, pid, pid, n) for pid in range(1, self.train_ids + 1) for n in numbers]
+        for pid in range(self.train_ids + 1, self.train_ids + self.test_ids + 1):
+            seen_by = min(CAMERAS, self.images_per_id)
+            queries = (pid % seen_by, (pid + 2) % seen_by)
+            shots += [Shot(QUERY if n in queries else GALLERY, pid, pid, n) for n in numbers]
+        shots += [Shot(GALLERY, DISTRACTOR, STRANGERS + n, n) for n in range(self.distractors)]
+        shots += [Shot(GALLERY, JUNK, STRANGERS + self.distractors + n, n) for n in range(self.junk)]
+        return shots

@@ -1,0 +1,98 @@
+"""Pictures of queries and their first matches, from the worst query to the best."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from fastreid.data import build_reid_test_loader
+from matplotlib.figure import Figure
+from PIL import Image
+
+from ..evaluation import build_dist, evaluate_rank
+
+
+class RankedQuery(NamedTuple):
+    """A query and what it finds; images are numbered as they come, queries first."""
+
+    query: int
+    precision: float  # its AP, 0 to 1
+    matches: np.ndarray  # gallery images, the nearest first; those of its own identity and camera come last
+    is_right: np.ndarray  # whether each match is of the query's identity
+
+
+def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=8):
+    """Save a picture of queries and their first matches, from the worst query to the best.
+
+    Args:
+        model: gives features (B, D); put into eval mode.
+        dataset_name: a test set of fast-reid's registry.
+        output: the image file to write.
+        num_queries, num_matches: rows and columns. The queries are evenly spaced in the order of their AP.
+    """
+    loader, num_query = build_reid_test_loader(cfg, dataset_name=dataset_name)
+    features, pids, cameras = _features(model, loader)
+    ranked = rank_queries(features, pids, cameras, num_query, num_queries, cfg.TEST.METRIC)
+    paths = [item[0] for item in loader.dataset.img_items]
+    figure = ranked_figure(ranked, paths, num_matches)
+    figure.suptitle(f"{dataset_name}: queries from worst to best, and their first matches in other cameras")
+    figure.savefig(output, dpi=110)
+
+
+def rank_queries(features, pids, cameras, num_query, count, metric="euclidean"):
+    """``count`` RankedQuery, evenly spaced from the lowest AP to the highest; queries without any match have none.
+
+    Args:
+        features: (images, dimensions), the queries' before the gallery's, as are the arrays ``pids`` and ``cameras``.
+        metric: as ``build_dist`` takes it.
+
+    Raises:
+        UserError: no query has a match.
+    """
+    distances = build_dist(features[:num_query], features[num_query:], metric)
+    q_pids, g_pids, q_cameras, g_cameras = *np.split(pids, [num_query]), *np.split(cameras, [num_query])
+    _, precisions, _ = evaluate_rank(distances, q_pids, g_pids, q_cameras, g_cameras)
+    has_match = [((g_pids == pid) & (g_cameras != camera)).any() for pid, camera in zip(q_pids, q_cameras)]
+    queries = np.flatnonzero(has_match)  # which the precisions are of
+    from_worst = np.argsort(precisions, kind="stable")
+    ranked = []
+    for place in from_worst[np.linspace(0, len(queries) - 1, count).round().astype(int)]:
+        query = queries[place]
+        is_right = g_pids == q_pids[query]
+        junk = is_right & (g_cameras == q_cameras[query])
+        (row,) = distances[query : query + 1]
+        order = np.argsort(np.where(junk, np.inf, row), kind="stable")
+        ranked.append(RankedQuery(query, precisions[place], num_query + order, is_right[order]))
+    return ranked
+
+
+def ranked_figure(ranked, paths, num_matches):
+    """A row for each RankedQuery: the query with its AP, then its first matches, green the right ones and red others.
+
+    Args:
+        paths: the image files, by the numbers that ``ranked`` has.
+    """
+    figure = Figure(figsize=(1.1 * (num_matches + 1), 2.3 * len(ranked)), layout="constrained")
+    axes = figure.subplots(len(ranked), num_matches + 1, squeeze=False)
+    for row, (query, precision, matches, is_right) in zip(axes, ranked):
+        _show(row[0], paths[query], f"query\nAP {100 * precision:.0f}", "black")
+        for axis, match, right in zip(row[1:], matches, is_right):
+            _show(axis, paths[match], "right" if right else "wrong", "tab:green" if right else "tab:red")
+    return figure
+
+
+@torch.no_grad()
+def _features(model, loader):
+    """Features, identities and cameras of all images."""
+    model.eval()
+    batches = [(model(batch), batch["targets"], batch["camids"]) for batch in loader]
+    features, pids, cameras = (torch.cat(column).cpu() for column in zip(*batches))
+    return features, pids.numpy(), cameras.numpy()
+
+
+def _show(axis, path, title, colour):
+    with Image.open(path) as image:
+        axis.imshow(image.convert("RGB").resize((64, 128)))
+    axis.set_title(title, fontsize=8, color=colour)
+    axis.set(xticks=[], yticks=[])
+    for side in axis.spines.values():
+        side.set(color=colour, linewidth=3)

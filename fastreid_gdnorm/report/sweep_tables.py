@@ -1,0 +1,37 @@
+"""The tables of a path sweep, as blocks of a document: the paper's Table 5, and in numbers its Figure 2."""
+
+from ..evaluation import METRICS
+from ..evaluation.path_sweep import summarize
+from .document import Cell, Table
+
+
+def sweep_tables(records):
+    """{target: [a Table of the single paths, and one of where the mean path stands among samples, if there are any]}.
+
+    Args:
+        records: as ``fastreid_gdnorm.evaluation.path_sweep.sweep`` returns them.
+    """
+    return {
+        target: [_single([record for record in records if record["target"] == target])]
+        + [_sampled(of_metrics)] * any(of_metrics.values())
+        for target, of_metrics in summarize(records).items()
+    }
+
+
+def _single(records):
+    rows = [
+        [r["path"], *(Cell(f"{r[metric]:.1f}") for metric in METRICS), Cell(f"{1000 * r['seconds_per_batch']:.0f} ms")]
+        for r in records
+        if r["lambda"] is None
+    ]
+    return Table(["path", *METRICS, "a batch"], rows)
+
+
+def _sampled(of_metrics):
+    rows = [
+        [str(scale), metric, Cell(f"{s['mean path']:.1f}"), Cell(f"{s['rank']} of {s['of']}")]
+        + [Cell(f"{s[key]:.1f}") for key in ("average", "worst", "best")]
+        for metric, of_scales in of_metrics.items()
+        for scale, s in of_scales.items()
+    ]
+    return Table(["lambda", "", "mean path", "its rank", "average of samples", "worst", "best"], rows)

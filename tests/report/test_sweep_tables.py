@@ -1,0 +1,34 @@
+"""The tables of a path sweep, on records whose numbers are known."""
+
+from fastreid_gdnorm.evaluation import METRICS
+from fastreid_gdnorm.report.document import to_markdown
+from fastreid_gdnorm.report.path_figures import sweep_figures
+from fastreid_gdnorm.report.sweep_tables import sweep_tables
+
+
+def record(path, scale, value, target):
+    return {"target": target, "path": path, "lambda": scale, **dict.fromkeys(METRICS, value), "seconds_per_batch": 0.25}
+
+
+RECORDS = [
+    record("mean", None, 50.0, "Here"),
+    *(record(f"sample:{seed}", 0.5, 40.0 + 8 * seed, "Here") for seed in range(3)),
+    record("mean", None, 30.0, "There"),
+]
+
+
+def lines(table):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in to_markdown([table]).splitlines()]
+
+
+def test_single_paths_have_all_metrics_and_their_time_and_samples_where_the_mean_path_stands():
+    single, sampled = map(lines, sweep_tables(RECORDS)["Here"])
+    assert single[0] == ["path", *METRICS, "a batch"] and single[2:] == [["mean", *["50.0"] * 5, "250 ms"]]
+    assert sampled[0] == ["lambda", "", "mean path", "its rank", "average of samples", "worst", "best"]
+    assert sampled[2:] == [["0.5", metric, "50.0", "2 of 4", "48.0", "40.0", "56.0"] for metric in ("Rank-1", "mAP")]
+
+
+def test_a_target_without_samples_has_neither_table_nor_figure_of_them():
+    assert len(sweep_tables(RECORDS)["There"]) == 1
+    assert list(sweep_figures(RECORDS, "Here")) == ["paths", "samples"]
+    assert list(sweep_figures(RECORDS, "There")) == ["paths"]

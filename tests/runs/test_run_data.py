@@ -1,0 +1,21 @@
+"""The counts of a run's data sets, and how far a share of the queries is to be trusted."""
+
+import math
+
+import pytest
+
+from fastreid_gdnorm.runs.run_data import RunData
+
+
+@pytest.mark.parametrize("right", [0, 1, 7, 12])
+def test_uncertainty_is_half_of_wilsons_interval(tiny, right):
+    data = RunData(tiny())
+    n, p, z = data.targets["RenderedStation"][0].images, right / 12, 1.96
+    assert n == 12
+    expected = 100 * z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
+    assert data.uncertainty("RenderedStation", 100 * p) == pytest.approx(expected, rel=1e-4)
+
+
+def test_uncertainty_is_0_where_it_is_not_known(tiny):
+    data = RunData(tiny("gdnorm", "DATASETS.TESTS", "('DGVIPeR',)"))
+    assert "DGVIPeR" in data.missing and data.uncertainty("DGVIPeR", 50.0) == 0
