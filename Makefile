@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.fastreid_gdnorm-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-cuda lint clean
+.PHONY: help setup demo test test-long test-all test-cuda matrix corner lint clean
 
 help:  ## this list
 	@echo "usage: make TARGET [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -17,11 +17,24 @@ setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made 
 demo: $(READY)  ## train and test baselines, branches only and GDNorm on drawn domains
 	$(VENV)/bin/fastreid demo
 
-test: $(READY)  ## run the tests
+test: $(READY)  ## run the quick tests, five minutes on two cores
 	$(RUN) -m pytest
+
+test-long: $(READY)  ## run the others
+	$(RUN) -m pytest -m long
+
+test-all: $(READY)  ## run both
+	$(RUN) -m pytest -m 'not cuda'
 
 test-cuda: $(READY)  ## run the tests that need a GPU
 	$(RUN) -m pytest -m cuda
+
+matrix: $(READY)  ## run the quick tests on the oldest and the newest Python, torch and NumPy
+	$(RUN) -m nox
+
+corner: $(READY)  ## run what hangs on versions most on the oldest of them
+	$(RUN) -m nox --session 'corner(oldest)' -- tests/layers tests/commands/test_cli.py \
+		tests/data/test_domain_balanced_sampler.py
 
 lint: $(READY)  ## check style, import contracts and types
 	$(RUN) -m ruff check .
@@ -30,7 +43,7 @@ lint: $(READY)  ## check style, import contracts and types
 	$(RUN) -m mypy
 
 clean:  ## remove what builds and tests leave behind; VENV stays
-	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis .nox
 	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,

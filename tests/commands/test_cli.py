@@ -38,10 +38,10 @@ def test_help_teaches(words, taught, capsys):
     assert all(word in text for word in taught)
 
 
-def test_no_command_and_no_config_are_mistakes():
-    done = fastreid()
+def test_no_command_and_no_config_are_mistakes(fastreid_here):
+    done = fastreid_here()
     assert done.returncode == 2 and "COMMAND" in done.stderr
-    done = fastreid("train", "SEED", "1")
+    done = fastreid_here("train", "SEED", "1")
     assert done.returncode == 2 and "--config-file '' is not found; try projects/GDNorm" in done.stderr
 
 
@@ -89,7 +89,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     after = "\nassert torch.allclose(deployed.eval()(images), features, atol=1e-5)"
     # this session's drawings have 6 identities a domain, fewer than the config's batch takes
     first = first.replace("trainer =", "cfg.SOLVER.IMS_PER_BATCH = 24; trainer =")
-    for code in (first, before + second + after):
-        words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
-        done = subprocess.run(**words, capture_output=True, timeout=120)
-        assert done.returncode == 0, done.stderr
+    code = "\n".join(f"exec({block!r}, {{}})" for block in (first, before + second + after))
+    words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
+    done = subprocess.run(**words, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -13,26 +13,24 @@ from fastreid_gdnorm.data import read
 from fastreid_gdnorm.evaluation import SplitResults, add_average
 from fastreid_gdnorm.runs.checkpoints import load_model
 
-from ..conftest import DEMO, TINY, fastreid
+from ..conftest import fastreid, training
 
 TARGETS = ("DGVIPeR", "DGPRID", "DGGRID", "DGiLIDS")
 METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
 
 
 @pytest.fixture(scope="module")
-def run(public_datasets, tmp_path_factory):
+def run(public_root, tmp_path_factory):
     """A toy training that is tested on the four small targets."""
     folder = tmp_path_factory.mktemp("splits")
-    done = fastreid(
-        *("train", "--config-file", f"{DEMO}/gdnorm.yml", "--seed", 0, *TINY),
-        *("SOLVER.MAX_EPOCH", 1, "DATASETS.TESTS", TARGETS, "OUTPUT_DIR", folder),
-    )
+    words = training(folder, overrides=["SOLVER.MAX_EPOCH", 1, "DATASETS.TESTS", TARGETS])
+    done = fastreid(*words, env={"FASTREID_DATASETS": str(public_root)})
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
 
 @pytest.fixture
-def trained(run, tiny):
+def trained(run, public_datasets, tiny):
     cfg = tiny("gdnorm", "DATASETS.TESTS", str(TARGETS), "OUTPUT_DIR", str(run[0]))
     return cfg, load_model(cfg)
 
@@ -100,11 +98,11 @@ def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
         assert float(rows["DGGRID", str(number)]["mAP"]) == split["mAP"]
 
 
-def test_eval_gives_what_training_gave_and_writes_beside_it(run, tmp_path):
+def test_eval_gives_what_training_gave_and_writes_beside_it(run, public_datasets, tmp_path, fastreid_here):
     folder, _ = run
     before = (folder / "test_results.json").read_bytes()
     for words, output in ((), folder / "eval-mean"), (("--output", tmp_path / "x"), tmp_path / "x"):
-        done = fastreid("eval", "--config-file", folder / "config.yaml", *words)
+        done = fastreid_here("eval", "--config-file", folder / "config.yaml", *words)
         assert done.returncode == 0, done.stderr
         assert json.loads((output / "test_results.json").read_text()) == json.loads(before)
     assert (folder / "test_results.json").read_bytes() == before
@@ -127,6 +125,6 @@ def test_the_average_has_the_deviation_of_independent_splits():
 
 
 @pytest.mark.parametrize("name", ["DGCUHK02", "DGCUHKSYSU"])
-def test_a_set_without_queries_is_no_target(run, name):
-    done = fastreid("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")
+def test_a_set_without_queries_is_no_target(run, public_datasets, name, fastreid_here):
+    done = fastreid_here("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")
     assert done.returncode == 2 and f"DATASETS.TESTS: {name} is for training only" in done.stderr

@@ -19,21 +19,27 @@ from fastreid_gdnorm.layers import (
     follow,
 )
 
-from .test_gdnorm import C, K, random_images, random_layer
+from .test_gdnorm import EPS, C, K, random_images, random_layer
 
 
 @pytest.mark.parametrize("noise", ["variance", "std"])
 def test_samples_have_the_moments_of_eq_11_and_a_and_b_vary_independently(noise):
-    layer, scale, n = random_layer(), 0.6, 20_000
+    layer, scale, copies, draws = random_layer(), 0.6, 1000, 20
+    n = copies * draws
+    wide = GDNorm(nn.BatchNorm2d(copies * C, eps=EPS), K).double()  # every channel has so many copies
+    for own, branch in zip(layer.branches, wide.branches):
+        state = own.state_dict().items()
+        branch.load_state_dict({key: value.repeat(copies) if value.dim() else value for key, value in state})
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        draws = torch.stack([torch.stack(SampledPath(scale, noise, generator).affine(layer)) for _ in range(n)])
+        drawn = [torch.stack(SampledPath(scale, noise, generator).affine(wide)) for _ in range(draws)]
+        samples = torch.cat([values.view(2, copies, C) for values in drawn], dim=1)
         mean_a, var_a, mean_b, var_b = layer.moments()
-    for drawn, mean, variance in zip(draws.unbind(1), (mean_a, mean_b), (var_a, var_b)):
+    for values, mean, variance in zip(samples, (mean_a, mean_b), (var_a, var_b)):
         spread = scale * (variance if noise == "variance" else variance.sqrt())
-        assert ((drawn.mean(0) - mean).abs() < 5 * spread / n**0.5).all()
-        assert torch.allclose(drawn.std(0), spread, rtol=0.03)
-    correlation = torch.corrcoef(draws.flatten(1).T)
+        assert ((values.mean(0) - mean).abs() < 5 * spread / n**0.5).all()
+        assert torch.allclose(values.std(0), spread, rtol=0.03)
+    correlation = torch.corrcoef(torch.cat([*samples], dim=1).T)
     assert (correlation - torch.eye(2 * C)).abs().max() < 0.04
 
 

@@ -17,7 +17,7 @@ from fastreid_gdnorm.paper.protocol import CONFIGS, Protocol
 from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.rows import _locked, train_row
 
-from ..conftest import TINY, command, fastreid
+from ..conftest import TINY, command
 from ..runs.toy import one_line
 
 TOY = [
@@ -35,8 +35,8 @@ def comparison(folder):
         return {(line["target"], line["method"], line["source"]): line for line in csv.DictReader(file)}
 
 
-def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path):
-    done = fastreid("protocol", 1, "--output", tmp_path, *TOY)
+def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path, fastreid_here):
+    done = fastreid_here("protocol", 1, "--output", tmp_path, *TOY)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "gdnorm/test_results.json").read_text())
     lines = comparison(tmp_path)
@@ -56,7 +56,8 @@ def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path):
     assert sources.COMBINEALL and len(sources.NAMES) == 5
 
 
-def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public_datasets, tmp_path):
+@pytest.mark.long
+def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public_datasets, tmp_path, fastreid_here):
     words = ["protocol", 2, "--output", tmp_path, *TOY]
     process = subprocess.Popen(
         **command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -69,7 +70,7 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
     first = tmp_path / "to-market/gdnorm"
     before = {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()}
 
-    again = fastreid(*words)
+    again = fastreid_here(*words)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
     assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": train, log in") == 3
@@ -79,12 +80,12 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
         assert float(lines[letter, "GDNorm", "this run - paper"]["Rank-1"]) == pytest.approx(own - rank_1)
 
     (tmp_path / "to-duke/gdnorm/recipe.yaml").unlink()
-    foreign = fastreid(*words)
+    foreign = fastreid_here(*words)
     assert foreign.returncode == 2 and "to-duke/gdnorm holds a run of other settings: remove it" in foreign.stderr
 
     checkpoint = first / "model_final.pth"
     flags = ["--only", "MT+C3+D->M", "--eval-only", "--weights", checkpoint]
-    tested = fastreid("protocol", 2, "--output", tmp_path / "tested", *flags, *TOY)
+    tested = fastreid_here("protocol", 2, "--output", tmp_path / "tested", *flags, *TOY)
     assert tested.returncode == 0, tested.stderr
     assert comparison(tmp_path / "tested/eval")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
 

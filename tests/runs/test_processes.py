@@ -10,7 +10,7 @@ from fastreid.engine import DefaultTrainer
 from fastreid_gdnorm.errors import UserError
 
 from ..conftest import DEMO, TINY, command, fastreid
-from .test_run import one_line
+from .toy import one_line
 
 
 def free_port():
@@ -19,7 +19,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
-def test_spawned_processes_are_mended_and_say_that_they_need_cuda(tmp_path):
+def test_spawned_processes_are_patched_and_say_that_they_need_cuda(tmp_path):
     two = f"--num-machines 2 --num-gpus 1 --machine-rank 0 --dist-url tcp://127.0.0.1:{free_port()}".split()
     config = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, "OUTPUT_DIR", tmp_path / "run"]
     line = one_line(fastreid("train", *two, *config, env={"CUDA_VISIBLE_DEVICES": ""}))
@@ -54,7 +54,7 @@ Trainer(load_config(sys.argv[3], ["OUTPUT_DIR", ""]))
     "config, said",
     [
         ("gdnorm", "GDNormBaseline trains in one process, not in 2: use --num-gpus 1 --num-machines 1"),
-        ("baseline", "it begins with its data"),
+        pytest.param("baseline", "it begins with its data", marks=pytest.mark.long),
     ],
 )
 def test_a_process_group_trains_stock_models_but_no_gdnorm(tmp_path, config, said):
@@ -68,6 +68,7 @@ def test_a_process_group_trains_stock_models_but_no_gdnorm(tmp_path, config, sai
         assert process.returncode == 1 and said in stderr.splitlines()[-1], stderr
 
 
+@pytest.mark.long
 def test_torchrun_of_train_net_trains_nothing(datasets, tmp_path):
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     words = ["projects/GDNorm/train_net.py", "--config-file", f"{DEMO}/baseline.yml", *TINY, "OUTPUT_DIR", tmp_path]

@@ -15,7 +15,7 @@ from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.training.domain_precise_bn import DomainPreciseBN
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
 
-from ..conftest import DEMO, TINY
+from ..conftest import DEMO, TINY, TOY_SEED
 
 
 def metrics(folder):
@@ -75,7 +75,7 @@ def runs(datasets, tmp_path_factory):
     finished = {}
     for when, overrides in WHEN.items():
         folder = tmp_path_factory.mktemp(when)
-        cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", "0", "OUTPUT_DIR", str(folder), *overrides])
+        cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", str(TOY_SEED), "OUTPUT_DIR", str(folder), *overrides])
         trainer, tested = DefaultTrainer(cfg), []
 
         def test(cfg, model, stock=trainer.test, tested=tested):

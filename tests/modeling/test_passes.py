@@ -1,47 +1,20 @@
-"""GDNormBaseline: what a training step adds up, what testing follows, and what is refused."""
+"""GDNormBaseline: what a training step adds up, and what testing follows."""
 
 import copy
-import logging
-import os
 from collections import Counter
 
 import pytest
 import torch
 from fastreid.engine import DefaultTrainer
-from fastreid.modeling.meta_arch import Baseline, build_model
-from fastreid.utils.checkpoint import Checkpointer
+from fastreid.modeling.meta_arch import Baseline
 from fastreid.utils.events import EventStorage
 from torch import nn
 
-from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, PooledPath, SampledPath, SourcePath, follow
 from fastreid_gdnorm.modeling import GDNormTraining
 from fastreid_gdnorm.modeling.batches import balanced
 
-K = 3
-
-
-@pytest.fixture
-def model(tiny):
-    def build(*overrides):
-        torch.manual_seed(0)
-        model = build_model(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6", *overrides))
-        with torch.no_grad():
-            for p in model.parameters():
-                p.add_(0.05 * torch.randn_like(p))
-        return model
-
-    return build
-
-
-@pytest.fixture
-def batch():
-    generator = torch.Generator().manual_seed(1)
-    return {
-        "images": torch.rand(12, 3, 32, 16, generator=generator) * 255,
-        "targets": torch.arange(6).repeat_interleave(2),
-        "domains": torch.arange(K).repeat_interleave(4),
-    }
+from .conftest import NEAR, K
 
 
 def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batch):
@@ -71,7 +44,7 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
         assert logged["largest_a_path"][0] == pytest.approx(sum(largest) / 2)
     assert set(losses) == {"loss_cls", "loss_triplet", "loss_cls_path", "loss_triplet_path"} == set(expected)
     for name in losses:
-        assert losses[name].item() == pytest.approx(expected[name].item(), rel=1e-5)
+        assert losses[name].item() == pytest.approx(expected[name].item(), rel=NEAR)
     assert all(torch.equal(moved[key], value) for key, value in net.state_dict().items()), "sampled paths move nothing"
     assert any(not torch.equal(state[key], moved[key]) for key in state if "running_mean" in key)
 
@@ -87,28 +60,20 @@ def test_recomputing_gives_the_same_step_and_logs_and_moves_statistics_once(mode
             with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
                 losses = net(batch)
             sum(losses.values()).backward()
-            logged = {name: history.values() for name, history in storage.histories().items()}
+            logged = {name: [value for value, _ in history.values()] for name, history in storage.histories().items()}
         gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
         return losses, logged, {**gradients, **dict(net.named_buffers())}, sum(saved)
 
     losses, logged, tensors, much = step(recompute=False)
     losses_anew, logged_anew, tensors_anew, little = step(recompute=True)
-    assert losses_anew == losses and logged_anew == logged and set(tensors_anew) == set(tensors)
-    assert all(torch.equal(tensors_anew[name], value) for name, value in tensors.items())
+    assert set(tensors_anew) == set(tensors)
+    for name, value in {**tensors, **losses}.items():
+        assert torch.allclose({**tensors_anew, **losses_anew}[name], value, rtol=NEAR, atol=NEAR), name
+    numbers, numbers_anew = (
+        {key: [v for v, _ in values] for key, values in of.items()} for of in (logged, logged_anew)
+    )
+    assert numbers_anew == {name: pytest.approx(values, rel=NEAR) for name, values in numbers.items()}
     assert little < 0.75 * much, "the domain path is not kept"
-
-
-@pytest.fixture
-def full_batch():
-    """8 images, 4 identities of each of the three domains, in mixed order."""
-    generator = torch.Generator().manual_seed(1)
-    order = torch.randperm(24, generator=generator)
-    batch = {
-        "images": torch.rand(24, 3, 32, 16, generator=generator) * 255,
-        "targets": torch.arange(12).repeat_interleave(2)[order],
-        "domains": torch.arange(K).repeat_interleave(8)[order],
-    }
-    return {**batch, "img_paths": [f"{target}.jpg" for target in batch["targets"].tolist()]}
 
 
 @pytest.mark.parametrize("recompute", ["False", "True"])
@@ -141,17 +106,17 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
         accuracies.append(of_domain.latest()["cls_accuracy"][0])
     assert logged == pytest.approx(sum(accuracies) / K)
     for key, value in net.state_dict().items():
-        assert torch.allclose(moved[key], value, rtol=1e-5), "statistics moved once"
+        assert torch.allclose(moved[key], value, rtol=NEAR, atol=NEAR), "statistics moved once"
     torch.manual_seed(7)
     part = balanced(full_batch)
     with EventStorage(), follow(net, SampledPath(0.6, "variance")):
         expected.update({f"{name}_path": loss for name, loss in stock_forward(net, part).items()})
     assert set(losses) == set(expected)
     for name in expected:
-        assert losses[name].item() == pytest.approx(expected[name].item(), rel=1e-5)
+        assert losses[name].item() == pytest.approx(expected[name].item(), rel=NEAR)
     sum(expected.values()).backward()
     difference = (net.backbone.conv1.weight.grad - gradient).norm()
-    assert difference < 1e-3 * gradient.norm()
+    assert difference < NEAR * gradient.norm()
 
 
 def test_recomputing_full_batches_keeps_no_domains_activations(model, full_batch):
@@ -214,7 +179,7 @@ def test_heads_get_branches_only_if_asked(model):
     assert frozen == [False] * K, "the neck's biases stay frozen"
 
 
-def test_test_paths(model, batch, tiny):
+def test_test_paths(model, batch):
     def features(path):
         with torch.no_grad():
             return model("MODEL.GDNORM.TEST_PATH", path).eval()(batch)
@@ -223,8 +188,8 @@ def test_test_paths(model, batch, tiny):
     net = model().eval()
     for k in range(K):
         with torch.no_grad(), follow(net, DomainPath(torch.full((12,), k))):
-            assert torch.allclose(net.embed(batch, [SourcePath(k)]), sources[k])
-    assert torch.allclose(features("ensemble"), torch.stack(sources).mean(0), atol=1e-6)
+            assert torch.allclose(net.embed(batch, [SourcePath(k)]), sources[k], rtol=NEAR, atol=NEAR)
+    assert torch.allclose(features("ensemble"), torch.stack(sources).mean(0), rtol=NEAR, atol=NEAR)
     assert torch.equal(features("sample:5"), features("sample:5"))
     assert not torch.equal(features("sample:5"), features("sample:6"))
     assert not torch.equal(features("mean"), sources[0])
@@ -232,46 +197,6 @@ def test_test_paths(model, batch, tiny):
     with torch.no_grad():
         assert torch.equal(of_statistics(batch), of_statistics.embed(batch, [MeanPath("statistics")]))
         assert not torch.equal(of_statistics(batch), features("mean"))
-    with pytest.raises(UserError, match="MEAN_OF is affine, statistics, path; got 'median'"):
-        model("MODEL.GDNORM.MEAN_OF", "median")
-    for path in ("source:3", "source:x", "median", "sample", "mean:1"):
-        with pytest.raises(UserError, match=f"TEST_PATH is mean, ensemble, sample:SEED, source:0 .*; got '{path}'"):
-            model("MODEL.GDNORM.TEST_PATH", path)
-
-
-def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
-    del batch["domains"]
-    with pytest.raises(UserError, match="no 'domains'.*build_reid_train_loader.*DomainBalancedIdentitySampler"):
-        model().train()(batch)
-
-
-@pytest.mark.parametrize(
-    "overrides, said",
-    [
-        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE is variance or std, got 'sigma'"),
-        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS is 0 or more, got -1"),
-        (["TEST.PRECISE_BN.ENABLED", "True"], "SOLVER.HOOKS to .'DomainPreciseBN',."),
-        (["MODEL.BACKBONE.NORM", "GhostBN"], "GDNormBaseline's backbone .ResNet. does not take GDNorm.*GhostBatchNorm"),
-        (
-            "MODEL.GDNORM.BACKBONE build_vit_backbone MODEL.BACKBONE.DEPTH small".split(),
-            "does not take GDNorm.*no BatchNorm2d",
-        ),
-    ],
-)
-def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
-    with pytest.raises(UserError, match=said) as caught:
-        model(*overrides)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "domains, said",
-    [([0] * 11 + [2], r"\{0: 11, 2: 1\} images of the domains"), ([0] * 10 + [2] * 2, r"\{0: 5, 2: 1\} identities of")],
-)
-def test_a_domain_with_one_image_or_one_identity_says_what_to_set(model, batch, domains, said):
-    batch["domains"] = torch.tensor(domains)
-    with pytest.raises(UserError, match=f"has {said}.*DomainBalancedIdentitySampler"):
-        model().train()(batch)
 
 
 def test_a_head_without_a_neck_needs_no_branches(model, batch):
@@ -288,7 +213,7 @@ def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, 
     class GDNormMine(GDNormTraining, Mine):
         pass
 
-    net, seen = GDNormMine(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6")).train(), []
+    net, seen = GDNormMine(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6")).double().train(), []
     net.backbone.conv1.register_forward_hook(lambda layer, args, out: seen.append(args[0]))
     with EventStorage():
         net(batch)
@@ -306,51 +231,6 @@ def test_any_backbone_of_the_registry_and_mgn(model, batch):
         assert "loss_triplet_b33_path" in losses and isinstance(net.b21_head.bottleneck[0], GDNorm)
 
 
-def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
-    net = model().train()
-    # without oneDNN, some of whose bfloat16 kernels leave gradients of weights that meet padding alone as memory was
-    with EventStorage(), torch.backends.mkldnn.flags(enabled=False), torch.autocast("cpu", dtype=torch.bfloat16):
-        seen = []
-        for layer in (net.backbone.bn1, net.backbone.layer4[1].bn2):
-            layer.register_forward_hook(lambda layer, args, out: seen.append((args[0].dtype, out.dtype)))
-        sum(net(batch).values()).backward()
-    assert set(seen) == {(torch.bfloat16, torch.bfloat16)} and len(seen) == 4
-    for name, p in net.named_parameters():
-        if p.requires_grad:
-            assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
-
-
-@pytest.mark.parametrize("heads", ["True", "False"])
-def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
-    net = model("MODEL.GDNORM.HEADS", heads).train()
-    with torch.no_grad():
-        for bn in net.backbone.layer4[1].bn2.branches:
-            bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
-            bn.weight.fill_(1e4)
-
-    state = copy.deepcopy(net.state_dict())
-
-    def along(follow_it):
-        with EventStorage():
-            torch.manual_seed(7)
-            return follow_it()[0]
-
-    def alone():
-        return net._along(SampledPath(net.scale, net.noise), batch)
-
-    with torch.autocast("cpu", dtype=torch.float16):
-        assert not all(torch.isfinite(loss) for loss in along(alone).values())
-        net.load_state_dict(state)
-        found = along(lambda: net._on_sampled_path(batch))
-    sum(found.values()).backward()
-    assert torch.isfinite(net.backbone.conv1.weight.grad).all()
-    moved = copy.deepcopy(net.state_dict())
-    net.load_state_dict(state)
-    full = along(alone)
-    assert all(torch.allclose(moved[name], values) for name, values in net.state_dict().items()), "statistics too"
-    assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
-
-
 def test_gradient_clipping_of_the_stock_trainer_works(tiny):
     cfg = tiny("gdnorm", "SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "1e-8")
     cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.OPT, cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = 1, "SGD", 0.0, 0.0
@@ -359,35 +239,3 @@ def test_gradient_clipping_of_the_stock_trainer_works(tiny):
     trainer.train()
     moved = [(p - before[name]).abs().max().item() for name, p in trainer.model.named_parameters()]
     assert 0 < max(moved) < 1e-6
-
-
-def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
-    Checkpointer(model(), str(tmp_path)).save("three")
-    two = build_model(tiny("gdnorm", "DATASETS.NAMES", "('RenderedMall','RenderedCampus')"))
-    with pytest.raises(UserError, match="three.pth does not fit.*has 3 branches in backbone.bn1, this model has 2"):
-        Checkpointer(two).load(str(tmp_path / "three.pth"))
-
-    stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
-    Checkpointer(stock, str(tmp_path)).save("stock")
-    net = model()
-    Checkpointer(net).load(os.path.join(tmp_path, "stock.pth"))
-    for k in range(K):
-        assert torch.equal(net.backbone.layer1[0].bn1.branches[k].weight, stock.backbone.layer1[0].bn1.weight)
-
-
-def test_a_layer_of_another_width_in_a_stock_checkpoint_is_skipped_with_a_warning(
-    model, tiny, tmp_path, caplog, monkeypatch
-):
-    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
-    stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
-    state = stock.state_dict()
-    for name in ("weight", "bias", "running_mean", "running_var"):
-        state[f"backbone.layer1.0.bn1.{name}"] = torch.zeros(5)
-    torch.save({"model": state}, tmp_path / "wider.pth")
-    net = model()
-    before = copy.deepcopy(net.backbone.layer1[0].bn1.state_dict())
-    Checkpointer(net).load(str(tmp_path / "wider.pth"))
-    assert "Skip loading parameter 'backbone.layer1.0.bn1.branches.2.weight'" in caplog.text
-    same = {key: torch.equal(before[key], value) for key, value in net.backbone.layer1[0].bn1.state_dict().items()}
-    assert all(equal for key, equal in same.items() if "num_batches" not in key)
-    assert torch.equal(net.backbone.layer1[0].bn2.branches[2].weight, stock.backbone.layer1[0].bn2.weight)

@@ -1,0 +1,59 @@
+"""GDNormBaseline in half precision."""
+
+import copy
+
+import pytest
+import torch
+from fastreid.utils.events import EventStorage
+
+from fastreid_gdnorm.layers import SampledPath
+
+
+@pytest.fixture
+def batch(batch):
+    return {**batch, "images": batch["images"].float()}
+
+
+def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
+    net = model().float().train()
+    # without oneDNN, some of whose bfloat16 kernels leave gradients of weights that meet padding alone as memory was
+    with EventStorage(), torch.backends.mkldnn.flags(enabled=False), torch.autocast("cpu", dtype=torch.bfloat16):
+        seen = []
+        for layer in (net.backbone.bn1, net.backbone.layer4[1].bn2):
+            layer.register_forward_hook(lambda layer, args, out: seen.append((args[0].dtype, out.dtype)))
+        sum(net(batch).values()).backward()
+    assert set(seen) == {(torch.bfloat16, torch.bfloat16)} and len(seen) == 4
+    for name, p in net.named_parameters():
+        if p.requires_grad:
+            assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
+
+
+@pytest.mark.parametrize("heads", ["True", "False"])
+def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
+    net = model("MODEL.GDNORM.HEADS", heads).float().train()
+    with torch.no_grad():
+        for bn in net.backbone.layer4[1].bn2.branches:
+            bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
+            bn.weight.fill_(1e4)
+
+    state = copy.deepcopy(net.state_dict())
+
+    def along(follow_it):
+        with EventStorage():
+            torch.manual_seed(7)
+            return follow_it()[0]
+
+    def alone():
+        return net._along(SampledPath(net.scale, net.noise), batch)
+
+    with torch.autocast("cpu", dtype=torch.float16):
+        assert not all(torch.isfinite(loss) for loss in along(alone).values())
+        net.load_state_dict(state)
+        found = along(lambda: net._on_sampled_path(batch))
+    sum(found.values()).backward()
+    assert torch.isfinite(net.backbone.conv1.weight.grad).all()
+    moved = copy.deepcopy(net.state_dict())
+    net.load_state_dict(state)
+    full = along(alone)
+    assert all(torch.allclose(moved[name], values) for name, values in net.state_dict().items()), "statistics too"
+    assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
