@@ -53,3 +53,10 @@ def test_a_new_command_is_one_new_file(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         cli.main(["--help"])
     assert re.search(r"^ +hello +greet$", capsys.readouterr().out, re.MULTILINE)
+
+
+def test_no_function_has_its_modules_name():
+    """A package's name for it would hide the module, and its call would say everything twice."""
+    for path in PACKAGE.rglob("*.py"):
+        defined = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+        assert path.stem not in defined, path.relative_to(PACKAGE)

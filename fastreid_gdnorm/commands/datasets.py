@@ -28,7 +28,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from ..data.check import check_data_sets
+    from ..data.verification import check_data_sets
     from ..runs.config import load_config, shipped
 
     if args.root:

@@ -1,7 +1,7 @@
 """Training data that knows its domains, readers of the public data sets."""
 
+from .by_name import datasets_root, is_read_by, read, read_sources
 from .domain_balanced_sampler import DomainBalancedIdentitySampler
 from .domain_dataset import DomainDataset
-from .read import datasets_root, is_read_by, read, read_sources
 
 __all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "datasets_root", "is_read_by", "read", "read_sources"]

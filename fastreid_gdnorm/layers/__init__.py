@@ -2,7 +2,7 @@
 
 from .batch_paths import BranchStatisticsPath, DomainPath, PooledPath
 from .convert import convert_gdnorm, fold_gdnorm
-from .follow import follow
+from .following import follow
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
 from .paths import MEANS, AffinePath, MeanPath, Path, SampledPath, SourcePath

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 
-def running_statistics(model: nn.Module) -> dict[str, Tensor]:
+def _statistics(model: nn.Module) -> dict[str, Tensor]:
     """{name: buffer} of the model's own tensors, not copies."""
     kinds = ("running_mean", "running_var", "num_batches_tracked")
     return {name: values for name, values in model.named_buffers() if name.endswith(kinds)}
@@ -17,13 +17,13 @@ def running_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
     """{name: tensor}, to be put back by :func:`put_statistics`."""
-    return {name: values.clone() for name, values in running_statistics(model).items()}
+    return {name: values.clone() for name, values in _statistics(model).items()}
 
 
 @torch.no_grad()
 def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
     """Make the model's running statistics what they were when they were copied; layers that it has not are left out."""
-    own = running_statistics(model)
+    own = _statistics(model)
     for name, values in copied.items():
         if name in own and own[name].shape == values.shape:
             own[name].copy_(values)

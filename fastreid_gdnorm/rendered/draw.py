@@ -12,10 +12,10 @@ from tqdm import tqdm
 
 from ..data.readers.market_style import DISTRACTOR, JUNK
 from ..errors import UserError
-from .develop import develop
 from .person import Person
 from .plan import CAMERAS, SUBSETS
 from .scene import Camera, shoot
+from .sensor import develop
 from .styles import STYLES
 
 logger = logging.getLogger("fastreid.gdnorm.rendered")

@@ -12,8 +12,8 @@ from ..runs.methods import METHODS, method
 from ..runs.run_data import RunData
 from ..runs.run_folder import RunFolder
 from .document import Heading, Paragraph, to_html, to_markdown
-from .run_sections import run_sections
-from .summary import data_tables, results_tables, settings_table, summary, warnings_about
+from .run_sections import sections_about
+from .summary import data_tables, introduction, results_tables, settings_table, warnings_about
 
 
 def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = None) -> None:
@@ -35,7 +35,7 @@ def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = Non
     data = {name: RunData(run.cfg) for name, run in runs.items()}
     blocks = [
         Heading(1, f"Person re-identification: {', '.join(runs)}"),
-        *summary(runs),
+        *introduction(runs),
         *warnings_about(runs, data),
         Heading(2, "Results"),
         *results_tables(runs),
@@ -47,7 +47,7 @@ def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = Non
     for number, (name, run) in enumerate(runs.items(), 1):
         say(f"[{number}/{len(runs)}] {name}: curves, and ranked results of {', '.join(run.targets)}")
         blocks.append(Heading(2, f"{name}: {METHODS[method(run.cfg)]}"))
-        blocks += run_sections(run, data[name], output, f"run{number}")
+        blocks += sections_about(run, data[name], output, f"run{number}")
     blocks.append(Paragraph(f"Made by `fastreid report {' '.join(map(str, folders))}`."))
     (output / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
     (output / "report.html").write_text(to_html(blocks), encoding="utf-8")

@@ -12,12 +12,12 @@ from ..evaluation.path_sweep import summarize, sweep
 from ..modeling import is_gdnorm
 from ..runs import files
 from ..runs.checkpoints import load_model
-from ..runs.claim import claim
 from ..runs.config import load_config
+from ..runs.sweep_claim import claim
 from ..runs.tables import save_table
 from .document import Heading, to_markdown
 from .path_figures import sweep_figures
-from .sweep_tables import sweep_tables
+from .sweep_tables import tables_of_sweep
 
 COLUMNS = ("target", "path", "lambda", *METRICS, "seconds_per_batch")
 
@@ -52,7 +52,7 @@ def sweep_paths(
 
 def _save(records, folder):
     """Write tables and figures into ``folder``; the tables in Markdown."""
-    tables = sweep_tables(records)
+    tables = tables_of_sweep(records)
     text = to_markdown([block for target, of_it in tables.items() for block in (Heading(2, target), *of_it)])
     rows = [[record[column] for column in COLUMNS] for record in records]
     save_table(folder, files.PATHS, COLUMNS, rows, {"summary": summarize(records), "paths": records}, text)

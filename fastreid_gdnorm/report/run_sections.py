@@ -10,14 +10,14 @@ from .document import Cell, Heading, Paragraph, Pictures, Table
 from .path_figures import sweep_figures
 from .ranked_queries import ranked_results
 from .run_figures import band, band_figure, curves_figure, spread_figure, width_figure
-from .sweep_tables import sweep_tables
+from .sweep_tables import tables_of_sweep
 
 DPI = 150
 SAME = 0.05  # points of mAP that one model may differ by from test to test
 OF_SWEEP = {"paths": "single paths and the ensemble", "samples": "sampled paths"}  # what the figures show
 
 
-def run_sections(run, data, output, prefix):
+def sections_about(run, data, output, prefix):
     """The blocks about a RunFolder; its pictures are written to ``output``, their names begin with ``prefix``."""
     model = load_model(run.cfg)
     picture = _Pictures(output, prefix)
@@ -106,7 +106,7 @@ def _path_sweep(run, picture):
         "Results along every source's own path, the mean path (which is what is deployed), the ensemble of the "
         "sources, and paths sampled from the Gaussian process."
     )
-    for target, (single, *sampled) in sweep_tables(records).items():
+    for target, (single, *sampled) in tables_of_sweep(records).items():
         tested = run.results.get(target, {}).get("mAP", mean_paths[target])
         if run.cfg.MODEL.GDNORM.TEST_PATH == "mean" and abs(mean_paths[target] - tested) > SAME:
             yield Paragraph(

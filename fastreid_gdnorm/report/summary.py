@@ -11,7 +11,7 @@ COARSE = 2  # points of Rank-1; where its 95 % interval is wider to either side,
 OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that are no settings of a training
 
 
-def summary(runs):
+def introduction(runs):
     """A paragraph on every run, {name: RunFolder}: method, sources, targets, headline numbers."""
     (first, measure), *_ = runs.items()
     for name, run in runs.items():

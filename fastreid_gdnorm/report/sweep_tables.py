@@ -5,7 +5,7 @@ from ..evaluation.path_sweep import summarize
 from .document import Cell, Table
 
 
-def sweep_tables(records):
+def tables_of_sweep(records):
     """{target: [a Table of the single paths, and one of where the mean path stands among samples, if there are any]}.
 
     Args:

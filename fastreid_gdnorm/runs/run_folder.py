@@ -14,8 +14,8 @@ from ..modeling import is_gdnorm
 from . import files
 from .checkpoints import find_weights, last_checkpoint
 from .config import load_config
-from .metrics import read_metrics
 from .results import read_test_results
+from .training_log import read_metrics
 
 
 class RunFolder:

@@ -10,8 +10,8 @@ from fastreid_gdnorm import cli
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import METRICS
 from fastreid_gdnorm.report.page import write_report
-from fastreid_gdnorm.runs.metrics import read_metrics
 from fastreid_gdnorm.runs.run_folder import RunFolder
+from fastreid_gdnorm.runs.training_log import read_metrics
 
 from ..conftest import DEMO, TINY, TOY_SEED, fastreid
 

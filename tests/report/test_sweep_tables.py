@@ -3,7 +3,7 @@
 from fastreid_gdnorm.evaluation import METRICS
 from fastreid_gdnorm.report.document import to_markdown
 from fastreid_gdnorm.report.path_figures import sweep_figures
-from fastreid_gdnorm.report.sweep_tables import sweep_tables
+from fastreid_gdnorm.report.sweep_tables import tables_of_sweep
 
 
 def record(path, scale, value, target):
@@ -22,13 +22,13 @@ def lines(table):
 
 
 def test_single_paths_have_all_metrics_and_their_time_and_samples_where_the_mean_path_stands():
-    single, sampled = map(lines, sweep_tables(RECORDS)["Here"])
+    single, sampled = map(lines, tables_of_sweep(RECORDS)["Here"])
     assert single[0] == ["path", *METRICS, "a batch"] and single[2:] == [["mean", *["50.0"] * 5, "250 ms"]]
     assert sampled[0] == ["lambda", "", "mean path", "its rank", "average of samples", "worst", "best"]
     assert sampled[2:] == [["0.5", metric, "50.0", "2 of 4", "48.0", "40.0", "56.0"] for metric in ("Rank-1", "mAP")]
 
 
 def test_a_target_without_samples_has_neither_table_nor_figure_of_them():
-    assert len(sweep_tables(RECORDS)["There"]) == 1
+    assert len(tables_of_sweep(RECORDS)["There"]) == 1
     assert list(sweep_figures(RECORDS, "Here")) == ["paths", "samples"]
     assert list(sweep_figures(RECORDS, "There")) == ["paths"]

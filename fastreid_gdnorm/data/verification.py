@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..console import say
 from ..errors import UserError
-from .read import datasets_root, read
+from .by_name import datasets_root, read
 from .readers import READERS, SingleShot
 from .readers.reader import Counts
 
