@@ -44,6 +44,6 @@ class GaussianProcess:
 
     def spread(self) -> tuple[float, float]:
         """How far the branches lie apart: means over layers of the channels' mean variance, as (of a, of b)."""
-        of_a = sum(float(moments.var_a.mean()) for _, moments in self)
-        of_b = sum(float(moments.var_b.mean()) for _, moments in self)
-        return of_a / len(self), of_b / len(self)
+        of_a = sum(moments.var_a.mean() for _, moments in self)
+        of_b = sum(moments.var_b.mean() for _, moments in self)
+        return float(of_a) / len(self), float(of_b) / len(self)
