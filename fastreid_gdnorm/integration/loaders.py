@@ -14,7 +14,6 @@ from ..data.device import on_device
 from ..data.readers import Reader
 from ..errors import UserError
 from ..modeling import is_gdnorm
-from ..patches.tools import rebind
 from ..registries import SAMPLER_REGISTRY
 
 
@@ -24,7 +23,9 @@ def connect():
     Data sets lie where FASTREID_DATASETS says when the loader is built, and batches go where MODEL.DEVICE says.
     """
     for name, prepared in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
-        rebind(name, _with_config(getattr(build, name), prepared), build, fastreid.data, defaults)
+        wrapper = _with_config(getattr(build, name), prepared)
+        for module in (build, fastreid.data, defaults):  # which import it from each other
+            setattr(module, name, wrapper)
 
 
 def _with_config(stock, prepared):

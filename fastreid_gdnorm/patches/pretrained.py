@@ -36,10 +36,10 @@ def patch_pretrained():
     for name, build in BACKBONE_REGISTRY._obj_map.items():
         module = sys.modules[build.__module__]
         if source_has(module, "torch.load(") and not source_has(module, "weights_only"):
-            BACKBONE_REGISTRY._obj_map[name] = _mend_backbone(name, build, module)
+            BACKBONE_REGISTRY._obj_map[name] = _patched_backbone(name, build, module)
 
 
-def _mend_backbone(name, stock, module):
+def _patched_backbone(name, stock, module):
     loaded = []
 
     def load(path, **_):
