@@ -35,6 +35,7 @@ def comparison(folder):
         return {(line["target"], line["method"], line["source"]): line for line in csv.DictReader(file)}
 
 
+@pytest.mark.long
 def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path, fastreid_here):
     done = fastreid_here("protocol", 1, "--output", tmp_path, *TOY)
     assert done.returncode == 0, done.stderr

@@ -324,6 +324,7 @@ def test_worker_processes_that_are_spawned_are_patched_too(tiny):
     assert done.stdout.strip() == str(len(loader.dataset)), done.stderr
 
 
+@pytest.mark.long
 def test_the_last_test_reaches_the_metrics_file_whenever_it_is(tiny):
     for period in ("2", "3"):  # after the last epoch's checkpoint, and after training
         cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "4", "TEST.EVAL_PERIOD", period)
