@@ -1,4 +1,4 @@
-"""The ``fastreid`` command: what stands in ``commands``, one after the other."""
+"""The ``fastreid`` command: a loop over the modules of ``commands``."""
 
 from __future__ import annotations
 
@@ -52,14 +52,15 @@ def build_parser() -> argparse.ArgumentParser:
         if name.startswith("_"):
             continue
         command = importlib.import_module(f"{commands.__name__}.{name}")
+        parents = getattr(command, "PARENTS", [])
         own = parsers.add_parser(
             name,
             help=command.SUMMARY,
             description=command.DESCRIPTION,
             epilog=command.EXAMPLES,
-            parents=getattr(command, "PARENTS", []),
+            parents=parents,
             formatter_class=as_written,
-            conflict_handler="resolve",  # a parent has its own --help
+            conflict_handler="resolve" if parents else "error",  # a parent has its own --help
         )
         command.add_arguments(own)
         own.set_defaults(run=command.run)

@@ -1,4 +1,4 @@
-"""What is said on stdout."""
+"""Lines for stdout."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ pairs override it and come last. The keys that matter most:
   DATALOADER.DOMAIN_BATCH full                   a whole batch of every source in a step, rather than one for all
 
 The data sets lie in the folder that the environment variable FASTREID_DATASETS names (default: datasets);
-fastreid datasets looks what is there.
+fastreid datasets shows what is there.
 Your own data: put it into Market-1501's folders, or register a reader as fast-reid's documentation shows.
 """
 

@@ -1,4 +1,4 @@
-"""``fastreid datasets``: what is there of the data sets."""
+"""``fastreid datasets``: which data sets are there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 import os
 from argparse import ArgumentParser, Namespace
 
-SUMMARY = "what is there of the public data sets, and whether it is whole"
+SUMMARY = "which public data sets are there, and whether they are complete"
 DESCRIPTION = (
     "Look for data sets, count their identities, images and cameras, compare them with what is\n"
     "published, and decode every image. projects/GDNorm/DATASETS.md says where to get them and what lies where.\n"

@@ -1,4 +1,4 @@
-"""Training data that knows its domains, readers of the public data sets."""
+"""Training data with domains, its sampler, and readers of the public data sets."""
 
 from .by_name import datasets_root, is_read_by, read, read_sources
 from .domain_balanced_sampler import DomainBalancedIdentitySampler

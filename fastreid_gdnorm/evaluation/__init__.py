@@ -4,7 +4,7 @@ from .distances import build_dist
 from .metrics import HEADLINE, METRICS, SPREAD, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
-from .summary import add_average, metric_names, summary_table, text
+from .summary import add_average, metric_names, metric_text, summary_table
 
 __all__ = [
     "HEADLINE",
@@ -18,6 +18,6 @@ __all__ = [
     "evaluate_roc",
     "header",
     "metric_names",
+    "metric_text",
     "summary_table",
-    "text",
 ]

@@ -79,7 +79,7 @@ def read_records(file: Path) -> list[Record]:
         for record in records:
             KEY(record)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is no record of a path sweep ({error!r}): remove it") from error
+        raise UserError(f"{file} is not a record of a path sweep ({error!r}): remove it") from error
     return records
 
 

@@ -32,7 +32,7 @@ def add_average(results: dict[str, Any]) -> None:
 def summary_table(results: Mapping[str, Mapping[str, float]]) -> str:
     """A Markdown table, a line for each target: metrics, with their standard deviation where there are splits."""
     names = metric_names(results)
-    lines = [[target, *(text(metrics, name) for name in names)] for target, metrics in results.items()]
+    lines = [[target, *(metric_text(metrics, name) for name in names)] for target, metrics in results.items()]
     return str(tabulate(lines, headers=["", *names], tablefmt="github", disable_numparse=True))
 
 
@@ -42,7 +42,7 @@ def metric_names(results: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [name for name in first if name != LEFT_OUT and not name.endswith(SPREAD)]
 
 
-def text(metrics: Mapping[str, float], name: str) -> str:
+def metric_text(metrics: Mapping[str, float], name: str) -> str:
     """A metric as tables have it, with its standard deviation where there are splits."""
     spread = f" ± {metrics[name + SPREAD]:.1f}" if name + SPREAD in metrics else ""
     return f"{metrics[name]:.1f}{spread}"

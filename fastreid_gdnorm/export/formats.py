@@ -1,4 +1,4 @@
-"""The files that a stock model leaves in. A format writes its file and runs what it has written."""
+"""The file formats of an export. A format writes its file and runs what it has written."""
 
 from __future__ import annotations
 

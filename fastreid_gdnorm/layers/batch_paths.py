@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
+
+from .paths import Path
 
 if TYPE_CHECKING:
     from .gdnorm import GDNorm
-
-import copy
-
-import torch
-
-from .paths import Path
 
 
 class DomainPath(Path):

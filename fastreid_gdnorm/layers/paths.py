@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 if TYPE_CHECKING:
     from .gdnorm import GDNorm
-
-import torch
-import torch.nn.functional as F
 
 MEANS = ("affine", "statistics", "path")
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 else:
     Stock = object
 
+Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 Pass = tuple[dict[str, Tensor], dict[str, Any]]  # the losses along a path, and the scalars that it logs
 
 
@@ -149,9 +150,8 @@ class GDNormTraining(Stock):
         if not recompute:
             return self._along(path, batch)
 
-        def contexts() -> tuple[
-            AbstractContextManager[None], AbstractContextManager[None]
-        ]:  # the second one is for the backward pass, which must not move statistics again
+        def contexts() -> Contexts:
+            # the second one is for the backward pass, which must not move statistics again
             return contextlib.nullcontext(), keeping_statistics(self)
 
         return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)

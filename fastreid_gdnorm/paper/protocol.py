@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from ..console import say
 from ..data import read
 from ..errors import UserError
+from ..runs import files
 from ..runs.checkpoints import last_checkpoint
 from ..runs.config import load_config, shipped
 from ..runs.methods import METHODS
@@ -84,30 +85,23 @@ class Protocol:
         """
         rows = {run: train_row(run.folder, run.config, seed, self.overrides) for run in runs}
         self._check_data_sets(runs, with_sources=True)
-        others = [run for run in self.runs if run not in rows and run.folder.is_dir()]
-        earlier: dict[Run, Row] = {}
-        for run in others:
-            try:
-                earlier[run] = train_row(run.folder, run.config, seed, self.overrides)
-            except UserError:
-                continue  # of other settings
-        self._work(rows, earlier, self.output)
+        self._work(rows, self.output, lambda run: self._earlier(run, seed))
 
     def test(self, runs: Sequence[Run], weights: Sequence[str] = ()) -> None:
         """Only test ``runs``, of the checkpoints ``weights``, [DIRECTION=]FILE, or of the last ones in the output.
 
-        The comparison is in the output's folder eval.
+        The comparison is in a folder for tests in the output.
 
         Raises:
             UserError: a data set or a checkpoint is missing, it is not said which run a checkpoint is of, or a test
                 failed.
         """
         rows = {
-            run: eval_row(run.folder / "eval", run.config, checkpoint, self.overrides)
+            run: eval_row(run.folder / files.evaluation(), run.config, checkpoint, self.overrides)
             for run, checkpoint in self._checkpoints(runs, weights).items()
         }
         self._check_data_sets(runs, with_sources=False)
-        self._work(rows, {}, self.output / "eval")
+        self._work(rows, self.output / files.evaluation())
 
     @property
     def _directions(self) -> list[Direction]:
@@ -161,22 +155,34 @@ class Protocol:
                     _ = data.train, data.query, data.gallery  # read when they are asked for
                     seen.add(name)
 
-    def _work(self, rows: dict[Run, Row], earlier: dict[Run, Row], output: Path) -> None:
-        in_order = [run for run in self.runs if run in rows or run in earlier]
+    def _earlier(self, run: Run, seed: int) -> Row | None:
+        """What was trained before, perhaps by another process in the meantime; None if it has other settings."""
+        if not run.folder.is_dir():
+            return None
+        try:
+            return train_row(run.folder, run.config, seed, self.overrides)
+        except UserError:
+            return None
+
+    def _work(
+        self, rows: dict[Run, Row], output: Path, earlier: Callable[[Run], Row | None] = lambda run: None
+    ) -> None:
         for place, (run, row) in enumerate(rows.items(), 1):
             row.run(f"[{place}/{len(rows)}] {run.name}")
-            results = {run: (rows.get(run) or earlier[run]).result() for run in in_order}
-            comparison = Comparison(
-                Measured(run.direction, METHODS[run.method], result["results"])
-                for run, result in results.items()
-                if result
-            )
+            comparison = Comparison(self._measured(rows, earlier))
             comparison.save(output)
         folder = next(iter(rows)).folder
         say(
             f"\n{comparison.table()}\nIn {output}: comparison.md, .csv, .json, .png. "
-            f"Checkpoints, logs: {folder} and its like"
+            f"Checkpoints and logs: {folder} and the folders beside it"
         )
+
+    def _measured(self, rows: dict[Run, Row], earlier: Callable[[Run], Row | None]) -> Iterator[Measured]:
+        for run in self.runs:
+            row = rows.get(run) or earlier(run)
+            result = row.result() if row else None
+            if result:
+                yield Measured(run.direction, METHODS[run.method], result["results"])
 
 
 def variants(number: int) -> list[str]:

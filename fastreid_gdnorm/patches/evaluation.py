@@ -11,7 +11,7 @@ import warnings
 import faiss
 import numpy as np
 
-logger = logging.getLogger("fastreid.gdnorm.compat")
+logger = logging.getLogger("fastreid.gdnorm.patches")
 
 
 def patch_compiling():

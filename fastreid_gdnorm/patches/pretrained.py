@@ -36,10 +36,10 @@ def patch_pretrained():
     for name, build in BACKBONE_REGISTRY._obj_map.items():
         module = sys.modules[build.__module__]
         if source_has(module, "torch.load(") and not source_has(module, "weights_only"):
-            BACKBONE_REGISTRY._obj_map[name] = _patch_backbone(name, build, module)
+            BACKBONE_REGISTRY._obj_map[name] = _patched_backbone(name, build, module)
 
 
-def _patch_backbone(name, stock, module):
+def _patched_backbone(name, stock, module):
     """The builder ``stock`` of the backbone ``name``, with the ways by which its ``module`` loads weights replaced."""
     loaded = []
 

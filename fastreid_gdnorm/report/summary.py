@@ -1,7 +1,6 @@
 """What a report says first: what was done, what came out, and how far it is to be trusted."""
 
-from ..evaluation import HEADLINE, METRICS, header
-from ..evaluation import text as _text
+from ..evaluation import HEADLINE, METRICS, header, metric_text
 from ..runs import files
 from ..runs.config import flat
 from ..runs.methods import METHODS, method
@@ -144,7 +143,7 @@ def _in_words(cfg):
 
 def _reached(run, target, first, measure):
     """A sentence on a run's result, compared with the run ``measure`` that is called ``first``."""
-    numbers = _and([f"{metric} {_text(run.results[target], metric)}\u00a0%" for metric in HEADLINE])
+    numbers = _and([f"{metric} {metric_text(run.results[target], metric)}\u00a0%" for metric in HEADLINE])
     deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
     against = "" if None in deltas else f" ({_and([f'{delta:+.1f}' for delta in deltas])} points to {first})"
     where = f"On {target}" if target in run.targets else "On average over the targets with splits"
@@ -165,7 +164,7 @@ def _settings(run):
 
 
 def _cell(run, measure, target, metric):
-    return Cell(_text(run.results[target], metric), _delta(run, measure, target, metric))
+    return Cell(metric_text(run.results[target], metric), _delta(run, measure, target, metric))
 
 
 def _delta(run, measure, target, metric):

@@ -18,9 +18,14 @@ RECIPE = "recipe.yaml"  # the settings that it is known by
 LOCK = ".lock"
 
 
-def evaluation(path: str) -> str:
+def evaluation(path: str = "") -> str:
     """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
     return f"eval-{path.replace(':', '-')}" if path else "eval"
+
+
+def log(command: str) -> str:
+    """What ``fastreid COMMAND`` has said, for a row of a table."""
+    return f"{command}.log"
 
 
 # of a path sweep

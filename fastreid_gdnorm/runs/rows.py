@@ -50,7 +50,7 @@ class Row(NamedTuple):
         with _locked(self.folder) as lock:
             (self.folder / files.FINISHED).unlink(missing_ok=True)
             _write(self.folder / files.RECIPE, self.recipe)
-            log_file = self.folder / f"{self.words[0]}.log"
+            log_file = self.folder / files.log(str(self.words[0]))
             say(f"{title}: {self.words[0]}, log in {log_file}")
             start = time.perf_counter()
             command = [sys.executable, "-m", "fastreid_gdnorm", *map(str, self.words)]
@@ -60,6 +60,8 @@ class Row(NamedTuple):
             if done.returncode:
                 raise UserError(f"{title}: {self.words[0]} failed, see {log_file}")
             results = read_test_results(self.folder)
+            if results is None:
+                raise UserError(f"{title}: {self.words[0]} has left no results, see {log_file}")
             result = {"results": results, "seconds": time.perf_counter() - start}
             _write(self.folder / files.FINISHED, json.dumps(result))
             return result

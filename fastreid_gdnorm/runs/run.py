@@ -57,7 +57,7 @@ def train(
         UserError: a mistake in the config, a missing file, processes that cannot be.
     """
     processes = processes or Processes()
-    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only)
+    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only, processes)
     _check(processes)
     try:
         launch(
@@ -107,6 +107,7 @@ class _Run(NamedTuple):
     seed: int | None
     resume: bool
     eval_only: bool
+    processes: Processes
 
 
 def _check(processes: Processes) -> None:
@@ -138,7 +139,7 @@ def _train(run: _Run) -> None:
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=run.resume)
         if trainer.start_epoch >= trainer.max_epoch:
-            logger.info("Training had come to its end in %s; testing it", cfg.OUTPUT_DIR)
+            logger.info("Training had already finished in %s; testing it", cfg.OUTPUT_DIR)
             DefaultTrainer.test(cfg, trainer.model)
             return
         if comm.is_main_process():

@@ -34,7 +34,7 @@ class RunFolder:
         self.folder = Path(folder)
         self.config_file = self.folder / files.CONFIG
         if not self.config_file.is_file():
-            raise UserError(f"{folder} is no run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
+            raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
         # the page may be made on another machine than the run
         device = [] if torch.cuda.is_available() else ["MODEL.DEVICE", "cpu"]
         self.cfg = load_config(str(self.config_file), device)

@@ -25,5 +25,5 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
                 record = {**records.pop(), **record}
             records.append(record)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} has a line that is no record of a training ({error!r}): remove it") from error
+        raise UserError(f"{file} has a line that is not a record of a training ({error!r}): remove it") from error
     return records

@@ -1,1 +1,1 @@
-"""What trains beside fast-reid's trainer: its hooks, population statistics, progress."""
+"""What the plugin adds to training: hooks, population statistics, progress."""

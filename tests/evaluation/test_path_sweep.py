@@ -78,6 +78,6 @@ def test_a_sweep_leaves_the_model_as_it_was_also_on_an_exception(tiny, tmp_path,
 def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, line):
     file = tmp_path / "paths.jsonl"
     file.write_text(line + "\n")
-    with pytest.raises(UserError, match="paths.jsonl is no record of a path sweep .*: remove it"):
+    with pytest.raises(UserError, match="paths.jsonl is not a record of a path sweep .*: remove it"):
         read_records(file)
     assert file.read_text() == line + "\n"

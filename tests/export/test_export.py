@@ -119,7 +119,12 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("overrides", MODELS.values(), ids=MODELS)
+LONG = ("mgn", "osnet")
+
+
+@pytest.mark.parametrize(
+    "overrides", [pytest.param(MODELS[name], id=name, marks=[pytest.mark.long] * (name in LONG)) for name in MODELS]
+)
 def test_other_models_leave_too(tmp_path, datasets, overrides):
     config, weights = untrained(tmp_path, *overrides)
     manifest = export_model(config, tmp_path / "out", "source:1", onnx=True, fuse=True, overrides=weights)

@@ -57,7 +57,7 @@ def spread_branches(model):
     return model
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", [n if n != "resnet50" else pytest.param(n, marks=pytest.mark.long) for n in BACKBONES])
 def test_convert_fold_and_reload(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # RegNet and EffNet must not need fast-reid's own folder
     stock = backbone(*BACKBONES[name]).eval()

@@ -114,7 +114,7 @@ def test_metrics_of_a_resumed_run_are_of_its_last_time(tmp_path):
 @pytest.mark.parametrize(
     "missing, said",
     [
-        (["config.yaml"], "is no run: it has no config.yaml"),
+        (["config.yaml"], "is not a run: it has no config.yaml"),
         (["test_results.json", "metrics.json"], "has no results"),
         (["last_checkpoint"], "has no checkpoint"),
     ],

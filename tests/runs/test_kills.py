@@ -50,7 +50,7 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
     assert metrics(broken) == metrics(unbroken)
 
     again = fastreid_here(*training(broken, "--resume", config=config, overrides=longer))
-    assert again.returncode == 0 and "Training had come to its end" in again.stdout
+    assert again.returncode == 0 and "Training had already finished" in again.stdout
     assert metrics(broken) == metrics(unbroken)
 
 
