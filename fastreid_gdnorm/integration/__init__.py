@@ -1,10 +1,10 @@
-"""The seams that fast-reid has no registry for, a file for each."""
+"""The seams that fast-reid has no registry for, one file each."""
 
 from . import checkpoints, hooks, loaders, ranking, testing, trainer
 
 
 def connect():
-    """Let fast-reid's own loaders, trainer, checkpoints and tests find the plugin's registries, variants and splits."""
+    """Connect fast-reid's own loaders, trainer, hooks, checkpoints, tests and ranking with the plugin."""
     loaders.connect()
     trainer.connect()
     hooks.connect()

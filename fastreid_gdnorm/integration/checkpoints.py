@@ -8,7 +8,7 @@ from ..layers import gdnorm_layers
 
 
 def connect():
-    """A stock checkpoint goes to the branches first, so that what does not fit is skipped as in a stock model."""
+    """A stock checkpoint is spread over the branches before stock loads it, which skips what does not fit, as ever."""
     stock_load = Checkpointer._load_model
 
     @functools.wraps(stock_load)

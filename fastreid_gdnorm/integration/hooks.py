@@ -1,4 +1,4 @@
-"""The seam at the trainer's hooks: those of SOLVER.HOOKS, and what a resumed training goes on with."""
+"""The seam at the trainer's hooks: those of SOLVER.HOOKS, and what else a resumed training goes on from."""
 
 import functools
 
@@ -7,6 +7,7 @@ from fastreid.utils.events import JSONWriter
 
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY
+from ..training.best_metric import BestMetric
 from ..training.reproducible import Reproducible
 from .ranking import is_bounded
 
@@ -17,52 +18,37 @@ def connect():
 
     @functools.wraps(stock_hooks)
     def build_hooks(self):
-        is_bounded(self.cfg)  # a mistake there would else show at the first test only
+        is_bounded(self.cfg)  # so that a mistake there does not wait for the first test
+        _check_mean_path(self)
         all_hooks = stock_hooks(self)
         evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
         if self.cfg.SEED >= 0:
-            all_hooks.insert(evaluation + 1, _reproducible(self, all_hooks))
-        if getattr(self.model, "mean_of", None) == "path" and "DomainPreciseBN" not in self.cfg.SOLVER.HOOKS:
-            raise UserError(
-                "MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it"
-            )
-        _keep(self, all_hooks)
+            all_hooks.insert(evaluation + 1, Reproducible(self.cfg.SEED, _metrics_writer(all_hooks)))
+        _checkpoint_more(self, all_hooks)
         own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
         return all_hooks[:evaluation] + own + all_hooks[evaluation:]
 
     DefaultTrainer.build_hooks = build_hooks
 
 
-def _reproducible(trainer, all_hooks):
+def _check_mean_path(trainer):
+    if getattr(trainer.model, "mean_of", None) == "path" and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS:
+        raise UserError("MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it")
+
+
+def _metrics_writer(all_hooks):
+    """The JSONWriter of metrics.json; None where another process writes."""
     writers = [writer for hook in all_hooks if isinstance(hook, hooks.PeriodicWriter) for writer in hook._writers]
-    metrics = next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
-    hook = Reproducible(trainer.cfg.SEED, metrics)
-    trainer.checkpointer.checkpointables["metrics_history"] = hook
-    return hook
+    return next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
 
 
-def _keep(trainer, all_hooks):
-    """What else a resumed training goes on with."""
+def _checkpoint_more(trainer, all_hooks):
+    """Put into checkpoints what stock leaves out: AMP's scale, the metrics to smooth over, the best metric so far."""
     checkpointables = trainer.checkpointer.checkpointables
     if trainer.grad_scaler is not None:
         checkpointables["grad_scaler"] = trainer.grad_scaler
     for hook in all_hooks:
-        if isinstance(hook, hooks.PeriodicCheckpointer):
-            checkpointables["best_metric"] = _BestMetric(hook)
-
-
-class _BestMetric:
-    """The best metric so far of a PeriodicCheckpointer, for a checkpoint."""
-
-    def __init__(self, hook):
-        self._hook = hook
-
-    def state_dict(self):
-        best = self._hook.best_metric
-        if hasattr(self._hook, "metric_name"):  # in training; the last checkpoint's own metric is still to be compared
-            tested, _ = self._hook.trainer.storage.latest().get(self._hook.metric_name, (best, None))
-            best = max(best, tested)
-        return {"best_metric": best}
-
-    def load_state_dict(self, state):
-        self._hook.best_metric = state["best_metric"]
+        if isinstance(hook, Reproducible):
+            checkpointables["metrics_history"] = hook
+        elif isinstance(hook, hooks.PeriodicCheckpointer):
+            checkpointables["best_metric"] = BestMetric(hook)

@@ -20,23 +20,29 @@ from ..registries import SAMPLER_REGISTRY
 def connect():
     """Every training batch has ``domains``, samplers come from the registry, readers get their variant.
 
-    Data sets lie where FASTREID_DATASETS says when the loader is built, and batches go where MODEL.DEVICE says.
+    Data sets are where FASTREID_DATASETS says when the loader is built, and batches go where MODEL.DEVICE says.
     """
-    for name, prepared in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
-        wrapper = _with_config(getattr(build, name), prepared)
+    for name, prepare in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
+        build_loader = _from_config(getattr(build, name), prepare)
         for module in (build, fastreid.data, defaults):  # which import it from each other
-            setattr(module, name, wrapper)
+            setattr(module, name, build_loader)
 
 
-def _with_config(stock, prepared):
+def _from_config(stock, prepare):
+    """``stock``, for calls with a config behind ``prepare``; any others are left to stock alone.
+
+    Args:
+        prepare: function (cfg, **arguments of the call) -> (cfg, arguments) for stock.
+    """
+
     @functools.wraps(stock)
     def build_loader(*args, **kwargs):
         if "cfg" in kwargs:
             args = (kwargs.pop("cfg"), *args)
         if not (args and isinstance(args[0], CfgNode)):
             return stock(*args, **kwargs)
-        cfg, arguments = prepared(*args, **kwargs)
-        build._root = datasets_root()
+        cfg, arguments = prepare(*args, **kwargs)
+        build._root = datasets_root()  # stock reads FASTREID_DATASETS only once, when it is imported
         built = stock(cfg, **arguments)
         on_device(built[0] if isinstance(built, tuple) else built, cfg)
         return built
@@ -59,7 +65,7 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
 
 
 def _with_whole_batch(cfg):
-    """The config with all images of a training batch as SOLVER.IMS_PER_BATCH."""
+    """``cfg`` with the size of a whole training batch, whatever DATALOADER.DOMAIN_BATCH, as SOLVER.IMS_PER_BATCH."""
     domain_batch, sampler = cfg.DATALOADER.DOMAIN_BATCH, cfg.DATALOADER.SAMPLER_TRAIN
     if domain_batch not in ("mixed", "full"):
         raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, it can be "mixed" or "full"')
@@ -77,7 +83,7 @@ def _with_whole_batch(cfg):
 
 
 def _check_lone_identities(cfg):
-    """fast-reid's own samplers know no domains."""
+    """Raise UserError for GDNorm with one of fast-reid's own samplers, which know no domains."""
     if is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
         raise UserError(
             f"DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN} may leave a source one identity in a batch, from "
@@ -86,7 +92,7 @@ def _check_lone_identities(cfg):
 
 
 def _check_identities(cfg, train_set):
-    """fast-reid's own samplers look for a batch that cannot be made for ever."""
+    """Raise UserError for a batch that cannot be made: fast-reid's own samplers would search for it for ever."""
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     if images % instances or train_set.num_classes < images // instances:
         raise UserError(

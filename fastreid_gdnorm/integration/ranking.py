@@ -1,4 +1,4 @@
-"""The seam at fast-reid's ranking: in bounded memory, if TEST.RANKING says so."""
+"""The seam at fast-reid's ranking: in bounded memory if TEST.RANKING says so."""
 
 import contextlib
 import functools
@@ -8,18 +8,15 @@ from fastreid.evaluation import ReidEvaluator, reid_evaluation
 
 from ..errors import UserError
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
-from ..patches.evaluation import patch_rank
 
 
 def connect():
-    """ReidEvaluator, and what derives from it, ranks as TEST.RANKING says; whoever else ranks is left alone."""
+    """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking."""
     stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
 
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
-        if is_bounded(self.cfg):
-            patch_rank()  # for whoever calls it
-        else:
+        if not is_bounded(self.cfg):  # bounded ranking needs nothing compiled
             stock_dependencies(self)
 
     @functools.wraps(stock_evaluate)
@@ -43,8 +40,8 @@ def is_bounded(cfg):
 
 @contextlib.contextmanager
 def _bounded_functions():
-    """What ReidEvaluator.evaluate ranks by are the bounded functions, for the time of a call alone."""
-    # imported now, as they look for their compiled parts when they are
+    """Within it, ReidEvaluator.evaluate finds the bounded functions in the place of stock's."""
+    # imported now and no earlier, as they look for their compiled parts when they are imported
     rank, roc = (importlib.import_module(f"fastreid.evaluation.{name}") for name in ("rank", "roc"))
     bounded = (
         (reid_evaluation, "build_dist", build_dist),

@@ -17,14 +17,14 @@ logger = logging.getLogger("fastreid.gdnorm.test")
 
 
 def connect():
-    """A data set with splits is tested on each of them, and a test leaves a summary and test_results.csv, .json."""
+    """A data set with splits is tested on each of them; every test writes test_results.csv and test_results.json."""
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
     @functools.wraps(stock_evaluator)
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
         if not is_read_by(SingleShot, dataset_name):
             return stock_evaluator(cls, cfg, dataset_name, output_dir)
-        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer's own may have other transforms
+        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer may have transforms of its own
         data = read(cfg, dataset_name)
         images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
         loader, _ = build.build_reid_test_loader(cfg, test_set=images)

@@ -1,4 +1,4 @@
-"""The seam at fast-reid's trainer: in how many processes it may begin, and what a resumed one goes on from."""
+"""The seam at fast-reid's trainer: how many processes may train, and from which statistics a resumed run goes on."""
 
 import functools
 import os
@@ -12,9 +12,9 @@ from ..modeling import is_gdnorm
 
 
 def connect():
-    """No training begins in several processes that would go wrong without a word; tests in them are left alone.
+    """A training in several processes that would silently go wrong is refused; tests in them are not.
 
-    A run resumed without DomainPreciseBN still goes on from the running statistics in its checkpoint.
+    A run resumed without DomainPreciseBN goes on from the running statistics that the hook has put into its checkpoint.
     """
     stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
 
@@ -26,22 +26,22 @@ def connect():
     @functools.wraps(stock_resume)
     def resume_or_load(self, resume=True):
         checkpointables = self.checkpointer.checkpointables
-        if "running_statistics" in checkpointables:
+        if "running_statistics" in checkpointables:  # of DomainPreciseBN, which puts them back itself
             stock_resume(self, resume)
             return
-        saved = checkpointables["running_statistics"] = _Saved()
+        running = checkpointables["running_statistics"] = _FromCheckpoint()
         try:
             stock_resume(self, resume)
         finally:
             del checkpointables["running_statistics"]
         if self.start_epoch < self.max_epoch:
-            put_statistics(self.checkpointer.model, saved.state)
+            put_statistics(self.checkpointer.model, running.state)
 
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
 
 
-class _Saved:
-    """What a checkpoint holds under a name, as ``state``."""
+class _FromCheckpoint:
+    """Takes what a checkpoint has for it, as ``state``; {} if it has nothing."""
 
     def __init__(self):
         self.state = {}
@@ -51,6 +51,7 @@ class _Saved:
 
 
 def _check_processes(cfg):
+    """Raise UserError if processes would train a model with GDNorm together, or know nothing of each other."""
     processes = comm.get_world_size()
     if processes > 1 and is_gdnorm(cfg):
         raise UserError(

@@ -1,29 +1,30 @@
 """Lets stock fastreid 1.4.0 import and run on today's Python, torch and NumPy, on CPU and CUDA, without forking it.
 
-A patch that changes what fastreid does looks for its defect first, so a patched fork or a later release is left alone;
-one that only adds (a seed, a clear error) goes around whatever is there. What is patched:
+A patch that changes what fastreid does looks for its defect first, so a fork or a release without the defect is left
+alone; one that only adds (a seed, a clear error) wraps whatever is there. What is broken:
 
 =====================  ======================================================================================
 imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
-configs                ``_BASE_`` and the file itself may be URLs: a run depends on what a server sends
-device                 the default ``MODEL.DEVICE`` is CUDA also where there is none (issues 97, 485, 684)
-loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image
-data sets              ``FASTREID_DATASETS`` is read only once; an error does not say where a data set was sought
-optimizer              today's ``zero_grad`` cuts the flat buffers off: nothing is trained any more
-trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run
+configs                the file and its ``_BASE_`` may be URLs: what a run does then depends on a server
+device                 the default ``MODEL.DEVICE`` is CUDA even on machines without it (issues 97, 485, 684)
+loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image, which the
+                       error does not name
+data sets              the error about a missing one does not mention ``FASTREID_DATASETS``
+optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained
+trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
 images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
-half precision         distances of features of norm 256 overflow, and a clamp hides it; a loss that overflows ends the
-                       run, though GradScaler is there to skip the step
-checkpoints            written straight over the last good one; loaded with the code that they may hold
-ranking                ``make`` with any ``python3``, and exit if it fails (issue 387); ``np.bool``; an error where
-                       the gallery has fewer than 50 images; re-ranking needs CUDA
+half precision         distances between features of norm 256 overflow, and a clamp hides it; a loss that overflows
+                       ends the run, although GradScaler would skip the step
+checkpoints            written straight over the last good one; any code in them is run
+ranking                compiled by any ``python3``, with an exit if that fails (issue 387); ``np.bool``; an error
+                       where a gallery has fewer than 50 images; re-ranking needs CUDA
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
-workers                processes that are spawned, not forked, import ``fastreid.data`` unpatched
-launch                 the processes of several GPUs or machines import all of it unpatched, and assert CUDA
-RegNet, EffNet         read their YAML relative to the working directory
-pretrained weights     loaded with the code that they may hold; no hash is checked, and what is left of a broken
-                       download is loaded for ever; ResNet's own are tar archives, which torch >= 2.6 refuses
+workers                processes that are spawned, not forked, import an unpatched fastreid
+launch                 so do the processes of several GPUs or machines; without CUDA a bare assert ends them
+RegNet, EffNet         look for their YAML files relative to the working directory
+pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
+                       loaded again; ResNet's own are tar archives, which torch >= 2.6 refuses
 =====================  ======================================================================================
 """
 
@@ -52,7 +53,9 @@ PATCHES = (
     precision.patch_distances,
     precision.patch_amp,
     checkpoints.patch_checkpoints,
-    evaluation.patch_ranking,
+    evaluation.patch_compiling,
+    evaluation.patch_reranking,
+    evaluation.patch_rank,
     models.patch_regnet,
     pretrained.patch_pretrained,
 )
@@ -68,13 +71,13 @@ def apply_patches():
         raise ImportError("fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1.4.0")
     with _removed_names():
         import fastreid.engine  # noqa: F401  all of the toolbox
-    for part in PATCHES:
-        part()
+    for patch in PATCHES:
+        patch()
 
 
 @contextlib.contextmanager
 def _removed_names():
-    """``collections.Mapping`` and ``torch._six``, for the time of the import alone."""
+    """``collections.Mapping`` and ``torch._six`` exist within it, for the import alone."""
     mapping_is_gone = not hasattr(collections, "Mapping")
     if mapping_is_gone:
         collections.Mapping = collections.abc.Mapping

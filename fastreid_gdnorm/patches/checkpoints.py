@@ -1,4 +1,4 @@
-"""Patches of fastreid.utils.checkpoint: files are written whole or not at all, and no code in them is run."""
+"""Patch of fastreid.utils.checkpoint: files are written whole or not at all, and no code in them is run."""
 
 import contextlib
 import functools
@@ -9,17 +9,11 @@ import tarfile
 import torch
 
 from ..errors import UserError
-from .tools import source_has
+from .tools import Overlay, source_has
 
 
-class _AtomicPathManager:
+class _AtomicPathManager(Overlay):
     """fastreid's PathManager, but a file opened for writing appears whole or not at all."""
-
-    def __init__(self, path_manager):
-        self._stock = path_manager
-
-    def __getattr__(self, name):
-        return getattr(self._stock, name)
 
     @contextlib.contextmanager
     def open(self, path, mode="r", **kwargs):
@@ -41,7 +35,7 @@ class _AtomicPathManager:
 
 
 def load_weights(path, what, fix):
-    """The tensors and plain values in a file of torch's, on the CPU; no code that it may hold is run.
+    """The tensors and plain values in a file that torch saved, on the CPU; code in the file is not run.
 
     Args:
         what: names the file in errors.

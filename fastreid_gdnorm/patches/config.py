@@ -1,4 +1,4 @@
-"""Patches of fastreid.config."""
+"""Patch of fastreid.config: configs are files, never URLs."""
 
 import functools
 
@@ -19,4 +19,4 @@ def patch_config():
         return stock(filename, allow_unsafe=allow_unsafe)
 
     if source_has(stock, '"https://"'):
-        CfgNode.load_yaml_with_base = staticmethod(load_yaml_with_base)  # which stock calls for every _BASE_ too
+        CfgNode.load_yaml_with_base = staticmethod(load_yaml_with_base)  # stock calls it for every _BASE_ too

@@ -1,4 +1,4 @@
-"""Patches of fastreid.data: devices, loaders, worker processes, data sets."""
+"""Patches of fastreid.data, and of the device that configs name: loaders, worker processes, data sets."""
 
 import functools
 
@@ -9,7 +9,7 @@ from .tools import source_has
 
 
 def patch_device():
-    """The default MODEL.DEVICE is CUDA also where there is none."""
+    """The default ``MODEL.DEVICE`` is CUDA even on machines without it."""
     from fastreid.config.defaults import _C
 
     if _C.MODEL.DEVICE == "cuda" and not torch.cuda.is_available():
@@ -37,7 +37,7 @@ def patch_loader():
 
 
 def patch_prefetch():
-    """An error in the prefetching thread, as of an unreadable image, makes the loader wait for ever."""
+    """An error in the prefetching thread, such as an unreadable image, makes the loader wait for ever."""
     from fastreid.data.data_utils import BackgroundGenerator
 
     stock_run, stock_next = BackgroundGenerator.run, BackgroundGenerator.next
@@ -78,10 +78,10 @@ def patch_images():
 
 
 def patch_workers():
-    """Worker processes that are spawned, not forked, import fastreid unpatched."""
+    """Worker processes that are spawned, not forked, import an unpatched fastreid."""
     from fastreid.data import CommDataset
 
-    # the first thing that a worker process unpickles is _restore, which imports the plugin, and so patches
+    # to unpickle _restore, a worker process must import the plugin, which patches fastreid
     CommDataset.__reduce__ = lambda self: (_restore, (type(self), vars(self)))
 
 
@@ -92,7 +92,7 @@ def _restore(kind, state):
 
 
 def patch_data_sets():
-    """The error about a missing data set does not say where it was sought."""
+    """The error about a missing data set does not say how to tell fastreid where it is."""
     from fastreid.data.datasets.bases import Dataset
 
     stock_check = Dataset.check_before_run

@@ -1,4 +1,4 @@
-"""Patches of fastreid.evaluation and the distances it uses."""
+"""Patches of fastreid.evaluation and of the distances that it ranks by."""
 
 import functools
 import importlib.util
@@ -14,12 +14,11 @@ import numpy as np
 logger = logging.getLogger("fastreid.gdnorm.patches")
 
 
-def patch_ranking():
-    """Building the Cython part runs any ``python3`` and ends the process if it fails; re-ranking needs CUDA."""
+def patch_compiling():
+    """The compiled part of ranking is built by any ``python3``, and if that fails, the process ends."""
     from fastreid.evaluation import reid_evaluation
-    from fastreid.utils import compute_dist
 
-    warnings.filterwarnings("ignore", "Cython (rank|roc) evaluation")  # of which compile_helper below says more
+    warnings.filterwarnings("ignore", "Cython (rank|roc) evaluation")  # compile_helper says it, with the reason
     stock_compile = reid_evaluation.compile_helper
     stock_dependencies = reid_evaluation.ReidEvaluator._compile_dependencies
 
@@ -28,7 +27,7 @@ def patch_ranking():
         reason = "no Cython"
         if importlib.util.find_spec("Cython") is not None:
             path = os.environ.get("PATH", "")
-            os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # its python3 is this one
+            os.environ["PATH"] = os.path.dirname(sys.executable) + os.pathsep + path  # make finds this python3
             try:
                 stock_compile()
                 return
@@ -43,8 +42,15 @@ def patch_ranking():
         stock_dependencies(self)
         for name in ("fastreid.evaluation.rank", "fastreid.evaluation.roc"):
             if not getattr(sys.modules.get(name), "IS_CYTHON_AVAI", True):
-                importlib.reload(sys.modules[name])  # imported before what it looks for was built
-        patch_rank()
+                importlib.reload(sys.modules[name])  # it was imported before its compiled part was built
+
+    reid_evaluation.compile_helper = compile_helper
+    reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
+
+
+def patch_reranking():
+    """Re-ranking needs CUDA."""
+    from fastreid.utils import compute_dist
 
     stock_jaccard = compute_dist.compute_jaccard_distance
 
@@ -54,15 +60,23 @@ def patch_ranking():
         return stock_jaccard(features, k1, k2, search_option if faiss.get_num_gpus() else 3, fp16)
 
     compute_dist.compute_jaccard_distance = compute_jaccard_distance
-    reid_evaluation.compile_helper = compile_helper
-    reid_evaluation.ReidEvaluator._compile_dependencies = compile_dependencies
 
 
 def patch_rank():
-    """Let ``fastreid.evaluation.rank`` run on NumPy >= 1.24 and on small galleries.
+    """Ranking uses ``np.bool``, which NumPy 1.24 removed, and fails where a gallery has fewer than 50 images."""
+    from fastreid.evaluation import ReidEvaluator
 
-    It is a patch of its own, as that module looks for its compiled part when it is imported.
-    """
+    stock_init = ReidEvaluator.__init__
+
+    @functools.wraps(stock_init)
+    def init(self, *args, **kwargs):
+        stock_init(self, *args, **kwargs)
+        _patch_rank_module()  # not earlier: when it is imported, it looks for its compiled part, which may be built now
+
+    ReidEvaluator.__init__ = init
+
+
+def _patch_rank_module():
     from fastreid.evaluation import rank
 
     if not hasattr(np, "bool"):
@@ -73,9 +87,10 @@ def patch_rank():
 
 
 def _with_room_for_every_rank(stock):
-    """Stock ranking needs ``max_rank`` gallery images beside those of a query's own identity and camera.
+    """``stock`` for galleries of any size.
 
-    Where there may be fewer, strangers who are further away than anyone are added: no metric changes by them.
+    Stock needs ``max_rank`` gallery images beside those of a query's own identity and camera. Where there may be
+    fewer, strangers are added who are further away than anyone. They change no metric.
     """
 
     @functools.wraps(stock)

@@ -1,4 +1,4 @@
-"""Patch of fastreid.engine.launch: spawned processes have fastreid patched before they import it."""
+"""Patch of fastreid.engine.launch: the processes that it spawns run a patched fastreid."""
 
 import sys
 
@@ -9,18 +9,18 @@ from .tools import source_has
 
 
 def patch_launch():
-    """The processes of several GPUs or machines import fastreid unpatched, and assert that there is CUDA."""
-    module = sys.modules["fastreid.engine.launch"]  # by that name fastreid.engine has the function
+    """The processes of several GPUs or machines import an unpatched fastreid; without CUDA a bare assert ends them."""
+    module = sys.modules["fastreid.engine.launch"]  # fastreid.engine.launch itself is the function
     if source_has(module._distributed_worker, "assert torch.cuda.is_available()"):
         distributed_worker.stock = module._distributed_worker
         module._distributed_worker = distributed_worker
 
 
 def distributed_worker(*args):
-    """fastreid's own, in a module that a new process cannot unpickle without importing the plugin, which patches all.
+    """fastreid's own worker. To unpickle this one, a new process must import the plugin, which patches fastreid.
 
     Raises:
-        UserError: there is no CUDA, which the stock one asserts.
+        UserError: there is no CUDA.
     """
     if not torch.cuda.is_available():
         raise UserError(

@@ -1,4 +1,4 @@
-"""Patches of two of fastreid's backbones, RegNet and EffNet."""
+"""Patch of two of fastreid's backbones, RegNet and EffNet."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from .tools import source_has
 
 
 def patch_regnet():
-    """Their YAML files are read relative to the working directory."""
+    """RegNet and EffNet look for their YAML files relative to the working directory."""
     import fastreid
     from fastreid.modeling.backbones.regnet import regnet
 

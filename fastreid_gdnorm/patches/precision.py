@@ -12,20 +12,19 @@ from .tools import rebind, source_has
 logger = logging.getLogger("fastreid.gdnorm.amp")
 
 HALF = (torch.float16, torch.bfloat16)
-SKIPPED_STEPS = 20  # in a row, before training is given up; by then GradScaler has divided its scale by 2^20
+SKIPPED_STEPS = 20  # in a row end the training; by then GradScaler has divided its scale by 2^20
 
 
 def patch_distances():
-    """Distances of features of norm 256 overflow in half precision, and a clamp hides it."""
+    """Distances between features of norm 256 overflow in half precision, and a clamp hides it."""
     import fastreid.modeling.losses  # noqa: F401
 
-    # by name, as the package has functions of the modules' names
+    # looked up by name, as the package has functions named like these modules
     utils, triplet_loss = (sys.modules[f"fastreid.modeling.losses.{name}"] for name in ("utils", "triplet_loss"))
     stock = utils.euclidean_dist
 
     @functools.wraps(stock)
     def euclidean_dist(x, y):
-        # the product of two features of norm 256 is out of half precision's range, and stock's clamp hides it
         with torch.autocast(x.device.type, enabled=False):
             return stock(*(values.float() if values.dtype in HALF else values for values in (x, y)))
 
@@ -34,7 +33,7 @@ def patch_distances():
 
 
 def patch_amp():
-    """A loss that overflows ends the run, though GradScaler is there to skip the step."""
+    """A loss that overflows ends the run, although GradScaler would skip the step."""
     from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 
     stock_write, stock_step = AMPTrainer._write_metrics, AMPTrainer.run_step
@@ -52,7 +51,7 @@ def patch_amp():
 
     @functools.wraps(stock_step)
     def run_step(self):
-        # which GradScaler does not look after; its scale falls where it skips, on all processes alike
+        # GradScaler undoes no running statistics; when it skips a step, its scale falls, and in all processes alike
         before, scale = copy_statistics(self.model), self.grad_scaler.get_scale()
         try:
             stock_step(self)

@@ -1,4 +1,4 @@
-"""Patches of the backbones' pretrained weights: no code is loaded, hashes are checked, downloads are whole."""
+"""Patch of the backbones' pretrained weights: no code in them is run, hashes are checked, downloads are whole."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ from .tools import Overlay, source_has
 
 OWN_FILE = "name a file with MODEL.BACKBONE.PRETRAIN_PATH"
 
-# ResNet's files that are tar archives, and torchvision's newer files of the same weights
+# the ResNet files that are tar archives, and torchvision's newer files of the same weights
 SAVED_AGAIN = {
     "resnet18-5c106cde": "resnet18-f37072fd",
     "resnet34-333f7ec4": "resnet34-b627a593",
@@ -27,7 +27,7 @@ SAVED_AGAIN = {
 
 
 def patch_pretrained():
-    """Weights are unpickled with the code they may hold, unchecked; what is left of a broken download stays."""
+    """Pretrained weights are loaded with any code in them and no check of their hash; broken downloads stay cached."""
     from fastreid.modeling.backbones import BACKBONE_REGISTRY, resnet
 
     for key, url in resnet.model_urls.items():
@@ -40,6 +40,7 @@ def patch_pretrained():
 
 
 def _patched_backbone(name, stock, module):
+    """The builder ``stock`` of the backbone ``name``, with the ways by which its ``module`` loads weights replaced."""
     loaded = []
 
     def load(path, **_):
@@ -76,7 +77,7 @@ def _patched_backbone(name, stock, module):
 
 
 def _check(path, urls):
-    """Raise UserError if there is no such file, or if it has the name of a published one and other contents."""
+    """Raise UserError if there is no such file, or if it has the name of a published file but other contents."""
     if not os.path.isfile(path):
         raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
     name = os.path.basename(path)
@@ -90,14 +91,14 @@ def _check(path, urls):
 
 
 def _hash_in(name):
-    """The first digits of a file's SHA-256, if its name says them, as in resnet50-0676ba61.pth."""
+    """The first digits of a file's SHA-256 if its name has them, as in resnet50-0676ba61.pth, or None."""
     found = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
     return found and found.group(1)
 
 
 @contextlib.contextmanager
 def _whole_downloads():
-    """``gdown.download`` is _download, for the time of stock's ``init_pretrained_weights`` alone."""
+    """While stock's ``init_pretrained_weights`` runs, ``gdown.download`` is _download."""
     import gdown
 
     stock = gdown.download
@@ -109,7 +110,7 @@ def _whole_downloads():
 
 
 def _download(url, path, by_gdown=None, **_):
-    """Put what ``url`` gives at ``path``, if it has the hash that its name says and can be loaded.
+    """Put what ``url`` gives at ``path``, if it can be loaded and has the hash in its name.
 
     Args:
         by_gdown: the function that downloads from Google Drive.

@@ -4,7 +4,7 @@ import inspect
 
 
 class Overlay:
-    """``stock``, a module or an object, with other values for some of its names."""
+    """``stock``, a module or an object, with other values for some of its names; a subclass may replace methods."""
 
     def __init__(self, stock, **names):
         self._stock = stock

@@ -1,4 +1,4 @@
-"""Patches of fastreid's training: optimizer, trainer, images of a batch, metrics."""
+"""Patches of fastreid's training: optimizer, trainer, images of a batch, logged metrics."""
 
 import functools
 import os
@@ -29,7 +29,7 @@ def patch_optimizer():
 
 
 def patch_trainer():
-    """There is no seed, and half precision without CUDA fails in mid-run."""
+    """There is no seed, half precision without CUDA fails in mid-run, and ``OUTPUT_DIR`` is not made."""
     from fastreid.engine import DefaultTrainer
     from fastreid.utils import comm
     from fastreid.utils.env import seed_all_rng
@@ -41,7 +41,7 @@ def patch_trainer():
         if cfg.SOLVER.AMP.ENABLED and not (torch.cuda.is_available() and cfg.MODEL.DEVICE.startswith("cuda")):
             raise UserError("SOLVER.AMP.ENABLED needs CUDA, which is not used here: set SOLVER.AMP.ENABLED False")
         if cfg.OUTPUT_DIR:
-            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)  # which only default_setup makes
+            os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)  # only default_setup makes it
         if cfg.SEED >= 0:
             seed_all_rng(cfg.SEED + comm.get_rank())
         stock_init(self, cfg)
@@ -69,7 +69,7 @@ def patch_preprocessing():
 
 
 def patch_events():
-    """The last test's results miss metrics.json, and a resumed run of two iterations divides by zero."""
+    """The last test's results do not reach ``metrics.json``; a resumed run of two iterations divides by zero."""
     from fastreid.engine.hooks import EvalHook, PeriodicWriter
     from fastreid.utils.events import CommonMetricPrinter, get_event_storage
 
@@ -84,7 +84,7 @@ def patch_events():
 
     @functools.wraps(stock_close)
     def after_train(self):
-        if hasattr(self.trainer.storage, "epoch"):  # not if training fails before its first epoch
+        if hasattr(self.trainer.storage, "epoch"):  # it has none if training fails before its first epoch
             self.after_epoch()
         stock_close(self)
 

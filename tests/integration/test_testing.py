@@ -1,21 +1,67 @@
 """What the plugin adds to the tests of a config that does not ask for it: files, and no number."""
 
 import json
+import zlib
 
+import numpy as np
 import pytest
 import torch
+from fastreid.data import build_reid_test_loader
 from fastreid.engine import DefaultTrainer
 from fastreid.evaluation import reid_evaluation
 
+from ..evaluation.test_ranking import margin
 
-def test_a_stock_config_is_tested_with_stocks_numbers(tiny, tmp_path, monkeypatch):
-    monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)  # no compiler
-    torch.manual_seed(0)
-    cfg = tiny("baseline")
-    model = DefaultTrainer.build_model(cfg)
-    found = DefaultTrainer.test(cfg, model)
-    stock_test = DefaultTrainer.test.__func__.__wrapped__
-    stock = stock_test(DefaultTrainer, tiny("baseline", "TEST.RANKING", "stock"), model)
-    assert list(found) == list(stock)
-    assert found == pytest.approx(stock, abs=1e-4)
-    assert json.loads((tmp_path / "run/test_results.json").read_text()) == {"RenderedStation": dict(found)}
+METRICS = ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
+
+
+class Drawn(torch.nn.Module):
+    """Gives an image a feature of whole numbers that depends on its file's name and, a little, on its identity."""
+
+    def forward(self, batch):
+        seeds = zip(batch["targets"].tolist(), batch["img_paths"])
+        return torch.stack([torch.from_numpy(self._feature(pid, path.split("/")[-1])) for pid, path in seeds])
+
+    def _feature(self, pid, name):
+        of_identity, of_image = (np.random.RandomState(seed) for seed in (pid % 2**32, zlib.crc32(name.encode())))
+        return (of_identity.randint(-9, 10, 32) + of_image.randint(-20, 21, 32)).astype(np.float32)
+
+
+def stock_test(cfg):
+    """DefaultTrainer.test as fast-reid has it, without what the plugin puts around it."""
+    return DefaultTrainer.test.__func__.__wrapped__(DefaultTrainer, cfg, Drawn())
+
+
+@pytest.fixture(autouse=True)
+def without_compiler(monkeypatch):
+    monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)
+
+
+@pytest.mark.parametrize("targets", [("RenderedStation",), ("RenderedStation", "RenderedNight")], ids=["one", "two"])
+def test_result_files_change_nothing_in_what_a_test_returns(tiny, tmp_path, targets):
+    cfg = tiny("baseline", "DATASETS.TESTS", str(targets))
+    stock, found = stock_test(cfg), DefaultTrainer.test(cfg, Drawn())
+    assert type(found) is type(stock) and list(found.items()) == list(stock.items())
+    by_target = found if len(targets) > 1 else {targets[0]: found}
+    assert [list(metrics) for metrics in by_target.values()] == [METRICS] * len(targets)
+    assert json.loads((tmp_path / "run/test_results.json").read_text()) == by_target
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monkeypatch):
+    stock_dist, ranked = reid_evaluation.build_dist, []
+    monkeypatch.setattr(reid_evaluation, "build_dist", lambda *args: ranked.append(stock_dist(*args)) or ranked[-1])
+    cfg = tiny("baseline", "TEST.METRIC", metric, "TEST.RANKING", "stock")
+    stock = stock_test(cfg)
+    loader, num_query = build_reid_test_loader(cfg, dataset_name="RenderedStation")
+    pids = np.array([item[1] for item in loader.dataset.img_items])
+    (distances,) = ranked
+    assert margin(distances, pids[:num_query], pids[num_query:]) > 2e-6, "no machine's rounding changes a rank"
+
+    cfg = tiny("baseline", "TEST.METRIC", metric)
+    assert cfg.TEST.RANKING == "bounded"
+    found = DefaultTrainer.test(cfg, Drawn())
+    assert len(ranked) == 1, "stock's distances are not used"
+    assert list(found) == list(stock) == METRICS
+    assert 20 < stock["mAP"] < 90
+    assert found == pytest.approx(stock, rel=1e-12, abs=0)  # sums of the same numbers in another order

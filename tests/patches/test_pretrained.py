@@ -16,6 +16,8 @@ from torchvision import models
 
 from fastreid_gdnorm.errors import UserError
 
+from .dangerous import Dangerous, ran
+
 # builder: (depth, state dict -> what the builder takes as PRETRAIN_PATH)
 BACKBONES = {
     "resnet": ("18x", dict),
@@ -31,15 +33,6 @@ BACKBONES = {
     "effnet": ("b0", lambda state: {"model_state": state}),
 }
 PRETRAIN_PATH = "MODEL.BACKBONE.PRETRAIN_PATH"
-
-ran = []
-
-
-class Dangerous:
-    """Runs code when it is unpickled."""
-
-    def __reduce__(self):
-        return ran.append, (1,)
 
 
 def build(name, depth=None, pretrain=True, path=""):
@@ -59,7 +52,10 @@ def saved(content):
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+LARGE = ("vit", "resnest", "resnext")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LARGE)) for name in BACKBONES])
 def test_a_good_file_is_loaded_and_a_bad_one_named(name, tmp_path):
     weights = build(name, pretrain=False).state_dict()
     good = saved(BACKBONES[name][1](weights))

@@ -48,6 +48,7 @@ def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves
     assert said["mean_of"] == "path" and model["difference"] <= model["tolerance"]
 
 
+@pytest.mark.long
 def test_full_batches_train_through_the_front_door(datasets, tmp_path, fastreid_here):
     full = ["DATALOADER.DOMAIN_BATCH", "full", "SOLVER.IMS_PER_BATCH", 8]
     done = fastreid_here(*training(tmp_path, overrides=full))
@@ -56,6 +57,7 @@ def test_full_batches_train_through_the_front_door(datasets, tmp_path, fastreid_
     assert {"loss_triplet", "loss_triplet_path", "cls_accuracy_path", "largest_a_path"} <= logged
 
 
+@pytest.mark.long
 def test_a_new_run_in_an_old_folder_keeps_the_old_metrics_aside(toy_run, tmp_path, fastreid_here):
     (tmp_path / "metrics.json").write_text('{"iteration": 1}\n')
     assert fastreid_here(*training(tmp_path)).returncode == 0
@@ -103,7 +105,8 @@ def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(toy_run, tmp_
     assert table(fastreid_here("train", *flags).stdout) == mean
 
 
-@pytest.mark.parametrize("how", ["ours", pytest.param("upstream", marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("how", ["ours", "upstream"])
 def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
     """projects/GDNorm/train_net.py, and upstream's own, which is the same without our import."""
     script = REPOSITORY / "projects/GDNorm/train_net.py"

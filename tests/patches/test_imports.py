@@ -1,0 +1,68 @@
+"""Importing the plugin: what it needs, what it leaves behind, and which patches it applies."""
+
+import ast
+import os
+import pickle
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from fastreid.data import build_reid_test_loader
+
+from fastreid_gdnorm import patches
+from fastreid_gdnorm.patches import apply_patches
+
+from ..conftest import REPOSITORY
+
+FILES = sorted(Path(patches.__file__).parent.glob("*.py"))
+
+
+def python(code, *arguments, cwd=None):
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    words = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(words, env=env, cwd=cwd, capture_output=True, text=True, timeout=120)
+
+
+def test_imports_work_and_leave_no_removed_names_behind(tmp_path):
+    done = python(
+        "import collections, sys; had_mapping = hasattr(collections, 'Mapping')\n"
+        "import fastreid_gdnorm, fastreid_gdnorm as again\n"
+        "import fastreid.engine, fastreid.data.build, fastreid.evaluation.testing\n"
+        "assert hasattr(collections, 'Mapping') == had_mapping and 'torch._six' not in sys.modules",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_worker_processes_that_are_spawned_are_patched_too(tiny, tmp_path):
+    loader, _ = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
+    (tmp_path / "dataset.pkl").write_bytes(pickle.dumps(loader.dataset))
+    code = "import pickle, sys; print(len(pickle.load(open(sys.argv[1], 'rb'))))"
+    done = python(code, tmp_path / "dataset.pkl")
+    assert done.stdout.strip() == str(len(loader.dataset)), done.stderr
+
+
+def test_without_fastreid_it_says_what_to_type(monkeypatch):
+    monkeypatch.setitem(sys.modules, "fastreid", None)
+    with pytest.raises(
+        ImportError, match=r"^fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1\.4\.0$"
+    ):
+        apply_patches()
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_no_patch_imports_fastreid_before_all_is_ready(file):
+    """Without fastreid the import must come as far as the error, and today's Python must have what fastreid imports."""
+    outermost = ast.parse(file.read_text()).body
+    imported = [alias.name for node in outermost if isinstance(node, ast.Import) for alias in node.names]
+    imported += [node.module or "" for node in outermost if isinstance(node, ast.ImportFrom) and not node.level]
+    assert "fastreid" not in {name.split(".")[0] for name in imported}
+
+
+def test_every_patch_is_applied_and_says_in_one_line_what_is_broken():
+    modules = [import_module(f"fastreid_gdnorm.patches.{file.stem}") for file in FILES if file.stem != "__init__"]
+    found = {function for module in modules for name, function in vars(module).items() if name.startswith("patch_")}
+    assert found == set(patches.PATCHES)
+    assert all(function.__doc__ and "\n" not in function.__doc__ for function in found)
