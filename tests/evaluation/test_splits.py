@@ -98,6 +98,7 @@ def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
         assert float(rows["DGGRID", str(number)]["mAP"]) == split["mAP"]
 
 
+@pytest.mark.long
 def test_eval_gives_what_training_gave_and_writes_beside_it(run, public_datasets, tmp_path, fastreid_here):
     folder, _ = run
     before = (folder / "test_results.json").read_bytes()

@@ -42,6 +42,7 @@ def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
     assert not reader.is_alive() and caught
 
 
+@pytest.mark.long
 def test_the_data_root_is_read_when_it_is_used(tiny, tmp_path, monkeypatch):
     cfg = tiny("baseline", "DATASETS.NAMES", "('Market1501',)", "DATASETS.TESTS", "('DukeMTMC',)")
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "elsewhere"))

@@ -50,11 +50,12 @@ Trainer(load_config(sys.argv[3], ["OUTPUT_DIR", ""]))
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "config, said",
     [
         ("gdnorm", "GDNormBaseline trains in one process, not in 2: use --num-gpus 1 --num-machines 1"),
-        pytest.param("baseline", "it begins with its data", marks=pytest.mark.long),
+        ("baseline", "it begins with its data"),
     ],
 )
 def test_a_process_group_trains_stock_models_but_no_gdnorm(tmp_path, config, said):

@@ -27,6 +27,7 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(toy_run, tmp_
     assert other["total_loss"] != own["total_loss"]
 
 
+@pytest.mark.long
 def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves(toy_run, tmp_path, fastreid_here):
     """MODEL.GDNORM.MEAN_OF path: in training, on a checkpoint that lacks the statistics, and in an export."""
     own = ["MODEL.GDNORM.MEAN_OF", "path"]
