@@ -8,10 +8,11 @@ import sys
 
 def load_plugins() -> None:
     """Import every plugin that is installed; one that fails is named on stderr and left out."""
-    found = importlib.metadata.entry_points()
-    # Python 3.9 gives a dict
-    group = found.select(group="fastreid.plugins") if hasattr(found, "select") else found.get("fastreid.plugins", ())
-    for plugin in group:
+    if sys.version_info >= (3, 10):
+        found = importlib.metadata.entry_points(group="fastreid.plugins")
+    else:
+        found = importlib.metadata.entry_points().get("fastreid.plugins", ())
+    for plugin in found:
         try:
             plugin.load()
         except Exception as error:

@@ -85,7 +85,8 @@ def _ranks(row: NDArray[Any], matches: NDArray[Any], junk: NDArray[Any]) -> NDAr
     nearer, as_near = _counts(row, own)
     nearer, as_near = nearer - same.searchsorted(own), as_near - same.searchsorted(own, "right")  # strangers alone
     if np.array_equal(nearer, as_near):
-        return nearer + np.arange(1, len(own) + 1)
+        ranks: NDArray[Any] = nearer + np.arange(1, len(own) + 1)
+        return ranks
     # A match is tied with a stranger, or NaN: its rank is what the sort that stock uses makes of the whole row.
     kind = np.zeros(len(row), np.int8)
     kind[matches], kind[junk] = 1, -1

@@ -40,7 +40,9 @@ def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Call
         theirs = of_gallery[of_queries.indices[mine]]
         shared = np.minimum(theirs.data, np.repeat(of_queries.data[mine], np.diff(theirs.indptr)))
         intersection = np.bincount(theirs.indices, shared, minlength=len(gallery))
-        return np.maximum(1 - intersection / (2 - intersection), 0).astype(np.float32)  # each weighs 1 in all
+        # Each weighs 1 in all.
+        distances: NDArray[np.float32] = np.maximum(1 - intersection / (2 - intersection), 0).astype(np.float32)
+        return distances
 
     return lambda some: np.stack([row(query) for query in range(len(queries))[some]])
 
