@@ -19,6 +19,7 @@ from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
 
 from ..errors import UserError
+from ..layers import evaluating
 from ..modeling.path_names import parse_test_path
 from .kept_images import KeptImages
 from .metrics import HEADLINE
@@ -45,7 +46,7 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
     done = {KEY(record): record for record in read_records(file)}
     todo = [key for key in wanted if key not in done]
     bar = tqdm(todo, "paths", initial=len(wanted) - len(todo), total=len(wanted), disable=None)
-    with _eval_mode(model), _quiet(), open(file, "a") as lines, bar:
+    with evaluating(model), _keeping_paths(model), _quiet(), open(file, "a") as lines, bar:
         for target, keys in itertools.groupby(bar, key=itemgetter(0)):
             test = _Test(model, cfg, target)
             for key in keys:
@@ -139,14 +140,12 @@ class _Test:
 
 
 @contextlib.contextmanager
-def _eval_mode(model: Any) -> Iterator[None]:
-    """``model`` in eval mode; on the way out, in the mode and with the test paths that it came with."""
-    was_training, test_paths = model.training, model.test_paths
-    model.eval()
+def _keeping_paths(model: Any) -> Iterator[None]:
+    """On the way out, ``model`` has the test paths that it came with."""
+    test_paths = model.test_paths
     try:
         yield
     finally:
-        model.train(was_training)
         model.test_paths = test_paths
 
 

@@ -5,6 +5,7 @@ from .convert import convert_gdnorm, fold_gdnorm
 from .following import follow
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
+from .modes import evaluating
 from .paths import MEANS, AffinePath, MeanPath, Path, SampledPath, SourcePath
 from .running_statistics import copy_statistics, keeping_statistics, put_statistics
 
@@ -20,6 +21,7 @@ __all__ = [
     "MEANS",
     "PooledPath",
     "SourcePath",
+    "evaluating",
     "follow",
     "gdnorm_layers",
     "copy_statistics",

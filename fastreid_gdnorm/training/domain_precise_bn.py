@@ -6,8 +6,8 @@ import torch
 from fastreid.engine.hooks import HookBase
 from torch.nn.parallel import DistributedDataParallel
 
-from ..layers import GaussianProcess, copy_statistics, gdnorm_layers, put_statistics
-from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path, evaluating
+from ..layers import GaussianProcess, copy_statistics, evaluating, gdnorm_layers, put_statistics
+from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path
 from .storage import after_the_epoch
 
 logger = logging.getLogger("fastreid.gdnorm.precise_bn")

@@ -16,7 +16,7 @@ from torch import nn
 
 from ..data import DomainDataset, read_sources
 from ..data.device import on_device
-from ..layers import BranchStatisticsPath, MeanPath, PooledPath, follow, gdnorm_layers, keeping_statistics
+from ..layers import BranchStatisticsPath, MeanPath, PooledPath, evaluating, follow, gdnorm_layers, keeping_statistics
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
@@ -83,17 +83,6 @@ def complete_mean_path(cfg: CfgNode, model: nn.Module) -> None:
     _, pooled = domain_loaders(cfg, train_set)
     with keeping_statistics(model), evaluating(model):
         estimate_mean_path(model, pooled)
-
-
-@contextlib.contextmanager
-def evaluating(model):
-    """``model`` in eval mode; on the way out, in the mode that it was in."""
-    was_training = model.training
-    model.eval()
-    try:
-        yield
-    finally:
-        model.train(was_training)
 
 
 def _forward(model, batch, path):
