@@ -36,11 +36,11 @@ def balanced(batch: Batch) -> Batch:
     return _select(batch, torch.tensor(rows, device=batch["targets"].device))
 
 
-def copy_images(batch: Batch | Tensor) -> Batch | Tensor:
-    """The batch, a dict or images (B, C, H, W) alone, with a copy of its images in channels-last order."""
+def copy_images(batch: Batch | Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Batch | Tensor:
+    """The batch, a dict or images (B, C, H, W) alone, with a copy of its images."""
     if isinstance(batch, torch.Tensor):
-        return batch.clone(memory_format=torch.channels_last)
-    return {**batch, "images": copy_images(batch["images"])}
+        return batch.clone(memory_format=memory_format)
+    return {**batch, "images": batch["images"].clone(memory_format=memory_format)}
 
 
 def _select(batch: Batch, rows: Tensor) -> Batch:

@@ -142,7 +142,7 @@ class GDNormTraining(Stock):
 
         The copy is in channels-last order, which the network keeps and convolutions are faster in.
         """
-        images: Tensor = super().preprocess_image(copy_images(batched_inputs))
+        images: Tensor = super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
         return images
 
     def _on_domain_path(self, batch: Batch, recompute: bool) -> Pass:

@@ -53,12 +53,12 @@ def patch_preprocessing():
     """``preprocess_image`` normalises the batch in place: twice, if the model is called twice."""
     from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
+    from ..modeling.batches import copy_images
+
     def on_a_copy(stock):
         @functools.wraps(stock)
         def preprocess_image(self, batched_inputs):
-            if isinstance(batched_inputs, torch.Tensor):
-                return stock(self, batched_inputs.clone())
-            return stock(self, {**batched_inputs, "images": batched_inputs["images"].clone()})
+            return stock(self, copy_images(batched_inputs))
 
         return preprocess_image
 
