@@ -7,7 +7,7 @@ from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
 from .modes import evaluating
 from .paths import MEANS, AffinePath, MeanPath, Path, SampledPath, SourcePath
-from .running_statistics import copy_statistics, keeping_statistics, put_statistics
+from .running_statistics import copy_statistics, keeping_statistics, put_statistics, start_average
 
 __all__ = [
     "AffinePath",
@@ -27,6 +27,7 @@ __all__ = [
     "copy_statistics",
     "keeping_statistics",
     "put_statistics",
+    "start_average",
     "convert_gdnorm",
     "fold_gdnorm",
 ]

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .paths import Path
+from .running_statistics import start_average
 
 if TYPE_CHECKING:
     from .gdnorm import GDNorm
@@ -95,9 +96,8 @@ class StatisticsPath(Path):
         weight, bias = self._affine(layer)
         bn.weight.copy_(weight)
         bn.bias.copy_(bias)
-        bn.reset_running_stats()
-        bn.momentum = None  # BatchNorm2d: a cumulative average
-        return bn.train().requires_grad_(False)
+        start_average(bn)
+        return bn.requires_grad_(False)
 
 
 class BranchStatisticsPath(StatisticsPath):

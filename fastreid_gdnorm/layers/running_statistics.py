@@ -9,6 +9,13 @@ import torch
 from torch import Tensor, nn
 
 
+def start_average(bn: nn.modules.batchnorm._BatchNorm) -> None:
+    """Let ``bn`` normalise by the batch's statistics, and keep their plain average over the batches from now on."""
+    bn.reset_running_stats()
+    bn.momentum = None  # BatchNorm2d: a cumulative average
+    bn.train()
+
+
 def _statistics(model: nn.Module) -> dict[str, Tensor]:
     """{name: buffer} of the model's own tensors, not copies."""
     kinds = ("running_mean", "running_var", "num_batches_tracked")

@@ -16,7 +16,16 @@ from torch import nn
 
 from ..data import DomainDataset, read_sources
 from ..data.device import on_device
-from ..layers import BranchStatisticsPath, MeanPath, PooledPath, evaluating, follow, gdnorm_layers, keeping_statistics
+from ..layers import (
+    BranchStatisticsPath,
+    MeanPath,
+    PooledPath,
+    evaluating,
+    follow,
+    gdnorm_layers,
+    keeping_statistics,
+    start_average,
+)
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
@@ -98,9 +107,7 @@ def _averaging(norms):
     """BN that takes batch statistics and keeps their plain average over batches, and over processes."""
     momenta = [bn.momentum for bn in norms]
     for bn in norms:
-        bn.reset_running_stats()
-        bn.momentum = None  # BatchNorm2d: a cumulative average
-        bn.train()
+        start_average(bn)
     try:
         yield
     finally:
