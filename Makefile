@@ -43,7 +43,7 @@ lint: $(READY)  ## check style, import contracts and types
 	$(RUN) -m mypy
 
 clean:  ## remove what builds and tests leave behind; VENV stays
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox .nox
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox
 	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,

@@ -38,8 +38,8 @@ def run_demo(output: str | Path, seed: int = 0, overrides: Sequence[object] = ()
     columns, rows = (*METRICS, "seconds"), {}
     for number, (method, name) in enumerate(ROWS.items(), 1):
         row = train_row(folder / method, shipped(f"{CONFIGS}/{method}.yml"), seed, overrides)
-        row = row.run(f"[{number}/{len(ROWS)}] {name}")
-        measured = {**row["results"][target], "seconds": row["seconds"]}
+        result = row.run(f"[{number}/{len(ROWS)}] {name}")
+        measured = {**result["results"][target], "seconds": result["seconds"]}
         rows[name] = {column: measured[column] for column in columns}
     save_results(rows, folder, columns)
     config = folder / "gdnorm" / files.CONFIG

@@ -24,7 +24,7 @@ def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = Non
         output: a folder; by default ``report`` in the run's own, or for several runs in the present one.
 
     Raises:
-        UserError: a folder is no run, was never tested, or has no checkpoint.
+        UserError: a folder is not a run, was never tested, or has no checkpoint.
     """
     folders = list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in run_dirs))
     runs = dict(zip(_labels(folders), map(RunFolder, folders)))

@@ -17,6 +17,11 @@ FINISHED = "finished.json"  # what it came to; there once it has ended
 RECIPE = "recipe.yaml"  # the settings that it is known by
 LOCK = ".lock"
 
+# of a path sweep
+PATHS = "paths"  # the folder in a run's; in it paths.jsonl and .csv, .json, .md
+RECORDS = "paths.jsonl"
+CLAIM = "sweep.json"
+
 
 def evaluation(path: str = "") -> str:
     """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
@@ -26,9 +31,3 @@ def evaluation(path: str = "") -> str:
 def log(command: str) -> str:
     """What ``fastreid COMMAND`` has said, for a row of a table."""
     return f"{command}.log"
-
-
-# of a path sweep
-PATHS = "paths"  # the folder in a run's; in it paths.jsonl and .csv, .json, .md
-RECORDS = "paths.jsonl"
-CLAIM = "sweep.json"

@@ -6,7 +6,7 @@ from fastreid.config import CfgNode
 
 from ..modeling import is_gdnorm
 
-# the paper's names, where it has one; what a method adds to the next, from the whole to nothing
+# by the paper's names where it has one; from the whole method to the plain baseline
 METHODS = {
     "gdnorm": "GDNorm",
     "branches": "branches only",

@@ -27,7 +27,7 @@ class RunFolder:
             its last time.
 
     Raises:
-        UserError: it is no run, was never tested, or has no checkpoint.
+        UserError: it is not a run, was never tested, or has no checkpoint.
     """
 
     def __init__(self, folder: str | Path) -> None:
