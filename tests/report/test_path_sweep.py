@@ -29,14 +29,24 @@ from ..conftest import command
 BOTH = ["DATASETS.TESTS", "('RenderedStation','RenderedNight')"]
 
 
+SWEEP = {"samples": 6, "lambdas": (0.0, 0.6, 3.0), "overrides": BOTH}
+
+
 @pytest.fixture(scope="module")
 def swept(toy_run, tmp_path_factory):
-    """A sweep of two targets that was killed once and resumed."""
+    """The folder of a sweep of two targets, and what it said."""
     folder = tmp_path_factory.mktemp("swept")
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        sweep_paths(toy_run / "config.yaml", folder, **SWEEP)
+    return folder, said.getvalue()
+
+
+@pytest.mark.long
+def test_a_sweep_goes_on_after_a_kill_and_repeats_nothing_that_is_done(toy_run, swept, tmp_path):
     config = toy_run / "config.yaml"
-    words = ["paths", "--config-file", config, "--output", folder, "--samples", 6, "--lambdas", "0,0.6,3", *BOTH]
+    words = ["paths", "--config-file", config, "--output", tmp_path, "--samples", 6, "--lambdas", "0,0.6,3", *BOTH]
     process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    file = folder / "paths.jsonl"
+    file = tmp_path / "paths.jsonl"
     deadline = time.monotonic() + 120
     while not (file.exists() and file.read_text().count("\n") > 7) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -45,10 +55,12 @@ def swept(toy_run, tmp_path_factory):
     kept = file.read_text()
     whole = kept[: kept.rfind("\n") + 1]
     file.write_text(whole + '{"target": "RenderedSta')  # as a kill in the middle of a line leaves it
-    with contextlib.redirect_stdout(io.StringIO()) as said:
-        sweep_paths(config, folder, samples=6, lambdas=(0.0, 0.6, 3.0), overrides=BOTH)
+    sweep_paths(config, tmp_path, **SWEEP)
     assert file.read_text().startswith(whole) and len(file.read_text().splitlines()) == 2 * (3 + 2 + 6 * 3)
-    return folder, said.getvalue()
+    broken, unbroken = (
+        [{**record, "seconds_per_batch": None} for record in records_of(folder)] for folder in (tmp_path, swept[0])
+    )
+    assert broken == unbroken
 
 
 def records_of(folder, target="RenderedStation"):
