@@ -80,6 +80,7 @@ def test_mean_and_deviation_are_a_naive_loops_and_every_image_is_seen_once(publi
             assert results["average"][metric] == pytest.approx(np.mean([results[t][metric] for t in TARGETS]))
 
 
+@pytest.mark.long
 def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
     folder, said = run
     logged = json.loads((folder / "metrics.json").read_text().splitlines()[-1])
@@ -109,6 +110,7 @@ def test_eval_gives_what_training_gave_and_writes_beside_it(run, public_datasets
     assert (folder / "test_results.json").read_bytes() == before
 
 
+@pytest.mark.long
 def test_one_target_with_splits_keeps_stocks_form(trained):
     cfg, model = trained
     several = DefaultTrainer.test(cfg, model)["DGVIPeR"]
@@ -125,6 +127,7 @@ def test_the_average_has_the_deviation_of_independent_splits():
     assert results["average"] == {"mAP": 4.5, "mAP std": pytest.approx(((2 + 8) ** 0.5) / 2)}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["DGCUHK02", "DGCUHKSYSU"])
 def test_a_set_without_queries_is_no_target(run, public_datasets, name, fastreid_here):
     done = fastreid_here("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")

@@ -19,6 +19,7 @@ def free_port():
         return listener.getsockname()[1]
 
 
+@pytest.mark.long
 def test_spawned_processes_are_patched_and_say_that_they_need_cuda(tmp_path):
     two = f"--num-machines 2 --num-gpus 1 --machine-rank 0 --dist-url tcp://127.0.0.1:{free_port()}".split()
     config = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, "OUTPUT_DIR", tmp_path / "run"]
