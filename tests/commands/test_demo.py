@@ -45,6 +45,7 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
         run_demo(tmp_path, seed=1, overrides=TINY)
 
 
+@pytest.mark.long
 def test_a_row_that_fails_says_where_to_look(datasets, tmp_path, capfd):
     with pytest.raises(UserError, match=r"\[1/4\] baseline: train failed, see .*train.log"):
         run_demo(tmp_path, overrides=[*TINY, "SOLVER.IMS_PER_BATCH", "13"])

@@ -269,6 +269,7 @@ PUBLISHED = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reader, kwargs, facts", PUBLISHED)
 def test_at_full_size_a_source_is_as_published(reader, kwargs, facts, full):
     found, published = read(reader, full, **kwargs), reader(str(full), **kwargs).published

@@ -57,7 +57,10 @@ def spread_branches(model):
     return model
 
 
-@pytest.mark.parametrize("name", [n if n != "resnet50" else pytest.param(n, marks=pytest.mark.long) for n in BACKBONES])
+LARGE = ("resnet50", "resnet_nl", "resnext", "resnest")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LARGE)) for name in BACKBONES])
 def test_convert_fold_and_reload(name, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)  # RegNet and EffNet must not need fast-reid's own folder
     stock = backbone(*BACKBONES[name]).eval()

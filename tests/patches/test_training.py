@@ -14,6 +14,7 @@ from fastreid.utils.events import CommonMetricPrinter, EventStorage
 from fastreid_gdnorm.errors import UserError
 
 
+@pytest.mark.long
 def test_stock_configs_train_resume_and_evaluate(tiny):
     cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1")
     assert (cfg.MODEL.META_ARCHITECTURE, cfg.DATALOADER.SAMPLER_TRAIN) == ("Baseline", "NaiveIdentitySampler")
