@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from ..errors import UserError
+from ..modeling import is_gdnorm
 from ..training.population_statistics import complete_mean_path
 
 
@@ -50,6 +52,19 @@ def load_model(cfg: CfgNode) -> nn.Module:
 def digest(file: str | Path) -> str:
     """The SHA-256 of a file's contents."""
     return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def model_digest(cfg: CfgNode) -> str:
+    """The SHA-256 of what makes a model's features: its checkpoint, the path through it, and the size of images.
+
+    Args:
+        cfg: a trained model's; one without MODEL.WEIGHTS means its last checkpoint.
+    """
+    parts = [digest(find_weights(cfg)), list(cfg.INPUT.SIZE_TEST)]
+    if is_gdnorm(cfg):
+        gdnorm = cfg.MODEL.GDNORM
+        parts += [gdnorm.TEST_PATH, gdnorm.MEAN_OF, gdnorm.LAMBDA, gdnorm.NOISE]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 class _WholeModel(Checkpointer):
