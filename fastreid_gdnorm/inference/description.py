@@ -30,7 +30,7 @@ class ModelInput(NamedTuple):
         """RGB pictures of that size, (B, H, W, 3) from 0 to 255, as the network takes them."""
         low, high = self.range
         values = pictures.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
-        values = (values - np.float32(self.mean)) / np.float32(self.std)
+        values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
     def as_json(self) -> dict[str, Any]:
