@@ -1,26 +1,12 @@
-"""GDNorm (AAAI 2022) for fast-reid: importing this registers everything with the toolbox, once."""
+"""GDNorm (AAAI 2022) for fast-reid: importing this registers everything with the toolbox, once.
+
+Where torch is not installed, there is no toolbox to register with, and ONNX files can be run all the same.
+"""
+
+import importlib.util
 
 from ._version import __version__ as __version__
-from .patches import apply_patches
+from .inference import FeatureExtractor as FeatureExtractor
 
-apply_patches()
-
-from fastreid.config.defaults import _C  # noqa: E402
-from fastreid.data.datasets import DATASET_REGISTRY  # noqa: E402
-from fastreid.modeling.backbones import BACKBONE_REGISTRY  # noqa: E402
-from fastreid.modeling.meta_arch import META_ARCH_REGISTRY  # noqa: E402
-
-from . import config, data, integration, modeling, registries  # noqa: E402
-from .data.readers import READERS  # noqa: E402
-from .rendered import RENDERED_DOMAINS  # noqa: E402
-from .training.domain_precise_bn import DomainPreciseBN  # noqa: E402
-
-config.add_gdnorm_config(_C)
-integration.connect()
-registries.SAMPLER_REGISTRY.register(data.DomainBalancedIdentitySampler)
-registries.HOOK_REGISTRY.register(DomainPreciseBN)
-BACKBONE_REGISTRY.register(modeling.build_gdnorm_backbone)
-for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormMGN):
-    META_ARCH_REGISTRY.register(_meta_arch)
-for _data_set in (*READERS, *RENDERED_DOMAINS):
-    DATASET_REGISTRY.register(_data_set)
+if importlib.util.find_spec("torch"):
+    from . import registration as registration

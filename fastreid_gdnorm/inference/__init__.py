@@ -1,1 +1,5 @@
 """Features of images, galleries to search, thresholds. With an ONNX file this needs no torch and no fast-reid."""
+
+from .feature_extractor import FeatureExtractor
+
+__all__ = ["FeatureExtractor"]

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+MANIFEST, CHECKPOINT_FILE, ONNX_FILE = "manifest.json", "model.pth", "model.onnx"  # of an export
 PROPERTY = "fastreid_gdnorm"  # the one key in an ONNX file's metadata; Ultralytics turns each into an attribute
 
 

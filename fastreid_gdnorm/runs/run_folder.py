@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 
 from ..errors import UserError
 from ..evaluation import METRICS, SPREAD
@@ -16,6 +17,31 @@ from .checkpoints import find_weights, last_checkpoint
 from .config import load_config
 from .results import read_test_results
 from .training_log import read_metrics
+
+
+def load_run_config(folder: str | Path, device: str = "") -> CfgNode:
+    """The config of a folder of ``fastreid train``, wherever it has been moved since; MODEL.WEIGHTS is its checkpoint.
+
+    Args:
+        device: MODEL.DEVICE; by default the run's own, or the CPU where there is no CUDA.
+
+    Raises:
+        UserError: it is not a run, or has no checkpoint.
+    """
+    folder = Path(folder)
+    config_file = folder / files.CONFIG
+    if not config_file.is_file():
+        raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
+    if not device and not torch.cuda.is_available():
+        device = "cpu"
+    cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [])
+    # MODEL.WEIGHTS is what was tested if it is of this run, else what training began with
+    named, own = cfg.MODEL.WEIGHTS, (folder.resolve(), Path(cfg.OUTPUT_DIR).resolve())
+    is_own = named and Path(named).parent.resolve() in own
+    cfg.MODEL.WEIGHTS = str(folder / Path(named).name) if is_own else last_checkpoint(folder) or named
+    cfg.OUTPUT_DIR = str(folder)
+    cfg.MODEL.WEIGHTS = find_weights(cfg)
+    return cfg
 
 
 class RunFolder:
@@ -33,14 +59,8 @@ class RunFolder:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self.config_file = self.folder / files.CONFIG
-        if not self.config_file.is_file():
-            raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
-        # the page may be made on another machine than the run
-        device = [] if torch.cuda.is_available() else ["MODEL.DEVICE", "cpu"]
-        self.cfg = load_config(str(self.config_file), device)
-        self.cfg.MODEL.WEIGHTS = self._weights(self.cfg.MODEL.WEIGHTS, self.cfg.OUTPUT_DIR)
-        self.cfg.OUTPUT_DIR = str(self.folder)
-        self.weights = Path(find_weights(self.cfg))
+        self.cfg = load_run_config(folder)
+        self.weights = Path(self.cfg.MODEL.WEIGHTS)
         self.records = read_metrics(self.folder / files.METRICS)
         self.results = self._results()
 
@@ -64,12 +84,6 @@ class RunFolder:
         log = self.folder / files.LOG
         text = log.read_text(errors="replace") if log.is_file() else ""
         return dict(re.findall(r"^(Python|PyTorch|fastreid) {2,}(\S+)", text, re.MULTILINE))
-
-    def _weights(self, named: str, output_dir: str) -> str:
-        """The file to load: MODEL.WEIGHTS is what was tested if it is of this run, else what training began with."""
-        if named and Path(named).parent.resolve() in (self.folder.resolve(), Path(output_dir).resolve()):
-            return str(self.folder / Path(named).name)
-        return last_checkpoint(self.folder) or named
 
     def _results(self) -> dict[str, dict[str, Any]]:
         kept = read_test_results(self.folder)

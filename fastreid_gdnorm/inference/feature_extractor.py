@@ -1,0 +1,134 @@
+"""Images in, features out."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import UserError
+from .description import Description
+from .network import open_network
+from .pictures import Picture, list_pictures, read_picture
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Skipped(NamedTuple):
+    """An image that could not be read: its place among those given, from 0, and why."""
+
+    place: int
+    reason: str
+
+
+class FeatureExtractor:
+    """Features of images by a trained model, without a config.
+
+    >>> extractor = FeatureExtractor("logs/mine")
+    >>> features = extractor(["a.jpg", "b.jpg"])  # (2, D)
+    >>> similarity = features[0] @ features[1]    # of a model that compares by cosine
+
+    Args:
+        model: a run's folder, an export's folder, or an ONNX file of ``fastreid export`` (which needs no torch).
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
+        half: half precision, on CUDA only.
+        batch_size: images that go through the network at once.
+        workers: threads that read and resize images; by default one for each CPU core, up to 8.
+        order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
+        unreadable: "fail" at an image that cannot be read, or "skip" it.
+
+    Attributes:
+        description: the model's digest, its metric, the number of features, and what it takes.
+        skipped: the images that the last call has left out.
+
+    Raises:
+        UserError: it is no model, or what it needs is not there.
+    """
+
+    description: Description
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        device: str = "",
+        half: bool = False,
+        batch_size: int = 64,
+        workers: int = 0,
+        order: str = "RGB",
+        unreadable: str = "fail",
+    ) -> None:
+        if order not in ("RGB", "BGR"):
+            raise UserError(f"order is RGB or BGR, not {order!r}")
+        if unreadable not in ("fail", "skip"):
+            raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
+        self._network = open_network(model, device, half)
+        self.description = self._network.description
+        self._batch_size, self._order, self._unreadable = batch_size, order, unreadable
+        self._workers = workers or min(8, os.cpu_count() or 1)
+        self.skipped: list[Skipped] = []
+
+    def __call__(self, images: Any) -> NDArray[np.float32]:
+        """The features of all images, in their order.
+
+        Args:
+            images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as a
+                detector gives them, boxes (N, 4) of x1, y1, x2, y2 in pixels; or files, PIL images and arrays in a row.
+
+        Returns:
+            (N, D), in rows of length 1 if the model compares by cosine. Images that were skipped have no row.
+
+        Raises:
+            UserError: an image cannot be read, and is not to be skipped.
+        """
+        self.skipped = []
+        batches = [np.empty((0, self.description.features), np.float32)]
+        with ThreadPoolExecutor(self._workers) as pool:
+            prepared = _ahead(pool, self._prepare, list_pictures(images), 2 * self._batch_size)
+            readable = self._readable(prepared)
+            while batch := list(itertools.islice(readable, self._batch_size)):
+                batches.append(self._network(batch))
+        features = np.concatenate(batches)
+        if self.description.metric == "cosine":
+            features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
+        return features
+
+    def _prepare(self, picture: Picture) -> Any:
+        try:
+            return self._network.prepare(read_picture(picture, self._order))
+        except UserError as error:
+            return error
+
+    def _readable(self, prepared: Iterable[Any]) -> Iterator[Any]:
+        for place, image in enumerate(prepared):
+            if not isinstance(image, UserError):
+                yield image
+            elif self._unreadable == "fail":
+                raise UserError(f"image {place + 1}: {image}")
+            else:
+                self.skipped.append(Skipped(place, str(image)))
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], window: int) -> Iterator[R]:
+    """As ``pool.map``, but at most ``window`` items ahead of whoever reads, so that memory is bounded."""
+    waiting: deque[Future[R]] = deque()
+    items = iter(items)
+    try:
+        for item in itertools.islice(items, window):
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            result = waiting.popleft().result()
+            for item in itertools.islice(items, 1):
+                waiting.append(pool.submit(function, item))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()

@@ -1,0 +1,70 @@
+"""What runs a model: torch for a run's folder and an export, onnxruntime for an ONNX file."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import UserError
+from ..runs import files
+from .description import MANIFEST, ONNX_FILE, Description
+
+
+class Network(Protocol):
+    """Features of pictures.
+
+    Attributes:
+        description: what they are.
+    """
+
+    description: Description
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """An RGB picture of any size as one of a batch, (H, W, 3); may be called by several threads at once."""
+
+    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features (B, D), as they come, of what :meth:`prepare` has made."""
+
+
+def open_network(model: str | Path, device: str = "", half: bool = False) -> Network:
+    """The network of a model.
+
+    Args:
+        model: a run's folder, an export's, or an ONNX file of ours. An export's checkpoint is run if torch is
+            installed, else its ONNX file.
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
+        half: half precision, on CUDA only.
+
+    Raises:
+        UserError: it is none of these, or what it needs is not there.
+    """
+    path = Path(model)
+    has_torch = importlib.util.find_spec("torch") is not None
+    if path.is_file() and path.suffix == ".onnx":
+        from .onnx_network import OnnxNetwork
+
+        return OnnxNetwork(path, device, half)
+    if not path.is_dir():
+        raise UserError(f"--model {model} is not there: name a run's folder, an export's folder or an ONNX file")
+    is_export = (path / MANIFEST).is_file()
+    if is_export and not has_torch:
+        return open_network(_onnx_of(path), device, half)
+    if not (path / files.CONFIG).is_file():
+        raise UserError(f"--model {model} has no {files.CONFIG}: it is neither a run nor an export")
+    if not has_torch:
+        raise UserError(f"--model {model} is a run, which needs torch and fastreid: install them, or export it --onnx")
+    from .torch_network import TorchNetwork
+
+    return (TorchNetwork.of_export if is_export else TorchNetwork.of_run)(path, device, half)
+
+
+def _onnx_of(export: Path) -> Path:
+    if not (export / ONNX_FILE).is_file():
+        raise UserError(f"{export} has no {ONNX_FILE}: export with --onnx, or install torch and fastreid")
+    return export / ONNX_FILE

@@ -1,0 +1,50 @@
+"""An ONNX file of ours in onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..errors import UserError
+from .description import PROPERTY, Description
+
+
+class OnnxNetwork:
+    """A :class:`Network` of one file, which says itself what it takes."""
+
+    def __init__(self, file: Path, device: str = "", half: bool = False) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise UserError(f"{file} needs onnxruntime: pip install onnxruntime") from error
+        if half:
+            raise UserError("--half is for models in torch: an ONNX file has the precision that it was exported with")
+        cuda = "CUDAExecutionProvider"
+        has_cuda = cuda in onnxruntime.get_available_providers()
+        if device.startswith("cuda") and not has_cuda:
+            raise UserError(f"--device is {device}, but this onnxruntime has no CUDA: pip install onnxruntime-gpu")
+        options = {"device_id": int(device.partition(":")[2] or 0)}
+        providers = [(cuda, options)] if has_cuda and device != "cpu" else []
+        try:
+            self._session = onnxruntime.InferenceSession(str(file), providers=[*providers, "CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own kinds have no common base
+            raise UserError(f"{file} is no ONNX file, or a damaged one ({' '.join(str(error).split())})") from error
+        properties = self._session.get_modelmeta().custom_metadata_map
+        if PROPERTY not in properties:
+            raise UserError(f"{file} does not say what it takes: export it again with fastreid export --onnx")
+        self.description = Description.from_property(properties[PROPERTY])
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """(H, W, 3), resized as fast-reid's evaluation does."""
+        height, width = self.description.input.size
+        return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
+
+    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features (B, D)."""
+        images = self.description.input.feed(np.stack(batch))
+        features: NDArray[np.float32] = self._session.run(None, {self._session.get_inputs()[0].name: images})[0]
+        return features

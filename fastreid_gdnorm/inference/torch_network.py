@@ -1,0 +1,73 @@
+"""A fast-reid model, GDNorm or not, in torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from fastreid.config import CfgNode
+from fastreid.data.transforms import build_transforms
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms import Compose
+
+from ..errors import UserError
+from ..runs import files
+from ..runs.checkpoints import load_model, model_digest
+from ..runs.config import load_config
+from ..runs.run_folder import load_run_config
+from .description import CHECKPOINT_FILE, MANIFEST, Description, ModelInput
+
+
+class TorchNetwork:
+    """A :class:`Network` of a config and its checkpoint; pictures are prepared as for fast-reid's evaluation.
+
+    Args:
+        cfg: a trained model's; MODEL.DEVICE is where it runs.
+        digest: as :func:`model_digest` gives for what was trained.
+        half: in half precision where that is stable, on CUDA only.
+    """
+
+    def __init__(self, cfg: CfgNode, digest: str, half: bool) -> None:
+        self._device = torch.device(cfg.MODEL.DEVICE)
+        if half and self._device.type != "cuda":
+            raise UserError(f"--half is for CUDA; the model runs on {self._device}")
+        self._half = half
+        self._model = load_model(cfg).eval()
+        self._resize = Compose(build_transforms(cfg, is_train=False).transforms[:-1])  # the last is for tensors
+        size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
+        blank = self.prepare(Image.new("RGB", size[::-1]))
+        self.description = Description(digest, cfg.TEST.METRIC, 0, ModelInput(size))
+        self.description = self.description._replace(features=self([blank]).shape[1])
+
+    @classmethod
+    def of_run(cls, folder: Path, device: str, half: bool) -> TorchNetwork:
+        """Of a folder of ``fastreid train``."""
+        cfg = load_run_config(folder, device)
+        return cls(cfg, model_digest(cfg), half)
+
+    @classmethod
+    def of_export(cls, folder: Path, device: str, half: bool) -> TorchNetwork:
+        """Of a folder of ``fastreid export``."""
+        device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+        overrides = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", str(folder / CHECKPOINT_FILE)]
+        manifest = json.loads((folder / MANIFEST).read_text())
+        if "model" not in manifest:
+            raise UserError(f"{folder / MANIFEST} is of an older version: run fastreid export again")
+        return cls(load_config(folder / files.CONFIG, overrides), manifest["model"], half)
+
+    def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """(H, W, 3), resized as fast-reid's evaluation does."""
+        return np.asarray(self._resize(picture))
+
+    @torch.no_grad()
+    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        """Features (B, D)."""
+        images = torch.from_numpy(self.description.input.feed(np.stack(batch))).to(self._device)
+        with torch.autocast(self._device.type, torch.float16, enabled=self._half):
+            features: Tensor = self._model({"images": images})
+        return features.float().cpu().numpy()
