@@ -43,7 +43,6 @@ class FeatureExtractor:
         batch_size: images that go through the network at once.
         workers: threads that read and resize images; by default one for each CPU core, up to 8.
         order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
-        unreadable: "fail" at an image that cannot be read, or "skip" it.
 
     Attributes:
         description: the model's digest, its metric, the number of features, and what it takes.
@@ -64,24 +63,22 @@ class FeatureExtractor:
         batch_size: int = 64,
         workers: int = 0,
         order: str = "RGB",
-        unreadable: str = "fail",
     ) -> None:
         if order not in ("RGB", "BGR"):
             raise UserError(f"order is RGB or BGR, not {order!r}")
-        if unreadable not in ("fail", "skip"):
-            raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
         self._network = open_network(model, device, half)
         self.description = self._network.description
-        self._batch_size, self._order, self._unreadable = batch_size, order, unreadable
+        self._batch_size, self._order = batch_size, order
         self._workers = workers or min(8, os.cpu_count() or 1)
         self.skipped: list[Skipped] = []
 
-    def __call__(self, images: Any) -> NDArray[np.float32]:
+    def __call__(self, images: Any, unreadable: str = "fail") -> NDArray[np.float32]:
         """The features of all images, in their order.
 
         Args:
             images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as a
                 detector gives them, boxes (N, 4) of x1, y1, x2, y2 in pixels; or files, PIL images and arrays in a row.
+            unreadable: "fail" at an image that cannot be read, or "skip" it.
 
         Returns:
             (N, D), in rows of length 1 if the model compares by cosine. Images that were skipped have no row.
@@ -89,11 +86,13 @@ class FeatureExtractor:
         Raises:
             UserError: an image cannot be read, and is not to be skipped.
         """
+        if unreadable not in ("fail", "skip"):
+            raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
         self.skipped = []
         batches = [np.empty((0, self.description.features), np.float32)]
         with ThreadPoolExecutor(self._workers) as pool:
             prepared = _ahead(pool, self._prepare, list_pictures(images), 2 * self._batch_size)
-            readable = self._readable(prepared)
+            readable = self._readable(prepared, unreadable)
             while batch := list(itertools.islice(readable, self._batch_size)):
                 batches.append(self._network(batch))
         features = np.concatenate(batches)
@@ -101,17 +100,19 @@ class FeatureExtractor:
             features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
         return features
 
-    def _prepare(self, picture: Picture) -> Any:
+    def _prepare(self, picture: Picture) -> NDArray[np.uint8] | UserError:
         try:
             return self._network.prepare(read_picture(picture, self._order))
         except UserError as error:
             return error
 
-    def _readable(self, prepared: Iterable[Any]) -> Iterator[Any]:
+    def _readable(
+        self, prepared: Iterable[NDArray[np.uint8] | UserError], unreadable: str
+    ) -> Iterator[NDArray[np.uint8]]:
         for place, image in enumerate(prepared):
             if not isinstance(image, UserError):
                 yield image
-            elif self._unreadable == "fail":
+            elif unreadable == "fail":
                 raise UserError(f"image {place + 1}: {image}")
             else:
                 self.skipped.append(Skipped(place, str(image)))

@@ -1,0 +1,48 @@
+"""``fastreid extract``: a model's features of your own images, in a file."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor_of
+
+SUMMARY = "features of your own images, as a file for NumPy (.npz) or for a vector database (.parquet)"
+DESCRIPTION = (
+    "Write the features of images, in the order in which they are given, and of each its path, camera,\n"
+    "time, identity and the SHA-256 of its contents. Beside them stand the model's digest and what features are\n"
+    "compared by. One that was stopped goes on where it was if it is started again.\n\n" + ABOUT_MODELS + ABOUT_IMAGES
+)
+EXAMPLES = """\
+examples:
+  fastreid extract --model logs/mine crops --output features.npz
+  fastreid extract --model logs/mine/export/model.onnx "cam*/*.jpg" more.csv --output features.parquet
+  python -c "import numpy; print(numpy.load('features.npz')['features'].shape)"
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    add_model(parser)
+    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help=".npz or .parquet")
+    add_images(parser)
+
+
+def run(args: Namespace) -> None:
+    from ..console import say
+    from ..inference.extraction import extract
+    from ..inference.feature_files import check_output, save_features
+    from ..inference.journal import Journal
+    from ..inference.records import find_images
+
+    check_output(args.output)
+    records = find_images(args.images)
+    extractor = extractor_of(args)
+    description = extractor.description
+    journal = Journal(args.output.with_name(args.output.name + ".journal"), description.model)
+    extraction = extract(extractor, records, journal, args.skip_unreadable)
+    save_features(args.output, extraction, description)
+    journal.remove()
+    say(
+        f"{args.output}: {len(extraction.records)} images, {description.features} features each, "
+        f"compared by {description.metric}; model {description.model[:16]}"
+    )

@@ -1,0 +1,80 @@
+"""The features of many image files, with progress, and going on where an earlier process was stopped."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from ..console import say
+from ..errors import UserError
+from .feature_extractor import FeatureExtractor
+from .journal import Journal
+from .records import Record
+
+CHUNK = 512  # images after which what was done is kept
+
+
+class Extraction(NamedTuple):
+    """Images and their features, a row each.
+
+    Args:
+        records: N.
+        digests: the SHA-256 of each file's contents.
+        features: (N, D).
+    """
+
+    records: list[Record]
+    digests: list[str]
+    features: NDArray[np.float32]
+
+
+def extract(
+    extractor: FeatureExtractor, records: Sequence[Record], journal: Journal, skip_unreadable: bool = False
+) -> Extraction:
+    """The features of all images, in their order; files with the same contents are looked at once.
+
+    Args:
+        journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
+            the caller removes it.
+        skip_unreadable: leave out and name what cannot be read.
+
+    Raises:
+        UserError: a file is not there, or cannot be read.
+    """
+    kept: list[tuple[Record, str]] = []
+    with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
+        for start in range(0, len(records), CHUNK):
+            chunk = records[start : start + CHUNK]
+            with ThreadPoolExecutor() as pool:
+                found = list(zip(chunk, pool.map(_digest, chunk)))
+            new = {digest: record.path for record, digest in found if digest not in journal}
+            features = extractor(list(new.values()), unreadable="skip")
+            unreadable = dict(extractor.skipped)
+            journal.keep([digest for place, digest in enumerate(new) if place not in unreadable], features)
+            for reason in unreadable.values():
+                if not skip_unreadable:
+                    raise UserError(f"{reason}: replace it, or leave it out with --skip-unreadable")
+                say(f"left out: {reason}")
+            kept += [(record, digest) for record, digest in found if digest in journal]
+            progress.update(len(chunk))
+    features = np.array([journal[digest] for _, digest in kept], np.float32)
+    return Extraction(
+        [record for record, _ in kept],
+        [digest for _, digest in kept],
+        features.reshape(-1, extractor.description.features),
+    )
+
+
+def _digest(record: Record) -> str:
+    """The SHA-256 of a file's contents; of one that cannot be read, its path, so that it is looked at, and named."""
+    try:
+        return hashlib.sha256(Path(record.path).read_bytes()).hexdigest()
+    except OSError:
+        return record.path

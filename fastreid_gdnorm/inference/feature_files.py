@@ -1,0 +1,67 @@
+"""Features in a file, with what is known of each image: .npz for NumPy, .parquet for everything else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from .description import PROPERTY, Description
+from .extraction import Extraction
+from .records import Record
+
+COLUMNS = Record._fields
+
+
+def check_output(file: Path) -> None:
+    """That features can be written to such a file, before hours are spent on them.
+
+    Raises:
+        UserError: its suffix is neither .npz nor .parquet, or pyarrow is not there for the latter.
+    """
+    if file.suffix not in (".npz", ".parquet"):
+        raise UserError(f"--output {file} ends in neither .npz nor .parquet")
+    if file.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            raise UserError(f"--output {file} needs pyarrow: pip install 'fastreid_gdnorm[parquet]'") from error
+    file.parent.mkdir(parents=True, exist_ok=True)
+
+
+def save_features(file: Path, extraction: Extraction, description: Description) -> None:
+    """Write the whole file or nothing.
+
+    Args:
+        file: .npz has the arrays ``features`` (N, D), float32, ``path``, ``camera``, ``time``, ``identity`` and
+            ``sha256`` (N,), and ``description``, a line of JSON. .parquet has the same as columns, features as lists of
+            one length, and the description among the file's metadata.
+    """
+    part = file.with_suffix(".part")
+    (_save_npz if file.suffix == ".npz" else _save_parquet)(part, extraction, description)
+    part.replace(file)
+
+
+def _save_npz(file: Path, extraction: Extraction, description: Description) -> None:
+    arrays: dict[str, Any] = {
+        name: np.array([getattr(record, name) for record in extraction.records], str) for name in COLUMNS
+    }
+    arrays["sha256"] = np.array(extraction.digests, str)
+    arrays["features"] = extraction.features
+    arrays["description"] = np.array(description.to_property())
+    with open(file, "wb") as stream:
+        np.savez(stream, **arrays)
+
+
+def _save_parquet(file: Path, extraction: Extraction, description: Description) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    values = pyarrow.array(extraction.features.ravel())
+    columns = {name: [getattr(record, name) for record in extraction.records] for name in COLUMNS}
+    columns["sha256"] = extraction.digests
+    columns["features"] = pyarrow.FixedSizeListArray.from_arrays(values, description.features)
+    table = pyarrow.table(columns).replace_schema_metadata({PROPERTY: description.to_property()})
+    parquet.write_table(table, file)
