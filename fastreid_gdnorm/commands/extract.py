@@ -39,7 +39,7 @@ def run(args: Namespace) -> None:
     extractor = extractor_of(args)
     description = extractor.description
     journal = Journal(args.output.with_name(args.output.name + ".journal"), description.model)
-    extraction = extract(extractor, records, journal, args.skip_unreadable)
+    extraction = extract(extractor, records, journal, skip_unreadable=args.skip_unreadable)
     save_features(args.output, extraction, description)
     journal.remove()
     say(

@@ -10,8 +10,8 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
+from ..disk import digest
 from ..runs import files
-from ..runs.checkpoints import digest
 
 MANIFEST = "manifest.json"
 PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime")

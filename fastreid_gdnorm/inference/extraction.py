@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..console import say
+from ..disk import digest
 from ..errors import UserError
 from .feature_extractor import FeatureExtractor
 from .journal import Journal
@@ -36,13 +35,18 @@ class Extraction(NamedTuple):
 
 
 def extract(
-    extractor: FeatureExtractor, records: Sequence[Record], journal: Journal, skip_unreadable: bool = False
+    extractor: FeatureExtractor,
+    records: Sequence[Record],
+    journal: Journal,
+    known: Container[str] = (),
+    skip_unreadable: bool = False,
 ) -> Extraction:
     """The features of all images, in their order; files with the same contents are looked at once.
 
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
             the caller removes it.
+        known: digests of images to leave out.
         skip_unreadable: leave out and name what cannot be read.
 
     Raises:
@@ -53,21 +57,21 @@ def extract(
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
             with ThreadPoolExecutor() as pool:
-                found = list(zip(chunk, pool.map(_digest, chunk)))
-            new = {digest: record.path for record, digest in found if digest not in journal}
+                found = [pair for pair in zip(chunk, pool.map(_digest, chunk)) if pair[1] not in known]
+            new = {sha256: record.path for record, sha256 in found if sha256 not in journal}
             features = extractor(list(new.values()), unreadable="skip")
             unreadable = dict(extractor.skipped)
-            journal.keep([digest for place, digest in enumerate(new) if place not in unreadable], features)
+            journal.keep([sha256 for place, sha256 in enumerate(new) if place not in unreadable], features)
             for reason in unreadable.values():
                 if not skip_unreadable:
                     raise UserError(f"{reason}: replace it, or leave it out with --skip-unreadable")
                 say(f"left out: {reason}")
-            kept += [(record, digest) for record, digest in found if digest in journal]
+            kept += [(record, sha256) for record, sha256 in found if sha256 in journal]
             progress.update(len(chunk))
-    features = np.array([journal[digest] for _, digest in kept], np.float32)
+    features = np.array([journal[sha256] for _, sha256 in kept], np.float32)
     return Extraction(
         [record for record, _ in kept],
-        [digest for _, digest in kept],
+        [sha256 for _, sha256 in kept],
         features.reshape(-1, extractor.description.features),
     )
 
@@ -75,6 +79,6 @@ def extract(
 def _digest(record: Record) -> str:
     """The SHA-256 of a file's contents; of one that cannot be read, its path, so that it is looked at, and named."""
     try:
-        return hashlib.sha256(Path(record.path).read_bytes()).hexdigest()
+        return digest(record.path)
     except OSError:
         return record.path

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..disk import replacing
 from ..errors import UserError
 from .description import PROPERTY, Description
 from .extraction import Extraction
@@ -39,9 +40,9 @@ def save_features(file: Path, extraction: Extraction, description: Description) 
             ``sha256`` (N,), and ``description``, a line of JSON. .parquet has the same as columns, features as lists of
             one length, and the description among the file's metadata.
     """
-    part = file.with_suffix(".part")
-    (_save_npz if file.suffix == ".npz" else _save_parquet)(part, extraction, description)
-    part.replace(file)
+    save = _save_npz if file.suffix == ".npz" else _save_parquet
+    with replacing(file) as part:
+        save(part, extraction, description)
 
 
 def _save_npz(file: Path, extraction: Extraction, description: Description) -> None:

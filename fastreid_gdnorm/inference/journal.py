@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk import replacing
+
 
 class Journal:
     """Features by the contents of their images, in a folder that outlives its process.
@@ -39,11 +41,8 @@ class Journal:
             return
         self._features.update(zip(digests, features))
         self._folder.mkdir(parents=True, exist_ok=True)
-        file = self._folder / f"{self._parts:06d}.npz"
-        part = file.with_suffix(".part")
-        with open(part, "wb") as stream:
+        with replacing(self._folder / f"{self._parts:06d}.npz") as part, open(part, "wb") as stream:
             np.savez(stream, digests=np.array(digests), features=features)
-        part.replace(file)
         self._parts += 1
 
     def remove(self) -> None:

@@ -12,6 +12,7 @@ from fastreid.engine import DefaultTrainer
 from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
+from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
 from ..training.population_statistics import complete_mean_path
@@ -47,11 +48,6 @@ def load_model(cfg: CfgNode) -> nn.Module:
     _WholeModel(model).load(find_weights(cfg))
     complete_mean_path(cfg, model)
     return model
-
-
-def digest(file: str | Path) -> str:
-    """The SHA-256 of a file's contents."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
 
 
 def model_digest(cfg: CfgNode) -> str:

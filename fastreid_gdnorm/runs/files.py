@@ -15,7 +15,6 @@ RESULTS = "test_results"  # .json and .csv
 # of a run that is one row of a table
 FINISHED = "finished.json"  # what it came to; there once it has ended
 RECIPE = "recipe.yaml"  # the settings that it is known by
-LOCK = ".lock"
 
 # of a path sweep
 PATHS = "paths"  # the folder in a run's; in it paths.jsonl and .csv, .json, .md

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..console import say
+from ..disk import digest, locked, replacing
 from ..errors import UserError
 from . import files
-from .checkpoints import digest
 from .config import load_config
 from .results import read_test_results
 
@@ -47,7 +46,7 @@ class Row(NamedTuple):
             say(f"{title}: kept from an earlier run; remove {self.folder} to have it done again")
             return kept
         self.folder.mkdir(parents=True, exist_ok=True)
-        with _locked(self.folder) as lock:
+        with locked(self.folder) as lock:
             (self.folder / files.FINISHED).unlink(missing_ok=True)
             _write(self.folder / files.RECIPE, self.recipe)
             log_file = self.folder / files.log(str(self.words[0]))
@@ -99,24 +98,6 @@ def _recipe_in(folder: Path) -> str | None:
     return (folder / files.RECIPE).read_text() if (folder / files.RECIPE).is_file() else None
 
 
-@contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[tuple[int, ...]]:
-    """Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed."""
-    try:
-        import fcntl
-    except ImportError:  # Windows
-        yield ()
-        return
-    with open(folder / files.LOCK, "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise UserError(f"another process is at work in {folder}: wait for it, or stop it") from None
-        yield (file.fileno(),)
-
-
 def _write(file: Path, text: str) -> None:
-    """Whole or not at all, whenever it is killed."""
-    part = file.with_suffix(".part")
-    part.write_text(text)
-    part.replace(file)
+    with replacing(file) as part:
+        part.write_text(text)

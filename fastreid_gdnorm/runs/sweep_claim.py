@@ -9,8 +9,9 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
+from ..disk import digest
 from ..errors import UserError
-from .checkpoints import digest, find_weights
+from .checkpoints import find_weights
 from .config import flat
 
 CLAIMED = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.", "DATASETS.")
