@@ -37,7 +37,7 @@ class Extraction(NamedTuple):
 def extract(
     extractor: FeatureExtractor,
     records: Sequence[Record],
-    journal: Journal,
+    journal: Journal | None = None,
     known: Container[str] = (),
     skip_unreadable: bool = False,
 ) -> Extraction:
@@ -45,13 +45,14 @@ def extract(
 
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
-            the caller removes it.
+            the caller removes it. Without one, nothing is kept on disk.
         known: digests of images to leave out.
         skip_unreadable: leave out and name what cannot be read.
 
     Raises:
         UserError: a file is not there, or cannot be read.
     """
+    journal = journal or Journal()
     kept: list[tuple[Record, str]] = []
     with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
         for start in range(0, len(records), CHUNK):

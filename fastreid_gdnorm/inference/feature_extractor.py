@@ -45,6 +45,7 @@ class FeatureExtractor:
         order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
 
     Attributes:
+        model: its place.
         description: the model's digest, its metric, the number of features, and what it takes.
         skipped: the images that the last call has left out.
 
@@ -66,6 +67,7 @@ class FeatureExtractor:
     ) -> None:
         if order not in ("RGB", "BGR"):
             raise UserError(f"order is RGB or BGR, not {order!r}")
+        self.model = str(Path(model).resolve())
         self._network = open_network(model, device, half)
         self.description = self._network.description
         self._batch_size, self._order = batch_size, order

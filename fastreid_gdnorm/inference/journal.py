@@ -16,15 +16,15 @@ class Journal:
     """Features by the contents of their images, in a folder that outlives its process.
 
     Args:
-        folder: of its own; made when there is something to keep.
+        folder: of its own; made when there is something to keep. Without one, nothing outlives the process.
         model: the digest of the model. Another model's features are not taken for this one's.
     """
 
-    def __init__(self, folder: Path, model: str) -> None:
-        self._top, self._folder = folder, folder / model[:16]
+    def __init__(self, folder: Path | None = None, model: str = "") -> None:
+        self._top, self._folder = folder, folder and folder / model[:16]
         self._features: dict[str, NDArray[np.float32]] = {}
         self._parts = 0
-        for part in sorted(self._folder.glob("*.npz")):
+        for part in sorted(self._folder.glob("*.npz")) if self._folder else []:
             with np.load(part, allow_pickle=False) as kept:
                 self._features.update(zip(kept["digests"].tolist(), kept["features"]))
             self._parts += 1
@@ -40,6 +40,8 @@ class Journal:
         if not digests:
             return
         self._features.update(zip(digests, features))
+        if not self._folder:
+            return
         self._folder.mkdir(parents=True, exist_ok=True)
         with replacing(self._folder / f"{self._parts:06d}.npz") as part, open(part, "wb") as stream:
             np.savez(stream, digests=np.array(digests), features=features)
@@ -47,4 +49,5 @@ class Journal:
 
     def remove(self) -> None:
         """Forget everything: it is in its place."""
-        shutil.rmtree(self._top, ignore_errors=True)
+        if self._top:
+            shutil.rmtree(self._top, ignore_errors=True)

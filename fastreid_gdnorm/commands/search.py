@@ -1,0 +1,105 @@
+"""``fastreid search``: who is who in a gallery."""
+
+from __future__ import annotations
+
+import json
+import os
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UserError
+from ._model import ABOUT_IMAGES, add_images, add_model, extractor_of
+
+if TYPE_CHECKING:
+    from ..inference.search import Found
+    from ..inference.thresholds import Threshold
+
+SUMMARY = "find people in a gallery of fastreid index: a table, JSON, or a page with pictures"
+DESCRIPTION = (
+    "Find the images of a gallery that are most like each query. An image with the query's own contents is\n"
+    "left out. After fastreid calibrate, matches from its threshold on are called same, the others unknown.\n"
+    "Scores are cosine similarities, or minus squared Euclidean distances, as the model compares.\n\n" + ABOUT_IMAGES
+)
+EXAMPLES = """\
+examples:
+  fastreid search --gallery site query.jpg
+  fastreid search --gallery site queries --top 5 --exclude-same-camera --html found.html
+  fastreid search --gallery site queries.csv --rerank --json > found.jsonl
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--gallery", required=True, type=Path, metavar="DIR", help="as fastreid index has made it")
+    add_model(parser, required=False, help="where the gallery's model is now; default: where it was")
+    parser.add_argument("--top", type=int, default=10, metavar="N", help="matches of a query; default: %(default)s")
+    parser.add_argument("--exclude-same-camera", action="store_true", help="leave out the images of the query's camera")
+    parser.add_argument("--rerank", action="store_true", help="order matches again by the neighbours that they share")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each query in place of the table")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
+    add_images(parser)
+
+
+def run(args: Namespace) -> None:
+    from ..console import say
+    from ..inference.extraction import extract
+    from ..inference.gallery import Gallery
+    from ..inference.records import find_images
+    from ..inference.search import search
+    from ..inference.thresholds import read_threshold
+
+    if args.top < 1:
+        raise UserError(f"--top is 1 or more, got {args.top}")
+    records = find_images(args.images)
+    gallery = Gallery.load(args.gallery)
+    extractor = extractor_of(args, args.model or gallery.model)
+    gallery.check_model(extractor.description)
+    threshold = read_threshold(extractor.model, extractor.description)
+    queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)
+    found = search(
+        gallery, queries, args.top, args.exclude_same_camera, args.rerank, threshold.score if threshold else None
+    )
+    for one in found:
+        print(_line_of_json(one) if args.json else _table(one))
+    if args.html:
+        from ..report.search_page import write_search_page
+
+        write_search_page(args.html, found, _about(args.gallery, len(gallery), threshold))
+    if not args.json:
+        say(_about(args.gallery, len(gallery), threshold))
+
+
+def _about(folder: Path, images: int, threshold: Threshold | None) -> str:
+    if threshold is None:
+        return (
+            f"{folder}: {images} images. From which score on a match is the same person is not known: `fastreid "
+            "calibrate` finds it."
+        )
+    return (
+        f"{folder}: {images} images. Matches from {threshold.score:.3f} on are called the same person; of pairs of "
+        f"different people, {100 * threshold.false_accept:g} % reach that on {threshold.data}."
+    )
+
+
+def _table(found: Found) -> str:
+    from tabulate import tabulate
+
+    header = ["", "score", "", "path", "camera", "time", "identity"]
+    rows = [
+        [rank, f"{match.score:.3f}", verdict, _shown(match.record.path), *match.record[1:]]
+        for rank, (match, verdict) in enumerate(found.judged(), 1)
+    ]
+    title = " ".join(filter(None, [_shown(found.query.path), *found.query[1:]]))
+    return f"{title}\n{tabulate(rows, header, disable_numparse=True)}\n"
+
+
+def _line_of_json(found: Found) -> str:
+    matches = [
+        {"rank": rank, "score": match.score, "verdict": verdict or None, **match.record._asdict()}
+        for rank, (match, verdict) in enumerate(found.judged(), 1)
+    ]
+    return json.dumps({"query": found.query._asdict(), "threshold": found.threshold, "matches": matches})
+
+
+def _shown(path: str) -> str:
+    return min(path, os.path.relpath(path), key=len)

@@ -1,0 +1,69 @@
+"""What queries have found in a gallery, as a page with pictures that needs no other file."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from ..disk import replacing
+from ..errors import UserError
+from ..inference.pictures import read_picture
+from ..inference.records import Record
+from ..inference.search import Found
+from .document import Heading, Paragraph, to_html
+
+THUMBNAIL = (96, 192)  # pixels, at most
+
+
+def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> None:
+    """Write an HTML file: the queries one below the other, each with its matches beside it, best first."""
+    blocks = [Heading(1, "Search results"), Paragraph(introduction), *map(_Row.of, found)]
+    with replacing(file) as part:
+        part.write_text(to_html(blocks), encoding="utf-8")
+
+
+class _Row(NamedTuple):
+    """A query and its matches: (path, lines of the caption, kind)."""
+
+    figures: list[tuple[str, list[str], str]]
+
+    @classmethod
+    def of(cls, found: Found) -> _Row:
+        query = ["query", *_known(found.query)]
+        matches = [
+            (match.record.path, [f"{rank}. {verdict}", f"{match.score:.3f}", *_known(match.record)], verdict)
+            for rank, (match, verdict) in enumerate(found.judged(), 1)
+        ]
+        return cls([(found.query.path, query, "query"), *matches])
+
+    def html(self) -> str:
+        return "\n".join(['<div class="thumbnails">', *(_figure(*figure) for figure in self.figures), "</div>"])
+
+
+def _figure(path: str, lines: list[str], kind: str) -> str:
+    caption = "<br>".join(map(html.escape, lines))
+    title = html.escape(path, quote=True)
+    return (
+        f'<figure class="{kind or "found"}" title="{title}">{_image(path)}<figcaption>{caption}</figcaption></figure>'
+    )
+
+
+def _image(path: str) -> str:
+    try:
+        picture = read_picture(path)
+    except UserError:
+        return '<div class="missing">not to be read any more</div>'
+    picture.thumbnail(THUMBNAIL)
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=85)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img src="data:image/jpeg;base64,{data}" alt="{html.escape(Path(path).name)}">'
+
+
+def _known(record: Record) -> list[str]:
+    parts = {"identity": record.identity, "camera": record.camera, "time": record.time}
+    return [f"{name} {value}" for name, value in parts.items() if value] or [Path(record.path).name]
