@@ -10,8 +10,9 @@ from .console import say
 from .data import read
 from .evaluation import METRICS
 from .export import export_model
-from .report import ranked_results, results_table, save_results
 from .report.page import write_report
+from .report.ranked_queries import ranked_results
+from .report.tables import results_table, save_results
 from .runs import files
 from .runs.checkpoints import load_model
 from .runs.config import load_config, shipped

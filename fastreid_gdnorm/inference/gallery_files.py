@@ -101,7 +101,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         writer.writerows((*record, sha256) for record, sha256 in zip(stored.records, stored.digests))
-    contents = {
+    contents: dict[str, Any] = {
         "version": VERSION,
         "images": len(stored.records),
         "model": stored.model,

@@ -45,11 +45,8 @@ class _Row(NamedTuple):
 
 
 def _figure(path: str, lines: list[str], kind: str) -> str:
-    caption = "<br>".join(map(html.escape, lines))
-    title = html.escape(path, quote=True)
-    return (
-        f'<figure class="{kind or "found"}" title="{title}">{_image(path)}<figcaption>{caption}</figcaption></figure>'
-    )
+    caption = f"<figcaption>{'<br>'.join(map(html.escape, lines))}</figcaption>"
+    return f'<figure class="{kind or "found"}" title="{html.escape(path)}">{_image(path)}{caption}</figure>'
 
 
 def _image(path: str) -> str:

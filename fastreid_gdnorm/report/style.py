@@ -31,6 +31,12 @@ figcaption { color: var(--faint); font-size: .88rem; }
 img { display: block; max-width: 100%; height: auto; border-radius: 4px; background: #fff; }
 .wide img { max-width: none; width: 100%; min-width: 36rem; }
 .wide figure { max-width: 52rem; }
+.thumbnails { display: flex; flex-wrap: wrap; gap: .7rem; padding: .8rem 0; border-top: 1px solid var(--line); }
+.thumbnails figure { width: 6.6rem; padding: .3rem; border: 3px solid var(--line); border-radius: 6px; }
+.thumbnails img { height: 10rem; width: 100%; object-fit: contain; }
+.thumbnails .query { border-color: var(--text); margin-right: .8rem; }
+.thumbnails .same { border-color: var(--up); color: inherit; font-size: inherit; }
+.thumbnails .missing { height: 10rem; background: var(--box); color: var(--faint); padding: .5rem; font-size: .85rem; }
 summary { cursor: pointer; }
 @media (max-width: 40rem) { table { font-size: .85rem; } th, td { padding: .35rem; } td { min-width: 2.4rem; }
   td.number span { display: block; } }

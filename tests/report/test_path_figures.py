@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
-from fastreid_gdnorm.report import paths_figure, samples_figure
+from fastreid_gdnorm.report.path_figures import paths_figure, samples_figure
 
 
 def record(path, scale, rank_1, mean_ap, target="Here"):

@@ -6,8 +6,7 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from fastreid_gdnorm.report import ranked_results
-from fastreid_gdnorm.report.ranked_queries import RankedQuery, rank_queries, ranked_figure
+from fastreid_gdnorm.report.ranked_queries import RankedQuery, rank_queries, ranked_figure, ranked_results
 
 
 def test_queries_go_from_worst_to_best_and_matches_from_near_to_far():

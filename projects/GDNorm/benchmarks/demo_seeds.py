@@ -17,7 +17,7 @@ from measure import write_above_reading
 import fastreid_gdnorm  # noqa: F401
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.evaluation import METRICS
-from fastreid_gdnorm.report import results_table
+from fastreid_gdnorm.report.tables import results_table
 from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.rows import train_row
 
