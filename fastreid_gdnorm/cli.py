@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import pkgutil
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,8 @@ from collections.abc import Sequence
 from . import commands
 from .errors import UserError
 from .plugins import load_plugins
+
+HAS_TORCH = importlib.util.find_spec("torch") is not None  # without it there are the commands that need none
 
 DESCRIPTION = """\
 Person re-identification with fast-reid, its plugins, and GDNorm: train on a few data sets, test on one never seen.
@@ -25,6 +28,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         args.run(args)
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if HAS_TORCH:
+            raise
+        print(f"fastreid {args.command}: needs {error.name}, which is not installed here", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"fastreid {args.command}: stopped", file=sys.stderr)
@@ -51,7 +59,12 @@ def build_parser() -> argparse.ArgumentParser:
     for name in (module.name for module in pkgutil.iter_modules(commands.__path__)):
         if name.startswith("_"):
             continue
-        command = importlib.import_module(f"{commands.__name__}.{name}")
+        try:
+            command = importlib.import_module(f"{commands.__name__}.{name}")
+        except ModuleNotFoundError:
+            if HAS_TORCH:
+                raise
+            continue
         parents = getattr(command, "PARENTS", [])
         own = parsers.add_parser(
             name,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..disk import replacing
+from ..errors import UserError
 
 
 class Journal:
@@ -25,8 +27,11 @@ class Journal:
         self._features: dict[str, NDArray[np.float32]] = {}
         self._parts = 0
         for part in sorted(self._folder.glob("*.npz")) if self._folder else []:
-            with np.load(part, allow_pickle=False) as kept:
-                self._features.update(zip(kept["digests"].tolist(), kept["features"]))
+            try:
+                with np.load(part, allow_pickle=False) as kept:
+                    self._features.update(zip(kept["digests"].tolist(), kept["features"]))
+            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+                raise UserError(f"{part} is damaged ({error}): remove {folder}, and start again") from error
             self._parts += 1
 
     def __contains__(self, digest: str) -> bool:

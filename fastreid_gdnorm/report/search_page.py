@@ -62,5 +62,5 @@ def _image(path: str) -> str:
 
 
 def _known(record: Record) -> list[str]:
-    parts = {"identity": record.identity, "camera": record.camera, "time": record.time}
-    return [f"{name} {value}" for name, value in parts.items() if value] or [Path(record.path).name]
+    parts = [("identity ", record.identity), ("camera ", record.camera), ("", record.time)]
+    return [name + value for name, value in parts if value] or [Path(record.path).name]
