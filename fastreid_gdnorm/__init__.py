@@ -7,6 +7,7 @@ import importlib.util
 
 from ._version import __version__ as __version__
 from .inference import FeatureExtractor as FeatureExtractor
+from .inference import Gallery as Gallery
 
 if importlib.util.find_spec("torch"):
     from . import registration as registration

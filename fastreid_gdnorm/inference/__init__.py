@@ -1,5 +1,6 @@
 """Features of images, galleries to search, thresholds. With an ONNX file this needs no torch and no fast-reid."""
 
 from .feature_extractor import FeatureExtractor
+from .gallery import Gallery
 
-__all__ = ["FeatureExtractor"]
+__all__ = ["FeatureExtractor", "Gallery"]

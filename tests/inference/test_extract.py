@@ -1,0 +1,121 @@
+"""``fastreid extract``: every image's row, in order, in files that others read."""
+
+import json
+import re
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.inference import extraction, journal
+from fastreid_gdnorm.inference.records import Record, find_images
+
+from ..runs.toy import one_line
+
+
+@pytest.fixture
+def crops(datasets):
+    return datasets / "RenderedStation" / "query"
+
+
+def test_rows_are_in_the_order_of_the_input_with_what_is_known(toy_run, crops, tmp_path, fastreid_here):
+    first, second, third = sorted(crops.iterdir())[:3]
+    (tmp_path / "own.jpg").write_bytes(first.read_bytes())
+    (tmp_path / "table.csv").write_text(f"camera,path,time\nlobby,own.jpg,09:30\n,{third},\n")
+    words = [second, tmp_path / "table.csv", f"{crops}/{first.name[:4]}*"]
+    for name in "features.npz", "features.parquet":
+        done = fastreid_here("extract", "--model", toy_run, *words, "--output", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    like_first = sorted(crops.glob(f"{first.name[:4]}*"))
+    expected = FeatureExtractor(toy_run)([second, first, third, *like_first])
+    found = np.load(tmp_path / "features.npz", allow_pickle=False)
+    assert np.abs(found["features"] - expected).max() <= 1e-6
+    assert list(found["path"]) == [str(p) for p in (second, tmp_path / "own.jpg", third, *like_first)]
+    assert list(found["camera"][:3]) == [second.name[6], "lobby", ""] and list(found["time"][1:3]) == ["09:30", ""]
+    assert found["identity"][0] == str(int(second.name[:4])) and found["identity"][1] == ""
+    description = json.loads(str(found["description"]))
+    assert description["metric"] == "cosine" and description["features"] == 512
+
+    table = parquet.read_table(tmp_path / "features.parquet")
+    assert np.array_equal(np.array(table["features"].to_pylist(), np.float32), found["features"])
+    for column in "path", "camera", "time", "identity", "sha256":
+        assert table[column].to_pylist() == list(found[column])
+    assert json.loads(table.schema.metadata[b"fastreid_gdnorm"]) == description
+    assert not list(tmp_path.glob("*.journal"))
+
+
+def test_what_was_done_before_a_broken_image_is_not_done_again(toy_run, crops, tmp_path, fastreid_here, monkeypatch):
+    monkeypatch.setattr(extraction, "CHUNK", 4)
+    images = sorted(crops.iterdir())[:10]
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    words = ["extract", "--model", toy_run, *images[:9], broken, images[9], "--output", tmp_path / "f.npz"]
+    assert "cannot read image" in one_line(fastreid_here(*words))
+    assert not (tmp_path / "f.npz").exists()
+    looked_at = []
+    stock = FeatureExtractor.__call__
+    monkeypatch.setattr(
+        FeatureExtractor, "__call__", lambda *args, **kw: looked_at.extend(args[1]) or stock(*args, **kw)
+    )
+    done = fastreid_here(*words, "--skip-unreadable")
+    assert done.returncode == 0 and f"left out: cannot read image {broken}" in done.stdout
+    assert looked_at == [str(broken)]
+    assert list(np.load(tmp_path / "f.npz")["path"]) == [str(path) for path in images]
+
+
+def test_another_models_features_are_not_taken(tmp_path):
+    ones = np.ones((1, 3), np.float32)
+    journal.Journal(tmp_path / "j", "a" * 64).keep(["x"], ones)
+    assert "x" in journal.Journal(tmp_path / "j", "a" * 64)
+    assert "x" not in journal.Journal(tmp_path / "j", "b" * 64)
+
+
+def test_a_damaged_journal_is_refused_and_no_pickle_is_read(tmp_path, toy_run, crops, fastreid_here):
+    description = FeatureExtractor(toy_run).description
+    folder = tmp_path / "f.npz.journal" / description.model[:16]
+    folder.mkdir(parents=True)
+    words = ["extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz"]
+    np.savez(folder / "000000.npz", digests=np.array([{"no": "text"}], object), features=np.ones((1, 512)))
+    assert "damaged" in one_line(fastreid_here(*words))
+    (folder / "000000.npz").write_bytes(b"PK cut short")
+    assert "damaged" in one_line(fastreid_here(*words))
+
+
+def test_what_is_known_of_images(tmp_path):
+    for name in (
+        "0002_c1s1_000451_03.jpg",
+        "0001_c2_f0046182.jpg",
+        "-1_c3s2_001_00.jpg",
+        "0000_c3s2_001_00.jpg",
+        "x.png",
+    ):
+        (tmp_path / name).touch()
+    found = {record.path.split("/")[-1]: record[1:] for record in find_images([str(tmp_path)])}
+    assert found["0002_c1s1_000451_03.jpg"] == ("1", "s1_000451", "2")
+    assert found["0001_c2_f0046182.jpg"] == ("2", "f0046182", "1")
+    assert found["-1_c3s2_001_00.jpg"] == found["0000_c3s2_001_00.jpg"] == ("3", "s2_001", "")
+    assert found["x.png"] == Record("")[1:]
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("t.csv", "file,camera\na.jpg,1\n", "t.csv has the columns file, camera; it must have path"),
+        ("t.csv", "path,colour\na.jpg,red\n", "t.csv has the columns path, colour"),
+        ("t.csv", "path\n", "t.csv has no rows"),
+        ("t.csv", "path\nnowhere.jpg\n", "cannot read image .*nowhere.jpg"),
+        ("none.txt", None, "none.txt is no file, no folder, and no pattern that any file matches"),
+        ("none.csv", None, "table .*none.csv is not there"),
+    ],
+)
+def test_what_names_no_images_is_refused(toy_run, tmp_path, fastreid_here, name, text, message):
+    if text:
+        (tmp_path / name).write_text(text)
+    done = fastreid_here("extract", "--model", toy_run, tmp_path / name, "--output", tmp_path / "f.npz")
+    assert re.search(message, one_line(done))
+
+
+def test_an_output_that_cannot_be_written_is_refused_at_once(toy_run, crops, tmp_path, fastreid_here):
+    done = fastreid_here("extract", "--model", "nowhere", crops, "--output", tmp_path / "f.csv")
+    assert "f.csv ends in neither .npz nor .parquet" in one_line(done)

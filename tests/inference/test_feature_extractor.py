@@ -1,0 +1,122 @@
+"""Features without a config are those of evaluation, whatever form the images come in."""
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from fastreid.data import build_reid_test_loader
+from fastreid.engine import DefaultTrainer
+from PIL import Image
+
+from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_folder import load_run_config
+
+from ..conftest import DEMO, TINY
+
+
+@pytest.fixture(scope="module")
+def exported(toy_run, tmp_path_factory):
+    """The toy run as stock fast-reid's checkpoint and as ONNX."""
+    folder = tmp_path_factory.mktemp("exported")
+    export_model(toy_run / "config.yaml", folder, onnx=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def evaluated(toy_run):
+    """The files of a test set, and what evaluation makes of them, its rows of length 1."""
+    cfg = load_run_config(toy_run)
+    loader, _ = build_reid_test_loader(cfg, dataset_name="RenderedStation")
+    model = load_model(cfg).eval()
+    with torch.no_grad():
+        features = torch.cat([model(batch) for batch in loader])
+    return [item[0] for item in loader.dataset.img_items], torch.nn.functional.normalize(features).cpu().numpy()
+
+
+def test_features_are_those_of_evaluation(toy_run, exported, evaluated):
+    paths, expected = evaluated
+    found = FeatureExtractor(toy_run, batch_size=7)(paths)
+    assert found.dtype == np.float32 and np.abs(found - expected).max() <= 1e-5
+    assert np.abs(FeatureExtractor(exported)(paths) - expected).max() <= 1e-4
+    assert np.abs(FeatureExtractor(exported / "model.onnx")(paths) - expected).max() <= 1e-4
+
+
+def test_one_model_has_one_digest_wherever_it_is(toy_run, exported):
+    descriptions = [FeatureExtractor(model).description for model in (toy_run, exported, exported / "model.onnx")]
+    assert descriptions[0] == descriptions[1] == descriptions[2]
+    assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 512)
+    export_model(toy_run / "config.yaml", exported.parent / "source", "source:1")
+    assert FeatureExtractor(exported.parent / "source").description.model != descriptions[0].model
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_a_model_without_gdnorm_by_any_metric(datasets, tmp_path, metric):
+    words = "MODEL.HEADS.NUM_CLASSES 5 MODEL.BACKBONE.PRETRAIN False TEST.METRIC".split()
+    cfg = load_config(f"{DEMO}/baseline.yml", [*TINY, *words, metric, "OUTPUT_DIR", str(tmp_path)])
+    model = DefaultTrainer.build_model(cfg).eval()
+    torch.save({"model": model.state_dict()}, tmp_path / "model_final.pth")
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 16, 3), np.uint8)
+    with torch.no_grad():
+        expected = model({"images": torch.from_numpy(pixels).permute(0, 3, 1, 2).float()})
+    if metric == "cosine":
+        expected = torch.nn.functional.normalize(expected)
+    found = FeatureExtractor(tmp_path)(pixels)
+    assert np.abs(found - expected.numpy()).max() <= 1e-5 * expected.abs().max()
+
+
+def test_images_come_in_every_form(toy_run, evaluated, tmp_path):
+    paths, expected = evaluated[0][:5], evaluated[1][:5]
+    extractor = FeatureExtractor(toy_run, batch_size=2, workers=3)
+    in_bgr = [cv2.imread(path) for path in paths]
+    in_rgb = [image[..., ::-1] for image in in_bgr]
+    for number, path in enumerate(paths):
+        (tmp_path / f"{number}.jpg").symlink_to(path)
+    frame = np.concatenate([np.pad(image, ((0, 200 - len(image)), (2, 1), (0, 0))) for image in in_bgr], axis=1)
+    ends = np.cumsum([image.shape[1] + 3 for image in in_bgr])
+    boxes = [(end - 1 - image.shape[1], 0, end - 1, image.shape[0]) for image, end in zip(in_bgr, ends)]
+    forms = [paths, [Image.open(path) for path in paths], in_rgb, tmp_path, [paths[0], *in_rgb[1:]], iter(paths)]
+    for images in forms:
+        assert np.abs(extractor(images) - expected).max() <= 1e-5
+    for images in in_bgr, (frame, np.array(boxes)):
+        assert np.abs(FeatureExtractor(toy_run, order="BGR")(images) - expected).max() <= 1e-5
+    assert np.abs(extractor(paths[0]) - expected[:1]).max() <= 1e-5
+    assert extractor([]).shape == extractor((frame, np.empty((0, 4)))).shape == (0, 512)
+
+
+def test_an_unreadable_image_is_named_or_skipped_and_reported(toy_run, evaluated, tmp_path):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    images = [evaluated[0][0], tmp_path / "broken.jpg", np.zeros((0, 3, 3), np.uint8), evaluated[0][1]]
+    extractor = FeatureExtractor(toy_run)
+    with pytest.raises(UserError, match=r"image 2: cannot read image .*broken.jpg"):
+        extractor(images)
+    assert np.abs(extractor(images, unreadable="skip") - evaluated[1][:2]).max() <= 1e-5
+    assert [skipped.place for skipped in extractor.skipped] == [1, 2]
+    assert "broken.jpg" in extractor.skipped[0].reason and "no pixels" in extractor.skipped[1].reason
+    extractor(images[0])
+    assert not extractor.skipped
+
+
+def test_what_is_no_model_says_what_to_name(toy_run, exported, tmp_path):
+    with pytest.raises(UserError, match="nowhere is not there: name a run's folder"):
+        FeatureExtractor("nowhere")
+    with pytest.raises(UserError, match="neither a run nor an export"):
+        FeatureExtractor(tmp_path)
+    (tmp_path / "broken.onnx").write_bytes(b"no network")
+    with pytest.raises(UserError, match=r"broken.onnx is no ONNX file, or a damaged one"):
+        FeatureExtractor(tmp_path / "broken.onnx")
+    silent = onnx.load(exported / "model.onnx")
+    del silent.metadata_props[:]
+    onnx.save(silent, tmp_path / "other.onnx")
+    with pytest.raises(UserError, match="other.onnx does not say what it takes"):
+        FeatureExtractor(tmp_path / "other.onnx")
+    with pytest.raises(UserError, match="--half is for CUDA"):
+        FeatureExtractor(toy_run, device="cpu", half=True)
+    with pytest.raises(UserError, match="order is RGB or BGR"):
+        FeatureExtractor(toy_run, order="GBR")

@@ -1,0 +1,101 @@
+"""Pictures of every kind are read as what they show, or refused in one line."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.inference.pictures import crops, list_pictures, read_picture
+
+HEIGHT, WIDTH = 12, 8
+RAMP = np.linspace(0, 255, HEIGHT * WIDTH).round().astype(np.uint8).reshape(HEIGHT, WIDTH)
+COLOURS = np.stack([RAMP, RAMP[::-1], np.full_like(RAMP, 90)], axis=2)
+GREY = np.repeat(RAMP[..., None], 3, axis=2)
+
+
+def write(path, image, **options):
+    image.save(path, **options)
+    return path
+
+
+@pytest.fixture
+def written(tmp_path):
+    """{kind: (file, what it shows)}."""
+    colours, grey = Image.fromarray(COLOURS), Image.fromarray(RAMP)
+    upside_down = Image.Exif()
+    upside_down[0x0112] = 3
+    flat = Image.fromarray(np.full((HEIGHT, WIDTH, 3), (200, 40, 90), np.uint8))
+    inks = flat.convert("CMYK")
+    return {
+        "png": (write(tmp_path / "a.png", colours), COLOURS),
+        "bmp": (write(tmp_path / "a.bmp", colours), COLOURS),
+        "grey": (write(tmp_path / "grey.png", grey), GREY),
+        "black and white": (write(tmp_path / "bw.png", grey.convert("1", dither=0)), np.where(GREY < 128, 0, 255)),
+        "16 bits": (write(tmp_path / "16.png", Image.fromarray(RAMP.astype(np.uint16) * 257)), GREY),
+        "palette": (write(tmp_path / "p.png", flat.convert("P", palette=Image.Palette.ADAPTIVE)), np.asarray(flat)),
+        "transparent": (write(tmp_path / "rgba.png", colours.convert("RGBA")), COLOURS),
+        "CMYK": (write(tmp_path / "cmyk.tif", inks), np.asarray(flat)),
+        "CMYK JPEG": (write(tmp_path / "cmyk.jpg", inks, quality=100), np.asarray(flat)),
+        "rotated": (write(tmp_path / "exif.png", colours, exif=upside_down), COLOURS[::-1, ::-1]),
+        "one pixel": (write(tmp_path / "1.png", colours.crop((0, 0, 1, 1))), COLOURS[:1, :1]),
+    }
+
+
+def test_every_kind_of_file_shows_what_is_in_it(written):
+    for kind, (file, expected) in written.items():
+        found = np.asarray(read_picture(file)).astype(int)
+        assert found.shape == expected.shape, kind
+        assert np.abs(found - expected).max() <= (3 if "JPEG" in kind else 0), kind
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_hundred_megapixels_are_read(tmp_path):
+    file = write(tmp_path / "huge.png", Image.new("L", (10_000, 10_000), 77), compress_level=1)
+    assert read_picture(file).resize((1, 1)).getpixel((0, 0)) == (77, 77, 77)
+
+
+@pytest.mark.parametrize("contents", [b"", b"no picture", b"half"], ids=["empty", "text", "cut short"])
+def test_what_is_no_picture_is_named(tmp_path, written, contents):
+    file = tmp_path / "broken.jpg"
+    file.write_bytes(written["png"][0].read_bytes()[:90] if contents == b"half" else contents)
+    with pytest.raises(UserError, match=r"^cannot read image .*broken.jpg [(:].*\)?$"):
+        read_picture(file)
+
+
+def test_floating_point_pixels_and_missing_files_are_refused(tmp_path):
+    file = write(tmp_path / "f.tif", Image.fromarray(RAMP.astype(np.float32)))
+    with pytest.raises(UserError, match=r"f.tif: it has floating-point pixels.*save it with 8 bits"):
+        read_picture(file)
+    with pytest.raises(UserError, match="cannot read image nowhere.jpg"):
+        read_picture("nowhere.jpg")
+
+
+def test_arrays_and_their_order():
+    assert np.array_equal(read_picture(COLOURS), COLOURS)
+    assert np.array_equal(read_picture(COLOURS[..., ::-1], "BGR"), COLOURS)
+    for wrong in COLOURS / 255, RAMP, COLOURS[:0], np.zeros((4, 4, 4), np.uint8):
+        with pytest.raises(UserError, match="an image array"):
+            read_picture(wrong)
+
+
+def test_crops_are_cut_off_at_the_frame():
+    boxes = [[1.4, 2.6, 5, 9, 0.9], [-3, -3, 4, 4, 0.5], [6, 10, 99, 99, 0.5], [20, 20, 30, 30, 0.1]]
+    first, second, third, outside = crops(COLOURS, np.array(boxes))
+    assert np.array_equal(first, COLOURS[3:9, 1:5])
+    assert np.array_equal(second, COLOURS[:4, :4])
+    assert np.array_equal(third, COLOURS[10:, 6:])
+    assert not outside.size
+
+
+def test_every_form_is_a_list_of_pictures(tmp_path, written):
+    image = Image.fromarray(COLOURS)
+    assert list_pictures("a.png") == ["a.png"] and list_pictures(image) == [image]
+    assert len(list_pictures(np.stack([COLOURS] * 3))) == 3
+    assert len(list_pictures((COLOURS, np.zeros((5, 4))))) == 5
+    assert len(list_pictures((COLOURS, COLOURS))) == 2
+    assert list_pictures(tmp_path) == sorted(str(file) for file, _ in written.values())
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match="empty has no image"):
+        list_pictures(tmp_path / "empty")
+    with pytest.raises(UserError, match="not int"):
+        list_pictures(3)
