@@ -10,13 +10,28 @@ SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, chec
 DESCRIPTION = (
     "Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
     "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on random\n"
-    "pictures and compared with the trained model.\n\n" + ABOUT_CONFIGS
+    "pictures and compared with the trained model.\n\n"
+    "With --for, also what other programs load, checked by feeding it crops as they do:\n\n"
+    "  fastreid      config.yaml and model.pth: RGB from 0 to 255, normalised by the model\n"
+    "  botsort       the same two; BoT-SORT expects 2,048 features\n"
+    "  boxmot        model_boxmot.onnx: RGB from 0 to 1, normalised by ImageNet's mean and std; and its sidecar\n"
+    "  ultralytics   model_ultralytics.onnx: RGB from 0 to 1\n\n"
+    "A file of one loads in the others too, and gives wrong features there without a word. What a file takes\n"
+    "is said in manifest.json and in the ONNX file's own metadata.\n\n" + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:
   fastreid export --config-file logs/mine/config.yaml --output logs/mine/export
   fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --onnx --fuse
+  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --for boxmot --for ultralytics
+
+then, for instance:
+  boxmot track --reid logs/mine/export/model_boxmot.onnx ...
+  in Ultralytics' tracker YAML: with_reid: True and model: logs/mine/export/model_ultralytics.onnx
+  BoT-SORT: --with-reid --fast-reid-config logs/mine/export/config.yaml
+            --fast-reid-weights logs/mine/export/model.pth
 """
+CONSUMERS = ("fastreid", "botsort", "boxmot", "ultralytics")
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -31,10 +46,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--fuse", action="store_true", help="also model_fused.pt, TorchScript with BN folded into the convolutions"
     )
+    parser.add_argument(
+        "--for", dest="consumers", action="append", default=[], choices=CONSUMERS, help="may be given several times"
+    )
     add_overrides(parser)
 
 
 def run(args: Namespace) -> None:
     from ..export import export_model
 
-    export_model(args.config_file, args.output, args.path, args.onnx, args.fuse, args.opts)
+    export_model(args.config_file, args.output, args.path, args.onnx, args.fuse, args.consumers, args.opts)

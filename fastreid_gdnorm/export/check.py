@@ -8,10 +8,15 @@ import numpy as np
 import torch
 from fastreid.config import CfgNode
 from fastreid.data.transforms import build_transforms
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
+from ..inference.description import ModelInput
+from .consumers import Resize, resize_as_evaluation
+
+LEAST_COSINE = 0.999  # of what a consumer gets to what the trained model gives
 
 
 def check_images(cfg: CfgNode) -> Tensor:
@@ -45,3 +50,48 @@ def compare(
     if not difference <= tolerance:
         raise UserError(f"{name} gives other features: they differ by {difference:.1e}, more than {tolerance:.0e}")
     return {"difference": difference, "tolerance": tolerance}
+
+
+def check_crops() -> list[NDArray[np.uint8]]:
+    """RGB crops (h, w, 3) of several sizes, as a detector gives them, the same every time."""
+    rng = np.random.default_rng(0)
+    sizes = rng.integers((24, 60), (160, 400), (8, 2)).tolist()  # width, height
+    grids = rng.integers(0, 256, (8, 6, 3, 3), dtype=np.uint8)
+    return [
+        np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)) for grid, size in zip(grids, sizes)
+    ]
+
+
+@torch.no_grad()
+def compare_fed(
+    name: str,
+    run: Callable[[Tensor], Tensor],
+    trained: Callable[[Tensor], Tensor],
+    resize: Resize,
+    takes: ModelInput,
+) -> dict[str, float]:
+    """How like the features are that a consumer gets to those of the trained model, as the least cosine of any crop.
+
+    Args:
+        name: of the file, for the error.
+        run: what the consumer runs: what it has fed (B, 3, H, W) to features (B, D).
+        trained: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
+        resize, takes: how the consumer feeds.
+
+    Returns:
+        ``cosine`` to the trained model on the same resized crops, and ``cosine_to_evaluation``, which resizes itself.
+
+    Raises:
+        UserError: the first is below LEAST_COSINE.
+    """
+    crops = check_crops()
+    resized, as_evaluated = (
+        np.stack([function(crop, takes.size) for crop in crops]) for function in (resize, resize_as_evaluation)
+    )
+    found = run(torch.from_numpy(takes.feed(resized))).double()
+    plain = ModelInput(takes.size)
+    expected = [trained(torch.from_numpy(plain.feed(images))).double() for images in (resized, as_evaluated)]
+    cosine, to_evaluation = (float(torch.cosine_similarity(found, other).min()) for other in expected)
+    if not cosine >= LEAST_COSINE:
+        raise UserError(f"{name} gives other features: the cosine to the right ones is {cosine:.4f}")
+    return {"cosine": cosine, "cosine_to_evaluation": to_evaluation}

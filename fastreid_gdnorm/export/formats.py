@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..inference.description import CHECKPOINT_FILE, ONNX_FILE, PROPERTY, Description, ModelInput
 
 
 class Format(NamedTuple):
@@ -18,18 +19,18 @@ class Format(NamedTuple):
 
     Args:
         file: its name.
-        write: ``write(model, images, file)`` puts ``model``, a stock one in float32 on CPU in eval mode, into ``file``.
-            It returns a function of images (B, 3, H, W), RGB from 0 to 255, to features (B, D), which runs what is in
-            the file as its users would. ``images`` are some to trace the model with. Neither is changed.
+        write: ``write(model, description, file)`` puts ``model``, a stock one in float32 on CPU in eval mode, into
+            ``file``. It returns a function of images (B, 3, H, W), as ``description`` says, to features (B, D), which
+            runs what is in the file as its users would. The model is not changed.
         tolerance: how far features may be from the trained model's, in parts of the largest feature.
     """
 
     file: str
-    write: Callable[[nn.Module, Tensor, Path], Callable[[Tensor], Tensor]]
+    write: Callable[[nn.Module, Description, Path], Callable[[Tensor], Tensor]]
     tolerance: float
 
 
-def write_checkpoint(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
+def write_checkpoint(model: nn.Module, description: Description, file: Path) -> Callable[[Tensor], Tensor]:
     torch.save({"model": model.state_dict()}, file)
     loaded = copy.deepcopy(model)
     loaded.load_state_dict(torch.load(file, weights_only=True)["model"])
@@ -37,20 +38,20 @@ def write_checkpoint(model: nn.Module, images: Tensor, file: Path) -> Callable[[
     return lambda images: loaded(images.double())
 
 
-def write_torchscript(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
-    deployed = _Deployed(model, torch.channels_last).eval()  # in this order convolutions are faster
+def write_torchscript(model: nn.Module, description: Description, file: Path) -> Callable[[Tensor], Tensor]:
+    deployed = _Deployed(model, description.input, torch.channels_last).eval()  # in this order convolutions are faster
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(deployed, images[:2], check_trace=False)  # what it gives is compared anyway
+        traced = torch.jit.trace(deployed, _some(description), check_trace=False)  # what it gives is compared anyway
         # freezing folds every BN that directly follows a convolution into it
         torch.jit.save(torch.jit.freeze(traced), str(file))
         run: nn.Module = torch.jit.load(str(file))
         return run
 
 
-def write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor], Tensor]:
+def write_onnx(model: nn.Module, description: Description, file: Path) -> Callable[[Tensor], Tensor]:
     try:
-        import onnx  # noqa: F401  torch's exporter needs it, and says so less clearly
+        import onnx
         import onnxruntime
     except ImportError as error:
         raise UserError(f"--onnx needs {error.name}: pip install 'fastreid_gdnorm[onnx]'") from error
@@ -58,8 +59,8 @@ def write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor
         warnings.simplefilter("ignore")
         # torch's exporter folds BN as freezing does
         torch.onnx.export(
-            _Deployed(model, torch.contiguous_format).eval(),
-            (images[:2],),
+            _Deployed(model, description.input, torch.contiguous_format).eval(),
+            (_some(description),),
             str(file),
             input_names=["images"],
             output_names=["features"],
@@ -67,23 +68,43 @@ def write_onnx(model: nn.Module, images: Tensor, file: Path) -> Callable[[Tensor
             opset_version=13,
             dynamo=False,
         )
+    written = onnx.load(str(file))
+    onnx.helper.set_model_props(written, {PROPERTY: description.to_property()})
+    onnx.save(written, str(file))
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
-CHECKPOINT = Format("model.pth", write_checkpoint, tolerance=1e-5)
+CHECKPOINT = Format(CHECKPOINT_FILE, write_checkpoint, tolerance=1e-5)
 TORCHSCRIPT = Format("model_fused.pt", write_torchscript, tolerance=1e-4)
-ONNX = Format("model.onnx", write_onnx, tolerance=1e-4)
+ONNX = Format(ONNX_FILE, write_onnx, tolerance=1e-4)
 
 
 class _Deployed(nn.Module):
-    """``model`` on a copy of images (B, 3, H, W), not on batches of fast-reid's, whose preprocessing works in place."""
+    """``model`` on a copy of images (B, 3, H, W), not on batches of fast-reid's, whose preprocessing works in place.
 
-    def __init__(self, model: nn.Module, memory_format: torch.memory_format) -> None:
+    Args:
+        takes: what the images are; what was done to them is undone.
+    """
+
+    scale: Tensor
+    shift: Tensor
+
+    def __init__(self, model: nn.Module, takes: ModelInput, memory_format: torch.memory_format) -> None:
         super().__init__()
         self.model = model
         self.memory_format = memory_format
+        (low, high), mean, std = takes.range, torch.tensor(takes.mean), torch.tensor(takes.std)
+        self.is_plain = takes == ModelInput(takes.size)
+        self.register_buffer("scale", (std * 255 / (high - low)).view(3, 1, 1))
+        self.register_buffer("shift", ((mean - low) * 255 / (high - low)).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.model(images.clone(memory_format=self.memory_format))
+        images = images.clone(memory_format=self.memory_format)
+        features: Tensor = self.model(images if self.is_plain else images * self.scale + self.shift)
         return features
+
+
+def _some(description: Description) -> Tensor:
+    """Images to trace a model with."""
+    return torch.zeros(2, 3, *description.input.size)

@@ -11,21 +11,28 @@ from typing import Any
 from fastreid.config import CfgNode
 
 from ..disk import digest
+from ..inference.description import MANIFEST, Description
 from ..runs import files
 
-MANIFEST = "manifest.json"
 PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime")
 
 
 def write_manifest(
-    folder: Path, config_file: str | Path, cfg: CfgNode, stock_cfg: CfgNode, features: int, checks: dict[str, Any]
+    folder: Path,
+    config_file: str | Path,
+    cfg: CfgNode,
+    stock_cfg: CfgNode,
+    description: Description,
+    checks: dict[str, Any],
+    consumers: dict[str, Any],
 ) -> dict[str, Any]:
     """Write ``folder``'s manifest once all else is there, and return it.
 
     Args:
         cfg: of the trained model; MODEL.WEIGHTS is its checkpoint, TEST_PATH the exported path.
-        features: how many an image has.
+        description: of the model, and of what its files take unless they are a consumer's own.
         checks: {file: its difference and tolerance}.
+        consumers: {name: the file for it, what that takes, and how like its features are}.
     """
     gdnorm = cfg.MODEL.GDNORM
     manifest = {
@@ -39,10 +46,12 @@ def write_manifest(
         "lambda": gdnorm.LAMBDA,
         "noise": gdnorm.NOISE,
         "mean_of": gdnorm.MEAN_OF,
-        "input": {"size": list(cfg.INPUT.SIZE_TEST), "channels": "RGB", "range": [0, 255]},
-        "features": features,
-        "metric": cfg.TEST.METRIC,
+        "model": description.model,
+        "input": description.input.as_json(),
+        "features": description.features,
+        "metric": description.metric,
         "files": {name: {**check, "sha256": digest(folder / name)} for name, check in checks.items()},
+        "consumers": consumers,
         "config_sha256": digest(folder / files.CONFIG),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }

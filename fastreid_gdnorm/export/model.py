@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fastreid.config import CfgNode
+from torch import Tensor
 
 from ..console import say
+from ..disk import digest
+from ..inference.description import MANIFEST, Description, ModelInput
 from ..runs import files
-from ..runs.checkpoints import find_weights, load_model
+from ..runs.checkpoints import find_weights, load_model, model_digest
 from ..runs.config import load_config
-from .check import check_images, compare
+from .check import check_images, compare, compare_fed
+from .consumers import CONSUMERS, word_about, write_sidecar
 from .formats import CHECKPOINT, ONNX, TORCHSCRIPT
 from .manifest import write_manifest
 from .stock import on_cpu, path_to_fold, stock_config, stock_model
@@ -24,6 +29,7 @@ def export_model(
     path: str = "mean",
     onnx: bool = False,
     fuse: bool = False,
+    consumers: Sequence[str] = (),
     overrides: Sequence[object] = (),
 ) -> dict[str, Any]:
     """Write config.yaml and model.pth of the stock model that ``path`` amounts to, and manifest.json, into ``output``.
@@ -32,34 +38,68 @@ def export_model(
         path: mean, source:K or sample:SEED.
         onnx: also model.onnx, preprocessing inside: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
         fuse: also model_fused.pt, TorchScript of the same form, with BN folded into the convolutions; so is the ONNX.
+        consumers: names in CONSUMERS; also what these load, checked by feeding it as they do.
 
     Returns:
         What is in manifest.json.
 
     Raises:
-        UserError: there is no stock model for it, or what was written gives other features than the trained model.
+        UserError: there is no stock model for it, it cannot be used by a consumer, or what was written gives other
+            features than the trained model.
     """
+    consumers = list(dict.fromkeys(consumers))
     cfg = load_config(config_file, overrides)
     cfg.MODEL.WEIGHTS = find_weights(cfg)
     folded = path_to_fold(cfg, path)
     cfg.MODEL.GDNORM.TEST_PATH = path
-    model = load_model(on_cpu(cfg)).eval().double()
+    trained = _Trained(cfg)
     images = check_images(cfg)
-    with torch.no_grad():
-        expected = model({"images": images.double()})
+    expected = trained(images)
+    size = (int(images.shape[2]), int(images.shape[3]))
+    description = Description(model_digest(cfg), cfg.TEST.METRIC, expected.shape[1], ModelInput(size))
     stock_cfg = stock_config(cfg)
-    stock = stock_model(stock_cfg, model, folded)
+    words = [word_about(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
+    stock = stock_model(stock_cfg, trained.model, folded)
 
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
+    (output / MANIFEST).unlink(missing_ok=True)
     (output / files.CONFIG).write_text(stock_cfg.dump())
-    checks = {}
+    checks, runs = {}, {}
     for form in (CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx):
-        run = form.write(stock, images, output / form.file)
+        run = runs[form.file] = form.write(stock, description, output / form.file)
         checks[form.file] = compare(form.file, run, images, expected, form.tolerance)
-    manifest = write_manifest(output, config_file, cfg, stock_cfg, expected.shape[1], checks)
+    of_consumers = {}
+    for name in consumers:
+        consumer = CONSUMERS[name]
+        takes, file = consumer.input(size), output / consumer.file
+        if consumer.has_own_file:
+            runs[consumer.file] = ONNX.write(stock, description._replace(input=takes), file)
+            write_sidecar(name, file, description)
+        fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, takes)
+        of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": takes.as_json(), **fed}
+    manifest = write_manifest(output, config_file, cfg, stock_cfg, description, checks, of_consumers)
     for name, check in checks.items():
         say(f"{output / name}: largest difference {check['difference']:.1e} (tolerance {check['tolerance']:.0e})")
     config, weights = output / files.CONFIG, output / CHECKPOINT.file
     say(f"{config}: stock fast-reid loads it with MODEL.WEIGHTS {weights}")
+    for (name, check), word in zip(of_consumers.items(), words):
+        say(
+            f"{name}: {CONSUMERS[name].use.format(folder=output)}\n    fed as there, cosine to the trained model "
+            f"{check['cosine']:.5f}; to evaluation, which resizes by itself, {check['cosine_to_evaluation']:.4f}"
+        )
+        if word:
+            say(f"    {word}")
     return manifest
+
+
+class _Trained:
+    """The trained model of a config, in double on CPU: images (B, 3, H, W), RGB from 0 to 255, to features (B, D)."""
+
+    def __init__(self, cfg: CfgNode) -> None:
+        self.model = load_model(on_cpu(cfg)).eval().double()
+
+    @torch.no_grad()
+    def __call__(self, images: Tensor) -> Tensor:
+        features: Tensor = self.model({"images": images.double()})
+        return features

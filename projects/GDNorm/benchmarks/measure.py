@@ -71,7 +71,7 @@ def once(line):
 
 
 def finish(title, rows, args):
-    """Print ``rows`` as one table, and write them to ``args.output`` if it is given."""
+    """Print ``rows`` as one table, write them to ``args.output`` if it is given, and say what ran when and where."""
     malloc = "".join(f"{name}={value} " for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_"))
     by = f"{malloc}{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
     print(f"\n{title}\n{by}\n")
@@ -79,6 +79,7 @@ def finish(title, rows, args):
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps({"title": title, "by": by, "rows": rows}, indent=2))
+    return by
 
 
 def write_above_reading(file, text):
