@@ -177,9 +177,11 @@ class Gallery:
         return float(np.mean([np.isin(*pair).mean() for pair in zip(right, found)]))
 
     def _nearest(self, queries: NDArray[np.float32], top: int, not_from: str) -> Iterator[list[Match]]:
-        allowed = np.flatnonzero([not not_from or record.camera != not_from for record in self.records])
-        selector = faiss.IDSelectorBatch(allowed) if len(allowed) < len(self) else None
-        parameters, top = self._parameters(selector), min(top, len(allowed))
+        selector, allowed = None, len(self)
+        if not_from:
+            rows = np.flatnonzero([record.camera != not_from for record in self.records])
+            selector, allowed = faiss.IDSelectorBatch(rows), len(rows)
+        parameters, top = self._parameters(selector), min(top, allowed)
         if not top:
             return iter([[] for _ in queries])
         scores, rows = self._index.search(np.ascontiguousarray(queries), top, params=parameters)
