@@ -17,6 +17,7 @@ from fastreid.utils import logger as toolbox_logger
 
 import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports it
 from fastreid_gdnorm import cli
+from fastreid_gdnorm.export.consumers import CONSUMERS
 from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, draw_domain
 from fastreid_gdnorm.runs.config import load_config
 
@@ -100,6 +101,22 @@ def toy_run(datasets, tmp_path_factory):
     done = fastreid(*training(folder))
     assert done.returncode == 0, done.stderr
     return folder
+
+
+@pytest.fixture(scope="session")
+def exporting(toy_run, tmp_path_factory):
+    """The folder with all that ``fastreid export`` makes of the toy run, and what it said."""
+    folder = tmp_path_factory.mktemp("exported")
+    words = ["--onnx", "--fuse", *(word for name in CONSUMERS for word in ("--for", name))]
+    done = fastreid("export", "--config-file", toy_run / "config.yaml", "--output", folder, *words)
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+@pytest.fixture(scope="session")
+def exported(exporting):
+    """The folder of :func:`exporting`."""
+    return exporting[0]
 
 
 @pytest.fixture

@@ -76,8 +76,8 @@ def _about(folder: Path, images: int, threshold: Threshold | None) -> str:
             "calibrate` finds it."
         )
     return (
-        f"{folder}: {images} images. Matches from {threshold.score:.3f} on are called the same person; of pairs of "
-        f"different people, {100 * threshold.false_accept:g} % reach that on {threshold.data}."
+        f"{folder}: {images} images. Matches from {threshold.score:.3f} on are called the same person. On "
+        f"{threshold.data}, {100 * threshold.false_accept.value:.2g} % of the pairs of different people reach that."
     )
 
 

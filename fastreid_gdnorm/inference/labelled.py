@@ -71,8 +71,9 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
             say(f"{name}, which the model was trained on, is not on this machine: its images are not looked for.")
             continue
         for path, *_ in trained_on:
-            if os.path.realpath(path) in ours:
-                raise UserError(f"the model was trained on {path} of {name}: a threshold needs images new to it")
+            mine = ours.get(os.path.realpath(path))
+            if mine:
+                raise UserError(f"the model was trained on {mine}, of {name}: a threshold needs images new to it")
 
 
 def _config(model: str | Path) -> CfgNode | None:

@@ -190,11 +190,11 @@ def _to_json(threshold: Threshold) -> dict[str, Any]:
 
 
 def _lowest_score(different: NDArray[np.float32], asked: float) -> float:
-    """The next score above all but ``asked`` of those of different people, ties included."""
+    """The lowest of those of different people that may be accepted; of equal ones none is, or all are."""
     scores = np.sort(different)
-    allowed = int(np.floor(asked * len(scores)))
-    highest_refused = scores[len(scores) - allowed - 1]
-    return float(np.nextafter(highest_refused, np.float32(np.inf)))
+    highest_refused = scores[len(scores) - int(asked * len(scores)) - 1]
+    accepted = scores[scores > highest_refused]
+    return float(accepted[0] if len(accepted) else np.nextafter(highest_refused, np.float32(np.inf)))
 
 
 def _rates(pairs: Pairs, score: float) -> tuple[Rate, Rate]:

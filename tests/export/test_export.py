@@ -19,19 +19,9 @@ from fastreid_gdnorm.layers import fold_gdnorm
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 
-from ..conftest import DEMO, TINY, fastreid
+from ..conftest import DEMO, TINY
 
 STOCK = Path(__file__).with_name("stock_fastreid.py")
-
-
-@pytest.fixture(scope="module")
-def exported(toy_run, tmp_path_factory):
-    """All that the command makes of the toy run."""
-    folder = tmp_path_factory.mktemp("exported")
-    done = fastreid("export", "--config-file", toy_run / "config.yaml", "--output", folder, "--onnx", "--fuse")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("largest difference") == 3
-    return folder
 
 
 def features_of(toy_run, paths):
@@ -85,7 +75,9 @@ def test_stock_fastreid_without_the_plugin_gives_the_same_features_and_map(toy_r
                 assert np.abs(found - expected[:size].numpy()).max() <= 1e-4 * expected.abs().max()
 
 
-def test_the_manifest_says_what_it_is(toy_run, exported):
+def test_the_manifest_says_what_it_is(exporting):
+    exported, said = exporting
+    assert said.count("largest difference") == 3
     manifest = json.loads((exported / "manifest.json").read_text())
     assert manifest["K"] == 3 and manifest["sources"] == ["RenderedStreet", "RenderedMall", "RenderedCampus"]
     assert (manifest["path"], manifest["lambda"], manifest["noise"]) == ("mean", 0.6, "variance")

@@ -20,14 +20,6 @@ from ..conftest import DEMO, TINY
 
 
 @pytest.fixture(scope="module")
-def exported(toy_run, tmp_path_factory):
-    """The toy run as stock fast-reid's checkpoint and as ONNX."""
-    folder = tmp_path_factory.mktemp("exported")
-    export_model(toy_run / "config.yaml", folder, onnx=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def evaluated(toy_run):
     """The files of a test set, and what evaluation makes of them, its rows of length 1."""
     cfg = load_run_config(toy_run)
@@ -46,12 +38,12 @@ def test_features_are_those_of_evaluation(toy_run, exported, evaluated):
     assert np.abs(FeatureExtractor(exported / "model.onnx")(paths) - expected).max() <= 1e-4
 
 
-def test_one_model_has_one_digest_wherever_it_is(toy_run, exported):
+def test_one_model_has_one_digest_wherever_it_is(toy_run, exported, tmp_path):
     descriptions = [FeatureExtractor(model).description for model in (toy_run, exported, exported / "model.onnx")]
     assert descriptions[0] == descriptions[1] == descriptions[2]
     assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 512)
-    export_model(toy_run / "config.yaml", exported.parent / "source", "source:1")
-    assert FeatureExtractor(exported.parent / "source").description.model != descriptions[0].model
+    export_model(toy_run / "config.yaml", tmp_path, "source:1")
+    assert FeatureExtractor(tmp_path).description.model != descriptions[0].model
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])

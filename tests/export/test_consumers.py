@@ -1,0 +1,137 @@
+"""Files for trackers are right the way these feed them, and wrong the way others do."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.export import export_model, formats
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.run_folder import load_run_config
+
+from ..runs.toy import one_line
+from .test_export import RESNET_50, untrained
+
+HEIGHT, WIDTH = 32, 16  # of the toy run
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+@pytest.fixture(scope="module")
+def crops(datasets):
+    """Drawn people of several sizes, BGR."""
+    rng = np.random.default_rng(0)
+    files = sorted((datasets / "RenderedStation" / "query").iterdir())
+    return [cv2.resize(cv2.imread(str(file)), tuple(rng.integers((20, 40), (90, 200)))) for file in files]
+
+
+@pytest.fixture(scope="module")
+def right(toy_run, crops):
+    """What the trained model makes of the crops, resized by OpenCV."""
+    model = load_model(load_run_config(toy_run)).eval()
+    images = np.stack([cv2.resize(crop, (WIDTH, HEIGHT))[..., ::-1] for crop in crops])
+    with torch.no_grad():
+        return model({"images": torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))}).numpy()
+
+
+def fed_by_boxmot(crops):
+    rgb = np.stack([cv2.cvtColor(cv2.resize(crop, (WIDTH, HEIGHT)), cv2.COLOR_BGR2RGB) for crop in crops])
+    return ((rgb / 255 - MEAN) / STD).transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def fed_by_ultralytics(crops):
+    batch = []
+    for crop in crops:
+        rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1])).permute(2, 0, 1)[None] / 255
+        batch.append(torch.nn.functional.interpolate(rgb, size=(HEIGHT, WIDTH), mode="bilinear")[0].numpy())
+    return np.stack(batch)
+
+
+FEEDS = {"model_boxmot.onnx": fed_by_boxmot, "model_ultralytics.onnx": fed_by_ultralytics}
+
+
+def features(file, fed):
+    return onnxruntime.InferenceSession(str(file)).run(None, {"images": fed})[0]
+
+
+def cosines(one, other):
+    return (one * other).sum(axis=1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+
+
+def between(found):
+    """The lowest cosine between any two."""
+    unit = found / np.linalg.norm(found, axis=1, keepdims=True)
+    return (unit @ unit.T).min()
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_fed_as_its_consumer_does_a_file_gives_the_trained_models_features(exported, crops, right, name):
+    assert cosines(features(exported / name, FEEDS[name](crops)), right).min() >= 0.999
+
+
+@pytest.mark.parametrize("name", FEEDS)
+def test_the_plain_file_is_wrong_there_and_takes_all_people_for_one(exported, crops, right, name):
+    found = features(exported / "model.onnx", FEEDS[name](crops))
+    assert cosines(found, right).max() < 0.9
+    assert between(found) > between(right) and between(found) > 0.9
+
+
+def test_normalising_twice_or_not_at_all_is_seen(exported, crops, right):
+    once = fed_by_boxmot(crops)
+    mean, std = MEAN.reshape(3, 1, 1), STD.reshape(3, 1, 1)
+    for wrong in (once - mean) / std, once * std + mean, once[:, ::-1]:
+        found = features(exported / "model_boxmot.onnx", wrong.astype(np.float32))
+        assert cosines(found, right).min() < 0.999
+
+
+def test_files_say_what_they_take(exported):
+    manifest = json.loads((exported / "manifest.json").read_text())
+    for name, taken in [
+        ("model.onnx", manifest["input"]),
+        ("model_boxmot.onnx", manifest["consumers"]["boxmot"]["input"]),
+        ("model_ultralytics.onnx", manifest["consumers"]["ultralytics"]["input"]),
+    ]:
+        (prop,) = onnx.load(exported / name).metadata_props  # each key becomes an attribute in Ultralytics
+        said = json.loads(prop.value)
+        assert prop.key == "fastreid_gdnorm" and said["input"] == taken and said["model"] == manifest["model"]
+        (taken_by_graph,) = onnxruntime.InferenceSession(str(exported / name)).get_inputs()
+        assert taken_by_graph.shape == ["batch", 3, HEIGHT, WIDTH]
+    assert manifest["consumers"]["boxmot"]["input"]["mean"] == [0.485, 0.456, 0.406]
+    assert manifest["consumers"]["ultralytics"]["input"]["range"] == [0, 1]
+    assert all(one["cosine"] >= 0.999 for one in manifest["consumers"].values())
+    assert manifest["consumers"]["fastreid"]["cosine_to_evaluation"] >= 0.999
+    sidecar = json.loads((exported / "model_boxmot.onnx.metadata.json").read_text())
+    assert sidecar["img_size"] == [HEIGHT, WIDTH] and sidecar["preprocess"] == "resize"
+
+
+def test_a_file_that_is_wrong_as_its_consumer_feeds_it_is_refused(toy_run, tmp_path, monkeypatch):
+    monkeypatch.setattr(formats._Deployed, "forward", lambda self, images: self.model(images.clone()))
+    wrong = r"model_boxmot.onnx gives other features: the cosine to the right ones is -?0\.\d+"
+    with pytest.raises(UserError, match=wrong):
+        export_model(toy_run / "config.yaml", tmp_path, consumers=["boxmot"])
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_it_says_how_each_is_used(exporting):
+    _, said = exporting
+    for words in "boxmot track --reid", "with_reid: True", "write 512 for 2048 in its fast_reid/fast_reid_interfece.py":
+        assert words in said
+
+
+@pytest.mark.long
+def test_what_bot_sort_cannot_take_is_said_and_not_written(tmp_path, datasets, fastreid_here):
+    words = ["MODEL.META_ARCHITECTURE", "GDNormMGN", "INPUT.SIZE_TEST", "[96,32]", *RESNET_50]
+    config, weights = untrained(tmp_path, *words)
+    done = fastreid_here("export", "--config-file", config, "--output", tmp_path / "out", "--for", "botsort", *weights)
+    assert re.search(r"an MGN of \d+ features cannot be used there, it takes 2048.*--for boxmot", one_line(done))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_consumer_is_named(fastreid_here):
+    done = fastreid_here("export", "--config-file", "x", "--output", "y", "--for", "deepsort")
+    assert done.returncode == 2 and "invalid choice: 'deepsort'" in done.stderr
