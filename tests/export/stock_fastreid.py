@@ -1,9 +1,11 @@
 """Stock fast-reid with nothing but its imports patched, run where fastreid_gdnorm cannot be imported.
 
     python stock_fastreid.py EXPORT ROOT OUTPUT.npz
+    python stock_fastreid.py EXPORT CROPS.npy OUTPUT.npz
 
 Features of ROOT's Market-1501 by the model in EXPORT, and their mAP. In double, so that what is compared is the
-folding, not the rounding of a deep network.
+folding, not the rounding of a deep network. Or features of length 1 of CROPS, (N, H, W, 3), RGB of 8 bits, fed as
+BoT-SORT does: a tensor in place of a dictionary.
 """
 
 import collections.abc
@@ -34,6 +36,11 @@ cfg.MODEL.DEVICE = "cpu"
 model = build_model(cfg).eval()
 Checkpointer(model).load(folder + "/model.pth")
 model.double()
+if root.endswith(".npy"):
+    crops = torch.from_numpy(np.load(root).astype(np.float32).transpose(0, 3, 1, 2))
+    with torch.no_grad():
+        np.savez(output, features=torch.nn.functional.normalize(model.float()(crops)).numpy())
+    sys.exit()
 data = Market1501(root)
 items = sorted(data.query) + sorted(data.gallery)
 images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=False)
