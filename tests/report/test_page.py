@@ -15,7 +15,6 @@ from fastreid_gdnorm.runs.training_log import read_metrics
 
 from ..conftest import DEMO, TINY, TOY_SEED, fastreid
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 HEADINGS = (
     "Results",
     "What was trained on what, and tested on what",
@@ -146,30 +145,8 @@ def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, mo
     assert "Not drawn: data set DGVIPeR" in (run / "report" / "report.md").read_text()
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """A browser that is on this machine; nothing is downloaded."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser to look at the report with: install one of {', '.join(BROWSERS)}")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_browser_shows_it_without_errors_or_requests_and_nothing_sticks_out(pages, browser, width):
-    requested, said = [], []
-    page = browser.new_page(viewport={"width": width, "height": 800}, is_mobile=width < 600)
-    page.on("request", lambda request: requested.append(request.url))
-    page.on("console", lambda message: said.append(message.text))
-    page.on("pageerror", lambda error: said.append(str(error)))
-    url = (pages / "report.html").as_uri()
-    page.goto(url)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
+def test_a_browser_shows_it_without_errors_or_requests_and_nothing_sticks_out(pages, shown, width):
+    page = shown(pages / "report.html", width)
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
     assert len(page.screenshot(full_page=True)) > 100_000
-    page.close()
-    assert [it for it in requested if not it.startswith("data:")] == [url] and not said

@@ -1,0 +1,155 @@
+"""``fastreid search``: who is like a query, and whether that is the same person; in a table, JSON and a page."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from fastreid_gdnorm import FeatureExtractor, Gallery
+from fastreid_gdnorm.evaluation.reranking import jaccard
+from fastreid_gdnorm.inference.search import CANDIDATES
+from fastreid_gdnorm.inference.thresholds import Rate, Threshold, save_threshold
+
+from ..runs.toy import one_line
+
+
+@pytest.fixture(scope="module")
+def model(toy_run, tmp_path_factory):
+    """The toy run with a threshold beside it that half of the best matches reach."""
+    folder = tmp_path_factory.mktemp("calibrated") / "model"
+    shutil.copytree(toy_run, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def site(model, datasets, tmp_path_factory):
+    """A gallery of a test set."""
+    folder = tmp_path_factory.mktemp("galleries") / "site"
+    Gallery.build(FeatureExtractor(model), [str(datasets / "RenderedStation")]).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def queries(datasets):
+    return sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
+
+
+def found_by(fastreid_here, site, *words):
+    done = fastreid_here("search", "--gallery", site, "--json", *words)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def expected_rows(site, query, top, camera=None):
+    """By plain matrix products, without the query itself."""
+    gallery = Gallery.load(site)
+    (feature,) = FeatureExtractor(gallery.model)([query])
+    scores = gallery.features() @ feature
+    allowed = [
+        row
+        for row, record in enumerate(gallery.records)
+        if record.path != str(query) and (camera is None or record.camera != camera)
+    ]
+    return sorted(allowed, key=lambda row: -scores[row])[:top], scores, gallery.records
+
+
+def test_matches_are_the_nearest_without_the_query_itself(fastreid_here, site, queries):
+    for found, query in zip(found_by(fastreid_here, site, *queries, "--top", 6), queries):
+        rows, scores, records = expected_rows(site, query, 6)
+        assert found["query"]["path"] == str(query) and found["threshold"] is None
+        assert [match["score"] for match in found["matches"]] == pytest.approx(scores[rows].tolist(), abs=1e-5)
+        assert [match["path"] for match in found["matches"]] == [records[row].path for row in rows]
+        assert [match["rank"] for match in found["matches"]] == list(range(1, 7))
+        assert {match["verdict"] for match in found["matches"]} == {None}
+
+
+def test_the_querys_camera_may_be_left_out(fastreid_here, site, queries, tmp_path):
+    for found, query in zip(found_by(fastreid_here, site, *queries, "--top", 6, "--exclude-same-camera"), queries):
+        camera = str(int(re.search(r"_c(\d+)", query.name).group(1)))
+        rows, _, records = expected_rows(site, query, 6, camera)
+        assert found["query"]["camera"] == camera
+        assert [match["path"] for match in found["matches"]] == [records[row].path for row in rows]
+    shutil.copy(queries[0], tmp_path / "own.jpg")
+    done = fastreid_here("search", "--gallery", site, tmp_path / "own.jpg", "--exclude-same-camera")
+    assert "own.jpg is not known; give it in a table" in one_line(done)
+
+
+def test_reranking_orders_the_best_matches_by_their_neighbours(fastreid_here, site, queries):
+    (found,) = found_by(fastreid_here, site, queries[0], "--top", 9, "--rerank")
+    rows, scores, records = expected_rows(site, queries[0], CANDIDATES)
+    gallery = Gallery.load(site)
+    query = torch.from_numpy(FeatureExtractor(gallery.model)([queries[0]]))
+    (distances,) = jaccard(query, torch.from_numpy(gallery.features()[rows]))(slice(None))
+    best = [rows[place] for place in np.argsort(distances, kind="stable")[:9]]
+    assert [match["path"] for match in found["matches"]] == [records[row].path for row in best]
+    assert [match["score"] for match in found["matches"]] == pytest.approx(scores[best].tolist(), abs=1e-5)
+
+
+@pytest.fixture
+def threshold(model, site, queries):
+    """A threshold between the third and the fourth match of the first query."""
+    rows, scores, _ = expected_rows(site, queries[0], 4)
+    score = float(scores[rows[2:4]].mean())
+    rate, digest = Rate(0.01, 0.005, 0.02), FeatureExtractor(model).description.model
+    save_threshold(model, Threshold(digest, "cosine", score, 0.01, rate, rate, 1000, 100, 60, 6, "drawn people"))
+    yield score
+    (model / "threshold.json").unlink()
+
+
+def test_matches_below_the_threshold_are_unknown(fastreid_here, site, queries, threshold):
+    (found,) = found_by(fastreid_here, site, queries[0], "--top", 6)
+    assert found["threshold"] == pytest.approx(threshold)
+    assert [match["verdict"] for match in found["matches"]] == ["same"] * 3 + ["unknown"] * 3
+    done = fastreid_here("search", "--gallery", site, queries[0], "--top", 6)
+    assert done.stdout.count(" same  ") == done.stdout.count(" unknown  ") == 3
+    assert f"Matches from {threshold:.3f} on are called the same person" in done.stdout
+    assert "On drawn people, 1 % of the pairs of different people reach that" in done.stdout
+
+
+def test_without_a_threshold_it_says_how_to_find_one(fastreid_here, site, queries):
+    done = fastreid_here("search", "--gallery", site, queries[0])
+    assert "fastreid calibrate" in done.stdout and " same  " not in done.stdout
+
+
+def test_the_page_shows_every_query_with_its_matches(fastreid_here, site, queries, threshold, tmp_path):
+    copied = tmp_path / "<query> & 'more'.jpg"
+    shutil.copy(queries[1], copied)
+    words = ["--top", 3, "--html", tmp_path / "found.html"]
+    done = fastreid_here("search", "--gallery", site, queries[0], copied, *words)
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "found.html").read_text()
+    assert page.count('<figure class="query"') == 2 and page.count('src="data:image/jpeg;base64,') == 8
+    assert page.count('<figure class="same"') >= 3 and "<query>" not in page
+    assert not re.search(r"https?://|@import|<script|url\(", page)
+
+
+def test_pictures_that_are_gone_are_named(fastreid_here, model, datasets, tmp_path):
+    for name in "a.jpg", "b.jpg", "c.jpg":
+        shutil.copy(sorted((datasets / "RenderedMall" / "query").iterdir())["abc".index(name[0])], tmp_path / name)
+    site = tmp_path / "site"
+    assert fastreid_here("index", "--model", model, tmp_path, "--gallery", site).returncode == 0
+    (tmp_path / "b.jpg").unlink()
+    done = fastreid_here("search", "--gallery", site, tmp_path / "a.jpg", "--html", tmp_path / "found.html")
+    assert done.returncode == 0, done.stderr
+    page = (tmp_path / "found.html").read_text()
+    assert page.count('class="missing"') == 1 and page.count('src="data:') == 2
+
+
+def test_mistakes_are_one_line(fastreid_here, model, site, queries, tmp_path, exported):
+    (tmp_path / "broken.jpg").write_bytes(b"no picture")
+    for words, message in [
+        ([queries[0], "--top", 0], "--top is 1 or more, got 0"),
+        ([tmp_path / "broken.jpg"], "cannot read image"),
+        ([queries[0], "--model", tmp_path], "neither a run nor an export"),
+    ]:
+        assert message in one_line(fastreid_here("search", "--gallery", site, *words))
+    done = fastreid_here("search", "--gallery", tmp_path / "none", queries[0])
+    assert "none is no gallery" in one_line(done)
+    (model / "threshold.json").write_text("{")
+    assert "threshold.json is damaged" in one_line(fastreid_here("search", "--gallery", site, queries[0]))
+    (model / "threshold.json").unlink()
+    # what was exported from the model is the same model
+    assert len(found_by(fastreid_here, site, queries[0], "--model", exported / "model.onnx")[0]["matches"]) == 10
