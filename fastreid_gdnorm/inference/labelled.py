@@ -34,7 +34,10 @@ def labelled_images(name: str, model: str | Path) -> tuple[list[Record], str]:
     cfg = _config(model)
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
     if cfg is None or not names:
-        raise UserError(f"{name or 'no labelled images'}: name a table (.csv), a folder, or a data set")
+        raise UserError(
+            f"{name or 'LABELLED'} is no file and no folder, and a data set is read by fast-reid and a run's or an "
+            "export's config, which are not both here"
+        )
     from fastreid.data.datasets import DATASET_REGISTRY
 
     from ..data import read
