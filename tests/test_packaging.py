@@ -188,7 +188,7 @@ def in_standard_library(name):
 def test_every_import_is_declared(package, metadata):
     folder = Path(importlib.util.find_spec(package).origin).parent
     declared = requirements(metadata)
-    of_plugin = UNDECLARED | requirements(metadata, "onnx")
+    of_plugin = UNDECLARED | requirements(metadata, "onnx") | requirements(metadata, "parquet")
     allowed = UNDECLARED_BY_FASTREID if package == "fastreid" else of_plugin
     missing = {
         name: where

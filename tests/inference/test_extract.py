@@ -11,6 +11,7 @@ from fastreid_gdnorm import FeatureExtractor
 from fastreid_gdnorm.inference import extraction, journal
 from fastreid_gdnorm.inference.records import Record, find_images
 
+from ..conftest import REPOSITORY
 from ..runs.toy import one_line
 
 
@@ -43,6 +44,25 @@ def test_rows_are_in_the_order_of_the_input_with_what_is_known(toy_run, crops, t
         assert table[column].to_pylist() == list(found[column])
     assert json.loads(table.schema.metadata[b"fastreid_gdnorm"]) == description
     assert not list(tmp_path.glob("*.journal"))
+
+
+def test_the_guides_lines_put_a_parquet_file_into_a_vector_database(
+    toy_run, crops, tmp_path, fastreid_here, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    done = fastreid_here("extract", "--model", toy_run, crops, "--output", "features.parquet")
+    assert done.returncode == 0, done.stderr
+    guide = (REPOSITORY / "projects/GDNorm/README.md").read_text()
+    _, _, section = guide.partition("### Into a vector database")
+    (lines,) = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    known = {}
+    exec(lines, known)
+    table = parquet.read_table("features.parquet")
+    features = np.array(table["features"].to_pylist())
+    nearest = np.argsort(-(features @ features[0]), kind="stable")[:5]
+    assert [point.payload["path"] for point in known["found"]] == [table["path"][int(row)].as_py() for row in nearest]
+    assert [point.score for point in known["found"]] == pytest.approx(features[nearest] @ features[0], abs=1e-5)
+    known["client"].close()
 
 
 def test_what_was_done_before_a_broken_image_is_not_done_again(toy_run, crops, tmp_path, fastreid_here, monkeypatch):
