@@ -12,7 +12,7 @@ from ..errors import UserError
 from ._model import ABOUT_IMAGES, add_images, add_model, extractor_of
 
 if TYPE_CHECKING:
-    from ..inference.search import Found
+    from ..inference.queries import Found
     from ..inference.thresholds import Threshold
 
 SUMMARY = "find people in a gallery of fastreid index: a table, JSON, or a page with pictures"
@@ -44,8 +44,8 @@ def run(args: Namespace) -> None:
     from ..console import say
     from ..inference.extraction import extract
     from ..inference.gallery import Gallery
+    from ..inference.queries import search
     from ..inference.records import find_images
-    from ..inference.search import search
     from ..inference.thresholds import read_threshold
 
     if args.top < 1:

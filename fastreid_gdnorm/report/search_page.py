@@ -12,8 +12,8 @@ from typing import NamedTuple
 from ..disk import replacing
 from ..errors import UserError
 from ..inference.pictures import read_picture
+from ..inference.queries import Found
 from ..inference.records import Record
-from ..inference.search import Found
 from .document import Heading, Paragraph, to_html
 
 THUMBNAIL = (96, 192)  # pixels, at most

@@ -10,7 +10,7 @@ import torch
 
 from fastreid_gdnorm import FeatureExtractor, Gallery
 from fastreid_gdnorm.evaluation.reranking import jaccard
-from fastreid_gdnorm.inference.search import CANDIDATES
+from fastreid_gdnorm.inference.queries import CANDIDATES
 from fastreid_gdnorm.inference.thresholds import Rate, Threshold, save_threshold
 
 from ..runs.toy import one_line

@@ -3,8 +3,8 @@
 import pytest
 
 from fastreid_gdnorm.inference.gallery import Match
+from fastreid_gdnorm.inference.queries import Found
 from fastreid_gdnorm.inference.records import Record
-from fastreid_gdnorm.inference.search import Found
 from fastreid_gdnorm.report.search_page import write_search_page
 
 
