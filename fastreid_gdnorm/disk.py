@@ -14,7 +14,11 @@ LOCK = ".lock"
 
 def digest(file: str | Path) -> str:
     """The SHA-256 of a file's contents."""
-    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    sha256 = hashlib.sha256()
+    with open(file, "rb") as stream:
+        while block := stream.read(2**20):
+            sha256.update(block)
+    return sha256.hexdigest()
 
 
 @contextlib.contextmanager

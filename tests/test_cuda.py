@@ -2,8 +2,11 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
+
+from fastreid_gdnorm import FeatureExtractor
 
 from .conftest import DEMO, TINY, fastreid
 
@@ -33,3 +36,11 @@ def test_training_in_half_precision_and_a_path_sweep(datasets, tmp_path):
 def test_training_on_the_cpu_of_a_machine_with_a_gpu(datasets, tmp_path):
     weights = train_one_epoch(tmp_path, "MODEL.DEVICE", "cpu", "SOLVER.HOOKS", "('DomainPreciseBN',)")
     assert {tensor.device.type for tensor in weights.values()} == {"cpu"}
+
+
+def test_features_on_the_gpu_are_those_of_the_cpu(toy_run, datasets):
+    images = datasets / "RenderedStation" / "query"
+    expected = FeatureExtractor(toy_run, device="cpu")(images)
+    assert np.abs(FeatureExtractor(toy_run)(images) - expected).max() <= 1e-4
+    in_half = FeatureExtractor(toy_run, half=True)(images)
+    assert in_half.dtype == np.float32 and (in_half * expected).sum(axis=1).min() >= 0.999

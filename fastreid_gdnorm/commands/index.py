@@ -57,6 +57,8 @@ def _add(args: Namespace) -> None:
     from ..inference.records import find_images
 
     folder = args.gallery
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"--gallery {folder} is a file: name a folder")
     if not is_gallery(folder) and not args.model:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
     records = [record._replace(path=os.path.abspath(record.path)) for record in find_images(args.images)]

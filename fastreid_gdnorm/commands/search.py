@@ -102,4 +102,4 @@ def _line_of_json(found: Found) -> str:
 
 
 def _shown(path: str) -> str:
-    return min(path, os.path.relpath(path), key=len)
+    return min(path, os.path.relpath(path), key=len).encode(errors="replace").decode()

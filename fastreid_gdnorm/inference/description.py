@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import UserError
+
 MANIFEST, CHECKPOINT_FILE, ONNX_FILE = "manifest.json", "model.pth", "model.onnx"  # of an export
 PROPERTY = "fastreid_gdnorm"  # the one key in an ONNX file's metadata; Ultralytics turns each into an attribute
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of an export.
+
+    Raises:
+        UserError: it is damaged, or of a version that did not say which model it is of.
+    """
+    file = folder / MANIFEST
+    try:
+        manifest: dict[str, Any] = json.loads(file.read_text())
+        manifest["model"], manifest["sources"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{file} is damaged or of an older version ({error}): run fastreid export again") from error
+    return manifest
 
 
 class ModelInput(NamedTuple):

@@ -67,6 +67,8 @@ class FeatureExtractor:
     ) -> None:
         if order not in ("RGB", "BGR"):
             raise UserError(f"order is RGB or BGR, not {order!r}")
+        if batch_size < 1 or workers < 0:
+            raise UserError(f"--batch-size is 1 or more and --workers 0 or more, got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
         self._network = open_network(model, device, half)
         self.description = self._network.description

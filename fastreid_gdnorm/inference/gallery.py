@@ -18,7 +18,7 @@ from .gallery_files import Stored, read_gallery, write_gallery
 from .records import Record, find_images
 
 APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
-NEIGHBOURS, BEAM = 32, 128  # links of an image in the graph, and images kept in sight when it is searched
+NEIGHBOURS, BEAM = 32, 256  # links of an image in the graph, and images kept in sight when it is searched
 SAMPLE = 500  # images that recall is measured with
 
 

@@ -21,6 +21,7 @@ from .records import Record
 CONTENTS, VERSION = "gallery.json", 1
 JOURNAL = "journal"  # a folder, there while images are added
 INDEX, TABLE = "index-{}.faiss", "images-{}.csv"
+AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # of names in any encoding
 COLUMNS = (*Record._fields, "sha256")
 
 
@@ -54,7 +55,7 @@ def read_gallery(folder: Path) -> Stored:
                 return read_gallery(folder)
             raise UserError(f"gallery {folder} is damaged: {name} is missing or has changed; build it again")
     index_file, table = contents["files"]
-    with open(folder / table, newline="", encoding="utf-8") as lines:
+    with open(folder / table, newline="", **AS_TEXT) as lines:
         rows = list(csv.DictReader(lines))
     return Stored(
         Description.from_property(contents["description"]),
@@ -97,7 +98,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
     index_file, table = INDEX.format(number), TABLE.format(number)
     with replacing(folder / index_file) as part:
         faiss.write_index(stored.index, str(part))
-    with replacing(folder / table) as part, open(part, "w", newline="", encoding="utf-8") as lines:
+    with replacing(folder / table) as part, open(part, "w", newline="", **AS_TEXT) as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         writer.writerows((*record, sha256) for record, sha256 in zip(stored.records, stored.digests))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..console import say
 from ..errors import UserError
 from ..runs import files
-from .description import MANIFEST
+from .description import MANIFEST, read_manifest
 from .records import Record, find_images
 from .thresholds import beside
 
@@ -92,9 +91,8 @@ def _config(model: str | Path) -> CfgNode | None:
 
 
 def _sources(model: str | Path) -> list[str]:
-    manifest = beside(model) / MANIFEST
-    if manifest.is_file():
-        return list(json.loads(manifest.read_text())["sources"])
+    if (beside(model) / MANIFEST).is_file():
+        return list(read_manifest(beside(model))["sources"])
     cfg = _config(model)
     return list(cfg.DATASETS.NAMES) if cfg is not None else []
 

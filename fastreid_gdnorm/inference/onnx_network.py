@@ -34,9 +34,10 @@ class OnnxNetwork:
         except Exception as error:  # onnxruntime's own kinds have no common base
             raise UserError(f"{file} is no ONNX file, or a damaged one ({' '.join(str(error).split())})") from error
         properties = self._session.get_modelmeta().custom_metadata_map
-        if PROPERTY not in properties:
-            raise UserError(f"{file} does not say what it takes: export it again with fastreid export --onnx")
-        self.description = Description.from_property(properties[PROPERTY])
+        try:
+            self.description = Description.from_property(properties[PROPERTY])
+        except (KeyError, ValueError, TypeError) as error:
+            raise UserError(f"{file} does not say what it takes: export it again with fastreid export") from error
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """(H, W, 3), resized as fast-reid's evaluation does."""

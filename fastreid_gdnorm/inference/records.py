@@ -62,15 +62,19 @@ def _from_name(path: str) -> Record:
 def _read_table(file: str) -> list[Record]:
     if not os.path.isfile(file):
         raise UserError(f"table {file} is not there")
-    with open(file, newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines)
-        columns = list(table.fieldnames or ())
-        if "path" not in columns or set(columns) - set(Record._fields):
-            raise UserError(
-                f"table {file} has the columns {', '.join(columns) or 'none'}; it must have path, and may have "
-                "camera, time and identity"
-            )
-        rows = [{key: (value or "").strip() for key, value in row.items() if key} for row in table]
+    try:
+        with open(file, newline="", encoding="utf-8-sig") as lines:
+            table = csv.DictReader(lines)
+            columns, rows = list(table.fieldnames or ()), list(table)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise UserError(f"table {file} cannot be read as CSV in UTF-8 ({error})") from error
+    if "path" not in columns or set(columns) - set(Record._fields):
+        raise UserError(
+            f"table {file} has the columns {', '.join(columns) or 'none'}; it must have path, and may have camera, "
+            "time and identity"
+        )
     if not rows:
         raise UserError(f"table {file} has no rows")
-    return [Record(**{**row, "path": os.path.join(os.path.dirname(file), row["path"])}) for row in rows]
+    folder = os.path.dirname(file)
+    known = [{key: (row[key] or "").strip() for key in columns} for row in rows]
+    return [Record(**{**row, "path": os.path.join(folder, row["path"])}) for row in known]

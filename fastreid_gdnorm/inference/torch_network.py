@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from ..runs import files
 from ..runs.checkpoints import load_model, model_digest
 from ..runs.config import load_config
 from ..runs.run_folder import load_run_config
-from .description import CHECKPOINT_FILE, MANIFEST, Description, ModelInput
+from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest
 
 
 class TorchNetwork:
@@ -55,10 +54,7 @@ class TorchNetwork:
         """Of a folder of ``fastreid export``."""
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         overrides = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", str(folder / CHECKPOINT_FILE)]
-        manifest = json.loads((folder / MANIFEST).read_text())
-        if "model" not in manifest:
-            raise UserError(f"{folder / MANIFEST} is of an older version: run fastreid export again")
-        return cls(load_config(folder / files.CONFIG, overrides), manifest["model"], half)
+        return cls(load_config(folder / files.CONFIG, overrides), read_manifest(folder)["model"], half)
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """(H, W, 3), resized as fast-reid's evaluation does."""

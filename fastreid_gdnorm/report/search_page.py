@@ -22,8 +22,9 @@ THUMBNAIL = (96, 192)  # pixels, at most
 def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> None:
     """Write an HTML file: the queries one below the other, each with its matches beside it, best first."""
     blocks = [Heading(1, "Search results"), Paragraph(introduction), *map(_Row.of, found)]
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as part:
-        part.write_text(to_html(blocks), encoding="utf-8")
+        part.write_text(to_html(blocks), encoding="utf-8", errors="xmlcharrefreplace")
 
 
 class _Row(NamedTuple):

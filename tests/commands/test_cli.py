@@ -80,7 +80,9 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     """The first block from a folder with the project's configs, the second on a small network."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    _of_own_images, first, second = re.findall(r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL)
+    _of_own_images, first, second = re.findall(
+        r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
+    )
     before = (
         "import fastreid_gdnorm, torch\n"
         "model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).train()\n"

@@ -124,14 +124,16 @@ def test_what_is_known_of_images(tmp_path):
         ("t.csv", "file,camera\na.jpg,1\n", "t.csv has the columns file, camera; it must have path"),
         ("t.csv", "path,colour\na.jpg,red\n", "t.csv has the columns path, colour"),
         ("t.csv", "path\n", "t.csv has no rows"),
+        ("t.csv", "", "t.csv has the columns none"),
+        ("t.csv", "path\ncaf\xe9.jpg\n", "t.csv cannot be read as CSV in UTF-8"),
         ("t.csv", "path\nnowhere.jpg\n", "cannot read image .*nowhere.jpg"),
         ("none.txt", None, "none.txt is no file, no folder, and no pattern that any file matches"),
         ("none.csv", None, "table .*none.csv is not there"),
     ],
 )
 def test_what_names_no_images_is_refused(toy_run, tmp_path, fastreid_here, name, text, message):
-    if text:
-        (tmp_path / name).write_text(text)
+    if text is not None:
+        (tmp_path / name).write_text(text, encoding="latin-1")
     done = fastreid_here("extract", "--model", toy_run, tmp_path / name, "--output", tmp_path / "f.npz")
     assert re.search(message, one_line(done))
 
@@ -139,3 +141,5 @@ def test_what_names_no_images_is_refused(toy_run, tmp_path, fastreid_here, name,
 def test_an_output_that_cannot_be_written_is_refused_at_once(toy_run, crops, tmp_path, fastreid_here):
     done = fastreid_here("extract", "--model", "nowhere", crops, "--output", tmp_path / "f.csv")
     assert "f.csv ends in neither .npz nor .parquet" in one_line(done)
+    done = fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz", "--batch-size", 0)
+    assert "--batch-size is 1 or more and --workers 0 or more, got 0 and 0" in one_line(done)

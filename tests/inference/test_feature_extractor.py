@@ -108,6 +108,11 @@ def test_what_is_no_model_says_what_to_name(toy_run, exported, tmp_path):
     onnx.save(silent, tmp_path / "other.onnx")
     with pytest.raises(UserError, match="other.onnx does not say what it takes"):
         FeatureExtractor(tmp_path / "other.onnx")
+    for text in "{", "[]", "{}":
+        (tmp_path / "manifest.json").write_text(text)
+        (tmp_path / "config.yaml").write_text((exported / "config.yaml").read_text())
+        with pytest.raises(UserError, match=r"manifest.json is damaged or of an older version"):
+            FeatureExtractor(tmp_path)
     with pytest.raises(UserError, match="--half is for CUDA"):
         FeatureExtractor(toy_run, device="cpu", half=True)
     with pytest.raises(UserError, match="order is RGB or BGR"):

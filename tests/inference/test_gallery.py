@@ -110,6 +110,7 @@ def test_a_large_gallery_is_searched_approximately_if_it_may_be(metric, monkeypa
 def test_what_was_saved_is_loaded(tmp_path):
     saved = filled("euclidean", model="logs/mine")
     saved.records[0] = Record('/a "quoted", path/ünï.jpg', "", "line\nbreak", "1")
+    saved.records[1] = Record(os.fsdecode(b"/in/latin-1/caf\xe9.jpg"))
     for _ in range(2):
         saved.save(tmp_path / "site")
     loaded = Gallery.load(tmp_path / "site")
@@ -179,11 +180,13 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
 def test_another_models_gallery_and_what_names_nothing_are_refused(toy_run, datasets, tmp_path, fastreid_here):
     filled(model=str(toy_run)).save(tmp_path / "site")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "file").touch()
     images = datasets / "RenderedStation" / "query"
     for words, message in [
         (["index", images, "--gallery", tmp_path / "site"], "the gallery was made by model mmmm"),
         (["search", images, "--gallery", tmp_path / "site"], "their features cannot be compared"),
         (["index", images, "--gallery", tmp_path / "new"], "name the --model to make it with"),
+        (["index", images, "--gallery", tmp_path / "file", "--model", toy_run], "file is a file: name a folder"),
         (["index", "--gallery", tmp_path / "new"], "name IMAGES to add, or --list or --remove"),
         (["index", tmp_path / "empty", "--gallery", tmp_path / "new", "--model", toy_run], "empty has no image"),
         (["index", "--gallery", tmp_path / "site", "--remove", "nothing*"], "matches no path"),
