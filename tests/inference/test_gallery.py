@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.disk import locked
@@ -175,6 +176,34 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
     listed = index("--list")
     assert str(test[0]) in listed and str(queries[0]) not in listed and f"{len(test)} images" in listed
     assert [record.path for record in Gallery.load(site).records] == list(map(str, test))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_odd_pictures_are_indexed_and_no_picture_stops_it_without_loss(toy_run, datasets, tmp_path, fastreid_here):
+    source = Image.open(sorted((datasets / "RenderedStation" / "query").iterdir())[0])
+    turned = Image.Exif()
+    turned[0x0112] = 6  # to be turned by 90 degrees
+    grey = source.convert("L")
+    odd, site = tmp_path / "odd", tmp_path / "site"
+    odd.mkdir()
+    source.save(odd / "plain.png")
+    source.rotate(90, expand=True).save(odd / "turned.png", exif=turned)
+    grey.save(odd / "grey.png")
+    Image.fromarray(np.asarray(grey).astype(np.uint16) * 257).save(odd / "sixteen.png")
+    source.convert("CMYK").save(odd / "cmyk.tif")
+    source.resize((1, 1)).save(odd / "pixel.png")
+    source.resize((5000, 20_000), Image.Resampling.NEAREST).save(odd / "huge.png", compress_level=1)
+    (odd / "a_text.jpg").write_text("no picture")
+    words = ["index", "--model", toy_run, odd, "--gallery", site]
+    assert "a_text.jpg" in one_line(fastreid_here(*words))
+    assert not gallery_files.is_gallery(site)
+    done = fastreid_here(*words, "--skip-unreadable")
+    assert done.returncode == 0 and "7 images added" in done.stdout, done.stderr
+    made = Gallery.load(site)
+    features = {Path(record.path).stem: feature for record, feature in zip(made.records, made.features())}
+    for one, other in ("plain", "turned"), ("grey", "sixteen"), ("plain", "cmyk"):
+        assert features[one] @ features[other] >= 0.999, (one, other)
+    assert features["plain"] @ features["huge"] > features["plain"] @ features["pixel"]
 
 
 def test_another_models_gallery_and_what_names_nothing_are_refused(toy_run, datasets, tmp_path, fastreid_here):
