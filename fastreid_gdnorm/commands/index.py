@@ -13,8 +13,8 @@ from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor
 SUMMARY = "build a gallery of your own images, or add to it; list and remove what is in one"
 DESCRIPTION = (
     "Put the features of images into a gallery, a folder that fastreid search finds people in. Images whose\n"
-    "contents are there already are not added again. Whenever it is stopped, the gallery is as it was before or as it\n"
-    "must be, and the same command goes on where it was.\n\n" + ABOUT_MODELS + ABOUT_IMAGES
+    "contents are there already are not added again. Whenever it is stopped, the gallery is as before or complete,\n"
+    "and the same command goes on where it was.\n\n" + ABOUT_MODELS + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:

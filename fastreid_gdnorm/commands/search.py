@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser, required=False, help="where the gallery's model is now; default: where it was")
     parser.add_argument("--top", type=int, default=10, metavar="N", help="matches of a query; default: %(default)s")
     parser.add_argument("--exclude-same-camera", action="store_true", help="leave out the images of the query's camera")
-    parser.add_argument("--rerank", action="store_true", help="order matches again by the neighbours that they share")
+    parser.add_argument("--rerank", action="store_true", help="order the 100 best matches by shared neighbours")
     parser.add_argument("--json", action="store_true", help="a line of JSON for each query in place of the table")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
     add_images(parser)

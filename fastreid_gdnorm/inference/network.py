@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +45,8 @@ def open_network(model: str | Path, device: str = "", half: bool = False) -> Net
     Raises:
         UserError: it is none of these, or what it needs is not there.
     """
+    if not re.fullmatch(r"|cpu|cuda(:\d+)?", device):
+        raise UserError(f"--device is cpu, cuda or cuda:N, got {device!r}")
     path = Path(model)
     has_torch = importlib.util.find_spec("torch") is not None
     if path.is_file() and path.suffix == ".onnx":

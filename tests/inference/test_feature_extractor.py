@@ -115,5 +115,7 @@ def test_what_is_no_model_says_what_to_name(toy_run, exported, tmp_path):
             FeatureExtractor(tmp_path)
     with pytest.raises(UserError, match="--half is for CUDA"):
         FeatureExtractor(toy_run, device="cpu", half=True)
+    with pytest.raises(UserError, match="--device is cpu, cuda or cuda:N, got 'gpu'"):
+        FeatureExtractor(toy_run, device="gpu")
     with pytest.raises(UserError, match="order is RGB or BGR"):
         FeatureExtractor(toy_run, order="GBR")
