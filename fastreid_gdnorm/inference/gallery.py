@@ -122,7 +122,7 @@ class Gallery:
             raise UserError(f"features are of shape (N, {self.description.features}), got {extraction.features.shape}")
         first = {sha256: row for row, sha256 in reversed(list(enumerate(extraction.digests)))}
         new = sorted(first[sha256] for sha256 in first.keys() - set(self.digests))
-        features = np.ascontiguousarray(extraction.features[new])
+        features = extraction.features if len(new) == len(extraction.records) else extraction.features[new]
         if self.approximate and not self.is_approximate and len(self) + len(new) >= APPROXIMATE_FROM:
             features = np.concatenate((self.features(), features))
             self._index = self._new_index(len(features))

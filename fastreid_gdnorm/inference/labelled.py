@@ -69,8 +69,8 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
     for name in sources:
         try:
             trained_on = read(cfg, name, combineall=cfg.DATASETS.COMBINEALL).train
-        except (UserError, RuntimeError):
-            say(f"{name}, which the model was trained on, is not on this machine: its images are not looked for.")
+        except (UserError, RuntimeError, KeyError):
+            say(f"{name}, which the model was trained on, is not here: see to it that none of these images is of that.")
             continue
         for path, *_ in trained_on:
             mine = ours.get(os.path.realpath(path))
@@ -87,7 +87,7 @@ def _config(model: str | Path) -> CfgNode | None:
         from ..runs.config import load_config
     except ImportError:
         return None
-    return load_config(file, ["MODEL.DEVICE", "cpu"])
+    return load_config(file, ["MODEL.DEVICE", "cpu"], has_data_sets=False)
 
 
 def _sources(model: str | Path) -> list[str]:

@@ -46,7 +46,7 @@ class TorchNetwork:
     @classmethod
     def of_run(cls, folder: Path, device: str, half: bool) -> TorchNetwork:
         """Of a folder of ``fastreid train``."""
-        cfg = load_run_config(folder, device)
+        cfg = load_run_config(folder, device, has_data_sets=False)
         return cls(cfg, model_digest(cfg), half)
 
     @classmethod

@@ -42,8 +42,11 @@ def find_config(config_file: str | Path) -> str:
     raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
-def load_config(config_file: str | Path, overrides: Sequence[object] = ()) -> CfgNode:
+def load_config(config_file: str | Path, overrides: Sequence[object] = (), has_data_sets: bool = True) -> CfgNode:
     """fast-reid's defaults, the config file and then the overrides (KEY, VALUE, KEY, VALUE, ...).
+
+    Args:
+        has_data_sets: whether data sets are read, so that there must be readers of those names.
 
     Raises:
         UserError: no such file, key, type or name.
@@ -52,7 +55,7 @@ def load_config(config_file: str | Path, overrides: Sequence[object] = ()) -> Cf
     cfg = get_cfg()
     _merge(path, cfg.merge_from_file, path)
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
-    _check_names(cfg)
+    _check_names(cfg, has_data_sets)
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
@@ -80,7 +83,7 @@ def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 
 
-def _check_names(cfg: CfgNode) -> None:
+def _check_names(cfg: CfgNode, has_data_sets: bool) -> None:
     stock_samplers = [name for name in dir(samplers) if name.endswith("Sampler")]
     named = [
         ("DATASETS.NAMES", DATASET_REGISTRY._obj_map, cfg.DATASETS.NAMES),
@@ -92,7 +95,7 @@ def _check_names(cfg: CfgNode) -> None:
         ("MODEL.HEADS.NAME", REID_HEADS_REGISTRY._obj_map, [cfg.MODEL.HEADS.NAME]),
         ("SOLVER.HOOKS", HOOK_REGISTRY._obj_map, cfg.SOLVER.HOOKS),
     ]
-    for key, known, names in named:
+    for key, known, names in named if has_data_sets else named[2:]:
         known = sorted(known)
         for name in names:
             if name not in known:

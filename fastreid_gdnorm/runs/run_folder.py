@@ -19,11 +19,14 @@ from .results import read_test_results
 from .training_log import read_metrics
 
 
-def load_run_config(folder: str | Path, device: str = "") -> CfgNode:
+def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = True) -> CfgNode:
     """The config of a folder of ``fastreid train``, wherever it has been moved since; MODEL.WEIGHTS is its checkpoint.
+
+    A folder that somebody has made of a config.yaml and one checkpoint will do as well.
 
     Args:
         device: MODEL.DEVICE; by default the run's own, or the CPU where there is no CUDA.
+        has_data_sets: as for :func:`load_config`.
 
     Raises:
         UserError: it is not a run, or has no checkpoint.
@@ -34,11 +37,13 @@ def load_run_config(folder: str | Path, device: str = "") -> CfgNode:
         raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
     if not device and not torch.cuda.is_available():
         device = "cpu"
-    cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [])
+    cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [], has_data_sets)
     # MODEL.WEIGHTS is what was tested if it is of this run, else what training began with
     named, own = cfg.MODEL.WEIGHTS, (folder.resolve(), Path(cfg.OUTPUT_DIR).resolve())
     is_own = named and Path(named).parent.resolve() in own
     cfg.MODEL.WEIGHTS = str(folder / Path(named).name) if is_own else last_checkpoint(folder) or named
+    if not cfg.MODEL.WEIGHTS and len(list(folder.glob("*.pth"))) == 1:
+        (cfg.MODEL.WEIGHTS,) = map(str, folder.glob("*.pth"))
     cfg.OUTPUT_DIR = str(folder)
     cfg.MODEL.WEIGHTS = find_weights(cfg)
     return cfg
