@@ -167,13 +167,18 @@ class Gallery:
         return found
 
     def recall(self, top: int = 10) -> float:
-        """The share of the ``top`` best matches among all images that a search finds, for SAMPLE of its own images."""
+        """The share of the ``top`` best matches among all images that a search finds, for SAMPLE of its own images.
+
+        An image itself is not counted among its matches.
+        """
         features = self.features()
         exact = self._flat()
         exact.add(features)
-        sample = features[np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int)]
-        top = min(top, len(self))
-        right, found = exact.search(sample, top)[1], self._index.search(sample, top, params=self._parameters(None))[1]
+        sample = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int)
+        top = min(top, len(self) - 1)
+        right = exact.search(features[sample], top + 1)[1]
+        found = self._index.search(features[sample], top + 1, params=self._parameters(None))[1]
+        right, found = ([row[row != own][:top] for own, row in zip(sample, rows)] for rows in (right, found))
         return float(np.mean([np.isin(*pair).mean() for pair in zip(right, found)]))
 
     def _nearest(self, queries: NDArray[np.float32], top: int, not_from: str) -> Iterator[list[Match]]:

@@ -84,7 +84,8 @@ def read_contents(folder: Path) -> dict[str, Any]:
     try:
         contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         version = contents["version"]
-    except (ValueError, KeyError, TypeError) as error:
+        contents["model"], contents["description"], contents["approximate"], contents["files"].items()
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"gallery {folder} is damaged: {CONTENTS} cannot be read ({error}); build it again") from error
     if version != VERSION:
         raise UserError(f"gallery {folder} is of version {version}; this is for version {VERSION}")
