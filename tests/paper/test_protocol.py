@@ -10,12 +10,13 @@ import time
 
 import pytest
 
+from fastreid_gdnorm.disk import locked
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.paper.comparison import Comparison, Measured
 from fastreid_gdnorm.paper.directions import Direction
 from fastreid_gdnorm.paper.protocol import CONFIGS, Protocol
 from fastreid_gdnorm.runs.config import load_config, shipped
-from fastreid_gdnorm.runs.rows import _locked, train_row
+from fastreid_gdnorm.runs.rows import train_row
 
 from ..conftest import TINY, command
 from ..runs.toy import one_line
@@ -165,7 +166,7 @@ def test_every_protocol_has_its_directions_by_all_four_methods(folder):
 
 def test_a_row_at_which_another_process_is_at_work_is_left_to_it(tmp_path):
     row = train_row(tmp_path, shipped("projects/GDNorm/configs/demo/gdnorm.yml"), 0)
-    with _locked(tmp_path), pytest.raises(UserError, match="another process is at work in"):
+    with locked(tmp_path), pytest.raises(UserError, match="another process is at work in"):
         row.run("second")
 
 
