@@ -11,7 +11,7 @@ DESCRIPTION = (
     "Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
     "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on random\n"
     "pictures and compared with the trained model.\n\n"
-    "With --for, also what other programs load, checked by feeding it crops as they do:\n\n"
+    "With --for, also what other programs load, checked by feeding it drawn people as they do:\n\n"
     "  fastreid      config.yaml and model.pth: RGB from 0 to 255, normalised by the model\n"
     "  botsort       the same two; BoT-SORT expects 2,048 features\n"
     "  boxmot        model_boxmot.onnx: RGB from 0 to 1, normalised by ImageNet's mean and std; and its sidecar\n"

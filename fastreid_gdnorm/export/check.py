@@ -8,14 +8,15 @@ import numpy as np
 import torch
 from fastreid.config import CfgNode
 from fastreid.data.transforms import build_transforms
-from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from ..errors import UserError
 from ..inference.description import ModelInput
+from ..rendered import draw_people
 from .consumers import Resize, resize_as_evaluation
 
+CROPS = 8  # people who are drawn for the check
 LEAST_COSINE = 0.999  # of what a consumer gets to what the trained model gives
 
 
@@ -52,16 +53,6 @@ def compare(
     return {"difference": difference, "tolerance": tolerance}
 
 
-def check_crops() -> list[NDArray[np.uint8]]:
-    """RGB crops (h, w, 3) of several sizes, as a detector gives them, the same every time."""
-    rng = np.random.default_rng(0)
-    sizes = rng.integers((24, 60), (160, 400), (8, 2)).tolist()  # width, height
-    grids = rng.integers(0, 256, (8, 6, 3, 3), dtype=np.uint8)
-    return [
-        np.asarray(Image.fromarray(grid).resize(size, Image.Resampling.BICUBIC)) for grid, size in zip(grids, sizes)
-    ]
-
-
 @torch.no_grad()
 def compare_fed(
     name: str,
@@ -84,7 +75,7 @@ def compare_fed(
     Raises:
         UserError: the first is below LEAST_COSINE.
     """
-    crops = check_crops()
+    crops = draw_people("street", CROPS)
     resized, as_evaluated = (
         np.stack([function(crop, takes.size) for crop in crops]) for function in (resize, resize_as_evaluation)
     )

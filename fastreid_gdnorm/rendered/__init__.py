@@ -1,8 +1,8 @@
 """People drawn procedurally onto real JPEG files: the embedded default input."""
 
 from .dataset import RENDERED_DOMAINS
-from .draw import draw_domain
+from .draw import draw_domain, draw_people
 from .plan import Plan
 from .styles import STYLES, DomainStyle
 
-__all__ = ["RENDERED_DOMAINS", "STYLES", "DomainStyle", "Plan", "draw_domain"]
+__all__ = ["RENDERED_DOMAINS", "STYLES", "DomainStyle", "Plan", "draw_domain", "draw_people"]

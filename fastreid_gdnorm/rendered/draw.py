@@ -1,5 +1,7 @@
 """Writing a whole rendered data set."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import logging
@@ -8,12 +10,13 @@ import tempfile
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from ..data.readers.market_style import DISTRACTOR, JUNK
 from ..errors import UserError
 from .person import Person
-from .plan import CAMERAS, SUBSETS
+from .plan import CAMERAS, SUBSETS, TRAIN, Shot
 from .scene import Camera, shoot
 from .sensor import develop
 from .styles import STYLES
@@ -50,7 +53,7 @@ def draw_domain(style_name, folder, plan, seed=0):
         drawing = os.path.join(workplace, name)
         for subset in SUBSETS:
             os.makedirs(os.path.join(drawing, subset))
-        cameras = [Camera.random(_generator(seed, style, CAMERA_STREAM, c), style) for c in range(CAMERAS)]
+        cameras = _cameras(style, seed)
         for shot in tqdm(shots, desc=f"drawing {name}", unit="img", disable=None):
             _write(os.path.join(drawing, shot.path), *_take(shot, style, cameras[shot.camera], seed))
         with open(os.path.join(drawing, RECORD), "w") as file:
@@ -60,6 +63,18 @@ def draw_domain(style_name, folder, plan, seed=0):
         except OSError:
             if not _is_drawn(folder):
                 raise
+
+
+def draw_people(style_name: str, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """One picture each of the first people of a domain, (h, w, 3) RGB, not compressed."""
+    style = STYLES[style_name]
+    cameras = _cameras(style, seed)
+    shots = [Shot(TRAIN, person, person, person) for person in range(1, number + 1)]
+    return [_take(shot, style, cameras[shot.camera], seed)[0] for shot in shots]
+
+
+def _cameras(style, seed):
+    return [Camera.random(_generator(seed, style, CAMERA_STREAM, c), style) for c in range(CAMERAS)]
 
 
 def _take(shot, style, camera, seed):
