@@ -17,8 +17,9 @@ setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made 
 demo: $(READY)  ## train and test baselines, branches only and GDNorm on drawn domains
 	$(VENV)/bin/fastreid demo
 
+# two files of tests at a time: toy networks use one thread each
 test: $(READY)  ## run the quick tests, five minutes on two cores
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 2 --dist loadfile
 
 test-long: $(READY)  ## run the others
 	$(RUN) -m pytest -m long
