@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import REPOSITORY
 
-SECTION = re.compile(r"^### Your own images\n(.*?)(?=^`configs/)", re.MULTILINE | re.DOTALL)
+SECTION = re.compile(r"^## Your own images\n(.*?)(?=^## )", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture

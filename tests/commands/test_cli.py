@@ -80,7 +80,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     """The first block from a folder with the project's configs, the second on a small network."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    _of_own_images, first, second = re.findall(
+    first, second, _of_own_images = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
     )
     before = (
