@@ -35,7 +35,7 @@ matrix: $(READY)  ## run the quick tests on the oldest and the newest Python, to
 
 corner: $(READY)  ## run what hangs on versions most on the oldest of them
 	$(RUN) -m nox --session 'corner(oldest)' -- tests/layers tests/commands/test_cli.py \
-		tests/data/test_domain_balanced_sampler.py
+		tests/data/test_domain_balanced_sampler.py tests/inference
 
 lint: $(READY)  ## check style, import contracts and types
 	$(RUN) -m ruff check .
