@@ -44,7 +44,7 @@ def write_torchscript(model: nn.Module, description: Description, file: Path) ->
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(deployed, _some(description), check_trace=False)  # what it gives is compared anyway
         # freezing folds every BN that directly follows a convolution into it
-        torch.jit.save(torch.jit.freeze(traced), str(file))
+        torch.jit.save(torch.jit.freeze(traced), str(file), _extra_files={PROPERTY: description.to_property()})
         run: nn.Module = torch.jit.load(str(file))
         return run
 

@@ -101,6 +101,9 @@ def test_files_say_what_they_take(exported):
         assert prop.key == "fastreid_gdnorm" and said["input"] == taken and said["model"] == manifest["model"]
         (taken_by_graph,) = onnxruntime.InferenceSession(str(exported / name)).get_inputs()
         assert taken_by_graph.shape == ["batch", 3, HEIGHT, WIDTH]
+    in_torchscript = {"fastreid_gdnorm": ""}
+    torch.jit.load(exported / "model_fused.pt", _extra_files=in_torchscript)
+    assert json.loads(in_torchscript["fastreid_gdnorm"])["input"] == manifest["input"]
     assert manifest["consumers"]["boxmot"]["input"]["mean"] == [0.485, 0.456, 0.406]
     assert manifest["consumers"]["ultralytics"]["input"]["range"] == [0, 1]
     assert all(one["cosine"] >= 0.999 for one in manifest["consumers"].values())
