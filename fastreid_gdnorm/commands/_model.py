@@ -25,6 +25,7 @@ def add_model(parser: ArgumentParser, required: bool = True, help: str = "a run,
     parser.add_argument("--device", default="", metavar="D", help="cpu, cuda or cuda:N; default: CUDA if there is one")
     parser.add_argument("--half", action="store_true", help="half precision, on CUDA")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: %(default)s")
+    parser.add_argument("--path", default="", metavar="PATH", help="through a run's model, as for fastreid eval")
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that read images; default: cores")
 
 
@@ -38,5 +39,5 @@ def extractor_of(args: Namespace, model: str = "") -> FeatureExtractor:
     """The extractor that the arguments of :func:`add_model` ask for; ``model`` in place of ``--model``."""
     from ..inference import FeatureExtractor
 
-    how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers")}
+    how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers", "path")}
     return FeatureExtractor(model or args.model, **how)

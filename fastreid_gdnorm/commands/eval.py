@@ -20,8 +20,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--path",
         metavar="PATH",
-        help="the path to test along: mean, source:K (the K-th of DATASETS.NAMES, from 0), sample:SEED, or ensemble "
-        "(features averaged over the sources); default: MODEL.GDNORM.TEST_PATH",
+        help="the path to test along: mean, source:K (the K-th of DATASETS.NAMES, from 0), sample:SEED, ensemble "
+        "(features averaged over the sources), weighted (each image by the branches near it), instance (each image by "
+        "its own statistics, as far as one counts) or posterior:FILE (of fastreid adapt); default: "
+        "MODEL.GDNORM.TEST_PATH. A model without branches gets them from its sources for this",
     )
     parser.add_argument(
         "--output", metavar="DIR", help="for test_results.csv and .json; default: OUTPUT_DIR/eval, with the path's name"

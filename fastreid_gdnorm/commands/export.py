@@ -38,7 +38,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
     parser.add_argument(
-        "--path", default="mean", metavar="PATH", help="mean, source:K or sample:SEED; default: %(default)s"
+        "--path",
+        default="mean",
+        metavar="PATH",
+        help="mean, source:K, sample:SEED, weighted:W,W,... (a weight for each source) or posterior:FILE; of a "
+        "folder of fastreid adapt --by-camera, a folder for each camera; default: %(default)s",
     )
     parser.add_argument(
         "--onnx", action="store_true", help="also model.onnx: RGB images (B, 3, H, W) from 0 to 255, to features (B, D)"
@@ -53,6 +57,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from ..export import export_model
+    from ..export import each_camera, export_model
 
-    export_model(args.config_file, args.output, args.path, args.onnx, args.fuse, args.consumers, args.opts)
+    for folder, path in each_camera(args.path, args.output).items():
+        export_model(args.config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)

@@ -1,5 +1,5 @@
 """A path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
 
-from .model import export_model
+from .model import each_camera, export_model
 
-__all__ = ["export_model"]
+__all__ = ["each_camera", "export_model"]

@@ -13,6 +13,9 @@ from torch import Tensor
 from ..console import say
 from ..disk import digest
 from ..inference.description import MANIFEST, Description, ModelInput
+from ..modeling import branched
+from ..modeling.path_names import POSTERIOR
+from ..modeling.posterior_files import files_of
 from ..runs import files
 from ..runs.checkpoints import find_weights, load_model, model_digest
 from ..runs.config import load_config
@@ -35,7 +38,7 @@ def export_model(
     """Write config.yaml and model.pth of the stock model that ``path`` amounts to, and manifest.json, into ``output``.
 
     Args:
-        path: mean, source:K or sample:SEED.
+        path: mean, source:K, sample:SEED, weighted:W,W,... or posterior:FILE.
         onnx: also model.onnx, preprocessing inside: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
         fuse: also model_fused.pt, TorchScript of the same form, with BN folded into the convolutions; so is the ONNX.
         consumers: names in CONSUMERS; also what these load, checked by feeding it as they do.
@@ -50,6 +53,8 @@ def export_model(
     consumers = list(dict.fromkeys(consumers))
     cfg = load_config(config_file, overrides)
     cfg.MODEL.WEIGHTS = find_weights(cfg)
+    if path != "mean":
+        cfg = branched(cfg)
     folded = path_to_fold(cfg, path)
     cfg.MODEL.GDNORM.TEST_PATH = path
     trained = _Trained(cfg)
@@ -91,6 +96,21 @@ def export_model(
         if word:
             say(f"    {word}")
     return manifest
+
+
+def each_camera(path: str, output: str | Path) -> dict[Path, str]:
+    """{folder: path} of all that is to be exported: of ``posterior:FOLDER``, a folder for each camera and the site's.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    kind, _, place = path.partition(":")
+    if kind != POSTERIOR or not Path(place).is_dir():
+        return {Path(output): path}
+    places = files_of(place)
+    if len(places) == 1:
+        return {Path(output): f"{POSTERIOR}:{places['']}"}
+    return {Path(output) / file.stem: f"{POSTERIOR}:{file}" for file in places.values()}
 
 
 class _Trained:

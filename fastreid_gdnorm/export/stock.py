@@ -21,16 +21,17 @@ def path_to_fold(cfg: CfgNode, path: str) -> AffinePath:
     """The path that ``--path`` names; a model without GDNorm has the mean path alone.
 
     Raises:
-        UserError: it has no such path, or ``path`` is several.
+        UserError: it has no such path, or ``path`` is several, or another one for each image.
     """
     if not is_gdnorm(cfg):
-        if path != "mean":
-            raise UserError(f"--path is for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
         return MeanPath()
     paths = parse_test_path(path, cfg)
     if len(paths) > 1:
         raise UserError(f"--path {path} is {len(paths)} networks in one: export each source:K, or mean")
-    return paths[0]
+    (folded,) = paths
+    if not isinstance(folded, AffinePath):
+        raise UserError(f"--path {path} goes by the image and cannot be folded: export mean, or a posterior:FILE")
+    return folded
 
 
 def stock_config(cfg: CfgNode) -> CfgNode:

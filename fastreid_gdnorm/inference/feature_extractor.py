@@ -43,6 +43,8 @@ class FeatureExtractor:
         batch_size: images that go through the network at once.
         workers: threads that read and resize images; by default one for each CPU core, up to 8.
         order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
+        path: the path through a run's model, as ``fastreid eval --path`` takes it: mean, posterior:FILE, ...; by
+            default the run's own.
 
     Attributes:
         model: its place.
@@ -64,13 +66,14 @@ class FeatureExtractor:
         batch_size: int = 64,
         workers: int = 0,
         order: str = "RGB",
+        path: str = "",
     ) -> None:
         if order not in ("RGB", "BGR"):
             raise UserError(f"order is RGB or BGR, not {order!r}")
         if batch_size < 1 or workers < 0:
             raise UserError(f"--batch-size is 1 or more and --workers 0 or more, got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
-        self._network = open_network(model, device, half)
+        self._network = open_network(model, device, half, path)
         self.description = self._network.description
         self._batch_size, self._order = batch_size, order
         self._workers = workers or min(8, os.cpu_count() or 1)

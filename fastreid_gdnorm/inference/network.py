@@ -33,7 +33,7 @@ class Network(Protocol):
         """Features (B, D), as they come, of what :meth:`prepare` has made."""
 
 
-def open_network(model: str | Path, device: str = "", half: bool = False) -> Network:
+def open_network(model: str | Path, device: str = "", half: bool = False, path: str = "") -> Network:
     """The network of a model.
 
     Args:
@@ -41,30 +41,41 @@ def open_network(model: str | Path, device: str = "", half: bool = False) -> Net
             installed, else its ONNX file.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
         half: half precision, on CUDA only.
+        path: a TEST_PATH for a run; its own if empty.
 
     Raises:
         UserError: it is none of these, or what it needs is not there.
     """
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", device):
         raise UserError(f"--device is cpu, cuda or cuda:N, got {device!r}")
-    path = Path(model)
+    place = Path(model)
     has_torch = importlib.util.find_spec("torch") is not None
-    if path.is_file() and path.suffix == ".onnx":
+    if place.is_file() and place.suffix == ".onnx":
+        _check_folded(model, path)
         from .onnx_network import OnnxNetwork
 
-        return OnnxNetwork(path, device, half)
-    if not path.is_dir():
+        return OnnxNetwork(place, device, half)
+    if not place.is_dir():
         raise UserError(f"--model {model} is not there: name a run's folder, an export's folder or an ONNX file")
-    is_export = (path / MANIFEST).is_file()
+    is_export = (place / MANIFEST).is_file()
+    if is_export:
+        _check_folded(model, path)
     if is_export and not has_torch:
-        return open_network(_onnx_of(path), device, half)
-    if not (path / files.CONFIG).is_file():
+        return open_network(_onnx_of(place), device, half)
+    if not (place / files.CONFIG).is_file():
         raise UserError(f"--model {model} has no {files.CONFIG}: it is neither a run nor an export")
     if not has_torch:
         raise UserError(f"--model {model} is a run, which needs torch and fastreid: install them, or export it --onnx")
     from .torch_network import TorchNetwork
 
-    return (TorchNetwork.of_export if is_export else TorchNetwork.of_run)(path, device, half)
+    if is_export:
+        return TorchNetwork.of_export(place, device, half)
+    return TorchNetwork.of_run(place, device, half, path)
+
+
+def _check_folded(model: str | Path, path: str) -> None:
+    if path:
+        raise UserError(f"--path {path}: {model} is an export, which is folded along one path: name the run itself")
 
 
 def _onnx_of(export: Path) -> Path:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import csv
 import glob
 import os
-import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..image_names import NAME
 from .pictures import list_folder
-
-# as Market-1501 and DukeMTMC-reID name images: 0002_c1s1_000451_03.jpg, 0001_c2_f0046182.jpg
-NAME = re.compile(r"(?P<identity>-?\d+)_c(?P<camera>\d+)_?(?P<time>(?:s\d+_\d+|f\d+)?)")
 
 
 class Record(NamedTuple):

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchvision.transforms import Compose
 
 from ..errors import UserError
+from ..modeling import branched
 from ..runs import files
 from ..runs.checkpoints import load_model, model_digest
 from ..runs.config import load_config
@@ -44,9 +45,12 @@ class TorchNetwork:
         self.description = self.description._replace(features=self([blank]).shape[1])
 
     @classmethod
-    def of_run(cls, folder: Path, device: str, half: bool) -> TorchNetwork:
-        """Of a folder of ``fastreid train``."""
+    def of_run(cls, folder: Path, device: str, half: bool, path: str) -> TorchNetwork:
+        """Of a folder of ``fastreid train``, along ``path`` if that is not empty."""
         cfg = load_run_config(folder, device, has_data_sets=False)
+        if path:
+            cfg = branched(cfg)
+            cfg.MODEL.GDNORM.TEST_PATH = path
         return cls(cfg, model_digest(cfg), half)
 
     @classmethod

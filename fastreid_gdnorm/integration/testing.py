@@ -11,7 +11,7 @@ from ..data import is_read_by, read
 from ..data.readers import SingleShot
 from ..evaluation import SplitEvaluator, SplitResults, add_average, summary_table
 from ..runs.results import save_test_results
-from ..training.population_statistics import complete_mean_path
+from ..training.population_statistics import complete_paths
 
 logger = logging.getLogger("fastreid.gdnorm.test")
 
@@ -32,7 +32,7 @@ def connect():
 
     @functools.wraps(stock_test)
     def test(cls, cfg, model):
-        complete_mean_path(cfg, model)
+        complete_paths(cfg, model)
         results = stock_test(cls, cfg, model)
         if comm.is_main_process():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))

@@ -9,6 +9,7 @@ from fastreid.utils import comm
 from ..errors import UserError
 from ..layers import put_statistics
 from ..modeling import is_gdnorm
+from ..runs.checkpoints import posterior_place
 
 
 def connect():
@@ -21,6 +22,7 @@ def connect():
     @functools.wraps(stock_init)
     def init(self, cfg):
         _check_processes(cfg)
+        _check_test_path(cfg)
         stock_init(self, cfg)
 
     @functools.wraps(stock_resume)
@@ -48,6 +50,15 @@ class _FromCheckpoint:
 
     def load_state_dict(self, state):
         self.state = state
+
+
+def _check_test_path(cfg):
+    """Raise UserError where tests in between would go along a path through another checkpoint."""
+    if posterior_place(cfg):
+        raise UserError(
+            f"MODEL.GDNORM.TEST_PATH {cfg.MODEL.GDNORM.TEST_PATH} is a path through a trained checkpoint: train with "
+            "mean, then fastreid adapt"
+        )
 
 
 def _check_processes(cfg):

@@ -1,13 +1,16 @@
 """GDNorm: batch normalisation with one branch per source domain, and the paths through them."""
 
 from .batch_paths import BranchStatisticsPath, DomainPath, PooledPath
-from .convert import convert_gdnorm, fold_gdnorm
-from .following import follow
+from .convert import add_branch, convert_gdnorm, fold_gdnorm
+from .following import follow, forward_along
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
+from .instance_path import InstancePath
 from .modes import evaluating
-from .paths import MEANS, AffinePath, MeanPath, Path, SampledPath, SourcePath
+from .paths import MEANS, AffinePath, MeanPath, Path, PathOfEach, SampledPath, SourcePath
+from .posterior_path import LayerPosterior, PosteriorPath, branches_agree
 from .running_statistics import copy_statistics, keeping_statistics, put_statistics, start_average
+from .weighted_path import NearnessPath, WeightedPath
 
 __all__ = [
     "AffinePath",
@@ -19,10 +22,19 @@ __all__ = [
     "SampledPath",
     "MeanPath",
     "MEANS",
+    "NearnessPath",
+    "PathOfEach",
     "PooledPath",
+    "PosteriorPath",
+    "LayerPosterior",
+    "InstancePath",
     "SourcePath",
+    "WeightedPath",
+    "add_branch",
+    "branches_agree",
     "evaluating",
     "follow",
+    "forward_along",
     "gdnorm_layers",
     "copy_statistics",
     "keeping_statistics",

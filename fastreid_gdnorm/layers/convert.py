@@ -40,11 +40,37 @@ def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
     Raises:
         TypeError: ``path`` is not one affine map for all images (a :class:`DomainPath`).
     """
+    affine_path = _one_affine_map(path)
+    affine_path.start(gdnorm_layers(module))
+    return _replace(module, GDNorm, lambda layer: layer.fold(affine_path))
+
+
+def add_branch(module: nn.Module, init: Path | None = None) -> nn.Module:
+    """Give every :class:`GDNorm` in ``module`` one more branch, which begins as ``init``; the others stay as they are.
+
+    Args:
+        init: a path that is one affine map, the mean path if None; a :class:`PosteriorPath` of the new source's images
+            is where it would best begin.
+
+    Raises:
+        TypeError: ``init`` treats images differently.
+        ValueError: there is no GDNorm layer.
+    """
+    layers = gdnorm_layers(module)
+    if not layers:
+        raise ValueError(f"{type(module).__name__} has no GDNorm layer to give a branch to")
+    path = _one_affine_map(init)
+    path.start(layers)
+    for layer in layers.values():
+        layer.add_branch(path)
+    return module
+
+
+def _one_affine_map(path: Path | None) -> AffinePath:
     path = MeanPath() if path is None else path
     if not isinstance(path, AffinePath):
         raise TypeError(f"a {type(path).__name__} treats images differently and cannot be folded")
-    path.start(gdnorm_layers(module))
-    return _replace(module, GDNorm, lambda layer: layer.fold(path))
+    return path
 
 
 def _replace(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 from torch import nn
 
@@ -24,3 +25,12 @@ def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
     finally:
         for layer, was in before:
             layer.path = was
+
+
+def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:
+    """What ``model`` makes along ``path`` of a batch, whatever it takes."""
+    embed = getattr(model, "embed", None)  # of a GDNorm meta-architecture, which chooses the path itself
+    if embed is not None:
+        return embed(batch, [path])
+    with follow(model, path):
+        return model(batch)

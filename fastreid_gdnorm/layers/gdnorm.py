@@ -68,6 +68,12 @@ class GDNorm(nn.Module):
         a = weight / torch.sqrt(var + self.branches[0].eps)  # Eq. 9
         return a, bias - a * mean
 
+    def average_affine(self, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
+        """(a, b) of the averaged gamma and beta with these statistics, (C,) or (B, C) as they are; differentiable."""
+        weight, bias, _, _ = self.stacked()
+        a = weight.mean(0) / torch.sqrt(var + self.branches[0].eps)  # Eq. 9 of the averages
+        return a, bias.mean(0) - a * mean
+
     def moments(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Mean and variance over the branches: (M(a), var(a), M(b), var(b)), each (C,), differentiable."""
         a, b = self.affine()
@@ -88,6 +94,11 @@ class GDNorm(nn.Module):
             own["weight"].copy_(a * torch.sqrt(var + bn.eps))
             own["bias"].copy_(b + a * mean)
         return bn
+
+    def add_branch(self, path: AffinePath) -> None:
+        """One more branch, the last, that is what ``path`` is in this layer."""
+        self.branches = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList([*self.branches, self.fold(path)]))
+        self.path_mean = self.path_var = None  # of one branch less
 
     def spread_stock_state(self, state_dict: dict[str, Any], prefix: str) -> None:
         """Give every branch its own copy of the stock BN that ``state_dict`` has under ``prefix``, if there is one."""

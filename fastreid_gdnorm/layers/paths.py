@@ -6,7 +6,7 @@ images also have ``affine(layer)``, so that they can be folded into a stock BN.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -74,10 +74,7 @@ class MeanPath(AffinePath):
         if self.of == "affine":
             a, b = layer.affine()
             return a.mean(0), b.mean(0)  # Eq. 10
-        weight, bias, _, _ = layer.stacked()
-        mean, var = self.statistics(layer)
-        a = weight.mean(0) / torch.sqrt(var + layer.branches[0].eps)  # Eq. 9 of the averages
-        return a, bias.mean(0) - a * mean
+        return layer.average_affine(*self.statistics(layer))
 
     def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         if self.of != "path":
@@ -163,3 +160,29 @@ class SampledPath(AffinePath):
         # not sqrt(variance), whose gradient is infinite where the branches agree
         norms: Tensor = torch.linalg.vector_norm(deviation, dim=0)
         return norms / float(len(values) ** 0.5)
+
+
+class PathOfEach(Path):
+    """Every image along one of several paths.
+
+    Args:
+        paths: P paths.
+        choice: LongTensor (B,), the number of each image's path.
+    """
+
+    def __init__(self, paths: Sequence[AffinePath], choice: Tensor) -> None:
+        self.paths = paths
+        self.choice = choice
+
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
+        for path in self.paths:
+            path.start(layers)
+
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+        a, b = (torch.stack(values)[self.choice] for values in zip(*(path.affine(layer) for path in self.paths)))
+        return normalize_each(x, a, b)
+
+
+def normalize_each(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """a*x + b with x (B, C, H, W) of any float type, which is the result's too, and a and b (B, C) of each image."""
+    return (x * a[:, :, None, None] + b[:, :, None, None]).to(x.dtype)

@@ -17,7 +17,6 @@ from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
 from ..layers import (
-    AffinePath,
     DomainPath,
     Path,
     SampledPath,
@@ -29,7 +28,7 @@ from ..layers import (
 )
 from .backbone import convert
 from .batches import Batch, balanced, by_domain, copy_images
-from .path_names import parse_test_path
+from .path_names import TestPath, parse_test_path
 
 if TYPE_CHECKING:
     from fastreid.modeling.meta_arch import Baseline as Stock  # or whatever it is mixed into
@@ -52,7 +51,7 @@ class GDNormTraining(Stock):
             by then those of sampled paths, and of other domains' whole batches, are gone. Where there are neither it
             would save nothing and is not done.
         mean_of: what the mean path averages, see :class:`MeanPath`.
-        test_paths: paths of testing; features are averaged over them.
+        test_paths: paths of testing, or what chooses one for a batch; features are averaged over them.
         stock: the arguments of the stock meta-architecture, its modules converted.
     """
 
@@ -66,7 +65,7 @@ class GDNormTraining(Stock):
         full_batches: bool,
         recompute: bool,
         mean_of: str,
-        test_paths: Sequence[AffinePath],
+        test_paths: Sequence[TestPath],
         **stock: Any,
     ) -> None:
         super().__init__(**stock)
@@ -129,11 +128,11 @@ class GDNormTraining(Stock):
             losses.update(self._log([self._on_sampled_path(batch) for _ in range(self.num_paths)], "_path"))
         return losses
 
-    def embed(self, batched_inputs: Batch | Tensor, paths: Sequence[Path]) -> Tensor:
+    def embed(self, batched_inputs: Batch | Tensor, paths: Sequence[TestPath]) -> Tensor:
         """Features (B, D) in eval mode, averaged over ``paths``."""
         features = []
         for path in paths:
-            with follow(self, path):
+            with follow(self, path if isinstance(path, Path) else path(self, batched_inputs)):
                 features.append(super().forward(batched_inputs))
         return features[0] if len(features) == 1 else torch.stack(features).mean(0)
 

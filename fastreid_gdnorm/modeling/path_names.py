@@ -2,35 +2,69 @@
 
 from __future__ import annotations
 
+import math
+from typing import Union
+
 import torch
 from fastreid.config import CfgNode
 
 from ..errors import UserError
-from ..layers import MEANS, AffinePath, MeanPath, SampledPath, SourcePath
+from ..layers import MEANS, InstancePath, MeanPath, Path, SampledPath, SourcePath, WeightedPath
+from .chosen_paths import Chooser, NearestBranches
+from .posterior_files import load_site
+
+POSTERIOR = "posterior"  # posterior:FILE
+TestPath = Union[Path, Chooser]
 
 
-def parse_test_path(text: str, cfg: CfgNode) -> tuple[AffinePath, ...]:
+def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
     """The paths to average features over: one, or for ``ensemble`` every source's.
 
     Args:
-        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED`` or ``ensemble``.
+        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED``, ``ensemble``, ``weighted`` (each image by how near it
+            is to the branches), ``weighted:W,W,...`` (a weight for each branch), ``instance`` or ``posterior:FILE``.
         cfg: says the sources, what the mean path averages, and how paths are sampled.
 
     Raises:
-        UserError: ``text`` is none of these, no source has the number K, or MEAN_OF is none of its values.
+        UserError: ``text`` is none of these, no source has the number K, the weights are none, there is no such file,
+            or MEAN_OF is none of its values.
     """
-    sources = cfg.DATASETS.NAMES
-    kind, _, number = text.partition(":")
-    if cfg.MODEL.GDNORM.MEAN_OF not in MEANS:
-        raise UserError(f"MODEL.GDNORM.MEAN_OF is {', '.join(MEANS)}; got {cfg.MODEL.GDNORM.MEAN_OF!r}")
+    sources, mean_of = cfg.DATASETS.NAMES, cfg.MODEL.GDNORM.MEAN_OF
+    kind, colon, rest = text.partition(":")
+    if mean_of not in MEANS:
+        raise UserError(f"MODEL.GDNORM.MEAN_OF is {', '.join(MEANS)}; got {mean_of!r}")
     if text == "mean":
-        return (MeanPath(cfg.MODEL.GDNORM.MEAN_OF),)
+        return (MeanPath(mean_of),)
     if text == "ensemble":
         return tuple(SourcePath(k) for k in range(len(sources)))
-    if kind == "sample" and number.isdecimal():
-        generator = torch.Generator().manual_seed(int(number))
+    if text == "weighted":
+        return (NearestBranches(mean_of),)
+    if text == "instance":
+        return (InstancePath(),)
+    if kind == "weighted" and colon:
+        return (_weighted(rest, len(sources)),)
+    if kind == POSTERIOR and rest:
+        return (load_site(rest),)
+    if kind == "sample" and rest.isdecimal():
+        generator = torch.Generator().manual_seed(int(rest))
         return (SampledPath(cfg.MODEL.GDNORM.LAMBDA, cfg.MODEL.GDNORM.NOISE, generator),)
-    if kind == "source" and number.isdecimal() and int(number) < len(sources):
-        return (SourcePath(int(number)),)
+    if kind == "source" and rest.isdecimal() and int(rest) < len(sources):
+        return (SourcePath(int(rest)),)
     choices = ", ".join(f"source:{k} ({name})" for k, name in enumerate(sources))
-    raise UserError(f"MODEL.GDNORM.TEST_PATH is mean, ensemble, sample:SEED, {choices}; got {text!r}")
+    raise UserError(
+        "MODEL.GDNORM.TEST_PATH is mean, ensemble, weighted, weighted:W,W,..., instance, posterior:FILE, sample:SEED, "
+        f"{choices}; got {text!r}"
+    )
+
+
+def _weighted(text: str, sources: int) -> WeightedPath:
+    try:
+        weights = [float(word) for word in text.split(",")]
+        if len(weights) != sources or not math.isclose(sum(weights), 1, abs_tol=0.005):
+            raise ValueError
+        return WeightedPath(torch.tensor(weights) / sum(weights))
+    except ValueError:
+        raise UserError(
+            f"MODEL.GDNORM.TEST_PATH weighted:{text} must be {sources} numbers, a share for each source, none below 0, "
+            "that add up to 1"
+        ) from None

@@ -1,8 +1,18 @@
 """People drawn procedurally onto real JPEG files: the embedded default input."""
 
-from .dataset import RENDERED_DOMAINS
+from .dataset import RENDERED_DOMAINS, drawn_domain
 from .draw import draw_domain, draw_people
+from .drawn_style import draw_style
 from .plan import Plan
 from .styles import STYLES, DomainStyle
 
-__all__ = ["RENDERED_DOMAINS", "STYLES", "DomainStyle", "Plan", "draw_domain", "draw_people"]
+__all__ = [
+    "RENDERED_DOMAINS",
+    "STYLES",
+    "DomainStyle",
+    "Plan",
+    "draw_domain",
+    "draw_people",
+    "draw_style",
+    "drawn_domain",
+]

@@ -1,16 +1,19 @@
 """fast-reid readers of the rendered domains."""
 
+from __future__ import annotations
+
 import os
 
 from ..data.readers import MarketStyle
 from .draw import draw_domain
+from .drawn_style import draw_style
 from .plan import Plan
 
 
 class RenderedDomain(MarketStyle):
     """A rendered data set in `root/<class name>`, drawn there when first asked for."""
 
-    style = None  # a name in STYLES; what a subclass sets
+    style = None  # a DomainStyle or a name in STYLES; what a subclass sets
     plan = Plan()
 
     def __init__(self, root="datasets", **kwargs):
@@ -50,3 +53,10 @@ class RenderedNight(RenderedDomain):
 
 
 RENDERED_DOMAINS = (RenderedStreet, RenderedMall, RenderedStation, RenderedCampus, RenderedNight)
+
+
+def drawn_domain(seed: int, plan: Plan) -> type[RenderedDomain]:
+    """The reader of a domain whose style is drawn by ``seed``, for whoever registers it: RenderedDraw0, ..."""
+    name = f"RenderedDraw{seed}"
+    fields = {"__doc__": f"A domain drawn by the seed {seed}.", "style": draw_style(seed), "plan": plan}
+    return type(name, (RenderedDomain,), {**fields, "dataset_name": name.lower()})

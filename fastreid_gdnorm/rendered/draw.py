@@ -19,7 +19,7 @@ from .person import Person
 from .plan import CAMERAS, SUBSETS, TRAIN, Shot
 from .scene import Camera, shoot
 from .sensor import develop
-from .styles import STYLES
+from .styles import STYLES, DomainStyle
 
 logger = logging.getLogger("fastreid.gdnorm.rendered")
 
@@ -27,17 +27,19 @@ RECORD = "rendered.json"
 CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # follow (seed, domain) in every generator's key
 
 
-def draw_domain(style_name, folder, plan, seed=0):
-    """Draw the images of `plan` (a Plan) in one of STYLES into `folder`, unless it holds a data set already.
+def draw_domain(style, folder, plan, seed=0):
+    """Draw the images of `plan` (a Plan) in a style into `folder`, unless it holds a data set already.
+
+    `style` is a DomainStyle or the name of one of STYLES.
 
     An image depends on nothing but the seed, the style, the identity and its number among the identity's images.
 
     The folder appears whole or not at all: all is drawn into a temporary sibling (`.<name>.*`, which is what a
     kill leaves) and renamed at the end. Where another process has finished first, its drawing stays.
     """
-    if style_name not in STYLES:
-        raise ValueError(f"no rendered style '{style_name}': choose one of {', '.join(STYLES)}")
-    style, folder = STYLES[style_name], os.path.abspath(folder)
+    if style not in STYLES and not isinstance(style, DomainStyle):
+        raise ValueError(f"no rendered style '{style}': choose one of {', '.join(STYLES)}")
+    style, folder = STYLES.get(style, style), os.path.abspath(folder)
     recipe = {"style": dataclasses.asdict(style), "seed": seed, **dataclasses.asdict(plan)}
     if _is_drawn(folder):
         _warn_if_other(folder, recipe)

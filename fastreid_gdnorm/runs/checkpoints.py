@@ -15,7 +15,9 @@ from torch import nn
 from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
-from ..training.population_statistics import complete_mean_path
+from ..modeling.path_names import POSTERIOR
+from ..modeling.posterior_files import files_of, load_posterior, site_digest
+from ..training.population_statistics import complete_paths
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -39,14 +41,18 @@ def load_model(cfg: CfgNode) -> nn.Module:
     """The config's model with the weights of MODEL.WEIGHTS, by default the run's last checkpoint.
 
     Raises:
-        UserError: there is no checkpoint, or it is damaged or of another model.
+        UserError: there is no checkpoint, or it is damaged or of another model; or the test path is of another one.
     """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
     model: nn.Module = DefaultTrainer.build_model(cfg)
-    _WholeModel(model).load(find_weights(cfg))
-    complete_mean_path(cfg, model)
+    weights = find_weights(cfg)
+    _WholeModel(model).load(weights)
+    for file in _posterior_files(cfg):
+        if load_posterior(file).checkpoint != digest(weights):
+            raise UserError(f"posterior {file} is of another checkpoint than {weights}: fastreid adapt to this one")
+    complete_paths(cfg, model)
     return model
 
 
@@ -59,8 +65,20 @@ def model_digest(cfg: CfgNode) -> str:
     parts = [digest(find_weights(cfg)), list(cfg.INPUT.SIZE_TEST)]
     if is_gdnorm(cfg):
         gdnorm = cfg.MODEL.GDNORM
-        parts += [gdnorm.TEST_PATH, gdnorm.MEAN_OF, gdnorm.LAMBDA, gdnorm.NOISE]
+        place = posterior_place(cfg)
+        parts += [site_digest(place) if place else gdnorm.TEST_PATH, gdnorm.MEAN_OF, gdnorm.LAMBDA, gdnorm.NOISE]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def posterior_place(cfg: CfgNode) -> str:
+    """The file or folder that a GDNorm model's TEST_PATH posterior:FILE names; empty for other paths."""
+    kind, _, place = cfg.MODEL.GDNORM.TEST_PATH.partition(":")
+    return place if kind == POSTERIOR and is_gdnorm(cfg) else ""
+
+
+def _posterior_files(cfg: CfgNode) -> list[Path]:
+    place = posterior_place(cfg)
+    return list(files_of(place).values()) if place else []
 
 
 class _WholeModel(Checkpointer):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 # of fast-reid's, in an OUTPUT_DIR
 CONFIG = "config.yaml"
 LAST_CHECKPOINT = "last_checkpoint"  # the name of the checkpoint to go on from
@@ -24,7 +26,8 @@ CLAIM = "sweep.json"
 
 def evaluation(path: str = "") -> str:
     """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
-    return f"eval-{path.replace(':', '-')}" if path else "eval"
+    kind, _, rest = path.partition(":")
+    return "-".join(filter(None, ("eval", kind, Path(rest).stem)))
 
 
 def log(command: str) -> str:

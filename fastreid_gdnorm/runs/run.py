@@ -18,7 +18,7 @@ from torch.multiprocessing.spawn import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
-from ..modeling import is_gdnorm
+from ..modeling import branched, is_gdnorm
 from ..plugins import load_plugins
 from ..training.progress_bar import ProgressBar
 from . import files
@@ -84,12 +84,11 @@ def evaluate(
         output: a folder for the results; by default one in OUTPUT_DIR that is named after the path.
 
     Raises:
-        UserError: a mistake in the config, no checkpoint, or a path for a model without GDNorm.
+        UserError: a mistake in the config, no checkpoint, or a path for a model that can have no branches.
     """
     cfg = load_config(config_file, overrides)
     if path:
-        if not is_gdnorm(cfg):
-            raise UserError(f"--path is for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+        cfg = branched(cfg)
         cfg.MODEL.GDNORM.TEST_PATH = path
     setup_logger()
     model = load_model(cfg)

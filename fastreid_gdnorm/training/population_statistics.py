@@ -18,14 +18,18 @@ from ..data import DomainDataset, read_sources
 from ..data.device import on_device
 from ..layers import (
     BranchStatisticsPath,
+    InstancePath,
     MeanPath,
     PooledPath,
+    PosteriorPath,
+    branches_agree,
     evaluating,
-    follow,
+    forward_along,
     gdnorm_layers,
     keeping_statistics,
     start_average,
 )
+from ..modeling.chosen_paths import CameraPaths
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
@@ -53,7 +57,7 @@ def estimate_branches(model, loaders):
     for domain, loader in enumerate(loaders if gdnorm_layers(model) else ()):
         path = BranchStatisticsPath(domain)
         for batch in loader:
-            _forward(model, batch, path)
+            forward_along(model, batch, path)
         _average_over_processes(path.norms.values())
         path.keep()
 
@@ -73,33 +77,39 @@ def estimate_mean_path(model, loader):
     if norms or mean_of == "path":
         with _averaging(norms):
             for batch in loader:
-                _forward(model, batch, path)
+                forward_along(model, batch, path)
     if mean_of == "path":
         _average_over_processes(path.norms.values())
         path.keep()
 
 
-def complete_mean_path(cfg: CfgNode, model: nn.Module) -> None:
-    """Take the mean path's own statistics from DATASETS.NAMES if ``model`` is to be tested by them and has none.
+def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
+    """Take from DATASETS.NAMES what ``model``'s test paths lack, if they lack anything.
+
+    - the branches' statistics, if the checkpoint was trained without branches, so that all of them agree;
+    - the mean path's own statistics (MODEL.GDNORM.MEAN_OF path);
+    - how images vary (TEST_PATH instance).
 
     BN without branches keeps what it has.
     """
-    by_them = any(isinstance(path, MeanPath) and path.of == "path" for path in getattr(model, "test_paths", ()))
-    if not by_them or all(layer.path_mean is not None for layer in gdnorm_layers(model).values()):
+    layers = gdnorm_layers(model)
+    paths = [path for path in getattr(model, "test_paths", ()) if not isinstance(path, (PosteriorPath, CameraPaths))]
+    agree = bool(paths) and len(cfg.DATASETS.NAMES) > 1 and branches_agree(model)
+    instances = [path for path in paths if isinstance(path, InstancePath) and path.scatter is None]
+    by_own = any(isinstance(path, MeanPath) and path.of == "path" for path in paths)
+    by_own = by_own and any(layer.path_mean is None for layer in layers.values())
+    if not (agree or instances or by_own):
         return
-    logger.info("Taking the statistics of the mean path (MODEL.GDNORM.MEAN_OF path) from %s", cfg.DATASETS.NAMES)
-    train_set = DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL))
-    _, pooled = domain_loaders(cfg, train_set)
-    with keeping_statistics(model), evaluating(model):
-        estimate_mean_path(model, pooled)
-
-
-def _forward(model, batch, path):
-    if hasattr(model, "embed"):
-        model.embed(batch, [path])
-    else:
-        with follow(model, path):
-            model(batch)
+    logger.info("Taking statistics for MODEL.GDNORM.TEST_PATH from %s", ", ".join(cfg.DATASETS.NAMES))
+    loaders, pooled = domain_loaders(cfg, DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL)))
+    with evaluating(model):
+        if agree:
+            estimate_branches(model, loaders)
+        if by_own:
+            with keeping_statistics(model):
+                estimate_mean_path(model, pooled)
+    for path in instances:
+        path.scatter = InstancePath.from_sources(model, loaders).scatter
 
 
 @contextlib.contextmanager

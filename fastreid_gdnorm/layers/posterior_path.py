@@ -1,0 +1,225 @@
+"""The posterior path: the process given unlabelled images of where it is to be used."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from .following import forward_along
+from .gdnorm import gdnorm_layers
+from .image_statistics import Evidence, ImageStatistics
+from .modes import evaluating
+from .paths import AffinePath, Path
+
+if TYPE_CHECKING:
+    from .gdnorm import GDNorm
+
+
+class Prior(NamedTuple):
+    """What the K branches say of a new domain's statistics, each (C,) in double.
+
+    Args:
+        mean, log_var: averages over the branches, of the mean and of log(var + eps).
+        mean_spread, log_var_spread: tau^2, their variances between the branches, unbiased (over K - 1); 0 for K = 1.
+        eps: of the layer's BN.
+    """
+
+    mean: Tensor
+    log_var: Tensor
+    mean_spread: Tensor
+    log_var_spread: Tensor
+    eps: float
+
+    @classmethod
+    def of(cls, layer: GDNorm) -> Prior:
+        """Of a layer's branches."""
+        _, _, mean, var = (values.detach().double() for values in layer.stacked())
+        eps = layer.branches[0].eps
+        log_var = torch.log(var + eps)
+        freedom = max(layer.num_domains - 1, 1)
+        of_mean, of_log_var = ((values - values.mean(0)).square().sum(0) / freedom for values in (mean, log_var))
+        return cls(mean.mean(0), log_var.mean(0), of_mean, of_log_var, eps)
+
+    def given(self, evidence: Evidence) -> LayerPosterior:
+        """The posterior means of the statistics; one image's evidence may be (B, C), for B images by themselves."""
+        mean_weight = _weight(self.mean_spread, evidence.between / evidence.images)
+        log_var_weight = _weight(self.log_var_spread, evidence.log_var_spread / evidence.images)
+        mean = self.mean + mean_weight * (evidence.mean - self.mean)
+        log_var = self.log_var + log_var_weight * (evidence.log_var - self.log_var)
+        return LayerPosterior(mean, torch.exp(log_var) - self.eps, mean_weight, log_var_weight)
+
+    def alone(self) -> LayerPosterior:
+        """The statistics before there is any image."""
+        nothing = torch.zeros_like(self.mean)
+        return LayerPosterior(self.mean, torch.exp(self.log_var) - self.eps, nothing, nothing)
+
+
+class LayerPosterior(NamedTuple):
+    """A layer's statistics given the images, each (C,) in double; weights are the images', 0 to 1."""
+
+    mean: Tensor
+    var: Tensor
+    mean_weight: Tensor
+    log_var_weight: Tensor
+
+
+class PosteriorPath(AffinePath):
+    """The mean of the Gaussian process given n unlabelled images of the domain that the network is used on.
+
+    The paper tests along the process's mean before anything is known of the target (Eq. 10), its prior mean. Here a
+    layer's statistic t, which is the population mean or log(variance + eps), has the posterior mean
+
+        t = t_prior + w (t_images - t_prior),    w = tau^2 / (tau^2 + v / n)
+
+    where t_prior is the branches' average, tau^2 the variance between them, and v / n the variance that the statistic
+    of n images has about their domain's, which the images' own scatter tells. gamma and beta are the branches'
+    averages. Nothing is tuned. This is the normal model of two levels, a domain and its images, whose variances are
+    estimated by moments: empirical Bayes, or James-Stein shrinkage towards the sources (Efron and Morris 1973, "Stein's
+    estimation rule and its competitors", JASA 68). It assumes that the target is to the sources as these are to each
+    other, that images are independent draws from it, that K branches tell tau^2 (with few it is rough), and that
+    channels do not help each other. It knows nothing of who is in the images: where the target has other content than
+    the sources rather than another look, its statistics mislead.
+
+    With no image it is the prior. With one, which does not tell how images vary, it is the prior as well. With more and
+    more it comes to the target's own statistics.
+
+    Args:
+        layers: {name: LayerPosterior} of every GDNorm layer.
+        images: n.
+
+    Raises:
+        ValueError: when it is followed or folded, the model has other layers.
+    """
+
+    def __init__(self, layers: Mapping[str, LayerPosterior], images: int) -> None:
+        self.layers = dict(layers)
+        self.images = images
+        self._of_layer: dict[GDNorm, LayerPosterior] = {}
+
+    @classmethod
+    def from_images(cls, model: nn.Module, images: Any, prior_only: Sequence[str] = ()) -> PosteriorPath:
+        """The path of a domain by unlabelled images of it, layer by layer: each sees what the ones before it give.
+
+        A single batch takes one pass. Several take a pass for each layer, which ends at that layer: about L / 2 whole
+        passes for L layers, in the memory of one batch. Neither the order of the images nor their batches change it,
+        beyond rounding.
+
+        Args:
+            model: with GDNorm layers; it is called in eval mode, and left as it was.
+            images: what the model takes: a tensor (n, 3, H, W), a dict with one as ``images``, or a loader or list of
+                these that can be gone through again and again.
+            prior_only: names of layers, or patterns such as ``heads.*``, whose statistics stay the prior's.
+
+        Raises:
+            ValueError: there is no GDNorm layer, they have one branch, or the branches agree everywhere, so that
+                nothing tells how domains differ; or a pattern fits no layer.
+        """
+        layers = gdnorm_layers(model)
+        check_branches(model, layers)
+        fixed = {name for pattern in prior_only for name in fnmatch.filter(layers, pattern)}
+        unknown = [pattern for pattern in prior_only if not fnmatch.filter(layers, pattern)]
+        if unknown:
+            raise ValueError(f"no GDNorm layer is called {unknown[0]!r}; there are {', '.join(layers)}")
+        path = cls({name: Prior.of(layer).alone() for name, layer in layers.items()}, 0)
+        batches = [images] if isinstance(images, (Tensor, dict)) else images
+        unsettled = {layer: name for name, layer in layers.items() if name not in fixed}
+        with evaluating(model), torch.no_grad():
+            while unsettled:
+                measuring = _Measuring(path, unsettled, is_single=len(batches) == 1)
+                for batch in batches:
+                    measuring.run(model, batch)
+                if not measuring.settle():
+                    break
+        return path
+
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
+        wrong = [name for name, layer in layers.items() if not self._fits(name, layer)]
+        if wrong or len(layers) != len(self.layers):
+            raise ValueError(
+                f"a posterior path of another model: it does not fit the layer {(wrong or [*self.layers])[0]}"
+            )
+        self._of_layer.update((layer, self.layers[name]) for name, layer in layers.items())
+
+    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        return layer.average_affine(*self.statistics(layer))
+
+    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        own, like = self._of_layer[layer], layer.branches[0].running_mean
+        return own.mean.to(like), own.var.to(like)
+
+    def settle(self, layer: GDNorm, name: str, evidence: Evidence) -> None:
+        """Let what images have shown of a layer count."""
+        self.images = evidence.images
+        if evidence.images > 1:
+            self.layers[name] = self._of_layer[layer] = Prior.of(layer).given(evidence)
+
+    def _fits(self, name: str, layer: GDNorm) -> bool:
+        return name in self.layers and len(self.layers[name].mean) == layer.branches[0].num_features
+
+
+class _Measuring(Path):
+    """Goes along a posterior path as far as it is settled, and takes the statistics of what comes to the next layer.
+
+    There the pass ends, unless the batch is the only one: then the layer is settled at once, and the pass goes on.
+    """
+
+    def __init__(self, path: PosteriorPath, unsettled: dict[GDNorm, str], is_single: bool) -> None:
+        self._path, self._unsettled, self._is_single = path, unsettled, is_single
+        self._layer: GDNorm | None = None
+
+    def start(self, layers: Mapping[str, GDNorm]) -> None:
+        self._path.start(layers)
+
+    def run(self, model: nn.Module, batch: Any) -> None:
+        """Count in a batch."""
+        with contextlib.suppress(_Reached):
+            forward_along(model, batch, self)
+
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+        if layer in self._unsettled:
+            if self._layer is None:
+                self._layer, self._statistics = layer, ImageStatistics(Prior.of(layer).mean)
+            self._statistics.add(x)
+            if not self._is_single:
+                raise _Reached
+            self.settle()
+        return self._path.normalize(layer, x)
+
+    def settle(self) -> bool:
+        """Settle the layer whose statistics were taken; False if no pass has come to one."""
+        layer, self._layer = self._layer, None
+        if layer is None:
+            return False
+        evidence = self._statistics.evidence(layer.branches[0].eps)
+        self._path.settle(layer, self._unsettled.pop(layer), evidence)
+        return True
+
+
+class _Reached(Exception):
+    """Ends a pass."""
+
+
+def _weight(between: Tensor, sampling: Tensor) -> Tensor:
+    """w = tau^2 / (tau^2 + v / n), 0 where the branches agree."""
+    return torch.where(between > 0, between / (between + sampling), torch.zeros_like(between))
+
+
+def branches_agree(model: nn.Module) -> bool:
+    """Whether all branches have the same statistics, as after the conversion of a stock model."""
+    spreads = (values.std(0) for layer in gdnorm_layers(model).values() for values in layer.stacked()[2:])
+    return not any(spread.any() for spread in spreads)
+
+
+def check_branches(model: nn.Module, layers: Mapping[str, GDNorm]) -> None:
+    """Raise ValueError where the branches do not tell how domains differ."""
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no GDNorm layer: convert it with convert_gdnorm")
+    if min(layer.num_domains for layer in layers.values()) < 2:
+        raise ValueError("a model of one source does not tell how domains differ: it takes two branches or more")
+    if branches_agree(model):
+        raise ValueError("all branches are the same: give each the statistics of its source first")

@@ -1,0 +1,45 @@
+"""A stock network's config with branches, for paths through a checkpoint that was trained without them."""
+
+from __future__ import annotations
+
+from fastreid.config import CfgNode
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+
+from ..errors import UserError
+from .meta_arch import GDNormTraining, is_gdnorm
+
+
+def branched(cfg: CfgNode) -> CfgNode:
+    """``cfg`` itself if its model has branches, else a copy in which every BN gets one for each of DATASETS.NAMES.
+
+    A checkpoint of ``cfg`` loads into every branch; that their statistics become their sources' is up to whoever needs
+    it.
+
+    Raises:
+        UserError: there is no meta-architecture with GDNorm that goes by the one of ``cfg``.
+    """
+    if is_gdnorm(cfg):
+        return cfg
+    registry = META_ARCH_REGISTRY._obj_map
+    stock = registry.get(cfg.MODEL.META_ARCHITECTURE)
+    ours = {
+        base: name
+        for name, kind in registry.items()
+        if isinstance(kind, type) and issubclass(kind, GDNormTraining)
+        for base in kind.__bases__
+    }
+    if stock not in ours:
+        known = ", ".join(sorted(base.__name__ for base in ours if base is not GDNormTraining))
+        raise UserError(
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has no branches, and is none of {known}, which can "
+            "be given some"
+        )
+    cfg = cfg.clone()
+    cfg.defrost()
+    cfg.MODEL.META_ARCHITECTURE = ours[stock]
+    for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
+        if part.NORM == "syncBN":  # in testing it is BN, and has its keys
+            part.NORM = "BN"
+    cfg.MODEL.GDNORM.HEADS = True
+    cfg.TEST.PRECISE_BN.ENABLED = False
+    return cfg

@@ -1,0 +1,109 @@
+"""Posterior paths on disk: a file for a path, and a folder with that of a site and of its cameras."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..disk import digest, replacing
+from ..errors import UserError
+from ..layers import LayerPosterior, PosteriorPath
+from .chosen_paths import CameraPaths
+
+SUMMARY, SITE = "adapt.json", "posterior.npz"  # in a folder of fastreid adapt
+VERSION = 1
+
+
+class PosteriorFile(NamedTuple):
+    """What a file has.
+
+    Args:
+        path: the posterior path.
+        checkpoint: the SHA-256 of the checkpoint that it is a path through.
+        images: of each image that it was taken from, the beginning of the SHA-256 of the file, (n,) uint64.
+    """
+
+    path: PosteriorPath
+    checkpoint: str
+    images: NDArray[np.uint64]
+
+
+def image_digests(files: list[str]) -> NDArray[np.uint64]:
+    """The beginning of the SHA-256 of every file, (n,) uint64."""
+    return np.array([int(digest(file)[:16], 16) for file in files], np.uint64)
+
+
+def save_posterior(file: Path, posterior: PosteriorFile) -> None:
+    """Write a posterior path, whole or not at all; NumPy's .npz without pickles."""
+    path = posterior.path
+    arrays = {
+        f"{field}/{name}": getattr(layer, field).cpu().numpy()
+        for name, layer in path.layers.items()
+        for field in LayerPosterior._fields
+    }
+    head = json.dumps({"version": VERSION, "checkpoint": posterior.checkpoint, "n": path.images})
+    with replacing(file) as part, open(part, "wb") as stream:
+        np.savez(stream, head=np.array(head), images=posterior.images, **arrays)
+
+
+def load_posterior(file: str | Path) -> PosteriorFile:
+    """What :func:`save_posterior` has written.
+
+    Raises:
+        UserError: there is no such file, or it is damaged or of another kind.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            head = json.loads(str(stored["head"]))
+            if head["version"] != VERSION:
+                raise UserError(f"posterior {file} is of version {head['version']}, this is {VERSION}: adapt again")
+            names = [key.partition("/")[2] for key in stored.files if key.startswith("mean/")]
+            layers = {name: _layer(stored, name) for name in names}
+            return PosteriorFile(PosteriorPath(layers, int(head["n"])), head["checkpoint"], stored["images"])
+    except FileNotFoundError:
+        raise UserError(f"posterior {file} is not there: make it with fastreid adapt") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise UserError(f"posterior {file} is damaged or no posterior path ({error}): adapt again") from error
+
+
+def _layer(stored: Mapping[str, NDArray[np.float64]], name: str) -> LayerPosterior:
+    return LayerPosterior(*(torch.from_numpy(stored[f"{field}/{name}"]) for field in LayerPosterior._fields))
+
+
+def files_of(place: str | Path) -> dict[str, Path]:
+    """{camera: file} of a folder of ``fastreid adapt``, or of one file; "" is the camera of a whole site.
+
+    Raises:
+        UserError: there is no such file or folder.
+    """
+    place = Path(place)
+    if not place.is_dir():
+        return {"": place}
+    try:
+        cameras: Mapping[str, Any] = json.loads((place / SUMMARY).read_text())["cameras"]
+        return {"": place / SITE, **{camera: place / found["file"] for camera, found in cameras.items()}}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{place} is no folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
+
+
+def load_site(place: str | Path) -> PosteriorPath | CameraPaths:
+    """The path of a file, or of a folder: its site's or, if there are any, its cameras'.
+
+    Raises:
+        UserError: as for :func:`files_of` and :func:`load_posterior`.
+    """
+    paths = {camera: load_posterior(file).path for camera, file in files_of(place).items()}
+    site = paths.pop("")
+    return CameraPaths(paths, site) if paths else site
+
+
+def site_digest(place: str | Path) -> str:
+    """Of the contents of all files of a place: what the features along its paths depend on."""
+    return "+".join(digest(file) for _, file in sorted(files_of(place).items()))

@@ -1,0 +1,1 @@
+def write_page(records, development): print(len(records))
