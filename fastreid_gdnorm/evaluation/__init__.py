@@ -1,7 +1,7 @@
 """Ranking in bounded memory, splits, summaries, path sweeps."""
 
 from .distances import build_dist
-from .metrics import HEADLINE, METRICS, SPREAD, header
+from .metrics import HEADLINE, METRICS, SPREAD, TRANSDUCTIVE, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
 from .summary import add_average, metric_names, metric_text, summary_table
@@ -10,6 +10,7 @@ __all__ = [
     "HEADLINE",
     "METRICS",
     "SPREAD",
+    "TRANSDUCTIVE",
     "SplitEvaluator",
     "SplitResults",
     "add_average",

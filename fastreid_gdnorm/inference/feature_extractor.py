@@ -76,7 +76,7 @@ class FeatureExtractor:
         self._network = open_network(model, device, half, path)
         self.description = self._network.description
         self._batch_size, self._order = batch_size, order
-        self._workers = workers or min(8, os.cpu_count() or 1)
+        self._workers = workers
         self.skipped: list[Skipped] = []
 
     def __call__(self, images: Any, unreadable: str = "fail") -> NDArray[np.float32]:
@@ -97,11 +97,10 @@ class FeatureExtractor:
             raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
         self.skipped = []
         batches = [np.empty((0, self.description.features), np.float32)]
-        with ThreadPoolExecutor(self._workers) as pool:
-            prepared = _ahead(pool, self._prepare, list_pictures(images), 2 * self._batch_size)
-            readable = self._readable(prepared, unreadable)
-            while batch := list(itertools.islice(readable, self._batch_size)):
-                batches.append(self._network(batch))
+        prepared = prepared_ahead(self._prepare, list_pictures(images), 2 * self._batch_size, self._workers)
+        readable = self._readable(prepared, unreadable)
+        while batch := list(itertools.islice(readable, self._batch_size)):
+            batches.append(self._network(batch))
         features = np.concatenate(batches)
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
@@ -125,18 +124,23 @@ class FeatureExtractor:
                 self.skipped.append(Skipped(place, str(image)))
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], window: int) -> Iterator[R]:
-    """As ``pool.map``, but at most ``window`` items ahead of whoever reads, so that memory is bounded."""
+def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, workers: int = 0) -> Iterator[R]:
+    """``map`` in threads, at most ``window`` items ahead of whoever reads, so that memory is bounded.
+
+    Args:
+        workers: threads; by default one for each CPU core, up to 8.
+    """
     waiting: deque[Future[R]] = deque()
     items = iter(items)
-    try:
-        for item in itertools.islice(items, window):
-            waiting.append(pool.submit(function, item))
-        while waiting:
-            result = waiting.popleft().result()
-            for item in itertools.islice(items, 1):
+    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
+        try:
+            for item in itertools.islice(items, window):
                 waiting.append(pool.submit(function, item))
-            yield result
-    finally:
-        for future in waiting:
-            future.cancel()
+            while waiting:
+                result = waiting.popleft().result()
+                for item in itertools.islice(items, 1):
+                    waiting.append(pool.submit(function, item))
+                yield result
+        finally:
+            for future in waiting:
+                future.cancel()

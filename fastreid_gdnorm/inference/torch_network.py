@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +38,7 @@ class TorchNetwork:
             raise UserError(f"--half is for CUDA; the model runs on {self._device}")
         self._half = half
         self._model = load_model(cfg).eval()
-        self._resize = Compose(build_transforms(cfg, is_train=False).transforms[:-1])  # the last is for tensors
+        self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
         blank = self.prepare(Image.new("RGB", size[::-1]))
         self.description = Description(digest, cfg.TEST.METRIC, 0, ModelInput(size))
@@ -62,7 +62,7 @@ class TorchNetwork:
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """(H, W, 3), resized as fast-reid's evaluation does."""
-        return np.asarray(self._resize(picture))
+        return self._resize(picture)
 
     @torch.no_grad()
     def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -71,3 +71,9 @@ class TorchNetwork:
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images})
         return features.float().cpu().numpy()
+
+
+def resizing(cfg: CfgNode) -> Callable[[Image.Image], NDArray[np.uint8]]:
+    """What makes of an RGB picture one of the network's size, (H, W, 3), as fast-reid's evaluation does."""
+    resize = Compose(build_transforms(cfg, is_train=False).transforms[:-1])  # the last is for tensors
+    return lambda picture: np.asarray(resize(picture))

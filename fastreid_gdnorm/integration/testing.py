@@ -9,7 +9,9 @@ from fastreid.utils import comm
 
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
-from ..evaluation import SplitEvaluator, SplitResults, add_average, summary_table
+from ..evaluation import TRANSDUCTIVE, SplitEvaluator, SplitResults, add_average, summary_table
+from ..modeling.posterior_files import image_digests, load_posterior
+from ..runs.checkpoints import posterior_files
 from ..runs.results import save_test_results
 from ..training.population_statistics import complete_paths
 
@@ -38,6 +40,7 @@ def connect():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
             by_target = results if len(targets) > 1 else {targets[0]: results}  # as stock returns them
             add_average(by_target)
+            _mark_transductive(cfg, by_target)
             if any(isinstance(metrics, SplitResults) for metrics in by_target.values()):
                 logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
             if cfg.OUTPUT_DIR:
@@ -46,3 +49,18 @@ def connect():
         return results
 
     DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)
+
+
+def _mark_transductive(cfg, by_target):
+    """After a test along a posterior path, give every target the share of its images that the path was taken from."""
+    adapted_to = {image for file in posterior_files(cfg) for image in load_posterior(file).images.tolist()}
+    for target in cfg.DATASETS.TESTS if adapted_to else ():
+        data = read(cfg, target)
+        tested = image_digests([item[0] for item in data.query + data.gallery]).tolist()
+        share = by_target[target][TRANSDUCTIVE] = 100 * sum(image in adapted_to for image in tested) / len(tested)
+        if share:
+            logger.warning(
+                "%s: transductive, as %.0f %% of the tested images are those that the path was taken from",
+                target,
+                share,
+            )

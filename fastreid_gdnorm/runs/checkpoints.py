@@ -49,7 +49,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
     _WholeModel(model).load(weights)
-    for file in _posterior_files(cfg):
+    for file in posterior_files(cfg):
         if load_posterior(file).checkpoint != digest(weights):
             raise UserError(f"posterior {file} is of another checkpoint than {weights}: fastreid adapt to this one")
     complete_paths(cfg, model)
@@ -76,7 +76,8 @@ def posterior_place(cfg: CfgNode) -> str:
     return place if kind == POSTERIOR and is_gdnorm(cfg) else ""
 
 
-def _posterior_files(cfg: CfgNode) -> list[Path]:
+def posterior_files(cfg: CfgNode) -> list[Path]:
+    """The files of a GDNorm model's TEST_PATH posterior:FILE; none for other paths."""
     place = posterior_place(cfg)
     return list(files_of(place).values()) if place else []
 

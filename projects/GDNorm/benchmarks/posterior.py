@@ -10,7 +10,12 @@ are kept, so that a stopped benchmark goes on. It takes about two hours on two c
 import argparse
 import json
 import logging
+from functools import partial
 from pathlib import Path
+
+import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
+
+# isort: split
 
 import numpy as np
 import torch
@@ -26,7 +31,7 @@ from fastreid_gdnorm.data import datasets_root, read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.inference.pictures import read_picture
-from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along
+from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along, gdnorm_layers
 from fastreid_gdnorm.modeling import branched
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.rendered import Plan, drawn_domain
@@ -80,7 +85,7 @@ def main():
         {"method": method, "seed": seed, **json.loads(line)}
         for seed in SEEDS
         for method in ROWS
-        for line in open(args.output / f"{method}-{seed}" / "posterior.jsonl")
+        for line in (args.output / f"{method}-{seed}" / "posterior.jsonl").read_text().splitlines()
     ]
     write_page(records, DEVELOPMENT)
 
@@ -97,8 +102,9 @@ class Tests:
         self._cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches which have no statistics get them
         self._model = load_model(self._cfg)
         self._instance = parse_test_path("instance", self._cfg)
-        self._model.test_paths = self._instance
+        self._model.test_paths, self._model.mean_of = [*self._instance, MeanPath("path")], "path"
         complete_paths(self._cfg, self._model)
+        self._own = [(layer, layer.path_mean, layer.path_var) for layer in gdnorm_layers(self._model).values()]
 
     def paths(self, target):
         """Every path that needs no image of the target, and those by n images of it."""
@@ -110,22 +116,21 @@ class Tests:
         for n, draws in DRAWS.items():
             for draw in range(draws):
                 images = test.images("random", n, draw)
-                self._record(test, "posterior", lambda: self._along(test, self._posterior(images)), n, draw)
+                self._record(test, "posterior", partial(self._by, self._posterior, test, images), n, draw)
                 if n > 1:  # the neck has no raw statistics of one image
-                    self._record(test, "raw", lambda: self._along(test, self._raw(images)), n, draw)
+                    self._record(test, "raw", partial(self._by, self._raw, test, images), n, draw)
 
     def guard(self, target):
         """What several guards say, and what is gained, for images that a site may give."""
         test = Target(self._cfg, target)
         for site, n in SITES.items():
-            images = test.images(site, n)
+            self._record(test, f"guard: {site}", partial(self._guards, test, test.images(site, n)), n)
 
-            def run():
-                path, mean = self._posterior(images), MeanPath()
-                gains = self._along(test, path)["mAP"] - self._along(test, mean)["mAP"]
-                return {"gain": gains, **guards(self._model, images, mean, path)}
-
-            self._record(test, f"guard: {site}", run, n)
+    def _guards(self, test, images):
+        path, mean = self._posterior(images), MeanPath()
+        test.mean = test.mean or self._along(test, mean)["mAP"]
+        gain = self._along(test, path)["mAP"] - test.mean
+        return {"gain": gain, **guards(self._model, images, mean, path)}
 
     def _fixed(self, path):
         kind, _, mean_of = path.partition(":")
@@ -133,12 +138,9 @@ class Tests:
             return self._instance
         cfg = self._cfg.clone()
         cfg.MODEL.GDNORM.MEAN_OF = mean_of or "affine"
-        paths = self._model.test_paths = parse_test_path(kind, cfg)
-        for layer in self._model.modules():
-            if hasattr(layer, "path_mean") and mean_of == "path":
-                layer.path_mean = layer.path_var = None  # may be those of a raw path
-        complete_paths(cfg, self._model)
-        return paths
+        for layer, mean, var in self._own:
+            layer.path_mean, layer.path_var = mean, var  # those of a raw path may be in their place
+        return parse_test_path(kind, cfg)
 
     def _posterior(self, images):
         return PosteriorPath.from_images(self._model, images)
@@ -150,6 +152,9 @@ class Tests:
             forward_along(self._model, images, pooled)
         pooled.keep()
         return MeanPath("path")
+
+    def _by(self, make, test, images):
+        return self._along(test, make(images))
 
     def _along(self, test, *paths):
         self._model.test_paths = paths
@@ -175,6 +180,7 @@ class Target:
         self._loader = KeptImages(self._loader, torch.device("cpu"))
         self._items = read(cfg, name).train
         self._size = cfg.INPUT.SIZE_TEST
+        self.mean = None  # mAP along the mean path of the model that is being tested, once it is known
 
     def __call__(self, model):
         metrics = inference_on_dataset(model, self._loader, self._evaluator)

@@ -1,1 +1,2 @@
-def write_page(records, development): print(len(records))
+def write_page(records, development):
+    print(len(records))

@@ -1,0 +1,90 @@
+"""``fastreid adapt``: the posterior path of a site, or of each of its cameras, by unlabelled images."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+
+SUMMARY = "fit a trained model to a site by unlabelled images of it, without training"
+DESCRIPTION = (
+    "Take the statistics of unlabelled images of where the model is to be used, and weigh them in every\n"
+    "BN layer against those of the sources, by how much domains differ and how much images vary. The result is a path\n"
+    "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
+    "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
+    "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
+    "their labels. 64 images do most of what can be done; they should be of many people and all hours. With the\n"
+    "very images that the model is then tested on, the test is transductive, which fastreid eval says.\n\n"
+    "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
+    "be at hand. The images' names, or the table, say the cameras for --by-camera."
+)
+EXAMPLES = """\
+examples:
+  fastreid adapt --model logs/mine --images crops/ --output logs/mine/site
+  fastreid eval --config-file logs/mine/config.yaml --path posterior:logs/mine/site
+  fastreid adapt --model logs/mine --images DGMarket1501 --by-camera --output logs/mine/market
+  fastreid export --config-file logs/mine/config.yaml --path posterior:logs/mine/market --output logs/mine/export
+"""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("--model", required=True, metavar="MODEL", help="a run's folder")
+    parser.add_argument("--images", required=True, nargs="+", metavar="IMAGES", help="unlabelled, of the site")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the paths go")
+    parser.add_argument("--by-camera", action="store_true", help="also a path for each camera that has two images")
+    parser.add_argument(
+        "--prior-only-layers",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="BN layers that keep the sources' statistics: names as in the model, or patterns such as 'heads.*'",
+    )
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
+    parser.add_argument("--device", default="", metavar="D", help="cpu, cuda or cuda:N; default: CUDA if there is one")
+    parser.add_argument(
+        "--batch-size",
+        type=int,
+        default=256,
+        metavar="N",
+        help="up to so many images take one pass, more take one for each BN layer; default: %(default)s",
+    )
+    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that read images; default: cores")
+
+
+def run(args: Namespace) -> None:
+    import re
+    from pathlib import Path
+
+    from ..console import say
+    from ..errors import UserError
+    from ..inference.adaptation import Adapter, by_camera, save_summary, site_images
+    from ..modeling.posterior_files import SITE
+    from ..report.posterior_figure import save_weights_figure
+
+    if args.batch_size < 2:
+        raise UserError(f"--batch-size is 2 or more, got {args.batch_size}")
+    adapter = Adapter(args.model, args.device, args.batch_size, args.workers)
+    records = site_images(args.images, adapter.cfg)
+    groups = by_camera(records) if args.by_camera else {}
+    folder = Path(args.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    site = adapter.adapt(records, folder / SITE, args.prior_only_layers, args.skip_unreadable)
+    cameras = {}
+    for camera, own in groups.items():
+        if len(own) < 2:
+            say(f"camera {camera} has one image: it goes along the site's path")
+            continue
+        file = folder / f"camera-{re.sub(r'[^A-Za-z0-9_.-]', '_', camera)}.npz"
+        cameras[camera] = adapter.adapt(own, file, args.prior_only_layers, args.skip_unreadable)
+    save_summary(folder, site, cameras)
+    save_weights_figure(
+        folder / "weights.png", {"site": site.path, **{f"camera {c}": a.path for c, a in cameras.items()}}
+    )
+    for name, adapted in {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}.items():
+        verdict = adapted.verdict
+        say(
+            f"{adapted.file} ({name}): {adapted.path.images} images; different ones look alike by {verdict.before:.3f} "
+            f"along the mean path, by {verdict.after:.3f} along this one (mean cosine)"
+        )
+        if not verdict.helps:
+            say("    they look more alike along this path, which then often does worse: compare before you use it")
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))
+    say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

@@ -1,0 +1,199 @@
+"""A site's own images to its posterior path, or to one for each of its cameras: the work of ``fastreid adapt``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
+from torch import Tensor
+from tqdm import tqdm
+
+from ..data import read
+from ..disk import digest, replacing
+from ..errors import UserError
+from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
+from ..modeling import branched
+from ..modeling.chosen_paths import camera_label
+from ..modeling.posterior_files import SITE, SUMMARY, PosteriorFile, image_digests, save_posterior
+from ..runs.checkpoints import load_model
+from ..runs.run_folder import load_run_config
+from .description import MANIFEST
+from .feature_extractor import prepared_ahead
+from .guard import Verdict, consult
+from .pictures import read_picture
+from .records import Record, find_images
+from .torch_network import resizing
+
+
+class Adapted(NamedTuple):
+    """One path that was written.
+
+    Args:
+        file: its file.
+        path: the path itself.
+        verdict: of the guard.
+        branches: the images' weights over the branches by nearness, one for each source.
+    """
+
+    file: Path
+    path: PosteriorPath
+    verdict: Verdict
+    branches: list[float]
+
+
+class Adapter:
+    """Makes posterior paths of a run's model.
+
+    Args:
+        model: a run's folder. A model without branches gets them from its sources, which must be at hand.
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
+        batch_size: images that go through the network at once.
+        workers: threads that read images.
+
+    Raises:
+        UserError: it is no run, has one source, or has no branches and its sources are not here.
+    """
+
+    def __init__(self, model: str | Path, device: str = "", batch_size: int = 256, workers: int = 0) -> None:
+        if (Path(model) / MANIFEST).is_file() or not Path(model).is_dir():
+            raise UserError(
+                f"--model {model} is no run: the prior is in the branches, which an export has not; name the run"
+            )
+        self.cfg = branched(load_run_config(model, device))
+        sources = len(self.cfg.DATASETS.NAMES)
+        if sources < 2:
+            raise UserError(f"{model} has {sources} source: it takes two or more to tell how domains differ")
+        self.cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches without statistics of their own get them
+        self._model = load_model(self.cfg)
+        if branches_agree(self._model):
+            raise UserError(f"{model}: all branches have the same statistics, which do not tell how domains differ")
+        self._checkpoint = digest(self.cfg.MODEL.WEIGHTS)
+        self._batch_size, self._workers = batch_size, workers
+
+    def adapt(self, records: Sequence[Record], file: Path, prior_only: Sequence[str], skip: bool) -> Adapted:
+        """The posterior path of these images, also written to ``file``.
+
+        Raises:
+            UserError: there are fewer than two images, one cannot be read and is not to be skipped, or no layer fits a
+                pattern of ``prior_only``.
+        """
+        batches = _Batches(self.cfg, records, self._batch_size, self._workers, skip)
+        first = next(iter(batches), {"images": torch.empty(0)})["images"]
+        if len(first) < 2:
+            raise UserError(f"{len(first)} readable images do not tell how images vary: give two or more, better 64")
+        try:
+            path = PosteriorPath.from_images(self._model, batches, prior_only)
+        except ValueError as error:
+            raise UserError(f"--prior-only-layers: {error}") from error
+        verdict = consult(self._model, first, path)
+        nearness = NearnessPath()
+        with torch.no_grad():
+            forward_along(self._model.eval(), {"images": first}, nearness)
+        used = [record.path for record in records if record.path not in batches.skipped]
+        save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
+        return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())
+
+
+def site_images(words: Sequence[str], cfg: CfgNode) -> list[Record]:
+    """The images to adapt to: files, folders, patterns, tables, or the training images of registered data sets.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    records = []
+    for word in words:
+        if os.path.exists(word) or word not in DATASET_REGISTRY._obj_map:
+            records += find_images([word])
+        else:
+            items = read(cfg, word).train
+            records += [Record(path, camera_label(path, camid)) for path, _, camid in items]
+    return records
+
+
+def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """{camera: its images}.
+
+    Raises:
+        UserError: an image's camera is not known.
+    """
+    cameras: dict[str, list[Record]] = {}
+    for record in records:
+        if not record.camera:
+            raise UserError(
+                f"--by-camera: the camera of {record.path} is not known: name images like Market-1501's "
+                "(0002_c1s1_000451_03.jpg), or give a table with the columns path and camera"
+            )
+        cameras.setdefault(record.camera, []).append(record)
+    return dict(sorted(cameras.items()))
+
+
+def save_summary(folder: Path, site: Adapted, cameras: dict[str, Adapted]) -> None:
+    """Write what ``posterior:FOLDER`` reads, and remove the paths of an earlier adaptation."""
+    own = {"n": site.path.images, **_guard(site), "branches": site.branches}
+    of_cameras = {
+        camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in cameras.items()
+    }
+    with replacing(folder / SUMMARY) as part:
+        part.write_text(json.dumps({"file": SITE, **own, "cameras": of_cameras}, indent=2) + "\n")
+    for file in folder.glob("camera-*.npz"):
+        if file.name not in {one.file.name for one in cameras.values()}:
+            file.unlink()
+
+
+def _guard(adapted: Adapted) -> dict[str, Any]:
+    return {"guard": {**adapted.verdict._asdict(), "helps": adapted.verdict.helps}}
+
+
+class _Batches:
+    """The images in batches {"images": (B, 3, H, W)}, as often as one goes through them; one batch stays in memory.
+
+    ``skipped`` are the files that could not be read.
+    """
+
+    def __init__(self, cfg: CfgNode, records: Sequence[Record], batch_size: int, workers: int, skip: bool) -> None:
+        self._files = [record.path for record in records]
+        self._resize = resizing(cfg)
+        self._device = torch.device(cfg.MODEL.DEVICE)
+        self._batch_size, self._workers, self._skip = batch_size, workers, skip
+        self._kept: list[dict[str, Tensor]] = []
+        self.skipped: set[str] = set()
+
+    def __len__(self) -> int:
+        return -(-len(self._files) // self._batch_size)
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        if len(self) == 1:
+            self._kept = self._kept or list(self._read())
+            return iter(self._kept)
+        return self._read()
+
+    def _read(self) -> Iterator[dict[str, Tensor]]:
+        batch: list[Tensor] = []
+        bar = tqdm(self._files, "reading", unit="img", leave=False, disable=None)
+        for file, image in zip(bar, prepared_ahead(self._prepare, self._files, 2 * self._batch_size, self._workers)):
+            if isinstance(image, UserError):
+                if not self._skip:
+                    raise image
+                self.skipped.add(file)
+                continue
+            batch.append(image)
+            if len(batch) == self._batch_size:
+                yield self._stack(batch)
+                batch = []
+        if batch:
+            yield self._stack(batch)
+
+    def _prepare(self, file: str) -> Tensor | UserError:
+        try:
+            return torch.from_numpy(self._resize(read_picture(file)).copy())
+        except UserError as error:
+            return error
+
+    def _stack(self, batch: list[Tensor]) -> dict[str, Tensor]:
+        return {"images": torch.stack(batch).to(self._device).permute(0, 3, 1, 2).float()}
