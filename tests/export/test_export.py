@@ -178,8 +178,8 @@ def test_what_cannot_be_exported_says_why(toy_run, tmp_path, monkeypatch):
         export_model(config, tmp_path, "ensemble")
     with pytest.raises(UserError, match="TEST_PATH is mean, .*; got 'source:7'"):
         export_model(config, tmp_path, "source:7")
-    with pytest.raises(UserError, match="--path is for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
-        export_model(config, tmp_path, "source:1", overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
+    with pytest.raises(UserError, match="--path instance goes by the image and cannot be folded"):
+        export_model(config, tmp_path, "instance")
     with pytest.raises(UserError, match="checkpoint nowhere.pth is not found"):
         export_model(config, tmp_path, overrides=["MODEL.WEIGHTS", "nowhere.pth"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

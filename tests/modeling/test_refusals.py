@@ -24,8 +24,19 @@ def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
     "overrides, said",
     [
         *(
-            (["MODEL.GDNORM.TEST_PATH", path], f"TEST_PATH is mean, ensemble, sample:SEED, source:0 .*; got '{path}'")
-            for path in ("source:3", "source:x", "median", "sample", "mean:1")
+            (["MODEL.GDNORM.TEST_PATH", path], f"TEST_PATH is mean, ensemble, .*sample:SEED, source:0 .*; got '{path}'")
+            for path in ("source:3", "source:x", "median", "sample", "mean:1", "posterior:", "instance:2")
+        ),
+        *(
+            (
+                ["MODEL.GDNORM.TEST_PATH", f"weighted:{weights}"],
+                "must be 3 numbers, a share for each source, none below 0",
+            )
+            for weights in ("0.5,0.5", "1,1,1", "-1,1,1", "a,b,c", "")
+        ),
+        (
+            ["MODEL.GDNORM.TEST_PATH", "posterior:nowhere.npz"],
+            "posterior nowhere.npz is not there: make it with fastreid",
         ),
         (["MODEL.GDNORM.MEAN_OF", "median"], "MEAN_OF is affine, statistics, path; got 'median'"),
         (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE is variance or std, got 'sigma'"),

@@ -117,6 +117,9 @@ def test_hooks_paths_and_samplers_that_are_missing_are_named(toy_run, tmp_path, 
     full = ["DATALOADER.DOMAIN_BATCH", "full"]
     line = one_line(fastreid_here(*training(tmp_path / "full", config="baseline", overrides=full)))
     assert "DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
-    stock = ["MODEL.META_ARCHITECTURE", "Baseline"]
+    stock = ["MODEL.META_ARCHITECTURE", "MoCo"]
     line = one_line(fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--path", "mean", *stock))
-    assert "--path is for GDNorm models" in line
+    assert "MODEL.META_ARCHITECTURE MoCo has no branches, and is none of Baseline, " in line
+    posterior = ["MODEL.GDNORM.TEST_PATH", "posterior:nowhere"]
+    line = one_line(fastreid_here(*training(tmp_path / "posterior", overrides=posterior)))
+    assert "posterior:nowhere is a path through a trained checkpoint: train with mean" in line

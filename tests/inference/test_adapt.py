@@ -1,0 +1,204 @@
+"""``fastreid adapt``: a site's images to a path, and what eval, export and the feature extractor make of it."""
+
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from fastreid.data.transforms import build_transforms
+from PIL import Image
+
+from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.layers import PosteriorPath, WeightedPath, follow
+from fastreid_gdnorm.modeling.posterior_files import load_posterior
+from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_folder import load_run_config
+
+from ..conftest import DEMO, TINY
+from ..runs.toy import one_line
+
+
+@pytest.fixture(scope="module")
+def site(datasets):
+    """The folder of a site's images, of four cameras."""
+    return datasets / "RenderedNight" / "bounding_box_train"
+
+
+@pytest.fixture(scope="module")
+def adapting(toy_run, site, tmp_path_factory):
+    """The folder of an adaptation by camera, made in a process of its own, and what it said."""
+    from ..conftest import fastreid
+
+    folder = tmp_path_factory.mktemp("adapted")
+    done = fastreid("adapt", "--model", toy_run, "--images", site, "--output", folder, "--by-camera")
+    assert done.returncode == 0, done.stderr
+    return folder, done.stdout
+
+
+def images_of(cfg, files):
+    resize = build_transforms(cfg, is_train=False)
+    return torch.stack([resize(Image.open(file).convert("RGB")) for file in files]).float()
+
+
+def test_the_path_is_that_of_the_images_whatever_the_batches(toy_run, site, adapting, tmp_path, fastreid_here):
+    folder, said = adapting
+    files = sorted(site.glob("*.jpg"))
+    cfg = load_run_config(toy_run, "cpu")
+    expected = PosteriorPath.from_images(load_model(cfg), images_of(cfg, files))
+    words = ["--model", toy_run, "--images", site, "--batch-size", 7, "--workers", 1]
+    done = fastreid_here("adapt", *words, "--output", tmp_path / "small")
+    assert done.returncode == 0, done.stderr
+    for file in folder / "posterior.npz", tmp_path / "small" / "posterior.npz":
+        own = load_posterior(file).path
+        assert own.images == len(files) == 24
+        for name, layer in expected.layers.items():
+            for field, values in layer._asdict().items():
+                assert torch.allclose(getattr(own.layers[name], field), values, rtol=1e-3, atol=1e-4), (name, field)
+    assert f"{folder / 'posterior.npz'} (site): 24 images" in said and "near the sources by RenderedStreet 0." in said
+    assert Image.open(folder / "weights.png").size[0] > 500
+    summary = json.loads((folder / "adapt.json").read_text())
+    assert summary["n"] == 24 and {camera: own["n"] for camera, own in summary["cameras"].items()} == {
+        str(camera): 6 for camera in range(1, 5)
+    }
+    assert not json.loads((tmp_path / "small" / "adapt.json").read_text())["cameras"]
+
+
+def test_every_image_is_tested_along_its_cameras_path_and_the_test_says_what_it_saw(
+    toy_run, datasets, adapting, tmp_path, fastreid_here
+):
+    folder, _ = adapting
+    cfg = load_run_config(toy_run, "cpu")
+    cfg.MODEL.GDNORM.TEST_PATH = f"posterior:{folder}"
+    model = load_model(cfg).eval()
+    files = sorted((datasets / "RenderedNight" / "query").glob("*.jpg"))
+    batch = {
+        "images": images_of(cfg, files),
+        "img_paths": [str(file) for file in files],
+        "camids": torch.tensor([int(file.name.split("_c")[1][0]) - 1 for file in files]),
+    }
+    with torch.no_grad():
+        found = model(batch)
+        for image, camera, feature in zip(batch["images"], batch["camids"], found):
+            path = load_posterior(folder / f"camera-{int(camera) + 1}.npz").path
+            with follow(model, path):
+                own = model.embed({"images": image[None]}, [path])[0]
+            assert torch.allclose(own, feature, atol=1e-4 * float(own.abs().max()))
+
+    night = ["DATASETS.TESTS", "('RenderedNight',)", "OUTPUT_DIR", toy_run]
+    words = ["eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path / "fair"]
+    done = fastreid_here(*words, "--path", f"posterior:{folder}", *night)
+    assert done.returncode == 0, done.stderr
+    fair = json.loads((tmp_path / "fair" / "test_results.json").read_text())["RenderedNight"]
+    assert fair["adapted to (%)"] == 0 and "transductive" not in done.stdout
+    own = datasets / "RenderedNight" / "query"
+    assert fastreid_here("adapt", "--model", toy_run, "--images", own, "--output", tmp_path / "own").returncode == 0
+    words[-1] = tmp_path / "seen"
+    done = fastreid_here(*words, "--path", f"posterior:{tmp_path / 'own'}", *night)
+    assert "RenderedNight: transductive, as " in done.stdout
+    seen = json.loads((tmp_path / "seen" / "test_results.json").read_text())["RenderedNight"]
+    assert 0 < seen["adapted to (%)"] < 100
+
+
+def test_it_is_exported_a_folder_for_each_camera_and_the_extractor_gives_the_same(
+    toy_run, datasets, adapting, tmp_path, fastreid_here
+):
+    folder, _ = adapting
+    files = sorted((datasets / "RenderedNight" / "query").glob("*.jpg"))
+    words = ["export", "--config-file", toy_run / "config.yaml", "--output", tmp_path, "--onnx", "OUTPUT_DIR", toy_run]
+    done = fastreid_here(*words[:-2], "--path", f"posterior:{folder}", *words[-2:])
+    assert done.returncode == 0, done.stderr
+    assert {one.name for one in tmp_path.iterdir()} == {"posterior", *(f"camera-{camera}" for camera in range(1, 5))}
+    extractor = FeatureExtractor(toy_run, path=f"posterior:{folder / 'camera-2.npz'}")
+    expected = extractor(files)
+    other = FeatureExtractor(tmp_path / "camera-2")
+    assert np.abs(other(files) - expected).max() < 1e-5
+    assert np.abs(FeatureExtractor(tmp_path / "camera-2" / "model.onnx")(files) - expected).max() < 1e-4
+    assert extractor.description.model == other.description.model != FeatureExtractor(toy_run).description.model
+    assert np.abs(FeatureExtractor(toy_run)(files) - expected).max() > 1e-3
+
+
+def test_a_model_without_branches_gets_them_from_its_sources(exported, site, tmp_path, fastreid_here, monkeypatch):
+    stock = tmp_path / "stock"
+    stock.mkdir()
+    shutil.copy(exported / "model.pth", stock)
+    (stock / "config.yaml").write_text(load_config(f"{DEMO}/baseline.yml", TINY).dump())
+    adapt = ["adapt", "--model", stock, "--images", site, "--output"]
+    done = fastreid_here(*adapt, tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    path = load_posterior(tmp_path / "site" / "posterior.npz").path
+    assert all(layer.mean_weight.any() for layer in path.layers.values())
+    test = [
+        "eval",
+        "--config-file",
+        stock / "config.yaml",
+        "--output",
+        tmp_path / "o",
+        "MODEL.WEIGHTS",
+        stock / "model.pth",
+    ]
+    for name in f"posterior:{tmp_path / 'site'}", "instance", "weighted", "weighted:0.2,0.3,0.5":
+        done = fastreid_here(*test[:5], "--path", name, *test[5:])
+        assert done.returncode == 0, done.stderr
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "none"))
+    (tmp_path / "none" / "RenderedStreet").mkdir(parents=True)
+    (tmp_path / "none" / "RenderedStreet" / "x").touch()
+    assert "RenderedStreet is no rendered domain" in one_line(fastreid_here(*adapt, tmp_path / "again"))
+
+
+def test_weighted_goes_by_each_image_and_its_sum_over_weights_is_the_mean_path(toy_run, site):
+    cfg = load_run_config(toy_run, "cpu")
+    cfg.MODEL.GDNORM.TEST_PATH = "weighted"
+    model = load_model(cfg).eval()
+    images = images_of(cfg, sorted(site.glob("*.jpg"))[:4])
+    with torch.no_grad():
+        found = model({"images": images})
+        even = model.embed({"images": images}, [WeightedPath(torch.full((3,), 1 / 3))])
+        alone = model({"images": images[:1]})
+    assert torch.allclose(alone[0], found[0], rtol=1e-3, atol=1e-4) and not torch.allclose(found, even, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "damage, said",
+    [
+        (lambda file: file.write_bytes(file.read_bytes()[:200]), "is damaged or no posterior path"),
+        (lambda file: np.savez(file, head=np.array([{}], object)), "is damaged or no posterior path"),
+        (lambda file: file.unlink(), "is not there: make it with fastreid adapt"),
+    ],
+)
+def test_damaged_files_are_named(toy_run, adapting, tmp_path, fastreid_here, damage, said):
+    file = shutil.copy(adapting[0] / "posterior.npz", tmp_path)
+    damage(tmp_path / "posterior.npz")
+    words = ["--config-file", toy_run / "config.yaml", "--path", f"posterior:{file}", "--output", tmp_path / "o"]
+    line = one_line(fastreid_here("eval", *words, "OUTPUT_DIR", toy_run))
+    assert said in line and str(file) in line
+
+
+def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fastreid_here):
+    (tmp_path / "one").mkdir()
+    shutil.copy(min(site.glob("*.jpg")), tmp_path / "one" / "nameless.jpg")
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "0001_c1s1_000001_00.jpg").write_text("no image")
+    mistakes = {
+        "1 readable images do not tell how images vary": ["--images", tmp_path / "one"],
+        "camera of .*nameless.jpg is not known": ["--images", site, tmp_path / "one", "--by-camera"],
+        "cannot read image .*000001_00.jpg": ["--images", site, tmp_path / "bad"],
+        "no GDNorm layer is called 'neck'": ["--images", site, "--prior-only-layers", "neck"],
+        "nowhere is no file, no folder": ["--images", "nowhere"],
+        "--batch-size is 2 or more": ["--images", site, "--batch-size", "1"],
+    }
+    for said, words in mistakes.items():
+        line = one_line(fastreid_here("adapt", "--model", toy_run, "--output", tmp_path / "o", *words))
+        assert re.search(said, line), line
+    line = one_line(fastreid_here("adapt", "--model", exported, "--images", site, "--output", tmp_path / "o"))
+    assert "is no run: the prior is in the branches" in line
+    other = tmp_path / "other.pth"
+    torch.save({**torch.load(toy_run / "model_final.pth", weights_only=True), "note": 1}, other)
+    words = ["eval", "--config-file", toy_run / "config.yaml", "--path", f"posterior:{adapting[0]}"]
+    assert "is of another checkpoint than" in one_line(fastreid_here(*words, "MODEL.WEIGHTS", other))
+    with pytest.raises(Exception, match="is an export, which is folded along one path"):
+        FeatureExtractor(exported, path="mean")
+    with pytest.raises(Exception, match="a path for each camera is for tests"):
+        FeatureExtractor(toy_run, path=f"posterior:{adapting[0]}")

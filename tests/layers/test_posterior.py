@@ -1,0 +1,230 @@
+"""Posterior, instance and weighted paths, and added branches: against loops in float64."""
+
+import copy
+import math
+import statistics
+
+import pytest
+import torch
+from torch import nn
+
+from fastreid_gdnorm.layers import (
+    DomainPath,
+    InstancePath,
+    MeanPath,
+    NearnessPath,
+    PathOfEach,
+    PosteriorPath,
+    SourcePath,
+    WeightedPath,
+    add_branch,
+    convert_gdnorm,
+    fold_gdnorm,
+    follow,
+    gdnorm_layers,
+)
+
+from .test_gdnorm import C, K, random_images, random_layer
+
+
+class Deep(nn.Module):
+    """Two layers, one behind the other, with something between that is not linear."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = random_layer(seed=1), random_layer(seed=2)
+
+    def forward(self, x):
+        return self.second(torch.relu(self.first(x)))
+
+
+def naive(layer, images):
+    """The posterior mean and variance of every channel: images (n, C, H, W) as nested loops over Python floats."""
+    eps, n, found = layer.branches[0].eps, len(images), []
+    for c in range(images.shape[1]):
+        means = [float(branch.running_mean[c]) for branch in layer.branches]
+        log_vars = [math.log(float(branch.running_var[c]) + eps) for branch in layer.branches]
+        own = [[float(v) for v in image[c].flatten()] for image in images]
+        of_images = [statistics.fmean(values) for values in own]
+        within = statistics.fmean(statistics.pvariance(values) for values in own)
+        mean, between = statistics.fmean(of_images), statistics.variance(of_images)
+        var = within + between
+        shares = [statistics.fmean((v - mean) ** 2 for v in values) for values in own]
+        spread = statistics.variance(shares) / (var + eps) ** 2
+        tau_mean, tau_log = statistics.variance(means), statistics.variance(log_vars)
+        weight_mean, weight_log = tau_mean / (tau_mean + between / n), tau_log / (tau_log + spread / n)
+        prior_mean, prior_log = statistics.fmean(means), statistics.fmean(log_vars)
+        log_var = prior_log + weight_log * (math.log(var + eps) - prior_log)
+        found.append((prior_mean + weight_mean * (mean - prior_mean), math.exp(log_var) - eps, weight_mean, weight_log))
+    return [torch.tensor(values, dtype=torch.float64) for values in zip(*found)]
+
+
+def images_of(n):
+    """Images whose means and variances differ."""
+    generator = torch.Generator().manual_seed(n)
+    scale, shift = (torch.randn(2, n, C, 1, 1, generator=generator, dtype=torch.float64)).unbind()
+    return random_images(n) * scale.exp() + shift + 0.5
+
+
+@pytest.mark.parametrize("n", [2, 7])
+def test_layer_by_layer_it_is_what_loops_give(n):
+    model, x = Deep(), images_of(n)
+    path = PosteriorPath.from_images(model, x)
+    assert path.images == n and not any(
+        isinstance(layer.path, PosteriorPath) for layer in gdnorm_layers(model).values()
+    )
+    seen = x
+    for name, layer in gdnorm_layers(model).items():
+        for own, expected in zip(path.layers[name], naive(layer, seen)):
+            # sums about the prior's mean lose digits where images lie far from it: the variance of variances most
+            assert torch.allclose(own, expected, rtol=1e-7, atol=1e-9)
+        mean, var, *_ = naive(layer, seen)
+        gamma, beta = (sum(getattr(branch, field) for branch in layer.branches) / K for field in ("weight", "bias"))
+        shape = (1, C, 1, 1)
+        scale = gamma.view(shape) / (var.view(shape) + layer.branches[0].eps).sqrt()
+        seen = torch.relu((seen - mean.view(shape)) * scale + beta.view(shape)).detach()
+    with follow(model, path):
+        assert torch.allclose(torch.relu(model(x)), seen, atol=1e-9)
+
+
+def test_any_batches_in_any_order_are_one_path_and_the_model_stays_as_it_was():
+    model, x = Deep().train(), images_of(11)
+    before = copy.deepcopy(model.state_dict())
+    at_once = PosteriorPath.from_images(model, x)
+    streamed = PosteriorPath.from_images(model, [x[7:], x[:3], x[3:7]])
+    assert model.training and all(torch.equal(before[key], value) for key, value in model.state_dict().items())
+    for name, layer in at_once.layers.items():
+        for own, other in zip(layer, streamed.layers[name]):
+            assert torch.allclose(own, other, rtol=1e-7, atol=1e-9)
+
+
+def test_no_image_and_one_are_the_prior_and_very_many_are_the_images_own_statistics():
+    layer, x = random_layer(), images_of(5)
+    _, _, means, variances = layer.stacked()
+    for images in ([], x[:1]):
+        path = PosteriorPath.from_images(layer, images)
+        (own,) = path.layers.values()
+        assert torch.allclose(own.mean, means.mean(0)) and not own.mean_weight.any()
+        eps = layer.branches[0].eps
+        assert torch.allclose(own.var, (variances + eps).log().mean(0).exp() - eps)
+    many = x.repeat(100_000 // 5, 1, 1, 1)
+    (own,) = PosteriorPath.from_images(layer, many).layers.values()
+    assert torch.allclose(own.mean, x.mean((0, 2, 3)), atol=1e-3)
+    assert torch.allclose(own.var, x.var((0, 2, 3), correction=0), rtol=1e-2)
+    assert (own.mean_weight > 0.99).all()
+
+
+def test_it_folds_and_some_layers_can_keep_the_prior():
+    model, x = Deep().eval(), images_of(6)
+    path = PosteriorPath.from_images(model, x, prior_only=["sec*"])
+    assert path.layers["first"].mean_weight.all() and not path.layers["second"].mean_weight.any()
+    with follow(model, path):
+        expected = model(x)
+    folded = fold_gdnorm(copy.deepcopy(model), path)
+    assert isinstance(folded.first, nn.BatchNorm2d) and (folded(x) - expected).abs().max() < 1e-6
+    with pytest.raises(ValueError, match="no GDNorm layer is called 'third'; there are first, second"):
+        PosteriorPath.from_images(model, x, prior_only=["third"])
+
+
+def test_models_that_have_no_prior_are_refused():
+    with pytest.raises(ValueError, match="has no GDNorm layer"):
+        PosteriorPath.from_images(nn.Sequential(nn.BatchNorm2d(C)), random_images(3))
+    one = convert_gdnorm(nn.BatchNorm2d(C).double(), 1)
+    with pytest.raises(ValueError, match="one source does not tell how domains differ"):
+        PosteriorPath.from_images(one, random_images(3))
+    with pytest.raises(ValueError, match="all branches are the same"):
+        PosteriorPath.from_images(convert_gdnorm(nn.BatchNorm2d(C).double(), K), random_images(3))
+    other = PosteriorPath.from_images(random_layer(), random_images(3))
+    with pytest.raises(ValueError, match="a posterior path of another model"), follow(Deep(), other):
+        pass
+
+
+def test_an_instance_goes_along_the_posterior_path_of_one_image():
+    layer, x = random_layer().eval(), images_of(4)
+    sources = [images_of(3), images_of(5), images_of(6)]
+    path = InstancePath.from_sources(layer, [[images[:2], images[2:]] for images in sources])
+    (between, spread), eps = path.scatter[""], layer.branches[0].eps
+    naive_between, naive_spread = torch.zeros(C, dtype=torch.float64), torch.zeros(C, dtype=torch.float64)
+    for images in sources:
+        means, variances = images.mean((2, 3)), images.var((2, 3), correction=0)
+        shares = variances + (means - means.mean(0)).square()
+        total = variances.mean(0) + means.var(0)
+        naive_between += means.var(0) / K
+        naive_spread += shares.var(0) / (total + eps).square() / K
+    assert torch.allclose(between, naive_between) and torch.allclose(spread, naive_spread)
+    with follow(layer, path):
+        out = layer(x)
+    gamma, beta, means, variances = layer.stacked()
+    log_vars = (variances + eps).log()
+    for i, image in enumerate(x):
+        for c in range(C):
+            tau_mean, tau_log = means[:, c].var(), log_vars[:, c].var()
+            own_log = (image[c].var(correction=0) + between[c] + eps).log()
+            prior_mean, prior_log = means[:, c].mean(), log_vars[:, c].mean()
+            mean = prior_mean + tau_mean / (tau_mean + between[c]) * (image[c].mean() - prior_mean)
+            log_var = prior_log + tau_log / (tau_log + spread[c]) * (own_log - prior_log)
+            expected = gamma[:, c].mean() * (image[c] - mean) / (log_var / 2).exp() + beta[:, c].mean()
+            assert torch.allclose(out[i, c], expected)
+
+
+def test_weights_over_the_branches_for_all_or_for_each_image():
+    layer, x = random_layer().eval(), images_of(4)
+    a, b = layer.affine()
+    weights = torch.tensor([[0.2, 0.3, 0.5], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0]], dtype=torch.float64)
+    with follow(layer, WeightedPath(weights)):
+        out = layer(x)
+    for row, image, own in zip(weights, x, out):
+        scale, shift = (sum(row[k] * values[k] for k in range(K)).view(C, 1, 1) for values in (a, b))
+        assert torch.allclose(own, image * scale + shift)
+        folded = fold_gdnorm(copy.deepcopy(layer), WeightedPath(row))
+        assert torch.allclose(folded(image[None])[0], own)
+    with follow(layer, WeightedPath(torch.full((K,), 1 / K))):
+        assert torch.allclose(layer(x), random_layer().eval()(x), atol=1e-6)
+    with pytest.raises(TypeError, match="cannot be folded"):
+        fold_gdnorm(copy.deepcopy(layer), WeightedPath(weights))
+    with pytest.raises(ValueError, match="none below 0, with the sum 1"):
+        WeightedPath(torch.tensor([0.5, 0.7, -0.2]))
+
+
+def test_nearness_is_the_inverse_distance_of_means_and_standard_deviations():
+    layer, x, nearness = random_layer().eval(), images_of(3), NearnessPath()
+    with follow(layer, nearness):
+        layer(x)
+    _, _, means, variances = layer.stacked()
+    unit = variances.mean(0) + layer.branches[0].eps
+    for image, found in zip(x, nearness.weights()):
+        mean, std = image.mean((1, 2)), image.std((1, 2), correction=0)
+        distances = [
+            ((((mean - means[k]) ** 2 + (std - variances[k].sqrt()) ** 2) / unit).mean()).sqrt() for k in range(K)
+        ]
+        near = torch.stack([1 / distance for distance in distances])
+        assert torch.allclose(found, near / near.sum())
+
+
+def test_each_image_along_its_own_path():
+    layer, x = random_layer().eval(), images_of(3)
+    paths = [SourcePath(2), PosteriorPath.from_images(layer, images_of(5))]
+    with follow(layer, PathOfEach(paths, torch.tensor([1, 0, 1]))):
+        out = layer(x)
+    for image, own, path in zip(x, out, [paths[1], paths[0], paths[1]]):
+        with follow(layer, path):
+            assert torch.allclose(layer(image[None])[0], own)
+
+
+@pytest.mark.parametrize("init", [None, SourcePath(1), "posterior"])
+def test_an_added_branch_begins_as_a_path_and_the_others_stay(init):
+    model, x = Deep().eval(), images_of(6)
+    path = PosteriorPath.from_images(model, x) if init == "posterior" else init
+    before = copy.deepcopy(model.state_dict())
+    with follow(model, path or MeanPath()):
+        expected = model(x)
+    assert add_branch(model, path) is model
+    with follow(model, SourcePath(K)):
+        assert torch.allclose(model(x), expected)
+    after = model.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in before.items()) and len(after) > len(before)
+    with follow(model.train(), DomainPath(torch.tensor([0, 0, 1, 1, K, K]))):
+        model(x).sum().backward()
+    assert model.first.branches[K].weight.grad.any()
+    with pytest.raises(TypeError, match="cannot be folded"):
+        add_branch(model, DomainPath(torch.tensor([0, 1])))
