@@ -19,7 +19,7 @@ integration.connect()
 registries.SAMPLER_REGISTRY.register(data.DomainBalancedIdentitySampler)
 registries.HOOK_REGISTRY.register(DomainPreciseBN)
 BACKBONE_REGISTRY.register(modeling.build_gdnorm_backbone)
-for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormMGN):
+for _meta_arch in (modeling.GDNormBaseline, modeling.GDNormDistiller, modeling.GDNormMGN):
     META_ARCH_REGISTRY.register(_meta_arch)
 for _data_set in (*READERS, *RENDERED_DOMAINS):
     DATASET_REGISTRY.register(_data_set)

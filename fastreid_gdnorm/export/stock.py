@@ -13,7 +13,8 @@ from ..config import remove_gdnorm_config
 from ..errors import UserError
 from ..layers import MeanPath, fold_gdnorm
 from ..layers.paths import AffinePath
-from ..modeling import GDNormTraining, is_gdnorm
+from ..modeling import is_gdnorm
+from ..modeling.branched import stock_name
 from ..modeling.path_names import parse_test_path
 
 
@@ -43,10 +44,11 @@ def stock_config(cfg: CfgNode) -> CfgNode:
     stock = cfg.clone()
     stock.defrost()
     if is_gdnorm(cfg):
-        stock.MODEL.META_ARCHITECTURE = _stock_name(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE))
+        stock.MODEL.META_ARCHITECTURE = stock_name(META_ARCH_REGISTRY.get(cfg.MODEL.META_ARCHITECTURE))
     if cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone":
         stock.MODEL.BACKBONE.NAME = cfg.MODEL.GDNORM.BACKBONE
     stock.MODEL.BACKBONE.PRETRAIN, stock.MODEL.WEIGHTS = False, ""
+    stock.KD.MODEL_CONFIG, stock.KD.MODEL_WEIGHTS = [], []
     # the plugin's readers are not there either: which data sets are tested is for whoever loads this
     stock.DATASETS.NAMES = stock.DATASETS.TESTS = ()
     stock.OUTPUT_DIR = "logs/exported"
@@ -68,11 +70,3 @@ def on_cpu(cfg: CfgNode) -> CfgNode:
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"
     return cfg
-
-
-def _stock_name(kind: type) -> str:
-    """The registered meta-architecture under GDNormTraining."""
-    below = [base for base in kind.__mro__ if not issubclass(base, GDNormTraining) and issubclass(base, nn.Module)]
-    if below[0].__name__ not in META_ARCH_REGISTRY._obj_map:
-        raise UserError(f"{kind.__name__} cannot be exported: {below[0].__name__} is not registered in fast-reid")
-    return below[0].__name__

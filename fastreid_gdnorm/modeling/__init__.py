@@ -2,6 +2,15 @@
 
 from .backbone import build_gdnorm_backbone
 from .branched import branched
+from .distiller import GDNormDistiller
 from .meta_arch import GDNormBaseline, GDNormMGN, GDNormTraining, is_gdnorm
 
-__all__ = ["GDNormBaseline", "GDNormMGN", "GDNormTraining", "branched", "build_gdnorm_backbone", "is_gdnorm"]
+__all__ = [
+    "GDNormBaseline",
+    "GDNormDistiller",
+    "GDNormMGN",
+    "GDNormTraining",
+    "branched",
+    "build_gdnorm_backbone",
+    "is_gdnorm",
+]

@@ -20,26 +20,36 @@ def branched(cfg: CfgNode) -> CfgNode:
     """
     if is_gdnorm(cfg):
         return cfg
-    registry = META_ARCH_REGISTRY._obj_map
-    stock = registry.get(cfg.MODEL.META_ARCHITECTURE)
     ours = {
-        base: name
-        for name, kind in registry.items()
+        stock_name(kind): name
+        for name, kind in META_ARCH_REGISTRY._obj_map.items()
         if isinstance(kind, type) and issubclass(kind, GDNormTraining)
-        for base in kind.__bases__
     }
-    if stock not in ours:
-        known = ", ".join(sorted(base.__name__ for base in ours if base is not GDNormTraining))
+    if cfg.MODEL.META_ARCHITECTURE not in ours:
+        known = ", ".join(sorted(ours))
         raise UserError(
             f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has no branches, and is none of {known}, which can "
             "be given some"
         )
     cfg = cfg.clone()
     cfg.defrost()
-    cfg.MODEL.META_ARCHITECTURE = ours[stock]
+    cfg.MODEL.META_ARCHITECTURE = ours[cfg.MODEL.META_ARCHITECTURE]
     for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
         if part.NORM == "syncBN":  # in testing it is BN, and has its keys
             part.NORM = "BN"
     cfg.MODEL.GDNORM.HEADS = True
     cfg.TEST.PRECISE_BN.ENABLED = False
     return cfg
+
+
+def stock_name(kind: type) -> str:
+    """The registered meta-architecture that GDNorm was mixed into.
+
+    Raises:
+        UserError: it is not registered in fast-reid.
+    """
+    registered = META_ARCH_REGISTRY._obj_map
+    for base in kind.__mro__:
+        if registered.get(base.__name__) is base and not issubclass(base, GDNormTraining):
+            return str(base.__name__)
+    raise UserError(f"{kind.__name__} is mixed into a meta-architecture that is not registered in fast-reid")

@@ -46,6 +46,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
+    cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS = [], []  # a student that is not trained needs no teachers
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
     _WholeModel(model).load(weights)

@@ -1,0 +1,71 @@
+"""Distillation into a GDNorm student: MODEL.META_ARCHITECTURE GDNormDistiller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastreid.config import CfgNode, configurable, get_cfg
+from fastreid.modeling.meta_arch import Baseline, build_model
+from fastreid.modeling.meta_arch.distiller import Distiller
+from fastreid.utils.checkpoint import Checkpointer
+from torch import nn
+
+from ..errors import UserError
+from .meta_arch import GDNormTraining, is_gdnorm
+
+
+class TeachersGiven(Distiller):
+    """``Distiller`` whose teachers are arguments, as the rest of a meta-architecture is.
+
+    Args:
+        teachers: frozen models with a backbone and heads; one or more for training.
+        stock: the arguments of ``Baseline``.
+    """
+
+    @configurable
+    def __init__(self, *, teachers: Sequence[nn.Module], **stock: Any) -> None:
+        Baseline.__init__(self, **stock)
+        self.model_ts = list(teachers)  # a list, so that their weights are no part of this model
+        self.ema_enabled = False
+
+    @classmethod
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
+        """The constructor's arguments.
+
+        Raises:
+            UserError: KD.EMA.ENABLED, whose teacher has no branches; or a teacher cannot be loaded.
+        """
+        if cfg.KD.EMA.ENABLED:
+            raise UserError("KD.EMA.ENABLED makes a teacher without branches of the student: set it False for GDNorm")
+        configs, weights = cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS
+        if len(configs) != len(weights):
+            raise UserError(f"KD.MODEL_CONFIG names {len(configs)} teachers, KD.MODEL_WEIGHTS {len(weights)}")
+        teachers = [_teacher(*pair, cfg.MODEL.DEVICE) for pair in zip(configs, weights)]
+        return {**super().from_config(cfg), "teachers": teachers}
+
+
+class GDNormDistiller(GDNormTraining, TeachersGiven):
+    """``Distiller`` with a GDNorm student, whose every path learns from the teachers.
+
+    A teacher is stock or has GDNorm, whose mean path then teaches.
+    """
+
+
+def _teacher(config_file: str, weights: str, device: str) -> nn.Module:
+    """A frozen model, in training mode as stock distillation has it: heads give logits in that mode alone."""
+    cfg = get_cfg()
+    try:
+        cfg.merge_from_file(config_file)
+        cfg.MODEL.DEVICE = device
+        cfg.MODEL.BACKBONE.PRETRAIN = False
+        if not is_gdnorm(cfg):
+            cfg.MODEL.META_ARCHITECTURE = "Baseline"
+        for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
+            if part.NORM == "syncBN":
+                part.NORM = "BN"
+        model: nn.Module = build_model(cfg).requires_grad_(False)
+        Checkpointer(model).load(weights)
+    except (OSError, KeyError, ValueError, AssertionError) as error:
+        raise UserError(f"KD: teacher {config_file} with {weights}: {' '.join(str(error).split())}") from error
+    return model
