@@ -32,11 +32,17 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # of a forward pass. With one sampled path this saves about a quarter of the memory. With full batches
     # (DOMAIN_BATCH), only one domain's activations are kept at a time. With neither, it saves nothing.
     gdnorm.RECOMPUTE = False
-    # The path to test along: mean, source:K (K from 0), sample:SEED, or ensemble (features averaged over the sources).
+    # The path to test along: mean, source:K (K from 0), sample:SEED, ensemble (features averaged over the sources),
+    # weighted (each image by the branches whose statistics are near its own), weighted:W,W,... (a weight for each
+    # source), instance (each image by its own statistics, as far as one image counts), or posterior:FILE (made by
+    # fastreid adapt from unlabelled images of the target).
     gdnorm.TEST_PATH = "mean"
     # What the mean path averages over the branches. "affine": their a and b (Eq. 10). "statistics": gamma, beta, mu and
     # sigma^2. "path": gamma and beta, with the statistics that images of all sources have on the mean path itself.
     gdnorm.MEAN_OF = "affine"
+    # Whether only the last source's branch and the classifier are trained, and all else stays as it was loaded: what
+    # fastreid train --add-source NAME --from RUN --new-branch-only sets.
+    gdnorm.NEW_BRANCH_ONLY = False
     cfg.MODEL.setdefault("GDNORM", gdnorm)
 
     # How DomainBalancedIdentitySampler reads SOLVER.IMS_PER_BATCH. "mixed": one batch that the domains share, with

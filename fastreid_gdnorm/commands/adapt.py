@@ -80,11 +80,8 @@ def run(args: Namespace) -> None:
     )
     for name, adapted in {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}.items():
         verdict = adapted.verdict
-        say(
-            f"{adapted.file} ({name}): {adapted.path.images} images; different ones look alike by {verdict.before:.3f} "
-            f"along the mean path, by {verdict.after:.3f} along this one (mean cosine)"
-        )
-        if not verdict.helps:
-            say("    they look more alike along this path, which then often does worse: compare before you use it")
+        say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
+        if not verdict.trusts:
+            say("    below 0.5: half the images would say something else, so it may be worse than none. Give it more")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

@@ -17,15 +17,41 @@ examples:
   fastreid train --config-file configs/Base-GDNorm.yml \\
       DATASETS.NAMES "('DGMSMT17','DGCUHK03')" DATASETS.TESTS "('DGMarket1501',)" OUTPUT_DIR logs/to-market
   (the same again with --resume before the first KEY goes on where it was stopped)
+  fastreid train --add-source DGDukeMTMC --from logs/to-market --new-branch-only SOLVER.MAX_EPOCH 10
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, metavar="S", help="the key SEED: runs with one seed are the same on CPU")
+    parser.add_argument(
+        "--add-source",
+        metavar="NAME",
+        help="go on with the trained model of --from and one more source; its branch begins by the look of its images",
+    )
+    parser.add_argument(
+        "--from", dest="from_run", metavar="RUN", help="the folder of the run that --add-source adds to"
+    )
+    parser.add_argument(
+        "--new-branch-only",
+        action="store_true",
+        help="with --add-source: train the new branch and the classifier alone",
+    )
 
 
 def run(args: Namespace) -> None:
+    from ..errors import UserError
+    from ..runs.new_source import begin_with_new_source
     from ..runs.run import Processes, train
 
+    if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):
+        raise UserError("--add-source NAME and --from RUN go together, and --new-branch-only goes with them")
+    if args.add_source:
+        if args.config_file:
+            raise UserError(
+                "--add-source takes the config of --from: leave --config-file out, and override by KEY VALUE"
+            )
+        args.config_file = begin_with_new_source(
+            args.from_run, args.add_source, args.opts, args.new_branch_only, args.resume
+        )
     processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
     train(args.config_file, args.opts, args.seed, args.resume, args.eval_only, processes)

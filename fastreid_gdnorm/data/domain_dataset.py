@@ -1,5 +1,10 @@
 """The training set that remembers which domain an image is from."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from fastreid.data import CommDataset
 
 
@@ -12,9 +17,9 @@ class DomainDataset(CommDataset):
         transform: what the images go through.
     """
 
-    def __init__(self, sources, transform=None):
+    def __init__(self, sources: Sequence[Sequence[tuple[str, Any, Any]]], transform: Any = None) -> None:
         super().__init__([item for items in sources for item in items], transform, relabel=True)
         self.domains = [k for k, items in enumerate(sources) for _ in items]
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> dict[str, Any]:
         return {**super().__getitem__(index), "domains": self.domains[index]}

@@ -84,17 +84,19 @@ class Adapter:
                 pattern of ``prior_only``.
         """
         batches = _Batches(self.cfg, records, self._batch_size, self._workers, skip)
-        first = next(iter(batches), {"images": torch.empty(0)})["images"]
-        if len(first) < 2:
-            raise UserError(f"{len(first)} readable images do not tell how images vary: give two or more, better 64")
+        spread_out = records[:: len(batches)] or records  # a batch of images from first to last
+        sample = batches if len(batches) == 1 else _Batches(self.cfg, spread_out, len(records), self._workers, skip)
+        images = next(iter(sample), {"images": torch.empty(0)})["images"]
+        if len(images) < 2:
+            raise UserError(f"{len(images)} readable images do not tell how images vary: give two or more, better 64")
         try:
             path = PosteriorPath.from_images(self._model, batches, prior_only)
         except ValueError as error:
             raise UserError(f"--prior-only-layers: {error}") from error
-        verdict = consult(self._model, first, path)
+        verdict = consult(self._model, images, path)
         nearness = NearnessPath()
         with torch.no_grad():
-            forward_along(self._model.eval(), {"images": first}, nearness)
+            forward_along(self._model.eval(), {"images": images}, nearness)
         used = [record.path for record in records if record.path not in batches.skipped]
         save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
         return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())
@@ -147,7 +149,7 @@ def save_summary(folder: Path, site: Adapted, cameras: dict[str, Adapted]) -> No
 
 
 def _guard(adapted: Adapted) -> dict[str, Any]:
-    return {"guard": {**adapted.verdict._asdict(), "helps": adapted.verdict.helps}}
+    return {"guard": {**adapted.verdict._asdict(), "trusts": adapted.verdict.trusts}}
 
 
 class _Batches:

@@ -115,7 +115,8 @@ class GDNorm(nn.Module):
         if saved and len(saved) != self.num_domains:
             raise ValueError(
                 f"the checkpoint has {len(saved)} branches in {prefix[:-1]}, this model has {self.num_domains}: "
-                "K is the number of DATASETS.NAMES and must be the same"
+                "K is the number of DATASETS.NAMES and must be the same; one more source for a trained model is "
+                "fastreid train --add-source NAME --from RUN"
             )
         self.spread_stock_state(state_dict, prefix)
         if any(key.startswith(branched) for key in state_dict):  # else those there are stay, as all that is not loaded

@@ -51,6 +51,8 @@ class GDNormTraining(Stock):
             by then those of sampled paths, and of other domains' whole batches, are gone. Where there are neither it
             would save nothing and is not done.
         mean_of: what the mean path averages, see :class:`MeanPath`.
+        new_branch_only: whether only the last branch and classifiers are trained; all statistics but that branch's
+            stay, too.
         test_paths: paths of testing, or what chooses one for a batch; features are averaged over them.
         stock: the arguments of the stock meta-architecture, its modules converted.
     """
@@ -65,6 +67,7 @@ class GDNormTraining(Stock):
         full_batches: bool,
         recompute: bool,
         mean_of: str,
+        new_branch_only: bool,
         test_paths: Sequence[TestPath],
         **stock: Any,
     ) -> None:
@@ -75,6 +78,9 @@ class GDNormTraining(Stock):
         self.full_batches = full_batches
         self.recompute = recompute
         self.mean_of = mean_of
+        self.new_branch_only = new_branch_only
+        if new_branch_only:
+            self._freeze_the_old()
         self.test_paths = test_paths
 
     @classmethod
@@ -110,6 +116,7 @@ class GDNormTraining(Stock):
             "full_batches": cfg.DATALOADER.DOMAIN_BATCH == "full",
             "recompute": gdnorm.RECOMPUTE,
             "mean_of": gdnorm.MEAN_OF,
+            "new_branch_only": gdnorm.NEW_BRANCH_ONLY,
             "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
         }
 
@@ -143,6 +150,23 @@ class GDNormTraining(Stock):
         """
         images: Tensor = super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
         return images
+
+    def train(self, mode: bool = True) -> GDNormTraining:
+        """As ever; BN that is not trained goes on by its population statistics."""
+        super().train(mode)
+        if mode and self.new_branch_only:
+            new = {layer.branches[-1] for layer in gdnorm_layers(self).values()}
+            for module in self.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm) and module not in new:
+                    module.eval()
+        return self
+
+    def _freeze_the_old(self) -> None:
+        new = {id(p) for layer in gdnorm_layers(self).values() for p in layer.branches[-1].parameters()}
+        for name, parameter in self.named_parameters():
+            is_classifier = "head" in name and parameter.dim() == 2
+            if id(parameter) not in new and not is_classifier:
+                parameter.requires_grad_(False)
 
     def _on_domain_path(self, batch: Batch, recompute: bool) -> Pass:
         path = DomainPath(batch["domains"])

@@ -11,6 +11,9 @@ FINAL, BEST = "model_final.pth", "model_best.pth"
 METRICS = "metrics.json"  # a line for every step that is written, and every test
 LOG = "log.txt"
 
+# of a training that begins with one more source
+START, START_CONFIG = "start.pth", "start.yaml"
+
 # of every test
 RESULTS = "test_results"  # .json and .csv
 

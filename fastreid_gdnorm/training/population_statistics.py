@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ from ..modeling.chosen_paths import CameraPaths
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
 
-def domain_loaders(cfg, train_set):
+def domain_loaders(cfg: CfgNode, train_set: DomainDataset) -> tuple[list[Any], Any]:
     """For every domain a loader of its images in random order, and one with as many of each in a batch, to within one.
 
     Each has at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images. The order depends on nothing

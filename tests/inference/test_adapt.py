@@ -57,7 +57,10 @@ def test_the_path_is_that_of_the_images_whatever_the_batches(toy_run, site, adap
         for name, layer in expected.layers.items():
             for field, values in layer._asdict().items():
                 assert torch.allclose(getattr(own.layers[name], field), values, rtol=1e-3, atol=1e-4), (name, field)
-    assert f"{folder / 'posterior.npz'} (site): 24 images" in said and "near the sources by RenderedStreet 0." in said
+    assert (
+        f"{folder / 'posterior.npz'} (site): 24 images, repeatability " in said
+        and "near the sources by RenderedStreet 0." in said
+    )
     assert Image.open(folder / "weights.png").size[0] > 500
     summary = json.loads((folder / "adapt.json").read_text())
     assert summary["n"] == 24 and {camera: own["n"] for camera, own in summary["cameras"].items()} == {

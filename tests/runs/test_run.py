@@ -39,7 +39,9 @@ def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves
 
     # the same weights, whose branches the hook left with the same statistics, and none of the path's own
     late = fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path / "late", *own)
-    assert "Taking the statistics of the mean path" in late.stdout and table(late.stdout) == table(evaluated.stdout)
+    assert "Taking statistics for MODEL.GDNORM.TEST_PATH" in late.stdout and table(late.stdout) == table(
+        evaluated.stdout
+    )
 
     manifest = tmp_path / "export/manifest.json"
     done = fastreid_here("export", "--config-file", folder / "config.yaml", "--output", manifest.parent)

@@ -3,6 +3,7 @@
 import torch
 from torch.nn.functional import normalize
 
+from fastreid_gdnorm.inference.guard import consult
 from fastreid_gdnorm.layers import evaluating, gdnorm_layers
 from fastreid_gdnorm.layers.posterior_path import Prior
 
@@ -14,6 +15,7 @@ def guards(model, images, mean, posterior):
         by_mean, by_posterior = (views(model, images, path) for path in (mean, posterior))
     return {
         "shift": -shift(model, posterior),
+        "repeatability": consult(model, images, posterior).repeatability,
         **{name: measure(*by_posterior) - measure(*by_mean) for name, measure in MEASURES.items()},
     }
 
