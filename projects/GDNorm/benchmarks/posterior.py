@@ -10,6 +10,7 @@ are kept, so that a stopped benchmark goes on. It takes about two hours on two c
 import argparse
 import json
 import logging
+import zlib
 from functools import partial
 from pathlib import Path
 
@@ -161,7 +162,7 @@ class Tests:
         return test(self._model)
 
     def _record(self, test, path, run, n=0, draw=0):
-        about = {"target": test.seed, "path": path, "n": n, "draw": draw}
+        about = {"target": test.domain, "path": path, "n": n, "draw": draw}
         if self._key(about) not in self._done:
             self._file.write(json.dumps({**about, **run()}) + "\n")
             self._file.flush()
@@ -172,10 +173,16 @@ class Tests:
 
 
 class Target:
-    """A drawn domain: called with a model it tests it; its training images are those of the site."""
+    """A domain: called with a model it tests it; its training images are those of the site.
 
-    def __init__(self, cfg, seed):
-        self.seed, name = seed, f"RenderedDraw{seed}"
+    Args:
+        domain: the seed of a drawn one, or a data set's name.
+    """
+
+    def __init__(self, cfg, domain):
+        self.domain = domain
+        is_drawn = isinstance(domain, int)
+        name, self._seed = (f"RenderedDraw{domain}", domain) if is_drawn else (domain, zlib.crc32(domain.encode()))
         self._loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, name)
         self._loader = KeptImages(self._loader, torch.device("cpu"))
         self._items = read(cfg, name).train
@@ -194,7 +201,7 @@ class Target:
         if site == "two people":
             people = list(dict.fromkeys(item[1] for item in items))[:2]
             items = [item for item in items if item[1] in people]
-        order = np.random.default_rng([self.seed, n, draw]).permutation(len(items))[:n]
+        order = np.random.default_rng([self._seed, n, draw]).permutation(len(items))[:n]
         pictures = [read_picture(items[place][0]).resize(self._size[::-1], 3) for place in order]  # 3: bicubic
         return torch.stack([pil_to_tensor(picture) for picture in pictures]).float()
 
