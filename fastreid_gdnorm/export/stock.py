@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..layers import MeanPath, fold_gdnorm
 from ..layers.paths import AffinePath
 from ..modeling import is_gdnorm
-from ..modeling.branched import stock_name
+from ..modeling.counterparts import stock_name
 from ..modeling.path_names import parse_test_path
 
 

@@ -1,7 +1,7 @@
 """GDNorm as a backbone builder and as meta-architectures."""
 
 from .backbone import build_gdnorm_backbone
-from .branched import branched
+from .counterparts import branched
 from .distiller import GDNormDistiller
 from .meta_arch import GDNormBaseline, GDNormMGN, GDNormTraining, is_gdnorm
 

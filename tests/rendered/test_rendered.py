@@ -1,5 +1,6 @@
 """The rendered domains: what is on disk, what the readers make of it, and that a kill does no harm."""
 
+import dataclasses
 import logging
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, Plan, draw_domain
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, Plan, draw_domain, draw_style, drawn_domain
 from fastreid_gdnorm.rendered.dataset import RenderedDomain
 from fastreid_gdnorm.rendered.person import Person
 from fastreid_gdnorm.rendered.styles import TABLE
@@ -188,3 +189,23 @@ def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="is 1600: Market-1501"):
         Plan(train_ids=1500, test_ids=100)
     assert not os.listdir(tmp_path)
+
+
+def test_a_drawn_style_depends_on_its_seed_alone_and_the_named_ones_lie_in_its_ranges(tmp_path):
+    styles = [draw_style(seed) for seed in range(200)]
+    assert (
+        styles[7] == draw_style(7)
+        and len({style.number for style in styles} | {s.number for s in STYLES.values()}) == 205
+    )
+    for field in dataclasses.fields(styles[0]):
+        own = [getattr(style, field.name) for style in styles]
+        if field.type is float or field.type == "float":
+            for named in STYLES.values():
+                reach = 0.1 * (max(own) - min(own))
+                assert min(own) - reach <= getattr(named, field.name) <= max(own) + reach, field.name
+    domain = drawn_domain(7, SMALL)
+    assert domain.__name__ == "RenderedDraw7"
+    drawn = domain(root=str(tmp_path))
+    assert len(drawn.train) == 18
+    draw_domain(draw_style(7), tmp_path / "again", SMALL)
+    assert contents(tmp_path / "again") == contents(tmp_path / "RenderedDraw7")

@@ -46,8 +46,8 @@ KEYS = ["DATASETS.NAMES", str(tuple(SOURCES)), "DATASETS.TESTS", "('GlyphsMono',
 ROWS = {"gdnorm": schedule(20, "12,17"), "baseline": schedule(40, "25,35")}
 EXPECTED = """\
 Written down before the first test. On the two targets of another look (GlyphsMono, GlyphsBold) the posterior path
-should gain, as on drawn people. On GlyphsSigns, whose look is a source's and whose content is new, the images' own statistics
-should lose some mAP, and the posterior path less than these."""
+should gain, as on drawn people. On GlyphsSigns, whose look is a source's and whose content is new, the images' own
+statistics should lose some mAP, and the posterior path less than these."""
 
 
 def main():
@@ -61,7 +61,7 @@ def main():
     for method, overrides in ROWS.items():
         run = args.output / method
         if not (run / "model_final.pth").is_file():  # in this process, where the data sets are known
-            train(shipped(f"{CONFIGS}/{method}.yml"), [*overrides, *KEYS, "OUTPUT_DIR", run], seed=0)
+            train(shipped(f"{CONFIGS}/{method}.yml"), [*overrides, *KEYS, "OUTPUT_DIR", str(run)], seed=0)
         with open(run / "posterior.jsonl", "a+") as file:
             tests = Tests(run, file)
             for target in TARGETS:
@@ -99,9 +99,10 @@ def draw(folder, font, characters, ink, paper, blur):
 def page(records):
     """A table for each method and target."""
     about = (
-        f"Written by `python projects/GDNorm/benchmarks/posterior_glyphs.py` on {datetime.date.today()},\n{machine('cpu')}. "
-        f"Small networks trained from scratch on {', '.join(SOURCES)}, 600 steps (GDNorm) or 1,200, seed 0; each target\n"
-        f"has {TESTED} characters that were not trained on. One run and three targets: a check, no proof."
+        f"Written by `python projects/GDNorm/benchmarks/posterior_glyphs.py` on {datetime.date.today()},\n"
+        f"{machine('cpu')}.\nSmall networks trained from scratch on {', '.join(SOURCES)}, 600 steps (GDNorm)\n"
+        f"or 1,200, seed 0; each target has {TESTED} characters that were not trained on. One run and three targets:\n"
+        "a check, no proof."
     )
     parts = ["# The posterior path on characters of real fonts", about, f"## Expected\n\n{EXPECTED}"]
     for method, of_method in average(records).items():

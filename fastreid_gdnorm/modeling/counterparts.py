@@ -1,4 +1,4 @@
-"""A stock network's config with branches, for paths through a checkpoint that was trained without them."""
+"""Which meta-architecture with branches goes by a stock one, and which stock one by one with branches."""
 
 from __future__ import annotations
 
