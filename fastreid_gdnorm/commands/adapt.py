@@ -50,8 +50,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    import re
     from pathlib import Path
+    from urllib.parse import quote
 
     from ..console import say
     from ..errors import UserError
@@ -72,7 +72,7 @@ def run(args: Namespace) -> None:
         if len(own) < 2:
             say(f"camera {camera} has one image: it goes along the site's path")
             continue
-        file = folder / f"camera-{re.sub(r'[^A-Za-z0-9_.-]', '_', camera)}.npz"
+        file = folder / f"camera-{quote(camera, safe='')}.npz"
         cameras[camera] = adapter.adapt(own, file, args.prior_only_layers, args.skip_unreadable)
     save_summary(folder, site, cameras)
     save_weights_figure(

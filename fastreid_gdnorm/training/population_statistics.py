@@ -87,7 +87,8 @@ def estimate_mean_path(model, loader):
 def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
     """Take from DATASETS.NAMES what ``model``'s test paths lack, if they lack anything.
 
-    - the branches' statistics, if the checkpoint was trained without branches, so that all of them agree;
+    - the branches' statistics, if the checkpoint was trained without branches, so that all of them agree, and a path
+      is not the same for that (as the mean path is);
     - the mean path's own statistics (MODEL.GDNORM.MEAN_OF path);
     - how images vary (TEST_PATH instance).
 
@@ -95,7 +96,8 @@ def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
     """
     layers = gdnorm_layers(model)
     paths = [path for path in getattr(model, "test_paths", ()) if not isinstance(path, (PosteriorPath, CameraPaths))]
-    agree = bool(paths) and len(cfg.DATASETS.NAMES) > 1 and branches_agree(model)
+    by_branches = any(not isinstance(path, MeanPath) for path in paths)
+    agree = by_branches and len(cfg.DATASETS.NAMES) > 1 and branches_agree(model)
     instances = [path for path in paths if isinstance(path, InstancePath) and path.scatter is None]
     by_own = any(isinstance(path, MeanPath) and path.of == "path" for path in paths)
     by_own = by_own and any(layer.path_mean is None for layer in layers.values())
