@@ -11,7 +11,7 @@ DESCRIPTION = (
     "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. 64 images do most of what can be done; they should be of many people and all hours. With the\n"
+    "their labels. Fewer than 16 images often do harm; 64 images do most of what can be done. They should be of many people and all hours. With the\n"
     "very images that the model is then tested on, the test is transductive, which fastreid eval says.\n\n"
     "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
     "be at hand. The images' names, or the table, say the cameras for --by-camera."
@@ -56,6 +56,7 @@ def run(args: Namespace) -> None:
     from ..console import say
     from ..errors import UserError
     from ..inference.adaptation import Adapter, by_camera, save_summary, site_images
+    from ..inference.guard import FEWEST
     from ..modeling.posterior_files import SITE
     from ..report.posterior_figure import save_weights_figure
 
@@ -81,7 +82,9 @@ def run(args: Namespace) -> None:
     for name, adapted in {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}.items():
         verdict = adapted.verdict
         say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
-        if not verdict.trusts:
+        if adapted.path.images < FEWEST:
+            say(f"    fewer than {FEWEST} images often do more harm than good: give it more")
+        elif not verdict.trusts:
             say("    below 0.5: half the images would say something else, so it may be worse than none. Give it more")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

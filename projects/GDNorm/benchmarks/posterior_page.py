@@ -129,6 +129,7 @@ def save_curves(file, values):
             )
             axes.fill_between(numbers, averages - bands, averages + bands, color=colour, alpha=0.15)
         axes.set(xscale="log", xlabel="images of the site", title=METHODS[method])
+        numbers = sorted(n for name, n in of_method if name == "posterior")
         axes.set_xticks(numbers, [str(n) for n in numbers])
         axes.grid(alpha=0.3)
     np.atleast_1d(panels)[0].set_ylabel("mAP, average over domains and seeds")
