@@ -11,8 +11,9 @@ DESCRIPTION = (
     "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. Fewer than 16 images often do harm; 64 images do most of what can be done. They should be of many people and all hours. With the\n"
-    "very images that the model is then tested on, the test is transductive, which fastreid eval says.\n\n"
+    "their labels. Fewer than 16 images often do harm; 64 images do most of what can be done. They should be of\n"
+    "many people and all hours. With the very images that the model is then tested on, the test is transductive,\n"
+    "which fastreid eval says.\n\n"
     "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
     "be at hand. The images' names, or the table, say the cameras for --by-camera."
 )
