@@ -77,10 +77,9 @@ def run(args: Namespace) -> None:
         file = folder / f"camera-{quote(camera, safe='')}.npz"
         cameras[camera] = adapter.adapt(own, file, args.prior_only_layers, args.skip_unreadable)
     save_summary(folder, site, cameras)
-    save_weights_figure(
-        folder / "weights.png", {"site": site.path, **{f"camera {c}": a.path for c, a in cameras.items()}}
-    )
-    for name, adapted in {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}.items():
+    all_of_them = {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}
+    save_weights_figure(folder / "weights.png", {name: adapted.path for name, adapted in all_of_them.items()})
+    for name, adapted in all_of_them.items():
         verdict = adapted.verdict
         say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
         if adapted.path.images < FEWEST:

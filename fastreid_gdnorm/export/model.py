@@ -14,7 +14,7 @@ from ..console import say
 from ..disk import digest
 from ..inference.description import MANIFEST, Description, ModelInput
 from ..modeling import branched
-from ..modeling.path_names import POSTERIOR
+from ..modeling.path_names import POSTERIOR, posterior_place
 from ..modeling.posterior_files import files_of
 from ..runs import files
 from ..runs.checkpoints import find_weights, load_model, model_digest
@@ -104,8 +104,8 @@ def each_camera(path: str, output: str | Path) -> dict[Path, str]:
     Raises:
         UserError: there is no such folder.
     """
-    kind, _, place = path.partition(":")
-    if kind != POSTERIOR or not Path(place).is_dir():
+    place = posterior_place(path)
+    if not place or not Path(place).is_dir():
         return {Path(output): path}
     places = files_of(place)
     if len(places) == 1:

@@ -9,7 +9,7 @@ from fastreid.utils import comm
 from ..errors import UserError
 from ..layers import put_statistics
 from ..modeling import is_gdnorm
-from ..runs.checkpoints import posterior_place
+from ..modeling.path_names import posterior_place
 
 
 def connect():
@@ -54,7 +54,7 @@ class _FromCheckpoint:
 
 def _check_test_path(cfg):
     """Raise UserError where tests in between would go along a path through another checkpoint."""
-    if posterior_place(cfg):
+    if is_gdnorm(cfg) and posterior_place(cfg.MODEL.GDNORM.TEST_PATH):
         raise UserError(
             f"MODEL.GDNORM.TEST_PATH {cfg.MODEL.GDNORM.TEST_PATH} is a path through a trained checkpoint: train with "
             "mean, then fastreid adapt"

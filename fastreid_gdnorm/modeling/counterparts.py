@@ -34,12 +34,17 @@ def branched(cfg: CfgNode) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.META_ARCHITECTURE = ours[cfg.MODEL.META_ARCHITECTURE]
-    for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
-        if part.NORM == "syncBN":  # in testing it is BN, and has its keys
-            part.NORM = "BN"
+    desynchronize(cfg)
     cfg.MODEL.GDNORM.HEADS = True
     cfg.TEST.PRECISE_BN.ENABLED = False
     return cfg
+
+
+def desynchronize(cfg: CfgNode) -> None:
+    """Make NORM syncBN, which has the keys of BN and needs other processes, BN."""
+    for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
+        if part.NORM == "syncBN":
+            part.NORM = "BN"
 
 
 def stock_name(kind: type) -> str:

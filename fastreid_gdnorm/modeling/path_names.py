@@ -17,6 +17,12 @@ POSTERIOR = "posterior"  # posterior:FILE
 TestPath = Union[Path, Chooser]
 
 
+def posterior_place(text: str) -> str:
+    """The file or folder that a TEST_PATH posterior:FILE names; empty for other paths."""
+    kind, _, place = text.partition(":")
+    return place if kind == POSTERIOR else ""
+
+
 def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
     """The paths to average features over: one, or for ``ensemble`` every source's.
 

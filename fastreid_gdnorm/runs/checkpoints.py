@@ -15,7 +15,7 @@ from torch import nn
 from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
-from ..modeling.path_names import POSTERIOR
+from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import files_of, load_posterior, site_digest
 from ..training.population_statistics import complete_paths
 
@@ -50,8 +50,10 @@ def load_model(cfg: CfgNode) -> nn.Module:
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
     _WholeModel(model).load(weights)
-    for file in posterior_files(cfg):
-        if load_posterior(file).checkpoint != digest(weights):
+    files = posterior_files(cfg)
+    checkpoint = digest(weights) if files else ""
+    for file in files:
+        if load_posterior(file).checkpoint != checkpoint:
             raise UserError(f"posterior {file} is of another checkpoint than {weights}: fastreid adapt to this one")
     complete_paths(cfg, model)
     return model
@@ -66,21 +68,15 @@ def model_digest(cfg: CfgNode) -> str:
     parts = [digest(find_weights(cfg)), list(cfg.INPUT.SIZE_TEST)]
     if is_gdnorm(cfg):
         gdnorm = cfg.MODEL.GDNORM
-        place = posterior_place(cfg)
+        place = posterior_place(gdnorm.TEST_PATH)
         parts += [site_digest(place) if place else gdnorm.TEST_PATH, gdnorm.MEAN_OF, gdnorm.LAMBDA, gdnorm.NOISE]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def posterior_place(cfg: CfgNode) -> str:
-    """The file or folder that a GDNorm model's TEST_PATH posterior:FILE names; empty for other paths."""
-    kind, _, place = cfg.MODEL.GDNORM.TEST_PATH.partition(":")
-    return place if kind == POSTERIOR and is_gdnorm(cfg) else ""
-
-
 def posterior_files(cfg: CfgNode) -> list[Path]:
     """The files of a GDNorm model's TEST_PATH posterior:FILE; none for other paths."""
-    place = posterior_place(cfg)
-    return list(files_of(place).values()) if place else []
+    place = posterior_place(cfg.MODEL.GDNORM.TEST_PATH)
+    return list(files_of(place).values()) if place and is_gdnorm(cfg) else []
 
 
 class _WholeModel(Checkpointer):

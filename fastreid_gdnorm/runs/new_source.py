@@ -51,6 +51,8 @@ def begin_with_new_source(
         raise UserError(f"--from {run} has no two branches or more to begin a new one by: name a run of GDNorm")
     if name in old.DATASETS.NAMES:
         raise UserError(f"--add-source {name}: {run} has it already, as number {old.DATASETS.NAMES.index(name)}")
+    words = list(map(str, overrides))
+    load_config(Path(run) / files.CONFIG, words, has_data_sets=False)  # says in one line what is wrong with them
     old.MODEL.GDNORM.TEST_PATH = "mean"
     new = old.clone()
     new.DATASETS.NAMES = (*old.DATASETS.NAMES, name)
@@ -58,7 +60,7 @@ def begin_with_new_source(
     new.MODEL.BACKBONE.PRETRAIN = False
     new.MODEL.GDNORM.NEW_BRANCH_ONLY = branch_only
     new.OUTPUT_DIR = f"{str(run).rstrip('/')}-{name}"
-    new.merge_from_list(list(map(str, overrides)))
+    new.merge_from_list(words)
     folder = Path(new.OUTPUT_DIR)
     config, checkpoint = folder / files.START_CONFIG, folder / files.START
     if resume and config.is_file() and checkpoint.is_file():

@@ -75,6 +75,7 @@ def test_mistakes_are_one_line(toy_run, exported, tmp_path, fastreid_here):
         (["--add-source", "RenderedMall", "--from", toy_run], "has it already, as number 1"),
         (["--add-source", "Nowhere", "--from", toy_run], "DATASETS.NAMES: there is no 'Nowhere'"),
         (["--add-source", NEW, "--from", tmp_path], "is not a run"),
+        (["--add-source", NEW, "--from", toy_run, "SOLVER.EPOCHS", "1"], "the overrides KEY VALUE ...: "),
         (["--add-source", NEW, "--from", exported], "has no two branches or more"),
         (["--add-source", NEW, "--from", toy_run, "--config-file", "x.yml"], "leave --config-file out"),
     ]

@@ -4,7 +4,7 @@
 
 Three of the demo's methods are trained with three seeds at equal image passes, then tested on eight domains whose
 styles are drawn by seed. Images to adapt to are of people who are not in the test. Trainings and tests that are done
-are kept, so that a stopped benchmark goes on. It takes about two hours on two cores, half of it training.
+are kept, so that a stopped benchmark goes on.
 """
 
 import argparse

@@ -4,7 +4,7 @@
 
 An instance search: an identity is a character, a domain is a font with its ink, paper and blur. The fonts are freely
 licensed ones that come with matplotlib. Test characters are not trained on. One target is a source's own look with
-other content, signs in place of letters. It takes about ten minutes on two cores.
+other content, signs in place of letters.
 """
 
 import argparse
