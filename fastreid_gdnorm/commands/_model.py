@@ -35,9 +35,10 @@ def add_images(parser: ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
 
 
-def extractor_of(args: Namespace, model: str = "") -> FeatureExtractor:
-    """The extractor that the arguments of :func:`add_model` ask for; ``model`` in place of ``--model``."""
+def extractor_of(args: Namespace, model: str = "", path: str = "") -> FeatureExtractor:
+    """The extractor that the arguments of :func:`add_model` ask for; without ``--model``, ``model`` along ``path``."""
     from ..inference import FeatureExtractor
 
-    how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers", "path")}
-    return FeatureExtractor(model or args.model, **how)
+    how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers")}
+    place, known = (args.model, "") if args.model else (model, path)
+    return FeatureExtractor(place, path=args.path or known, **how)

@@ -62,12 +62,14 @@ def _add(args: Namespace) -> None:
     if not is_gallery(folder) and not args.model:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
     records = [record._replace(path=os.path.abspath(record.path)) for record in find_images(args.images)]
-    extractor = extractor_of(args, args.model or read_contents(folder)["model"])
+    known = read_contents(folder) if is_gallery(folder) else {}
+    extractor = extractor_of(args, known.get("model", ""), known.get("path", ""))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         gallery = Gallery.load(folder) if is_gallery(folder) else Gallery(extractor.description)
         gallery.check_model(extractor.description)
-        gallery.model, gallery.approximate = extractor.model, gallery.approximate or args.approximate
+        gallery.model, gallery.path = extractor.model, extractor.path
+        gallery.approximate = gallery.approximate or args.approximate
         journal = Journal(folder / JOURNAL, extractor.description.model)
         extraction = extract(extractor, records, journal, gallery.digests, args.skip_unreadable)
         added = gallery.add(extraction)

@@ -31,7 +31,9 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--gallery", required=True, type=Path, metavar="DIR", help="as fastreid index has made it")
-    add_model(parser, required=False, help="where the gallery's model is now; default: where it was")
+    add_model(
+        parser, required=False, help="where the gallery's model is now; default: where it was, along the same path"
+    )
     parser.add_argument("--top", type=int, default=10, metavar="N", help="matches of a query; default: %(default)s")
     parser.add_argument("--exclude-same-camera", action="store_true", help="leave out the images of the query's camera")
     parser.add_argument("--rerank", action="store_true", help="order the 100 best matches by shared neighbours")
@@ -52,7 +54,7 @@ def run(args: Namespace) -> None:
         raise UserError(f"--top is 1 or more, got {args.top}")
     records = find_images(args.images)
     gallery = Gallery.load(args.gallery)
-    extractor = extractor_of(args, args.model or gallery.model)
+    extractor = extractor_of(args, gallery.model, gallery.path)
     gallery.check_model(extractor.description)
     threshold = read_threshold(extractor.model, extractor.description)
     queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)

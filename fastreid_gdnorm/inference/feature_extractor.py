@@ -47,7 +47,7 @@ class FeatureExtractor:
             default the run's own.
 
     Attributes:
-        model: its place.
+        model, path: its place, and the path through it; files are absolute.
         description: the model's digest, its metric, the number of features, and what it takes.
         skipped: the images that the last call has left out.
 
@@ -73,6 +73,8 @@ class FeatureExtractor:
         if batch_size < 1 or workers < 0:
             raise UserError(f"--batch-size is 1 or more and --workers 0 or more, got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
+        kind, _, file = path.partition(":")
+        self.path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
         self._network = open_network(model, device, half, path)
         self.description = self._network.description
         self._batch_size, self._order = batch_size, order

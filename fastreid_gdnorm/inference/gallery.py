@@ -45,7 +45,7 @@ class Gallery:
 
     Args:
         description: the model's.
-        model: where it is, for those who search the gallery later.
+        model, path: where it is and the path through it, for those who search the gallery later.
         approximate: search a graph (HNSW, Malkov and Yashunin 2018) instead of all images, from APPROXIMATE_FROM
             images on: faster, and a few of the best matches are missed.
 
@@ -53,8 +53,8 @@ class Gallery:
         records, digests: what is known of each image, and the SHA-256 of its file.
     """
 
-    def __init__(self, description: Description, model: str = "", approximate: bool = False) -> None:
-        self.description, self.model, self.approximate = description, model, approximate
+    def __init__(self, description: Description, model: str = "", path: str = "", approximate: bool = False) -> None:
+        self.description, self.model, self.path, self.approximate = description, model, path, approximate
         self.records: list[Record] = []
         self.digests: list[str] = []
         self._index = self._new_index(0)
@@ -62,7 +62,7 @@ class Gallery:
     @classmethod
     def build(cls, extractor: FeatureExtractor, images: Iterable[str], approximate: bool = False) -> Gallery:
         """A gallery of files, folders, patterns and tables, as :func:`find_images` takes them."""
-        gallery = cls(extractor.description, extractor.model, approximate)
+        gallery = cls(extractor.description, extractor.model, extractor.path, approximate)
         gallery.add(extract(extractor, find_images(images)))
         return gallery
 
@@ -74,14 +74,14 @@ class Gallery:
             UserError: there is none, or it is damaged.
         """
         stored = read_gallery(Path(folder))
-        gallery = cls(stored.description, stored.model, stored.approximate)
+        gallery = cls(stored.description, stored.model, stored.path, stored.approximate)
         gallery.records, gallery.digests, gallery._index = stored.records, stored.digests, stored.index
         return gallery
 
     def save(self, folder: str | Path) -> None:
         """Write it to a folder; whenever the process is killed, the former gallery is there or this one."""
-        stored = Stored(self.description, self.model, self.approximate, self.records, self.digests, self._index)
-        write_gallery(Path(folder), stored)
+        about = (self.description, self.model, self.path, self.approximate)
+        write_gallery(Path(folder), Stored(*about, self.records, self.digests, self._index))
 
     def __len__(self) -> int:
         return len(self.records)

@@ -18,7 +18,7 @@ from ..errors import UserError
 from .description import Description
 from .records import Record
 
-CONTENTS, VERSION = "gallery.json", 1
+CONTENTS, VERSION = "gallery.json", 2
 JOURNAL = "journal"  # a folder, there while images are added
 INDEX, TABLE = "index-{}.faiss", "images-{}.csv"
 AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # of names in any encoding
@@ -29,13 +29,14 @@ class Stored(NamedTuple):
     """What is kept of a gallery.
 
     Args:
-        model: where the model is.
+        model, path: where the model is, and the path through it, as FeatureExtractor takes them.
         records, digests: N.
         index: of faiss, N features.
     """
 
     description: Description
     model: str
+    path: str
     approximate: bool
     records: list[Record]
     digests: list[str]
@@ -60,6 +61,7 @@ def read_gallery(folder: Path) -> Stored:
     return Stored(
         Description.from_property(contents["description"]),
         contents["model"],
+        contents["path"],
         contents["approximate"],
         [Record(*(row[column] for column in Record._fields)) for row in rows],
         [row["sha256"] for row in rows],
@@ -83,12 +85,15 @@ def read_contents(folder: Path) -> dict[str, Any]:
         raise UserError(f"{folder} is no gallery: it has no {CONTENTS}; fastreid index makes one")
     try:
         contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        version = contents["version"]
-        contents["model"], contents["description"], contents["approximate"], contents["files"].items()
+        if contents["version"] != VERSION:
+            raise UserError(
+                f"gallery {folder} is of version {contents['version']}, this is for {VERSION}: build it again"
+            )
+        for key in ("model", "path", "description", "approximate"):
+            contents[key]
+        contents["files"].items()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"gallery {folder} is damaged: {CONTENTS} cannot be read ({error}); build it again") from error
-    if version != VERSION:
-        raise UserError(f"gallery {folder} is of version {version}; this is for version {VERSION}")
     return contents
 
 
@@ -107,6 +112,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         "version": VERSION,
         "images": len(stored.records),
         "model": stored.model,
+        "path": stored.path,
         "description": stored.description.to_property(),
         "approximate": stored.approximate,
         "files": {name: digest(folder / name) for name in (index_file, table)},

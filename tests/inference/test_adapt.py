@@ -124,6 +124,21 @@ def test_it_is_exported_a_folder_for_each_camera_and_the_extractor_gives_the_sam
     assert np.abs(FeatureExtractor(toy_run)(files) - expected).max() > 1e-3
 
 
+def test_a_gallery_is_searched_along_the_path_that_it_was_made_along(
+    toy_run, datasets, adapting, tmp_path, fastreid_here, monkeypatch
+):
+    query = next((datasets / "RenderedNight" / "query").glob("*.jpg"))
+    monkeypatch.chdir(adapting[0])
+    words = ["index", "--model", toy_run, "--path", "posterior:camera-2.npz", query.parent, "--gallery", tmp_path]
+    done = fastreid_here(*words)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path)
+    done = fastreid_here("search", "--gallery", tmp_path, query, "--json")
+    assert done.returncode == 0, done.stderr
+    done = fastreid_here("search", "--gallery", tmp_path, query, "--model", toy_run)
+    assert done.returncode == 2 and "features cannot be compared" in done.stderr
+
+
 def test_a_model_without_branches_gets_them_from_its_sources(exported, site, tmp_path, fastreid_here, monkeypatch):
     stock = tmp_path / "stock"
     stock.mkdir()

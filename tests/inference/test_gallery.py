@@ -142,11 +142,11 @@ DAMAGE = {
     "table changed": ("images-1.csv", one_bit_flipped, "images-1.csv is missing or has changed"),
     "contents cut short": ("gallery.json", cut_short, "gallery.json cannot be read"),
     "contents of another kind": ("gallery.json", lambda file: file.write_text("[]"), "gallery.json cannot be read"),
-    "contents without files": ("gallery.json", lambda file: file.write_text('{"version": 1}'), "cannot be read"),
+    "contents without files": ("gallery.json", lambda file: file.write_text('{"version": 2}'), "cannot be read"),
     "later version": (
         "gallery.json",
-        lambda file: file.write_text(file.read_text().replace('"version": 1', '"version": 2')),
-        "is of version 2",
+        lambda file: file.write_text(file.read_text().replace('"version": 2', '"version": 3')),
+        "is of version 3",
     ),
     "none": ("gallery.json", Path.unlink, "is no gallery: it has no gallery.json; fastreid index makes one"),
 }
