@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from .image_statistics import ImageStatistics
 from .paths import Path
 from .running_statistics import start_average
 
@@ -105,11 +106,20 @@ class BranchStatisticsPath(StatisticsPath):
 
     Args:
         k: the domain's number, from 0.
+
+    ``images`` has the :class:`ImageStatistics` of each layer's input.
     """
 
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
+        self.images: dict[GDNorm, ImageStatistics] = {}
+
+    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+        if layer not in self.images:
+            self.images[layer] = ImageStatistics(layer.stacked()[2][self.k])
+        self.images[layer].add(x)
+        return super().normalize(layer, x)
 
     def keep(self) -> None:
         for layer, bn in self.norms.items():

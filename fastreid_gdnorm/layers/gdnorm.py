@@ -27,7 +27,8 @@ class GDNorm(nn.Module):
 
     A state dict of the replaced layer (a stock or an ImageNet checkpoint) loads into every branch; one with
     another number of branches is refused. ``path_mean`` and ``path_var``, each (C,) or None, are the statistics of the
-    mean path itself; they are in the state dict once a :class:`PooledPath` has taken them.
+    mean path itself; they are in the state dict once a :class:`PooledPath` has taken them. ``image_scatter``, (2,) or
+    None, is how much images of one source differ (:meth:`Evidence.scatter`), on average over the sources.
     """
 
     def __init__(self, bn: nn.BatchNorm2d, num_domains: int) -> None:
@@ -43,6 +44,8 @@ class GDNorm(nn.Module):
         self.path_var: Tensor | None
         self.register_buffer("path_mean", None)
         self.register_buffer("path_var", None)
+        self.image_scatter: Tensor | None
+        self.register_buffer("image_scatter", None)
         self.path: Path = MeanPath()
 
     @property
@@ -100,6 +103,10 @@ class GDNorm(nn.Module):
         self.branches = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList([*self.branches, self.fold(path)]))
         self.path_mean = self.path_var = None  # of one branch less
 
+    def forget_estimates(self) -> None:
+        """Drop what was taken of images, as it is of other weights once training goes on."""
+        self.path_mean = self.path_var = self.image_scatter = None
+
     def spread_stock_state(self, state_dict: dict[str, Any], prefix: str) -> None:
         """Give every branch its own copy of the stock BN that ``state_dict`` has under ``prefix``, if there is one."""
         if any(key.startswith(prefix + "branches.") for key in state_dict):
@@ -120,9 +127,10 @@ class GDNorm(nn.Module):
             )
         self.spread_stock_state(state_dict, prefix)
         if any(key.startswith(branched) for key in state_dict):  # else those there are stay, as all that is not loaded
-            for name, like in (("path_mean", "running_mean"), ("path_var", "running_var")):
-                value, own = state_dict.get(prefix + name), getattr(self.branches[0], like)
-                setattr(self, name, own.clone() if value is not None and value.shape == own.shape else None)
+            own = cast("Tensor", self.branches[0].running_mean)
+            for name, shape in (("path_mean", own.shape), ("path_var", own.shape), ("image_scatter", (2,))):
+                value = state_dict.get(prefix + name)
+                setattr(self, name, own.new_empty(shape) if value is not None and value.shape == shape else None)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
 

@@ -27,10 +27,16 @@ class Evidence(NamedTuple):
     log_var_spread: Tensor
     eps: float
 
-    @property
     def log_var(self) -> Tensor:
         """log(var + eps); var is that of all values of all images (law of total variance)."""
         return torch.log(self.within + self.between + self.eps)
+
+    def scatter(self) -> Tensor:
+        """(2,): how much images differ, n times the sampling variances of the two statistics, averaged over channels.
+
+        Of the mean, in units of the channel's variance; and of log(var + eps).
+        """
+        return torch.stack([(self.between / self.log_var().exp()).mean(), self.log_var_spread.mean()])
 
 
 def of_each_image(x: Tensor) -> tuple[Tensor, Tensor]:

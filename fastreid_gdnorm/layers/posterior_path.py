@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 
 class Prior(NamedTuple):
-    """What the K branches say of a new domain's statistics, each (C,) in double.
+    """What the K branches say of a new domain's statistics, in double.
 
     Args:
-        mean, log_var: averages over the branches, of the mean and of log(var + eps).
-        mean_spread, log_var_spread: tau^2, their variances between the branches, unbiased (over K - 1); 0 for K = 1.
+        mean, log_var: averages over the branches, of the mean and of log(var + eps), each (C,).
+        spread: (2,), tau^2: their variances between the branches, unbiased (over K - 1), averaged over channels; that
+            of the mean in units of the channel's variance. 0 for K = 1.
+        scatter: (2,), v: how much images of one domain differ, in the same units; None if no source has told it.
         eps: of the layer's BN.
     """
 
     mean: Tensor
     log_var: Tensor
-    mean_spread: Tensor
-    log_var_spread: Tensor
+    spread: Tensor
+    scatter: Tensor | None
     eps: float
 
     @classmethod
@@ -43,29 +45,44 @@ class Prior(NamedTuple):
         log_var = torch.log(var + eps)
         freedom = max(layer.num_domains - 1, 1)
         of_mean, of_log_var = ((values - values.mean(0)).square().sum(0) / freedom for values in (mean, log_var))
-        return cls(mean.mean(0), log_var.mean(0), of_mean, of_log_var, eps)
+        spread = torch.stack([(of_mean / log_var.mean(0).exp()).mean(), of_log_var.mean()])
+        scatter = layer.image_scatter
+        return cls(mean.mean(0), log_var.mean(0), spread, None if scatter is None else scatter.double(), eps)
 
     def given(self, evidence: Evidence) -> LayerPosterior:
-        """The posterior means of the statistics; one image's evidence may be (B, C), for B images by themselves."""
-        mean_weight = _weight(self.mean_spread, evidence.between / evidence.images)
-        log_var_weight = _weight(self.log_var_spread, evidence.log_var_spread / evidence.images)
-        mean = self.mean + mean_weight * (evidence.mean - self.mean)
-        log_var = self.log_var + log_var_weight * (evidence.log_var - self.log_var)
-        return LayerPosterior(mean, torch.exp(log_var) - self.eps, mean_weight, log_var_weight)
+        """The posterior means of the statistics: the prior's, if nothing tells how images differ.
+
+        The evidence of one image may be (B, C), for B images by themselves.
+        """
+        n, scatter = evidence.images, self.scatter
+        if n == 1 and scatter is not None:  # one image does not tell it, so it is taken to be as in the sources
+            evidence = evidence._replace(between=scatter[0] * self.log_var.exp())
+        elif n == 1:
+            return self.alone()
+        weight = self.weight(n, evidence.scatter() if scatter is None else scatter)
+        mean = self.mean + weight[0] * (evidence.mean - self.mean)
+        log_var = self.log_var + weight[1] * (evidence.log_var() - self.log_var)
+        return LayerPosterior(mean, torch.exp(log_var) - self.eps, weight)
+
+    def weight(self, images: int, scatter: Tensor) -> Tensor:
+        """(2,): w = tau^2 / (tau^2 + v / n), 0 where the branches agree."""
+        weight = self.spread / (self.spread + scatter / images)
+        return torch.where(self.spread > 0, weight, 0.0)
 
     def alone(self) -> LayerPosterior:
         """The statistics before there is any image."""
-        nothing = torch.zeros_like(self.mean)
-        return LayerPosterior(self.mean, torch.exp(self.log_var) - self.eps, nothing, nothing)
+        return LayerPosterior(self.mean, torch.exp(self.log_var) - self.eps, torch.zeros_like(self.spread))
 
 
 class LayerPosterior(NamedTuple):
-    """A layer's statistics given the images, each (C,) in double; weights are the images', 0 to 1."""
+    """A layer's statistics given the images, each (C,) in double.
+
+    ``weight``, (2,), is the images' in the mean and in log(var + eps), from 0 to 1.
+    """
 
     mean: Tensor
     var: Tensor
-    mean_weight: Tensor
-    log_var_weight: Tensor
+    weight: Tensor
 
 
 class PosteriorPath(AffinePath):
@@ -77,16 +94,19 @@ class PosteriorPath(AffinePath):
         t = t_prior + w (t_images - t_prior),    w = tau^2 / (tau^2 + v / n)
 
     where t_prior is the branches' average, tau^2 the variance between them, and v / n the variance that the statistic
-    of n images has about their domain's, which the images' own scatter tells. gamma and beta are the branches'
-    averages. Nothing is tuned. This is the normal model of two levels, a domain and its images, whose variances are
-    estimated by moments: empirical Bayes, or James-Stein shrinkage towards the sources (Efron and Morris 1973, "Stein's
-    estimation rule and its competitors", JASA 68). It assumes that the target is to the sources as these are to each
-    other, that images are independent draws from it, that K branches tell tau^2 (with few it is rough), and that
-    channels do not help each other. It knows nothing of who is in the images: where the target has other content than
-    the sources rather than another look, its statistics mislead.
+    of n images has about their domain's. v is taken of the sources' images, where training has kept it
+    (GDNorm.image_scatter), else of these. gamma and beta are the branches' averages. Nothing is tuned.
 
-    With no image it is the prior. With one, which does not tell how images vary, it is the prior as well. With more and
-    more it comes to the target's own statistics.
+    This is the normal model of two levels, a domain and its images, whose variances are estimated by moments:
+    empirical Bayes. A layer has one w for its means and one for its variances, as James-Stein shrinkage has (Efron and
+    Morris 1973, "Stein's estimation rule and its competitors", JASA 68): what K branches or a few images tell of a
+    single channel is too rough, so tau^2 and v are averages over channels, in units of their variances. It assumes
+    that the target is to the sources as these are to each other, that images are independent draws from it and differ
+    as the sources' do. It knows nothing of who is in the images: where the target has other content than the sources
+    rather than another look, its statistics mislead.
+
+    With no image it is the prior. With one as well, if nothing tells how images differ. With more and more it comes to
+    the target's own statistics.
 
     Args:
         layers: {name: LayerPosterior} of every GDNorm layer.
@@ -155,8 +175,7 @@ class PosteriorPath(AffinePath):
     def settle(self, layer: GDNorm, name: str, evidence: Evidence) -> None:
         """Let what images have shown of a layer count."""
         self.images = evidence.images
-        if evidence.images > 1:
-            self.layers[name] = self._of_layer[layer] = Prior.of(layer).given(evidence)
+        self.layers[name] = self._of_layer[layer] = Prior.of(layer).given(evidence)
 
     def _fits(self, name: str, layer: GDNorm) -> bool:
         return name in self.layers and len(self.layers[name].mean) == layer.branches[0].num_features
@@ -202,11 +221,6 @@ class _Measuring(Path):
 
 class _Reached(Exception):
     """Ends a pass."""
-
-
-def _weight(between: Tensor, sampling: Tensor) -> Tensor:
-    """w = tau^2 / (tau^2 + v / n), 0 where the branches agree."""
-    return torch.where(between > 0, between / (between + sampling), torch.zeros_like(between))
 
 
 def branches_agree(model: nn.Module) -> bool:

@@ -126,7 +126,7 @@ class GDNormTraining(Stock):
             return self.embed(batched_inputs, self.test_paths)
         _check_domains(batched_inputs)
         for layer in gdnorm_layers(self).values():
-            layer.path_mean = layer.path_var = None  # of other weights, from here on
+            layer.forget_estimates()
         batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
         recompute = self.recompute and (self.num_paths > 0 or len(batches) > 1)
         losses = self._log([self._on_domain_path(batch, recompute) for batch in batches])

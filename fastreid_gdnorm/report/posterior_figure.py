@@ -12,12 +12,12 @@ from ..layers import PosteriorPath
 
 
 def save_weights_figure(file: Path, paths: Mapping[str, PosteriorPath]) -> None:
-    """Save a line for each path, {name: path}: the mean weight of its images in every layer's mean and variance."""
+    """Save a line for each path, {name: path}: the weight of its images in every layer's mean and variance."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
-    for axes, field, title in zip(panels, ("mean_weight", "log_var_weight"), ("the mean", "the variance")):
+    for statistic, (axes, title) in enumerate(zip(panels, ("the mean", "the variance"))):
         for name, path in paths.items():
-            weights = [float(getattr(layer, field).mean()) for layer in path.layers.values()]
+            weights = [float(layer.weight[statistic]) for layer in path.layers.values()]
             axes.plot(range(1, len(weights) + 1), weights, marker=".", label=f"{name}, {path.images} images")
         axes.set(ylim=(0, 1), xlabel="BN layer, from the first to the last", title=f"of {title}")
         axes.grid(alpha=0.3)

@@ -54,13 +54,29 @@ def domain_loaders(cfg: CfgNode, train_set: DomainDataset) -> tuple[list[Any], A
 
 @torch.no_grad()
 def estimate_branches(model, loaders):
-    """Give every branch, if there are any, the statistics that its domain's images have along the domain path."""
-    for domain, loader in enumerate(loaders if gdnorm_layers(model) else ()):
-        path = BranchStatisticsPath(domain)
+    """Give every branch, if there are any, the statistics that its domain's images have along the domain path.
+
+    Also gives every layer its image_scatter.
+    """
+    for path in _along_branches(model, loaders):
+        path.keep()
+
+
+@torch.no_grad()
+def _along_branches(model, loaders):
+    """Take every branch's statistics without giving it them, and give every layer its image_scatter."""
+    layers = gdnorm_layers(model)
+    paths = [BranchStatisticsPath(domain) for domain in range(len(loaders) if layers else 0)]
+    for path, loader in zip(paths, loaders):
         for batch in loader:
             forward_along(model, batch, path)
-        _average_over_processes(path.norms.values())
-        path.keep()
+        _average_over_processes(_running(path.norms.values()))
+    for layer in layers.values():
+        eps = layer.branches[0].eps
+        scatters = [path.images[layer].evidence(eps).scatter() for path in paths]
+        layer.image_scatter = torch.stack(scatters).mean(0)
+        _average_over_processes([layer.image_scatter])
+    return paths
 
 
 @torch.no_grad()
@@ -80,7 +96,7 @@ def estimate_mean_path(model, loader):
             for batch in loader:
                 forward_along(model, batch, path)
     if mean_of == "path":
-        _average_over_processes(path.norms.values())
+        _average_over_processes(_running(path.norms.values()))
         path.keep()
 
 
@@ -98,21 +114,22 @@ def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
     paths = [path for path in getattr(model, "test_paths", ()) if not isinstance(path, (PosteriorPath, CameraPaths))]
     by_branches = any(not isinstance(path, MeanPath) for path in paths)
     agree = by_branches and len(cfg.DATASETS.NAMES) > 1 and branches_agree(model)
-    instances = [path for path in paths if isinstance(path, InstancePath) and path.scatter is None]
+    by_scatter = any(isinstance(path, InstancePath) for path in paths)
+    by_scatter = by_scatter and any(layer.image_scatter is None for layer in layers.values())
     by_own = any(isinstance(path, MeanPath) and path.of == "path" for path in paths)
     by_own = by_own and any(layer.path_mean is None for layer in layers.values())
-    if not (agree or instances or by_own):
+    if not (agree or by_scatter or by_own):
         return
     logger.info("Taking statistics for MODEL.GDNORM.TEST_PATH from %s", ", ".join(cfg.DATASETS.NAMES))
     loaders, pooled = domain_loaders(cfg, DomainDataset(read_sources(cfg, combineall=cfg.DATASETS.COMBINEALL)))
     with evaluating(model):
         if agree:
             estimate_branches(model, loaders)
+        elif by_scatter:
+            _along_branches(model, loaders)
         if by_own:
             with keeping_statistics(model):
                 estimate_mean_path(model, pooled)
-    for path in instances:
-        path.scatter = InstancePath.from_sources(model, loaders).scatter
 
 
 @contextlib.contextmanager
@@ -127,12 +144,16 @@ def _averaging(norms):
         for bn, momentum in zip(norms, momenta):
             bn.momentum = momentum
             bn.eval()
-    _average_over_processes(norms)
+    _average_over_processes(_running(norms))
 
 
-def _average_over_processes(norms):
+def _running(norms):
+    return [values for bn in norms for values in (bn.running_mean, bn.running_var)]
+
+
+def _average_over_processes(tensors):
     if comm.get_world_size() > 1:
-        for statistics in (tensor for bn in norms for tensor in (bn.running_mean, bn.running_var)):
+        for statistics in tensors:
             dist.all_reduce(statistics)
             statistics /= comm.get_world_size()
 

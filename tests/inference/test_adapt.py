@@ -148,7 +148,7 @@ def test_a_model_without_branches_gets_them_from_its_sources(exported, site, tmp
     done = fastreid_here(*adapt, tmp_path / "site")
     assert done.returncode == 0, done.stderr
     path = load_posterior(tmp_path / "site" / "posterior.npz").path
-    assert all(layer.mean_weight.any() for layer in path.layers.values())
+    assert all(layer.weight.any() for layer in path.layers.values())
     test = [
         "eval",
         "--config-file",

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from fastreid_gdnorm.layers import (
+    BranchStatisticsPath,
     DomainPath,
     InstancePath,
     MeanPath,
@@ -38,25 +39,49 @@ class Deep(nn.Module):
         return self.second(torch.relu(self.first(x)))
 
 
-def naive(layer, images):
-    """The posterior mean and variance of every channel: images (n, C, H, W) as nested loops over Python floats."""
-    eps, n, found = layer.branches[0].eps, len(images), []
-    for c in range(images.shape[1]):
-        means = [float(branch.running_mean[c]) for branch in layer.branches]
-        log_vars = [math.log(float(branch.running_var[c]) + eps) for branch in layer.branches]
-        own = [[float(v) for v in image[c].flatten()] for image in images]
-        of_images = [statistics.fmean(values) for values in own]
-        within = statistics.fmean(statistics.pvariance(values) for values in own)
-        mean, between = statistics.fmean(of_images), statistics.variance(of_images)
-        var = within + between
-        shares = [statistics.fmean((v - mean) ** 2 for v in values) for values in own]
-        spread = statistics.variance(shares) / (var + eps) ** 2
-        tau_mean, tau_log = statistics.variance(means), statistics.variance(log_vars)
-        weight_mean, weight_log = tau_mean / (tau_mean + between / n), tau_log / (tau_log + spread / n)
-        prior_mean, prior_log = statistics.fmean(means), statistics.fmean(log_vars)
+def shown(image_rows, eps):
+    """What images show of a channel, as nested lists: mean, variance, and the sampling variances of both, times n."""
+    of_images = [statistics.fmean(values) for values in image_rows]
+    within = statistics.fmean(statistics.pvariance(values) for values in image_rows)
+    mean = statistics.fmean(of_images)
+    if len(image_rows) == 1:
+        return mean, within, None, None
+    between = statistics.variance(of_images)
+    var = within + between
+    shares = [statistics.fmean((v - mean) ** 2 for v in values) for values in image_rows]
+    return mean, var, between / (var + eps), statistics.variance(shares) / (var + eps) ** 2
+
+
+def rows_of(images, c):
+    return [[float(v) for v in image[c].flatten()] for image in images]
+
+
+def naive_scatter(sources, eps):
+    """(of means, of log variances), averages over channels and sources."""
+    pairs = [shown(rows_of(images, c), eps)[2:] for images in sources for c in range(C)]
+    return [statistics.fmean(values) for values in zip(*pairs)]
+
+
+def naive(layer, images, scatter=None):
+    """The posterior mean and variance of every channel, and the weights: images (n, C, H, W) as loops over floats."""
+    eps, n, channels = layer.branches[0].eps, len(images), range(images.shape[1])
+    means = [[float(branch.running_mean[c]) for branch in layer.branches] for c in channels]
+    log_vars = [[math.log(float(branch.running_var[c]) + eps) for branch in layer.branches] for c in channels]
+    tau_mean = statistics.fmean(
+        statistics.variance(means[c]) / math.exp(statistics.fmean(log_vars[c])) for c in channels
+    )
+    tau_log = statistics.fmean(map(statistics.variance, log_vars))
+    of_mean, of_log = scatter or naive_scatter([images], eps)
+    weight_mean, weight_log = tau_mean / (tau_mean + of_mean / n), tau_log / (tau_log + of_log / n)
+    found = []
+    for c in channels:
+        mean, var, *_ = shown(rows_of(images, c), eps)
+        prior_mean, prior_log = statistics.fmean(means[c]), statistics.fmean(log_vars[c])
+        if n == 1:
+            var += of_mean * math.exp(prior_log)
         log_var = prior_log + weight_log * (math.log(var + eps) - prior_log)
-        found.append((prior_mean + weight_mean * (mean - prior_mean), math.exp(log_var) - eps, weight_mean, weight_log))
-    return [torch.tensor(values, dtype=torch.float64) for values in zip(*found)]
+        found.append((prior_mean + weight_mean * (mean - prior_mean), math.exp(log_var) - eps))
+    return [torch.tensor(values, dtype=torch.float64) for values in (*zip(*found), (weight_mean, weight_log))]
 
 
 def images_of(n):
@@ -66,25 +91,27 @@ def images_of(n):
     return random_images(n) * scale.exp() + shift + 0.5
 
 
-@pytest.mark.parametrize("n", [2, 7])
-def test_layer_by_layer_it_is_what_loops_give(n):
+@pytest.mark.parametrize("n, scatter", [(2, None), (7, None), (7, (0.3, 2.0)), (1, (0.3, 2.0))])
+def test_layer_by_layer_it_is_what_loops_give(n, scatter):
     model, x = Deep(), images_of(n)
+    for layer in gdnorm_layers(model).values():
+        layer.image_scatter = scatter and torch.tensor(scatter)
     path = PosteriorPath.from_images(model, x)
     assert path.images == n and not any(
         isinstance(layer.path, PosteriorPath) for layer in gdnorm_layers(model).values()
     )
     seen = x
     for name, layer in gdnorm_layers(model).items():
-        for own, expected in zip(path.layers[name], naive(layer, seen)):
+        mean, var, weight = naive(layer, seen, scatter)
+        for own, expected in zip(path.layers[name], (mean, var, weight)):
             # sums about the prior's mean lose digits where images lie far from it: the variance of variances most
-            assert torch.allclose(own, expected, rtol=1e-7, atol=1e-9)
-        mean, var, *_ = naive(layer, seen)
+            assert torch.allclose(own, expected, rtol=1e-6, atol=1e-9)
         gamma, beta = (sum(getattr(branch, field) for branch in layer.branches) / K for field in ("weight", "bias"))
         shape = (1, C, 1, 1)
         scale = gamma.view(shape) / (var.view(shape) + layer.branches[0].eps).sqrt()
         seen = torch.relu((seen - mean.view(shape)) * scale + beta.view(shape)).detach()
     with follow(model, path):
-        assert torch.allclose(torch.relu(model(x)), seen, atol=1e-9)
+        assert torch.allclose(torch.relu(model(x)), seen, atol=1e-6)
 
 
 def test_any_batches_in_any_order_are_one_path_and_the_model_stays_as_it_was():
@@ -104,20 +131,20 @@ def test_no_image_and_one_are_the_prior_and_very_many_are_the_images_own_statist
     for images in ([], x[:1]):
         path = PosteriorPath.from_images(layer, images)
         (own,) = path.layers.values()
-        assert torch.allclose(own.mean, means.mean(0)) and not own.mean_weight.any()
+        assert torch.allclose(own.mean, means.mean(0)) and not own.weight.any()
         eps = layer.branches[0].eps
         assert torch.allclose(own.var, (variances + eps).log().mean(0).exp() - eps)
     many = x.repeat(100_000 // 5, 1, 1, 1)
     (own,) = PosteriorPath.from_images(layer, many).layers.values()
     assert torch.allclose(own.mean, x.mean((0, 2, 3)), atol=1e-3)
     assert torch.allclose(own.var, x.var((0, 2, 3), correction=0), rtol=1e-2)
-    assert (own.mean_weight > 0.99).all()
+    assert (own.weight > 0.99).all()
 
 
 def test_it_folds_and_some_layers_can_keep_the_prior():
     model, x = Deep().eval(), images_of(6)
     path = PosteriorPath.from_images(model, x, prior_only=["sec*"])
-    assert path.layers["first"].mean_weight.all() and not path.layers["second"].mean_weight.any()
+    assert path.layers["first"].weight.all() and not path.layers["second"].weight.any()
     with follow(model, path):
         expected = model(x)
     folded = fold_gdnorm(copy.deepcopy(model), path)
@@ -141,30 +168,29 @@ def test_models_that_have_no_prior_are_refused():
 
 def test_an_instance_goes_along_the_posterior_path_of_one_image():
     layer, x = random_layer().eval(), images_of(4)
-    sources = [images_of(3), images_of(5), images_of(6)]
-    path = InstancePath.from_sources(layer, [[images[:2], images[2:]] for images in sources])
-    (between, spread), eps = path.scatter[""], layer.branches[0].eps
-    naive_between, naive_spread = torch.zeros(C, dtype=torch.float64), torch.zeros(C, dtype=torch.float64)
-    for images in sources:
-        means, variances = images.mean((2, 3)), images.var((2, 3), correction=0)
-        shares = variances + (means - means.mean(0)).square()
-        total = variances.mean(0) + means.var(0)
-        naive_between += means.var(0) / K
-        naive_spread += shares.var(0) / (total + eps).square() / K
-    assert torch.allclose(between, naive_between) and torch.allclose(spread, naive_spread)
-    with follow(layer, path):
+    with pytest.raises(RuntimeError, match="does not know how images differ"), follow(layer, InstancePath()):
+        pass
+    scatter = (0.3, 2.0)
+    layer.image_scatter = torch.tensor(scatter)
+    with follow(layer, InstancePath()):
         out = layer(x)
-    gamma, beta, means, variances = layer.stacked()
-    log_vars = (variances + eps).log()
-    for i, image in enumerate(x):
+    gamma, beta, *_ = layer.stacked()
+    for image, own in zip(x, out):
+        mean, var, _ = naive(layer, image[None], scatter)
         for c in range(C):
-            tau_mean, tau_log = means[:, c].var(), log_vars[:, c].var()
-            own_log = (image[c].var(correction=0) + between[c] + eps).log()
-            prior_mean, prior_log = means[:, c].mean(), log_vars[:, c].mean()
-            mean = prior_mean + tau_mean / (tau_mean + between[c]) * (image[c].mean() - prior_mean)
-            log_var = prior_log + tau_log / (tau_log + spread[c]) * (own_log - prior_log)
-            expected = gamma[:, c].mean() * (image[c] - mean) / (log_var / 2).exp() + beta[:, c].mean()
-            assert torch.allclose(out[i, c], expected)
+            root = (var[c] + layer.branches[0].eps).sqrt()
+            assert torch.allclose(own[c], gamma[:, c].mean() * (image[c] - mean[c]) / root + beta[:, c].mean())
+
+
+def test_a_pass_over_a_source_tells_how_its_images_differ():
+    layer, x = random_layer(), images_of(5)
+    path = BranchStatisticsPath(1)
+    for batch in (x[:2], x[2:]):
+        with follow(layer, path), torch.no_grad():
+            layer(batch)
+    eps = layer.branches[0].eps
+    expected = torch.tensor(naive_scatter([x], eps), dtype=torch.float64)
+    assert torch.allclose(path.images[layer].evidence(eps).scatter(), expected)
 
 
 def test_weights_over_the_branches_for_all_or_for_each_image():

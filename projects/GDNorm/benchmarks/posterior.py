@@ -11,6 +11,7 @@ import argparse
 import json
 import logging
 import zlib
+from collections import defaultdict
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +35,7 @@ from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.inference.pictures import read_picture
 from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along, gdnorm_layers
 from fastreid_gdnorm.modeling import branched
+from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.rendered import Plan, drawn_domain
 from fastreid_gdnorm.runs.checkpoints import load_model
@@ -44,7 +46,7 @@ from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.population_statistics import complete_paths
 
 SEEDS = (0, 1, 2)
-TARGETS = tuple(range(8))  # seeds of styles; none was looked at before
+TARGETS = tuple(range(8, 16))  # seeds of styles; none was looked at before
 DEVELOPMENT = tuple(range(100, 108))  # those that the guard was chosen on, with the models of the first seed
 PLAN = Plan(train_ids=48, test_ids=60)
 DRAWS = {1: 1, 4: 3, 16: 2, 64: 1, 256: 1}  # n: how many times so many images are drawn
@@ -120,6 +122,7 @@ class Tests:
                 self._record(test, "posterior", partial(self._by, self._posterior, test, images), n, draw)
                 if n > 1:  # the neck has no raw statistics of one image
                     self._record(test, "raw", partial(self._by, self._raw, test, images), n, draw)
+        self._record(test, "by camera", partial(self._by_camera, test), max(DRAWS))
 
     def guard(self, target):
         """What several guards say, and what is gained, for images that a site may give."""
@@ -153,6 +156,10 @@ class Tests:
             forward_along(self._model, images, pooled)
         pooled.keep()
         return MeanPath("path")
+
+    def _by_camera(self, test):
+        paths = {camera: self._posterior(images) for camera, images in test.of_cameras(max(DRAWS)).items()}
+        return self._along(test, CameraPaths(paths, self._posterior(test.images("random", max(DRAWS)))))
 
     def _by(self, make, test, images):
         return self._along(test, make(images))
@@ -201,8 +208,21 @@ class Target:
         if site == "two people":
             people = list(dict.fromkeys(item[1] for item in items))[:2]
             items = [item for item in items if item[1] in people]
+        return self._read(self._some(items, n, draw))
+
+    def of_cameras(self, n):
+        """{camera: images} of ``images("random", n)``."""
+        items = defaultdict(list)
+        for item in self._some(list(self._items), n, 0):
+            items[camera_label(item[0], item[2])].append(item)
+        return {camera: self._read(own) for camera, own in items.items()}
+
+    def _some(self, items, n, draw):
         order = np.random.default_rng([self._seed, n, draw]).permutation(len(items))[:n]
-        pictures = [read_picture(items[place][0]).resize(self._size[::-1], 3) for place in order]  # 3: bicubic
+        return [items[place] for place in order]
+
+    def _read(self, items):
+        pictures = [read_picture(item[0]).resize(self._size[::-1], 3) for item in items]  # 3: bicubic
         return torch.stack([pil_to_tensor(picture) for picture in pictures]).float()
 
 

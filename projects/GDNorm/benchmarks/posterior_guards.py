@@ -33,8 +33,8 @@ def shift(model, posterior):
     squares = []
     for name, layer in gdnorm_layers(model).items():
         prior, own = Prior.of(layer), posterior.layers[name]
-        for moved, spread in ((own.mean - prior.mean, prior.mean_spread),):
-            squares.append((moved.square() / spread.clamp(min=1e-12)).clamp(max=1e4).mean())
+        spread = layer.stacked()[2].double().var(0)
+        squares.append(((own.mean - prior.mean).square() / spread.clamp(min=1e-12)).clamp(max=1e4).mean())
     return float(torch.stack(squares).mean().sqrt())
 
 

@@ -20,6 +20,7 @@ NAMES = {
     "mean:statistics": "mean path, MEAN_OF statistics",
     "mean:path": "mean path, MEAN_OF path",
     "raw": "the images' own statistics",
+    "by camera": "posterior of each camera",
 }
 CANDIDATES = ("repeatability", "shift", "likeness", "separation", "recognition", "rank")
 
