@@ -72,9 +72,9 @@ def _along_branches(model, loaders):
             forward_along(model, batch, path)
         _average_over_processes(_running(path.norms.values()))
     for layer in layers.values():
-        eps = layer.branches[0].eps
-        scatters = [path.images[layer].evidence(eps).scatter() for path in paths]
-        layer.image_scatter = torch.stack(scatters).mean(0)
+        bn = layer.branches[0]
+        scatters = [path.images[layer].evidence(bn.eps).scatter() for path in paths]
+        layer.image_scatter = torch.stack(scatters).mean(0).to(bn.running_mean)
         _average_over_processes([layer.image_scatter])
     return paths
 

@@ -55,9 +55,9 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
         assert (branch.running_var / whole < 1.01).all() and (branch.running_var / whole > 0.8).all()
     after = model.state_dict()
     assert all(
-        torch.equal(before[key], value)
-        for key, value in after.items()
-        if key not in statistics(after) and "num_batches" not in key
+        torch.equal(after[key], value)
+        for key, value in before.items()
+        if key not in statistics(before) and "num_batches" not in key
     ), "weights stay"
     assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.bn1.branches)
 
