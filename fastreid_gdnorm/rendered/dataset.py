@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 
 from ..data.readers import MarketStyle
 from .draw import draw_domain
 from .drawn_style import draw_style
 from .plan import Plan
+
+PREFIX = "RenderedDraw"  # and the seed
+DRAWN = Plan(test_ids=300)  # 600 queries: an interval of a few points
 
 
 class RenderedDomain(MarketStyle):
@@ -55,8 +59,17 @@ class RenderedNight(RenderedDomain):
 RENDERED_DOMAINS = (RenderedStreet, RenderedMall, RenderedStation, RenderedCampus, RenderedNight)
 
 
-def drawn_domain(seed: int, plan: Plan) -> type[RenderedDomain]:
-    """The reader of a domain whose style is drawn by ``seed``, for whoever registers it: RenderedDraw0, ..."""
-    name = f"RenderedDraw{seed}"
+def drawn_domain(seed: int, plan: Plan = DRAWN, prefix: str = PREFIX) -> type[RenderedDomain]:
+    """The reader of a domain whose style is drawn by ``seed``, 0 or more: RenderedDraw0, ...
+
+    Those of DRAWN need no registration. One of another plan needs another prefix, as the name is that of its folder.
+    """
+    name = f"{prefix}{seed}"
     fields = {"__doc__": f"A domain drawn by the seed {seed}.", "style": draw_style(seed), "plan": plan}
     return type(name, (RenderedDomain,), {**fields, "dataset_name": name.lower()})
+
+
+def drawn_seed(name: object) -> int | None:
+    """The seed of the drawn domain of that name; None if it is no such name."""
+    found = re.fullmatch(PREFIX + r"(0|[1-9]\d{0,8})", name) if isinstance(name, str) else None
+    return int(found[1]) if found else None

@@ -96,9 +96,9 @@ def _check_names(cfg: CfgNode, has_data_sets: bool) -> None:
         ("SOLVER.HOOKS", HOOK_REGISTRY._obj_map, cfg.SOLVER.HOOKS),
     ]
     for key, known, names in named if has_data_sets else named[2:]:
-        known = sorted(known)
         for name in names:
             if name not in known:
+                known = sorted(known)
                 near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
                 meant = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
                 raise UserError(f"{key}: there is no {name!r}; {meant}")

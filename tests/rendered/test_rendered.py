@@ -203,9 +203,9 @@ def test_a_drawn_style_depends_on_its_seed_alone_and_the_named_ones_lie_in_its_r
             for named in STYLES.values():
                 reach = 0.1 * (max(own) - min(own))
                 assert min(own) - reach <= getattr(named, field.name) <= max(own) + reach, field.name
-    domain = drawn_domain(7, SMALL)
-    assert domain.__name__ == "RenderedDraw7"
+    domain = drawn_domain(7, SMALL, "Small")
+    assert domain.__name__ == "Small7"
     drawn = domain(root=str(tmp_path))
     assert len(drawn.train) == 18
     draw_domain(draw_style(7), tmp_path / "again", SMALL)
-    assert contents(tmp_path / "again") == contents(tmp_path / "RenderedDraw7")
+    assert contents(tmp_path / "again") == contents(tmp_path / "Small7")

@@ -48,7 +48,7 @@ from fastreid_gdnorm.training.population_statistics import complete_paths
 SEEDS = (0, 1, 2)
 TARGETS = tuple(range(8, 16))  # seeds of styles; none was looked at before
 DEVELOPMENT = tuple(range(100, 108))  # those that the guard was chosen on, with the models of the first seed
-PLAN = Plan(train_ids=48, test_ids=60)
+PLAN, PREFIX = Plan(train_ids=48, test_ids=60), "RenderedSite"  # and the seed
 DRAWS = {1: 1, 4: 3, 16: 2, 64: 1, 256: 1}  # n: how many times so many images are drawn
 FIXED = ("mean:affine", "mean:statistics", "mean:path", "instance", "weighted", "ensemble")
 SITES = {"random": 64, "few images": 4, "one camera": 64, "two people": 16}  # for the guard: which images, how many
@@ -69,7 +69,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("logs/posterior"), help="default: %(default)s")
     args = parser.parse_args()
     for seed in (*TARGETS, *DEVELOPMENT):
-        domain = drawn_domain(seed, PLAN)
+        domain = drawn_domain(seed, PLAN, PREFIX)
         DATASET_REGISTRY.register(domain)
         domain(root=datasets_root())  # draws it, if it is not there
     logging.getLogger("fastreid").setLevel(logging.WARNING)
@@ -189,7 +189,7 @@ class Target:
     def __init__(self, cfg, domain):
         self.domain = domain
         is_drawn = isinstance(domain, int)
-        name, self._seed = (f"RenderedDraw{domain}", domain) if is_drawn else (domain, zlib.crc32(domain.encode()))
+        name, self._seed = (f"{PREFIX}{domain}", domain) if is_drawn else (domain, zlib.crc32(domain.encode()))
         self._loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, name)
         self._loader = KeptImages(self._loader, torch.device("cpu"))
         self._items = read(cfg, name).train
