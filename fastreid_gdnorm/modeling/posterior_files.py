@@ -18,7 +18,7 @@ from ..layers import LayerPosterior, PosteriorPath
 from .chosen_paths import CameraPaths
 
 SUMMARY, SITE = "adapt.json", "posterior.npz"  # in a folder of fastreid adapt
-VERSION = 1
+VERSION = 2
 
 
 class PosteriorFile(NamedTuple):
