@@ -137,16 +137,20 @@ class SampledPath(AffinePath):
             self._of_layer[layer] = self._of_name[name]
 
     def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
-        a, b = layer.affine()
         if layer not in self._of_layer:
             self._of_layer[layer] = self._draw(layer)
+        branches = self.branches(layer)
         a, b = (
             values.mean(0) + self.scale * self._spread(values) * epsilon  # Eq. 11
-            for values, epsilon in zip((a, b), self._of_layer[layer].to(a))
+            for values, epsilon in zip(branches, self._of_layer[layer].to(branches[0]))
         )
         largest = a.detach().abs().max()
         self.largest_a = largest if self.largest_a is None else torch.maximum(self.largest_a, largest)
         return a, b
+
+    def branches(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+        """The branches' a and b, each (K, C), that the path is drawn from; for subclasses to take otherwise."""
+        return layer.affine()
 
     def _draw(self, layer: GDNorm) -> Tensor:
         weight = layer.branches[0].weight
