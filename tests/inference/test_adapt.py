@@ -124,6 +124,15 @@ def test_it_is_exported_a_folder_for_each_camera_and_the_extractor_gives_the_sam
     assert np.abs(FeatureExtractor(toy_run)(files) - expected).max() > 1e-3
 
 
+def test_the_instance_path_of_a_trained_model_needs_no_sources(toy_run, datasets, tmp_path, monkeypatch):
+    files = sorted((datasets / "RenderedNight" / "query").glob("*.jpg"))
+    expected = FeatureExtractor(toy_run)(files)
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    found = FeatureExtractor(toy_run, path="instance")(files)
+    assert np.abs(found - expected).max() > 1e-3
+    assert np.abs(FeatureExtractor(toy_run, path="instance", batch_size=1)(files) - found).max() < 1e-4
+
+
 def test_a_gallery_is_searched_along_the_path_that_it_was_made_along(
     toy_run, datasets, adapting, tmp_path, fastreid_here, monkeypatch
 ):
