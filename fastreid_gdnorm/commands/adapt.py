@@ -11,9 +11,9 @@ DESCRIPTION = (
     "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. Fewer than 16 images often do harm; 64 images do most of what can be done. They should be of\n"
-    "many people and all hours. With the very images that the model is then tested on, the test is transductive,\n"
-    "which fastreid eval says.\n\n"
+    "their labels. 16 images of different people do most of what can be done, 64 nearly all; fewer sometimes do\n"
+    "harm. They should be of all hours. Where cameras differ, a path for each helps most. With the very images that\n"
+    "the model is then tested on, the test is transductive, which fastreid eval says.\n\n"
     "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
     "be at hand. The images' names, or the table, say the cameras for --by-camera."
 )
@@ -83,7 +83,7 @@ def run(args: Namespace) -> None:
         verdict = adapted.verdict
         say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
         if adapted.path.images < FEWEST:
-            say(f"    fewer than {FEWEST} images often do more harm than good: give it more")
+            say(f"    fewer than {FEWEST} images sometimes do more harm than good: give it more")
         elif not verdict.trusts:
             say("    below 0.5: half the images would say something else, so it may be worse than none. Give it more")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))

@@ -11,7 +11,7 @@ from torch.nn.functional import normalize
 from ..layers import MeanPath, PosteriorPath, evaluating
 
 ENOUGH = 0.5  # chosen on drawn domains of its own; how often it was right elsewhere: results/posterior.md
-FEWEST = 16  # with four, domains lost up to 8 mAP; with so many, at random from many people, none did (same page)
+FEWEST = 16  # with fewer, some domains lost up to 3 mAP; with so many, at random from many people, none did (same page)
 
 
 class Verdict(NamedTuple):
