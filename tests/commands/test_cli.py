@@ -24,7 +24,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
             ["--resume", "--seed", "--add-source", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"],
         ),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"]),
-        (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "64 images", "examples:"]),
+        (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "16 images", "examples:"]),
         (["demo"], ["--output", "three of them", "fourth"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
