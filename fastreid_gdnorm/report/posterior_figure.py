@@ -22,6 +22,6 @@ def save_weights_figure(file: Path, paths: Mapping[str, PosteriorPath]) -> None:
         axes.set(ylim=(0, 1), xlabel="BN layer, from the first to the last", title=f"of {title}")
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("the images' weight (0: the sources')")
-    panels[1].legend(loc="lower left", fontsize="small")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     with replacing(file) as part:
         figure.savefig(part, dpi=130, format="png")
