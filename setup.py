@@ -1,4 +1,4 @@
-"""What pyproject.toml cannot say: a wheel carries the project's configs, the paper's numbers and the guide to data."""
+"""What pyproject.toml cannot say: a wheel carries configs, weights, the paper's numbers and the guide to data."""
 
 import shutil
 from pathlib import Path
@@ -12,6 +12,7 @@ SHIPPED = (
     "projects/GDNorm/configs/**/*.yml",
     "projects/GDNorm/results/paper.csv",
     "projects/GDNorm/DATASETS.md",
+    "projects/GDNorm/weights/*",
 )
 
 

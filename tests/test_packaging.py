@@ -20,7 +20,8 @@ import fastreid_gdnorm
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = ("configs", "projects/GDNorm/configs")
-OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md")
+WEIGHTS = (path.relative_to(ROOT).as_posix() for path in (ROOT / "projects/GDNorm/weights").iterdir())
+OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md", *WEIGHTS)
 PACKAGED = ("fastreid_gdnorm", "configs", "projects", "tests", ".ci")
 
 # Import names that are not their distribution's name.
@@ -81,7 +82,7 @@ def configs(root):
     return {p.relative_to(root).as_posix(): p for f in CONFIG_FOLDERS for p in (root / f).rglob("*.yml")}
 
 
-def test_wheel_carries_every_config_the_papers_numbers_and_the_guide_unchanged(wheel):
+def test_wheel_carries_configs_weights_the_papers_numbers_and_the_guide_unchanged(wheel):
     prefix = "fastreid_gdnorm/_shipped/"
     shipped = {n[len(prefix) :]: wheel.read(n) for n in wheel.namelist() if n.startswith(prefix)}
     assert shipped == {

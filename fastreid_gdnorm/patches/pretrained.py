@@ -15,6 +15,7 @@ from ..errors import UserError
 from .checkpoints import load_weights
 from .tools import Overlay, source_has
 
+WEIGHTS = "projects/GDNorm/weights"
 OWN_FILE = "name a file with MODEL.BACKBONE.PRETRAIN_PATH"
 
 # the ResNet files that are tar archives, and torchvision's newer files of the same weights
@@ -44,6 +45,7 @@ def _patched_backbone(name, stock, module):
     loaded = []
 
     def load(path, **_):
+        path = _find(path)
         _check(path, getattr(module, "model_urls", {}).values())
         weights = load_weights(path, f"pretrained file {path}", f"{OWN_FILE}, or delete it if it was downloaded")
         loaded.append(path)
@@ -76,12 +78,22 @@ def _patched_backbone(name, stock, module):
     return build
 
 
+def _find(path):
+    """``path``, or the project's own file of that name; UserError if there is none."""
+    from ..runs.config import shipped  # which imports what is patched here
+
+    for place in (path, shipped(path)):
+        if os.path.isfile(place):
+            return str(place)
+    raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+
+
 def _check(path, urls):
-    """Raise UserError if there is no such file, or if it has the name of a published file but other contents."""
-    if not os.path.isfile(path):
-        raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+    """Raise UserError if a file has the name of a published one, or of the project's own, but other contents."""
+    from ..runs.config import shipped
+
     name = os.path.basename(path)
-    if _hash_in(name) and name in map(os.path.basename, urls):
+    if _hash_in(name) and (name in map(os.path.basename, urls) or shipped(f"{WEIGHTS}/{name}").is_file()):
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         if not digest.startswith(_hash_in(name)):
             raise UserError(

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import json
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -15,6 +16,7 @@ from fastreid.modeling.backbones.regnet import regnet
 from torchvision import models
 
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.runs.config import shipped
 
 from .dangerous import Dangerous, ran
 
@@ -210,3 +212,19 @@ def test_google_drive_is_left_to_gdown_and_what_it_leaves_half_done_is_not_kept(
 def test_resnets_are_fetched_from_torchvisions_files_that_are_no_tar_archives(depth):
     published = getattr(models, f"ResNet{depth}_Weights").IMAGENET1K_V1.url
     assert resnet.model_urls[f"{depth}x"] == published
+
+
+def test_the_projects_own_weights_are_what_their_record_says_and_are_found_from_anywhere(tmp_path, monkeypatch):
+    folder = shipped("projects/GDNorm/weights")
+    record = json.loads((folder / "start.json").read_text())
+    content = (folder / record["file"]).read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    assert digest == record["sha256"] and f"-{digest[:8]}." in record["file"]
+    monkeypatch.chdir(tmp_path)
+    backbone = build("mobilenetv2", "0.5x", path=f"projects/GDNorm/weights/{record['file']}")
+    weights = torch.load(folder / record["file"], weights_only=True)
+    assert all(torch.equal(weights[key].to(value), value) for key, value in backbone.state_dict().items())
+    own = tmp_path / record["file"]
+    own.write_bytes(content[:-1] + b"x")
+    with pytest.raises(UserError, match="is damaged or not the published one"):
+        build("mobilenetv2", "0.5x", path=own)
