@@ -59,6 +59,8 @@ GDNORM = "MODEL.GDNORM."
 BOTH = (3, 8)
 IBN, MIXSTYLE, GHOST = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle", "ghost"))
 ROWS = {
+    # one epoch that moves no weight, but BN's statistics
+    "the start itself": Row("balanced", ("SOLVER.BASE_LR", 0.0), longer=1 / EPOCHS, sizes=BOTH),
     "baseline": Row("baseline", sizes=BOTH),
     "baseline, twice the steps": Row("baseline", longer=2, sizes=BOTH),
     "baseline, twice the batch": Row("baseline", ("SOLVER.IMS_PER_BATCH", 96)),
@@ -110,6 +112,19 @@ def main():
     write_page(records)
 
 
+def start(config):
+    """Overrides for the trained network that all rows start from."""
+    file = json.loads(shipped("projects/GDNorm/weights/start.json").read_text())["file"]
+    key = "MODEL.BACKBONE.NAME" if config in ("baseline", "balanced") else "MODEL.GDNORM.BACKBONE"
+    return {
+        key: "build_mobilenetv2_backbone",
+        "MODEL.BACKBONE.DEPTH": "0.5x",
+        "MODEL.BACKBONE.FEAT_DIM": 1280,
+        "MODEL.BACKBONE.PRETRAIN": True,
+        "MODEL.BACKBONE.PRETRAIN_PATH": f"projects/GDNorm/weights/{file}",
+    }
+
+
 def train_row(run, row, size, seed):
     """Train it, unless that is done; a training that was stopped goes on."""
     if (run / files.FINAL).is_file():
@@ -117,6 +132,7 @@ def train_row(run, row, size, seed):
     sources = tuple(f"RenderedDraw{100 * size + 20 * seed + k}" for k in range(size))
     epochs = max(1, round(EPOCHS * row.longer))
     overrides = {
+        **start(row.config),
         "SOLVER.MAX_EPOCH": epochs,
         "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
         "SOLVER.CHECKPOINT_PERIOD": epochs,

@@ -3,6 +3,10 @@
 Importing it registers the backbones and meta-architectures below, for configs to name.
 """
 
+import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
+
+# isort: split
+
 import torch
 from fastreid.engine.hooks import HookBase
 from fastreid.layers.batch_norm import IBN, GhostBatchNorm
