@@ -38,7 +38,7 @@ SETTINGS = {
     "MODEL.BACKBONE.DEPTH": "0.5x",
     "MODEL.BACKBONE.FEAT_DIM": 1280,
     "MODEL.LOSSES.NAME": "('CrossEntropyLoss',)",  # from scratch, a triplet loss draws all features together
-    "SOLVER.OPT": "AdamW",  # in Adam's steps, a decay outweighs the gradients of classes that are seldom in a batch
+    "SOLVER.OPT": "AdamW",
     "SOLVER.WEIGHT_DECAY": 0.01,
     "SOLVER.WEIGHT_DECAY_NORM": 0.01,
     "SOLVER.IMS_PER_BATCH": 64,
