@@ -57,7 +57,7 @@ def run(args: Namespace) -> None:
     from ..console import say
     from ..errors import UserError
     from ..inference.adaptation import Adapter, by_camera, save_summary, site_images
-    from ..inference.guard import FEWEST
+    from ..inference.guard import ENOUGH, FEWEST
     from ..modeling.posterior_files import SITE
     from ..report.posterior_figure import save_weights_figure
 
@@ -85,6 +85,7 @@ def run(args: Namespace) -> None:
         if adapted.path.images < FEWEST:
             say(f"    fewer than {FEWEST} images sometimes do more harm than good: give it more")
         elif not verdict.trusts:
-            say("    below 0.5: half the images would say something else, so it may be worse than none. Give it more")
+            doubt = "half the images would say something else, so it may be worse than none. Give it more"
+            say(f"    below {ENOUGH}: {doubt}")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ class BranchStatisticsPath(StatisticsPath):
 
     def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         if layer not in self.images:
-            self.images[layer] = ImageStatistics(layer.stacked()[2][self.k])
+            self.images[layer] = ImageStatistics(cast("Tensor", layer.branches[self.k].running_mean))
         self.images[layer].add(x)
         return super().normalize(layer, x)
 

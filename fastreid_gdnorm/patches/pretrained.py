@@ -80,12 +80,12 @@ def _patched_backbone(name, stock, module):
 
 def _find(path):
     """``path``, or the project's own file of that name; UserError if there is none."""
-    from ..runs.config import shipped  # which imports what is patched here
+    from ..runs.config import find_file  # which imports what is patched here
 
-    for place in (path, shipped(path)):
-        if os.path.isfile(place):
-            return str(place)
-    raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+    place = find_file(path)
+    if not place:
+        raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+    return place
 
 
 def _check(path, urls):

@@ -30,15 +30,20 @@ def shipped(path: str) -> Path:
     return (installed if installed.is_dir() else PACKAGE.parent) / path
 
 
+def find_file(path: str | Path) -> str:
+    """``path`` if there is such a file, else the project's own of that name; empty if there is neither."""
+    return next((str(place) for place in (Path(path), shipped(str(path))) if place.is_file()), "")
+
+
 def find_config(config_file: str | Path) -> str:
     """The path of a config file; one that is not there is looked for among the project's own.
 
     Raises:
         UserError: there is none.
     """
-    for path in (Path(config_file), shipped(str(config_file))):
-        if path.is_file():
-            return str(path)
+    path = find_file(config_file)
+    if path:
+        return path
     raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
