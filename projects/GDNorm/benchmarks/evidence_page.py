@@ -13,95 +13,109 @@ PLAIN, CONTROL, GDNORM = "baseline", "baseline, twice the steps", "GDNorm, varia
 MEAN = "mean:affine"
 
 
-def write_page(records):
+def write_page(records, name):
     """Write the page above its hand-written part, below what was registered, and the figure.
 
     Args:
-        records: {"row", "sources", "seed", "target", "path", "n", "draw", metrics} of every test.
+        records: {"row", "group", "seed", "target", "path", "n", "draw", metrics} of every test.
+        name: the page's.
     """
-    file = RESULTS / "evidence.md"
-    registered = file.read_text().split("## Registered\n\n")[1].split("\n\n## ")[0].strip()
+    file = RESULTS / f"{name}.md"
+    registered = (RESULTS / "evidence.md").read_text().split("## Registered\n\n")[1].split("\n\n## ")[0].strip()
     mAP, rank1 = (average(records, metric) for metric in ("mAP", "Rank-1"))
-    sizes = sorted({size for size, _ in mAP})
+    groups = list(dict.fromkeys(group for group, _ in mAP))
     parts = [
         "# Does it work?",
         f"Written by `python projects/GDNorm/benchmarks/evidence.py` on {datetime.date.today()}, {machine('cpu')}.\n"
-        f"Trainings: {len({(r['row'], r['sources'], r['seed']) for r in records})}; tests: {len(records)}; "
+        f"Trainings: {len({(r['row'], r['group'], r['seed']) for r in records})}; tests: {len(records)}; "
         f"unseen drawn domains: {len({r['target'] for r in records})}. ± is half of the 95 % interval of the average\n"
-        "over these domains (t; of each the average over the seeds). Differences are paired by domain.",
+        "over these domains (t; of each the average over the sources). Differences are paired by domain and sources.",
         f"## Registered\n\n{registered}",
     ]
-    for size in sizes:
-        parts.append(f"## Trained on {size} domains\n\n{rows_table(size, mAP, rank1)}")
-    parts.append("![Differences from the control](evidence.png)")
-    for size in sizes:
-        parts += [
-            f"## Paths through the same weights: {row}, {size} sources\n\n{paths_table(paths)}"
-            for (of_size, row), paths in mAP.items()
-            if of_size == size and "instance" in paths
-        ]
+    parts += [f"## Trained on {group}\n\n{rows_table(group, mAP, rank1)}" for group in groups]
+    parts.append(f"![Differences from the control]({name}.png)")
+    parts += [
+        f"## Paths through the same weights: {row}, {group}\n\n{paths_table(paths)}"
+        for (group, row), paths in mAP.items()
+        if "instance" in paths
+    ]
     write_above_reading(file, "\n\n".join(parts) + "\n")
-    save_figure(RESULTS / "evidence.png", mAP, sizes)
+    save_figure(RESULTS / f"{name}.png", mAP, groups)
 
 
 def average(records, metric):
-    """{(sources, row): {what a table calls a path: values of all targets}}; "" is the path of a row's own test."""
-    values = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    """{(group, row): {what a table calls a path: {seed: of all targets}}}; "" is the path of a row's own test."""
+    values = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list))))
     for record in records:
         path = label(record["path"], record["n"])
         if record["path"].startswith(("source", "sample")):
             path = {"source": "one source, average", "sample": "sampled, average"}[record["path"].split(":")[0]]
-        values[record["sources"], record["row"]][path][record["target"]].append(record[metric])
+        values[record["group"], record["row"]][path][record["seed"]][record["target"]].append(record[metric])
     found = {}
     for key, paths in values.items():
-        found[key] = {path: np.array([np.mean(own[t]) for t in sorted(own)]) for path, own in paths.items()}
+        found[key] = {
+            path: {seed: np.array([np.mean(own[t]) for t in sorted(own)]) for seed, own in of_seeds.items()}
+            for path, of_seeds in paths.items()
+        }
         own = label("as trained", 0)
         found[key][""] = found[key][own if own in found[key] else label(MEAN, 0)]
     return found
 
 
-def change(values, reference):
-    """Average difference, paired by domain, with its interval."""
-    if values is reference:
+def level(of_seeds):
+    return f"{np.mean(list(of_seeds.values())):.1f}"
+
+
+def differences(of_seeds, reference):
+    """Of every target, the average over the seeds that both have."""
+    return np.mean([of_seeds[seed] - reference[seed] for seed in of_seeds if seed in reference], axis=0)
+
+
+def change(of_seeds, reference):
+    """Average difference, paired by domain and sources, with its interval."""
+    if of_seeds is reference:
         return ""
-    difference, half = interval(values - reference)
+    difference, half = interval(differences(of_seeds, reference))
     return f"{difference:+.1f} ± {half:.1f}"
 
 
-def rows_table(size, mAP, rank1):
+def rows_table(group, mAP, rank1):
     """A row for each way to train, against both controls and GDNorm."""
     table = []
-    for (of_size, row), paths in mAP.items():
-        if of_size == size:
+    for (of_group, row), paths in mAP.items():
+        if of_group == group:
             own = paths[""]
-            against = (change(own, mAP[size, other][""]) for other in (PLAIN, CONTROL, GDNORM) if (size, other) in mAP)
-            table.append([row, f"{rank1[size, row][''].mean():.1f}", f"{own.mean():.1f}", *against])
-    headers = ["row", "R1", "mAP", "against the baseline", "against twice the steps", "against GDNorm"]
+            against = (
+                change(own, mAP[group, other][""]) for other in (PLAIN, CONTROL, GDNORM) if (group, other) in mAP
+            )
+            table.append([row, len(own), level(rank1[group, row][""]), level(own), *against])
+    headers = ["row", "runs", "R1", "mAP", "against the baseline", "against twice the steps", "against GDNorm"]
     return tabulate(table, headers, tablefmt="github", disable_numparse=True)
 
 
 def paths_table(paths):
-    """A row for each path, against the mean path."""
-    mean = paths[label(MEAN, 0)]
-    table = [
-        [path, f"{values.mean():.1f}", change(values, mean), f"{(values - mean).min():+.1f}"]
-        for path, values in paths.items()
-        if path
-    ]
+    """A row for each path, against the mean path, of the runs that are tested along all paths."""
+    mean, tested = paths[label(MEAN, 0)], paths["instance"]
+    table = []
+    for path, of_seeds in paths.items():
+        if path:
+            own = {seed: values for seed, values in of_seeds.items() if seed in tested}
+            worst = differences(own, mean).min()
+            table.append([path, level(own), change(own, mean), f"{worst:+.1f}"])
     headers = ["path", "mAP", "against the mean path", "worst domain"]
     return tabulate(table, headers, tablefmt="github", disable_numparse=True)
 
 
-def save_figure(file, mAP, sizes):
-    """A panel for each K: every row's difference from the control with its interval."""
-    figure = Figure(figsize=(11, 6), layout="constrained")
-    for axes, size in zip(figure.subplots(1, len(sizes), squeeze=False)[0], sizes):
-        rows = [row for of_size, row in mAP if of_size == size and row != CONTROL]
+def save_figure(file, mAP, groups):
+    """A panel for each group: every row's difference from the control with its interval."""
+    figure = Figure(figsize=(5.5 * len(groups), 6), layout="constrained")
+    for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
+        rows = [row for of_group, row in mAP if of_group == group and row != CONTROL]
         for place, row in enumerate(reversed(rows)):
-            difference, half = interval(mAP[size, row][""] - mAP[size, CONTROL][""])
+            difference, half = interval(differences(mAP[group, row][""], mAP[group, CONTROL][""]))
             axes.errorbar(difference, place, xerr=half, fmt="o", color="tab:blue", capsize=3)
         axes.axvline(0, color="black", linewidth=1)
         axes.set_yticks(range(len(rows)), rows[::-1])
-        axes.set(xlabel=f"mAP against {CONTROL}", title=f"trained on {size} domains")
+        axes.set(xlabel=f"mAP against {CONTROL}", title=f"trained on {group}")
         axes.grid(alpha=0.3, axis="x")
     figure.savefig(file, dpi=130)

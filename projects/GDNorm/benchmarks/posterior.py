@@ -96,10 +96,10 @@ def main():
 class Tests:
     """Tests of one model; every result is a line of ``file``, and those that are there are not run again."""
 
-    def __init__(self, run, file):
+    def __init__(self, run, file, device="cpu"):
         file.seek(0)
         self._file, self._done = file, {self._key(json.loads(line)) for line in file}
-        cfg = load_run_config(run, "cpu")
+        cfg = load_run_config(run, device)
         self._stock = None if branched(cfg) is cfg else load_model(cfg)
         self._cfg = branched(cfg)
         self._cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches which have no statistics get them
@@ -190,8 +190,9 @@ class Target:
         self.domain = domain
         is_drawn = isinstance(domain, int)
         name, self._seed = (f"{PREFIX}{domain}", domain) if is_drawn else (domain, zlib.crc32(domain.encode()))
+        self._device = torch.device(cfg.MODEL.DEVICE)
         self._loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, name)
-        self._loader = KeptImages(self._loader, torch.device("cpu"))
+        self._loader = KeptImages(self._loader, self._device)
         self._items = read(cfg, name).train
         self._size = cfg.INPUT.SIZE_TEST
         self.mean = None  # mAP along the mean path of the model that is being tested, once it is known
@@ -223,7 +224,7 @@ class Target:
 
     def _read(self, items):
         pictures = [read_picture(item[0]).resize(self._size[::-1], 3) for item in items]  # 3: bicubic
-        return torch.stack([pil_to_tensor(picture) for picture in pictures]).float()
+        return torch.stack([pil_to_tensor(picture) for picture in pictures]).float().to(self._device)
 
 
 if __name__ == "__main__":
