@@ -141,15 +141,15 @@ def main():
     chosen = [task for task in tasks if any(word in task[1] for word in args.rows)]
     for domain in (*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))):
         read(get_cfg(), domain)  # draws it, if it is not there
-    run_all(chosen, 1 if args.full else args.jobs)
+    run_all(run_row, chosen, 1 if args.full else args.jobs)
     write_page([record for task in tasks for record in records_of(*task)], "evidence_full" if args.full else "evidence")
 
 
-def run_all(tasks, jobs):
-    """Run rows, so many at a time."""
+def run_all(run_one, tasks, jobs):
+    """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
     by_spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, by_spawn, torch.set_num_threads, (1,)) as pool:
-        runs = [pool.submit(run_row, *task) for task in tasks]
+        runs = [pool.submit(run_one, *task) for task in tasks]
         for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
             run.result()
 
