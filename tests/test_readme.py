@@ -50,7 +50,7 @@ def test_every_line_of_the_section_on_your_own_images_works(newcomer, fastreid_h
             assert done.returncode == 0, done.stderr
         known = {}
         exec(python, known)
-    assert known["features"].shape == (2, 512) and len(known["matches"][0]) == 5
+    assert known["features"].shape == (2, 1280) and len(known["matches"][0]) == 5
     page = (newcomer / "found.html").read_text()
     assert page.count('class="query"') == 3 and "called the same person" in page
     assert (newcomer / "features.npz").is_file()

@@ -122,7 +122,11 @@ def test_a_file_that_is_wrong_as_its_consumer_feeds_it_is_refused(toy_run, tmp_p
 
 def test_it_says_how_each_is_used(exporting):
     _, said = exporting
-    for words in "boxmot track --reid", "with_reid: True", "write 512 for 2048 in its fast_reid/fast_reid_interfece.py":
+    for words in (
+        "boxmot track --reid",
+        "with_reid: True",
+        "write 1280 for 2048 in its fast_reid/fast_reid_interfece.py",
+    ):
         assert words in said
 
 

@@ -104,9 +104,10 @@ def untrained(tmp_path, *overrides):
     return str(tmp_path / "config.yaml"), ["MODEL.WEIGHTS", str(tmp_path / "model.pth")]
 
 
-RESNET_50 = "MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
+RESNET = "MODEL.GDNORM.BACKBONE build_resnet_backbone MODEL.BACKBONE.LAST_STRIDE 2".split()
+RESNET_50 = [*RESNET, *"MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()]
 MODELS = {
-    "ibn": ["MODEL.BACKBONE.WITH_IBN", "True"],
+    "ibn": [*RESNET, *"MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512 MODEL.BACKBONE.WITH_IBN True".split()],
     "osnet": "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x1_0 MODEL.BACKBONE.FEAT_DIM 512".split(),
     "mgn": ["MODEL.META_ARCHITECTURE", "GDNormMGN", "INPUT.SIZE_TEST", "[96,32]", *RESNET_50],
 }
@@ -131,7 +132,7 @@ def test_branches_of_a_stock_meta_architecture_are_folded_too(tmp_path, datasets
     manifest = export_model(config, tmp_path / "out", overrides=weights)
     assert manifest["files"]["model.pth"]["difference"] <= 1e-5
     assert not any("branches" in key for key in torch.load(tmp_path / "out/model.pth", weights_only=True)["model"])
-    assert "NAME: build_resnet_backbone" in (tmp_path / "out/config.yaml").read_text()
+    assert "NAME: build_mobilenetv2_backbone" in (tmp_path / "out/config.yaml").read_text()
 
 
 @pytest.mark.parametrize("path, mean_of", [("mean", "statistics"), ("sample:7", "affine")])
@@ -157,7 +158,7 @@ def test_a_file_that_gives_other_features_is_refused(toy_run, tmp_path, monkeypa
     def with_a_weight_off_by_a_percent(module, path):
         folded = fold_gdnorm(module, path)
         with torch.no_grad():
-            folded.backbone.layer4[1].bn2.weight[0] *= 1.01
+            folded.backbone.features[17].conv[7].weight[0] *= 1.01
         return folded
 
     config = toy_run / "config.yaml"

@@ -36,7 +36,7 @@ def test_rows_are_in_the_order_of_the_input_with_what_is_known(toy_run, crops, t
     assert list(found["camera"][:3]) == [second.name[6], "lobby", ""] and list(found["time"][1:3]) == ["09:30", ""]
     assert found["identity"][0] == str(int(second.name[:4])) and found["identity"][1] == ""
     description = json.loads(str(found["description"]))
-    assert description["metric"] == "cosine" and description["features"] == 512
+    assert description["metric"] == "cosine" and description["features"] == 1280
 
     table = parquet.read_table(tmp_path / "features.parquet")
     assert np.array_equal(np.array(table["features"].to_pylist(), np.float32), found["features"])
@@ -96,7 +96,7 @@ def test_a_damaged_journal_is_refused_and_no_pickle_is_read(tmp_path, toy_run, c
     folder = tmp_path / "f.npz.journal" / description.model[:16]
     folder.mkdir(parents=True)
     words = ["extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz"]
-    np.savez(folder / "000000.npz", digests=np.array([{"no": "text"}], object), features=np.ones((1, 512)))
+    np.savez(folder / "000000.npz", digests=np.array([{"no": "text"}], object), features=np.ones((1, 1280)))
     assert "damaged" in one_line(fastreid_here(*words))
     (folder / "000000.npz").write_bytes(b"PK cut short")
     assert "damaged" in one_line(fastreid_here(*words))

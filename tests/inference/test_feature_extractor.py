@@ -41,7 +41,7 @@ def test_features_are_those_of_evaluation(toy_run, exported, evaluated):
 def test_one_model_has_one_digest_wherever_it_is(toy_run, exported, tmp_path):
     descriptions = [FeatureExtractor(model).description for model in (toy_run, exported, exported / "model.onnx")]
     assert descriptions[0] == descriptions[1] == descriptions[2]
-    assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 512)
+    assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 1280)
     export_model(toy_run / "config.yaml", tmp_path, "source:1")
     assert FeatureExtractor(tmp_path).description.model != descriptions[0].model
 
@@ -79,7 +79,7 @@ def test_images_come_in_every_form(toy_run, evaluated, tmp_path):
     for images in in_bgr, (frame, np.array(boxes)):
         assert np.abs(FeatureExtractor(toy_run, order="BGR")(images) - expected).max() <= 1e-5
     assert np.abs(extractor(paths[0]) - expected[:1]).max() <= 1e-5
-    assert extractor([]).shape == extractor((frame, np.empty((0, 4)))).shape == (0, 512)
+    assert extractor([]).shape == extractor((frame, np.empty((0, 4)))).shape == (0, 1280)
 
 
 def test_an_unreadable_image_is_named_or_skipped_and_reported(toy_run, evaluated, tmp_path):

@@ -79,7 +79,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     net = model(*full).train()
     state = copy.deepcopy(net.state_dict())
     stock_forward, sizes = type(net).__mro__[2].forward, []
-    handle = net.backbone.conv1.register_forward_pre_hook(lambda layer, args: sizes.append(len(args[0])))
+    handle = net.backbone.features[0][0].register_forward_pre_hook(lambda layer, args: sizes.append(len(args[0])))
     with EventStorage() as storage:
         torch.manual_seed(7)
         losses = net(full_batch)
@@ -89,7 +89,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     assert sizes == [8] * (7 if recompute == "True" else 4), (
         "a domain at a time, also to recompute, and the sampled path"
     )
-    moved, gradient = copy.deepcopy(net.state_dict()), net.backbone.conv1.weight.grad.clone()
+    moved, gradient = copy.deepcopy(net.state_dict()), net.backbone.features[0][0].weight.grad.clone()
     net.load_state_dict(state)
     net.zero_grad()
 
@@ -112,7 +112,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     for name in expected:
         assert losses[name].item() == pytest.approx(expected[name].item(), rel=NEAR)
     sum(expected.values()).backward()
-    difference = (net.backbone.conv1.weight.grad - gradient).norm()
+    difference = (net.backbone.features[0][0].weight.grad - gradient).norm()
     assert difference < NEAR * gradient.norm()
 
 
@@ -157,7 +157,7 @@ def test_training_forgets_the_mean_paths_own_statistics(model, batch):
     with torch.no_grad():
         net(batch)
     net.load_state_dict({"heads.weight": net.heads.weight.detach()}, strict=False)
-    assert net.backbone.bn1.path_mean is not None, "what is not loaded stays"
+    assert net.backbone.features[0][1].path_mean is not None, "what is not loaded stays"
     with EventStorage():
         net.train()(batch)
     assert not any("path_" in key for key in net.state_dict()), "they are of other weights now"
@@ -171,7 +171,7 @@ def test_without_sampled_paths_there_are_stock_losses_alone(model, batch):
 def test_heads_get_branches_only_if_asked(model):
     assert isinstance(model().heads.bottleneck[0], GDNorm)
     plain = model("MODEL.GDNORM.HEADS", "False")
-    assert isinstance(plain.heads.bottleneck[0], nn.BatchNorm2d) and isinstance(plain.backbone.bn1, GDNorm)
+    assert isinstance(plain.heads.bottleneck[0], nn.BatchNorm2d) and isinstance(plain.backbone.features[0][1], GDNorm)
     frozen = [bn.bias.requires_grad for bn in model().heads.bottleneck[0].branches]
     assert frozen == [False] * K, "the neck's biases stay frozen"
 
@@ -211,7 +211,7 @@ def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, 
         pass
 
     net, seen = GDNormMine(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "6")).double().train(), []
-    net.backbone.conv1.register_forward_hook(lambda layer, args, out: seen.append(args[0]))
+    net.backbone.features[0][0].register_forward_hook(lambda layer, args, out: seen.append(args[0]))
     with EventStorage():
         net(batch)
     assert len(seen) == 2 and torch.equal(*seen)
@@ -219,10 +219,12 @@ def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, 
 
 def test_any_backbone_of_the_registry_and_mgn(model, batch):
     osnet = "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x0_25 MODEL.BACKBONE.FEAT_DIM 128".split()
+    resnet = "MODEL.GDNORM.BACKBONE build_resnet_backbone MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
+    untrained = ["MODEL.BACKBONE.PRETRAIN", "False"]
     with EventStorage():
-        assert all(torch.isfinite(loss) for loss in model(*osnet).train()(batch).values())
-        mgn = "MODEL.META_ARCHITECTURE GDNormMGN MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
-        net = model(*mgn, "INPUT.SIZE_TRAIN", "[96,32]").train()
+        assert all(torch.isfinite(loss) for loss in model(*osnet, *untrained).train()(batch).values())
+        mgn = ["MODEL.META_ARCHITECTURE", "GDNormMGN", "MODEL.BACKBONE.LAST_STRIDE", "2", "INPUT.SIZE_TRAIN", "[96,32]"]
+        net = model(*mgn, *resnet, *untrained).train()
         batch["images"] = torch.nn.functional.interpolate(batch["images"], (96, 32))
         losses = net(batch)
         assert "loss_triplet_b33_path" in losses and isinstance(net.b21_head.bottleneck[0], GDNorm)
@@ -230,7 +232,8 @@ def test_any_backbone_of_the_registry_and_mgn(model, batch):
 
 def test_gradient_clipping_of_the_stock_trainer_works(tiny):
     cfg = tiny("gdnorm", "SOLVER.CLIP_GRADIENTS.ENABLED", "True", "SOLVER.CLIP_GRADIENTS.CLIP_VALUE", "1e-8")
-    cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.OPT, cfg.SOLVER.WEIGHT_DECAY, cfg.SOLVER.WEIGHT_DECAY_NORM = 1, "SGD", 0.0, 0.0
+    cfg.SOLVER.MAX_EPOCH, cfg.SOLVER.OPT = 1, "SGD"
+    cfg.SOLVER.WEIGHT_DECAY = cfg.SOLVER.WEIGHT_DECAY_NORM = cfg.SOLVER.WEIGHT_DECAY_BIAS = 0.0
     trainer = DefaultTrainer(cfg)
     before = {name: p.clone() for name, p in trainer.model.named_parameters()}
     trainer.train()

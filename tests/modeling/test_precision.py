@@ -19,7 +19,7 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
     # without oneDNN, some of whose bfloat16 kernels leave gradients of weights that meet padding alone as memory was
     with EventStorage(), torch.backends.mkldnn.flags(enabled=False), torch.autocast("cpu", dtype=torch.bfloat16):
         seen = []
-        for layer in (net.backbone.bn1, net.backbone.layer4[1].bn2):
+        for layer in (net.backbone.features[0][1], net.backbone.features[17].conv[7]):
             layer.register_forward_hook(lambda layer, args, out: seen.append((args[0].dtype, out.dtype)))
         sum(net(batch).values()).backward()
     assert set(seen) == {(torch.bfloat16, torch.bfloat16)} and len(seen) == 4
@@ -32,7 +32,7 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
 def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
     net = model("MODEL.GDNORM.HEADS", heads).float().train()
     with torch.no_grad():
-        for bn in net.backbone.layer4[1].bn2.branches:
+        for bn in net.backbone.features[17].conv[7].branches:
             bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
             bn.weight.fill_(1e4)
 
@@ -51,7 +51,7 @@ def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_f
         net.load_state_dict(state)
         found = along(lambda: net._on_sampled_path(batch))
     sum(found.values()).backward()
-    assert torch.isfinite(net.backbone.conv1.weight.grad).all()
+    assert torch.isfinite(net.backbone.features[0][0].weight.grad).all()
     moved = copy.deepcopy(net.state_dict())
     net.load_state_dict(state)
     full = along(alone)

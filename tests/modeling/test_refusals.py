@@ -42,9 +42,12 @@ def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
         (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE is variance or std, got 'sigma'"),
         (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS is 0 or more, got -1"),
         (["TEST.PRECISE_BN.ENABLED", "True"], "SOLVER.HOOKS to .'DomainPreciseBN',."),
-        (["MODEL.BACKBONE.NORM", "GhostBN"], "GDNormBaseline's backbone .ResNet. does not take GDNorm.*GhostBatchNorm"),
         (
-            "MODEL.GDNORM.BACKBONE build_vit_backbone MODEL.BACKBONE.DEPTH small".split(),
+            ["MODEL.BACKBONE.NORM", "GhostBN"],
+            "GDNormBaseline's backbone .MobileNetV2. does not take GDNorm.*GhostBatchNorm",
+        ),
+        (
+            "MODEL.GDNORM.BACKBONE build_vit_backbone MODEL.BACKBONE.DEPTH small MODEL.BACKBONE.PRETRAIN False".split(),
             "does not take GDNorm.*no BatchNorm2d",
         ),
     ],
@@ -68,7 +71,9 @@ def test_a_domain_with_one_image_or_one_identity_says_what_to_set(model, batch, 
 def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
     Checkpointer(model(), str(tmp_path)).save("three")
     two = build_model(tiny("gdnorm", "DATASETS.NAMES", "('RenderedMall','RenderedCampus')"))
-    with pytest.raises(UserError, match="three.pth does not fit.*has 3 branches in backbone.bn1, this model has 2"):
+    with pytest.raises(
+        UserError, match="three.pth does not fit.*has 3 branches in backbone.features.0.1, this model has 2"
+    ):
         Checkpointer(two).load(str(tmp_path / "three.pth"))
 
     stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
@@ -76,7 +81,9 @@ def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch
     net = model()
     Checkpointer(net).load(os.path.join(tmp_path, "stock.pth"))
     for k in range(K):
-        assert torch.equal(net.backbone.layer1[0].bn1.branches[k].weight, stock.backbone.layer1[0].bn1.weight)
+        assert torch.equal(
+            net.backbone.features[1].conv[1].branches[k].weight, stock.backbone.features[1].conv[1].weight
+        )
 
 
 def test_a_layer_of_another_width_in_a_stock_checkpoint_is_skipped_with_a_warning(
@@ -86,12 +93,14 @@ def test_a_layer_of_another_width_in_a_stock_checkpoint_is_skipped_with_a_warnin
     stock = build_model(tiny("baseline", "MODEL.HEADS.NUM_CLASSES", "6"))
     state = stock.state_dict()
     for name in ("weight", "bias", "running_mean", "running_var"):
-        state[f"backbone.layer1.0.bn1.{name}"] = torch.zeros(5)
+        state[f"backbone.features.1.conv.1.{name}"] = torch.zeros(5)
     torch.save({"model": state}, tmp_path / "wider.pth")
     net = model()
-    before = copy.deepcopy(net.backbone.layer1[0].bn1.state_dict())
+    before = copy.deepcopy(net.backbone.features[1].conv[1].state_dict())
     Checkpointer(net).load(str(tmp_path / "wider.pth"))
-    assert "Skip loading parameter 'backbone.layer1.0.bn1.branches.2.weight'" in caplog.text
-    same = {key: torch.equal(before[key], value) for key, value in net.backbone.layer1[0].bn1.state_dict().items()}
+    assert "Skip loading parameter 'backbone.features.1.conv.1.branches.2.weight'" in caplog.text
+    same = {
+        key: torch.equal(before[key], value) for key, value in net.backbone.features[1].conv[1].state_dict().items()
+    }
     assert all(equal for key, equal in same.items() if "num_batches" not in key)
-    assert torch.equal(net.backbone.layer1[0].bn2.branches[2].weight, stock.backbone.layer1[0].bn2.weight)
+    assert torch.equal(net.backbone.features[1].conv[4].branches[2].weight, stock.backbone.features[1].conv[4].weight)

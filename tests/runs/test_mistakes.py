@@ -8,7 +8,7 @@ import pytest
 from ..conftest import fastreid, training
 from .toy import one_line
 
-STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_resnet_backbone SOLVER.HOOKS ()"
+STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_mobilenetv2_backbone SOLVER.HOOKS ()"
 
 MISTAKES = {
     "stock sampler": (
@@ -77,7 +77,7 @@ def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_are_kept(held, tmp
     line = one_line(fastreid_here(*training(tmp_path / "two", overrides=two)))
     assert "has 3 branches" in line and "this model has 2" in line
 
-    stock = ["MODEL.META_ARCHITECTURE", "Baseline", "MODEL.BACKBONE.NAME", "build_resnet_backbone"]
+    stock = ["MODEL.META_ARCHITECTURE", "Baseline", "MODEL.BACKBONE.NAME", "build_mobilenetv2_backbone"]
     line = one_line(fastreid_here("eval", "--config-file", held / "config.yaml", *stock))
     assert re.search("model_final.pth does not fit this model: it lacks .* of the model's tensors, first backb", line)
 

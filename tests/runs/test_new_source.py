@@ -64,7 +64,7 @@ def test_it_trains_everything_and_goes_on_when_stopped(toy_run, tmp_path, fastre
     done = fastreid_here(*words, "--resume", *keys, "SOLVER.MAX_EPOCH", 2)
     assert done.returncode == 0, done.stderr
     ended = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
-    assert not torch.equal(begun["backbone.conv1.weight"], ended["backbone.conv1.weight"])
+    assert not torch.equal(begun["backbone.features.0.0.weight"], ended["backbone.features.0.0.weight"])
     assert metrics(tmp_path)[-1]["iteration"] > steps, "the run goes on from where it was"
 
 

@@ -42,12 +42,12 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
     hook.update()
 
     model, dataset = trainer.model, trainer.data_loader.dataset
-    for k, branch in enumerate(model.backbone.bn1.branches):
+    for k, branch in enumerate(model.backbone.features[0][1].branches):
         own = [item for item, domain in zip(dataset.img_items, dataset.domains) if domain == k]
         images = CommDataset(own, build_transforms(trainer.cfg, is_train=False))
         batch = torch.stack([images[i]["images"] for i in range(len(own))])
         with torch.no_grad():
-            values = model.backbone.conv1((batch - model.pixel_mean) / model.pixel_std).double()
+            values = model.backbone.features[0][0]((batch - model.pixel_mean) / model.pixel_std).double()
         mean = values.mean((0, 2, 3))
         assert torch.allclose(branch.running_mean.double(), mean, atol=1e-4)
         # an average over 2 batches of 12 of 24 images: near the whole's variance, and never above it
@@ -59,7 +59,7 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
         for key, value in before.items()
         if key not in statistics(before) and "num_batches" not in key
     ), "weights stay"
-    assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.bn1.branches)
+    assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.features[0][1].branches)
 
 
 WHEN = {
@@ -165,8 +165,8 @@ def test_after_an_error_the_model_is_as_it_was(tiny):
     with pytest.raises(RuntimeError, match="cannot be read"):
         hook.update()
     assert all(torch.equal(before[key], value) for key, value in trainer.model.state_dict().items())
-    assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.bn1.branches)
-    assert all(bn.momentum == 0.1 for bn in trainer.model.backbone.bn1.branches)
+    assert trainer.model.training and all(bn.training for bn in trainer.model.backbone.features[0][1].branches)
+    assert all(bn.momentum == 0.1 for bn in trainer.model.backbone.features[0][1].branches)
 
 
 def pooled_statistics(trainer):
@@ -176,7 +176,7 @@ def pooled_statistics(trainer):
     means, variances = [], []
     for batch in hook._pooled_loader:
         with torch.no_grad():
-            values = model.backbone.conv1((batch["images"] - model.pixel_mean) / model.pixel_std).double()
+            values = model.backbone.features[0][0]((batch["images"] - model.pixel_mean) / model.pixel_std).double()
         means.append(values.mean((0, 2, 3)))
         variances.append(values.var((0, 2, 3)))
     return sum(means) / len(means), sum(variances) / len(variances)
@@ -191,7 +191,7 @@ def test_a_stock_model_has_statistics_of_all_domains_alike(tiny):
         assert len({path for path in paths if domain in path}) == len(paths) / 3 == 24
     mean, variance = pooled_statistics(trainer)
     hook.update()
-    bn = trainer.model.backbone.bn1
+    bn = trainer.model.backbone.features[0][1]
     assert torch.allclose(bn.running_mean.double(), mean, atol=1e-4)
     assert torch.allclose(bn.running_var.double(), variance, rtol=1e-3)
 
