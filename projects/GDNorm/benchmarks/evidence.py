@@ -147,11 +147,15 @@ def main():
 
 def run_all(run_one, tasks, jobs):
     """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
-    by_spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, by_spawn, torch.set_num_threads, (1,)) as pool:
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
         for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
             run.result()
+
+
+def _begin():
+    torch.set_num_threads(1)
+    multiprocessing.set_start_method("fork", force=True)  # of the loaders' workers, for which spawning takes seconds
 
 
 def run_folder(output, name, group, seed):
@@ -195,7 +199,8 @@ def start(row, group, run):
     }
     if group.depth == "50x":
         name = "build_resnet_backbone"
-        network.update({"MODEL.BACKBONE.FEAT_DIM": 2048, "MODEL.DEVICE": "cuda", "SOLVER.AMP.ENABLED": True})
+        network.update({"MODEL.BACKBONE.FEAT_DIM": 2048, "MODEL.BACKBONE.PRETRAIN_PATH": ""})
+        network.update({"MODEL.DEVICE": "cuda", "SOLVER.AMP.ENABLED": True})
     else:
         name = "build_mobilenetv2_backbone"
         network["MODEL.BACKBONE.PRETRAIN_PATH"] = drawn_weights() if group.depth == "0.5x" else imagenet_weights(run)
