@@ -4,7 +4,7 @@ from .distances import build_dist
 from .metrics import HEADLINE, METRICS, SPREAD, TRANSDUCTIVE, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
-from .summary import add_average, metric_names, metric_text, summary_table
+from .summary import add_average, interval, metric_names, metric_text, summary_table
 
 __all__ = [
     "HEADLINE",
@@ -18,6 +18,7 @@ __all__ = [
     "evaluate_rank",
     "evaluate_roc",
     "header",
+    "interval",
     "metric_names",
     "metric_text",
     "summary_table",

@@ -1,4 +1,4 @@
-"""The images of a test set in memory, for tests that run over them many times."""
+"""A test whose images stay in memory, for models or paths that take it one after the other."""
 
 from __future__ import annotations
 
@@ -8,7 +8,29 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from fastreid.config import CfgNode
+from fastreid.engine import DefaultTrainer
+from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
+
+
+class KeptTest:
+    """fast-reid's test on one target: called with a model, it gives the metrics by name.
+
+    Args:
+        cfg: says how images are prepared and features compared.
+        target: a data set's name.
+        device: where the models are.
+    """
+
+    def __init__(self, cfg: CfgNode, target: str, device: torch.device) -> None:
+        loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, target)
+        self.images = KeptImages(loader, device)
+        self._flip = cfg.TEST.FLIP.ENABLED
+
+    def __call__(self, model: Any) -> dict[str, float]:
+        metrics = inference_on_dataset(model, self.images, self._evaluator, flip_test=self._flip)
+        return {name: float(value) for name, value in metrics.items()}
 
 
 class KeptImages:

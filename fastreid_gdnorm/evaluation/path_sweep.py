@@ -14,14 +14,12 @@ from typing import Any
 
 import torch
 from fastreid.config import CfgNode
-from fastreid.engine import DefaultTrainer
-from fastreid.evaluation import inference_on_dataset
 from tqdm import tqdm
 
 from ..errors import UserError
 from ..layers import evaluating
 from ..modeling.path_names import parse_test_path
-from .kept_images import KeptImages
+from .kept_images import KeptTest
 from .metrics import HEADLINE
 
 Record = dict[str, Any]
@@ -115,27 +113,24 @@ def _standing(of_mean_path: float, of_samples: Sequence[float]) -> dict[str, flo
 
 
 class _Test:
-    """fast-reid's test of a model on one target, along any number of paths; it sets the model's ``test_paths``."""
+    """The test of a model on one target, along any number of paths; it sets the model's ``test_paths``."""
 
     def __init__(self, model: Any, cfg: CfgNode, target: str) -> None:
         self._model, self._cfg, self._target = model, cfg.clone(), target
         self._cfg.defrost()
-        loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, target)
-        self._images = KeptImages(loader, model.device)
+        self._test = KeptTest(cfg, target, model.device)
         with torch.no_grad():
-            model(next(iter(self._images)))  # warms up, so that the first path's time is like the others'
+            model(next(iter(self._test.images)))  # warms up, so that the first path's time is like the others'
 
     def along(self, path: str, scale: float | None) -> Record:
         """The record of a TEST_PATH, sampled with lambda ``scale`` if that is not None."""
         if scale is not None:
             self._cfg.MODEL.GDNORM.LAMBDA = float(scale)
         self._model.test_paths = parse_test_path(path, self._cfg)
-        flip = self._cfg.TEST.FLIP.ENABLED
-        metrics = inference_on_dataset(self._model, self._images, self._evaluator, flip_test=flip)
         return {
             **{"target": self._target, "path": path, "lambda": scale},
-            **{name: float(value) for name, value in metrics.items()},
-            "seconds_per_batch": self._images.seconds_per_batch,
+            **self._test(self._model),
+            "seconds_per_batch": self._test.images.seconds_per_batch,
         }
 
 

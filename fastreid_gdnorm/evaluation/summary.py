@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from scipy.stats import t
 from tabulate import tabulate
 
 from .metrics import SPREAD
@@ -46,3 +48,9 @@ def metric_text(metrics: Mapping[str, float], name: str) -> str:
     """A metric as tables have it, with its standard deviation where there are splits."""
     spread = f" ± {metrics[name + SPREAD]:.1f}" if name + SPREAD in metrics else ""
     return f"{metrics[name]:.1f}{spread}"
+
+
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """The average of two or more values, and half of its 95 % interval (Student's t)."""
+    half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    return float(np.mean(values)), float(half)

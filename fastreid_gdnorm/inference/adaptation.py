@@ -48,7 +48,7 @@ class Adapted(NamedTuple):
 
 
 class Adapter:
-    """Makes posterior paths of a run's model.
+    """Makes posterior paths of a run's model: ``model``, built by ``cfg``, in which everything has branches.
 
     Args:
         model: a run's folder. A model without branches gets them from its sources, which must be at hand.
@@ -70,8 +70,8 @@ class Adapter:
         if sources < 2:
             raise UserError(f"{model} has {sources} source: it takes two or more to tell how domains differ")
         self.cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches without statistics of their own get them
-        self._model = load_model(self.cfg)
-        if branches_agree(self._model):
+        self.model = load_model(self.cfg)
+        if branches_agree(self.model):
             raise UserError(f"{model}: all branches have the same statistics, which do not tell how domains differ")
         self._checkpoint = digest(self.cfg.MODEL.WEIGHTS)
         self._batch_size, self._workers = batch_size, workers
@@ -90,13 +90,13 @@ class Adapter:
         if len(images) < 2:
             raise UserError(f"{len(images)} readable images do not tell how images vary: give two or more, better 64")
         try:
-            path = PosteriorPath.from_images(self._model, batches, prior_only)
+            path = PosteriorPath.from_images(self.model, batches, prior_only)
         except ValueError as error:
             raise UserError(f"--prior-only-layers: {error}") from error
-        verdict = consult(self._model, images, path)
+        verdict = consult(self.model, images, path)
         nearness = NearnessPath()
         with torch.no_grad():
-            forward_along(self._model.eval(), {"images": images}, nearness)
+            forward_along(self.model.eval(), {"images": images}, nearness)
         used = [record.path for record in records if record.path not in batches.skipped]
         save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
         return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())

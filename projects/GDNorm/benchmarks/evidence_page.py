@@ -6,8 +6,10 @@ from collections import defaultdict
 import numpy as np
 from matplotlib.figure import Figure
 from measure import machine, write_above_reading
-from posterior_page import RESULTS, interval, label
+from posterior_page import RESULTS, label
 from tabulate import tabulate
+
+from fastreid_gdnorm.evaluation import interval
 
 PLAIN, CONTROL, GDNORM = "baseline", "baseline, twice the steps", "GDNorm, variance (E+S)"
 MEAN = "mean:affine"

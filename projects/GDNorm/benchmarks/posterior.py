@@ -22,8 +22,6 @@ import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
 import numpy as np
 import torch
 from fastreid.data.datasets import DATASET_REGISTRY
-from fastreid.engine import DefaultTrainer
-from fastreid.evaluation import inference_on_dataset
 from posterior_guards import guards
 from posterior_page import write_page
 from torchvision.transforms.functional import pil_to_tensor
@@ -31,7 +29,7 @@ from tqdm import tqdm
 
 from fastreid_gdnorm.data import datasets_root, read
 from fastreid_gdnorm.demo import CONFIGS
-from fastreid_gdnorm.evaluation.kept_images import KeptImages
+from fastreid_gdnorm.evaluation.kept_images import KeptTest
 from fastreid_gdnorm.inference.pictures import read_picture
 from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along, gdnorm_layers
 from fastreid_gdnorm.modeling import branched
@@ -191,15 +189,14 @@ class Target:
         is_drawn = isinstance(domain, int)
         name, self._seed = (f"{PREFIX}{domain}", domain) if is_drawn else (domain, zlib.crc32(domain.encode()))
         self._device = torch.device(cfg.MODEL.DEVICE)
-        self._loader, self._evaluator = DefaultTrainer.build_evaluator(cfg, name)
-        self._loader = KeptImages(self._loader, self._device)
+        self._test = KeptTest(cfg, name, self._device)
         self._items = read(cfg, name).train
         self._size = cfg.INPUT.SIZE_TEST
         self.mean = None  # mAP along the mean path of the model that is being tested, once it is known
 
     def __call__(self, model):
-        metrics = inference_on_dataset(model, self._loader, self._evaluator)
-        return {name: float(metrics[name]) for name in ("mAP", "Rank-1")}
+        metrics = self._test(model)
+        return {name: metrics[name] for name in ("mAP", "Rank-1")}
 
     def images(self, site, n, draw=0):
         """n images (n, 3, H, W) of those that a site gives, the same for every model."""

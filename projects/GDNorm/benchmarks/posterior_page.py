@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 from measure import machine, write_above_reading
-from scipy.stats import spearmanr, t
+from scipy.stats import spearmanr
 from tabulate import tabulate
 
+from fastreid_gdnorm.evaluation import interval
 from fastreid_gdnorm.inference.guard import ENOUGH
 from fastreid_gdnorm.runs.methods import METHODS
 
@@ -84,12 +85,6 @@ def in_order(item):
 def label(path, n):
     """What a table calls a path by n images."""
     return NAMES.get(path, path) + (f", n = {n}" if n else "")
-
-
-def interval(differences):
-    """Average and half of its 95 % interval."""
-    half = t.ppf(0.975, len(differences) - 1) * differences.std(ddof=1) / len(differences) ** 0.5
-    return differences.mean(), half
 
 
 def guard_text(guards, development):
