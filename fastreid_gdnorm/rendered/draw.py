@@ -67,9 +67,9 @@ def draw_domain(style, folder, plan, seed=0):
                 raise
 
 
-def draw_people(style_name: str, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """One picture each of the first people of a domain, (h, w, 3) RGB, not compressed."""
-    style = STYLES[style_name]
+def draw_people(style: str | DomainStyle, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """One picture each of the first people of a domain, (h, w, 3) RGB, not compressed; `style` as for draw_domain."""
+    style = STYLES[style] if isinstance(style, str) else style
     cameras = _cameras(style, seed)
     shots = [Shot(TRAIN, person, person, person) for person in range(1, number + 1)]
     return [_take(shot, style, cameras[shot.camera], seed)[0] for shot in shots]
