@@ -80,10 +80,17 @@ def train_row(folder: Path, config: str | Path, seed: int, overrides: Sequence[o
     return Row(folder, words, recipe)
 
 
-def eval_row(folder: Path, config: str | Path, weights: str | Path, overrides: Sequence[object] = ()) -> Row:
-    """The test of a checkpoint, as by ``fastreid eval``; it takes the place of one of another checkpoint."""
-    recipe = f"{digest(weights)}\n{_settings(config, overrides)}"
-    words = ["eval", "--config-file", config, "--output", folder, "MODEL.WEIGHTS", weights, *overrides]
+def eval_row(
+    folder: Path, config: str | Path, weights: str | Path, overrides: Sequence[object] = (), path: str = ""
+) -> Row:
+    """The test of a checkpoint, as by ``fastreid eval``; it takes the place of one of another checkpoint.
+
+    Args:
+        path: to test along, as ``--path`` has it; by default the config's.
+    """
+    along = ["--path", path] if path else []
+    recipe = f"{digest(weights)}\n{path}{_settings(config, overrides)}"
+    words = ["eval", "--config-file", config, "--output", folder, *along, "MODEL.WEIGHTS", weights, *overrides]
     return Row(folder, words, recipe)
 
 
