@@ -116,9 +116,13 @@ GROUPS = {
 THREE, EIGHT, IMAGENET, FULL = GROUPS
 ALL_PATHS = ((THREE, 0), (EIGHT, 0))
 STAGES = [  # rows, group, which sources: in the order of what is to be known first
-    *(stage for seed in (0, 1) for stage in (({**CORE, **RIVALS}, THREE, seed), (CORE, EIGHT, seed))),
-    (CORE, IMAGENET, 0),
+    ({**CORE, **RIVALS}, THREE, 0),
+    (CORE, EIGHT, 0),
+    (CORE, THREE, 1),
     (LEFT_OPEN, THREE, 0),
+    (CORE, IMAGENET, 0),
+    (CORE, EIGHT, 1),
+    (RIVALS, THREE, 1),
 ]
 
 

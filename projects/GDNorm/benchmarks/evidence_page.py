@@ -13,6 +13,7 @@ from fastreid_gdnorm.evaluation import interval
 
 PLAIN, CONTROL, GDNORM = "baseline", "baseline, twice the steps", "GDNorm, variance (E+S)"
 MEAN = "mean:affine"
+OTHERS = (label("mean:statistics", 0), label("mean:path", 0), label("posterior", 16))
 
 
 def write_page(records, name):
@@ -34,7 +35,11 @@ def write_page(records, name):
         "over these domains (t; of each the average over the sources). Differences are paired by domain and sources.",
         f"## Registered\n\n{registered}",
     ]
-    parts += [f"## Trained on {group}\n\n{rows_table(group, mAP, rank1)}" for group in groups]
+    for group in groups:
+        parts.append(f"## Trained on {group}\n\n{rows_table(group, mAP, rank1)}")
+        parts.append(
+            f"The same weights along other paths, mAP and difference from the baseline:\n\n{others_table(group, mAP)}"
+        )
     parts.append(f"![Differences from the control]({name}.png)")
     parts += [
         f"## Paths through the same weights: {row}, {group}\n\n{paths_table(paths)}"
@@ -93,6 +98,17 @@ def rows_table(group, mAP, rank1):
             table.append([row, len(own), level(rank1[group, row][""]), level(own), *against])
     headers = ["row", "runs", "R1", "mAP", "against the baseline", "against twice the steps", "against GDNorm"]
     return tabulate(table, headers, tablefmt="github", disable_numparse=True)
+
+
+def others_table(group, mAP):
+    """A row for each way to train, a column for each path that all branched rows are tested along."""
+    table = []
+    for (of_group, row), paths in mAP.items():
+        if of_group == group:
+            found = [paths.get(path) for path in OTHERS]
+            reference = mAP[group, PLAIN][""]
+            table.append([row, *(of and f"{level(of)} ({change(of, reference)})" for of in found)])
+    return tabulate(table, ["row", *OTHERS], tablefmt="github", disable_numparse=True)
 
 
 def paths_table(paths):

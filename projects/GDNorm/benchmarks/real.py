@@ -95,10 +95,11 @@ def page(found):
         average = np.mean([of["mAP"] for of in metrics])
         cells = [f"{of['Rank-1']:.1f} / {of['mAP']:.1f}" for of in metrics]
         table.append([name, network, *cells, f"{average:.1f}"])
+    device = "cuda" if torch.cuda.is_available() else "cpu"
     headers = ["row", "network", *(f"{target}, R1 / mAP" for target in DATA), "mAP, average"]
     return (
         "# Does it work on real data?\n\n"
-        f"Written by `python projects/GDNorm/benchmarks/real.py` on {datetime.date.today()}, {machine('cuda' if torch.cuda.is_available() else 'cpu')}.\n"
+        f"Written by `python projects/GDNorm/benchmarks/real.py` on {datetime.date.today()}, {machine(device)}.\n"
         f"Each data set is the target of models trained on the two others.\n\n"
         f"{tabulate(table, headers, tablefmt='github', disable_numparse=True)}\n"
     )
