@@ -26,7 +26,7 @@ import variants  # noqa: F401  which registers what the rows name
 from evidence_page import write_page
 from fastreid.config import get_cfg
 from fastreid.modeling.backbones.mobilenet import MobileNetV2
-from posterior import Target, Tests
+from posterior import DRAWS, Target, Tests
 from tqdm import tqdm
 
 from fastreid_gdnorm.data import read
@@ -80,7 +80,7 @@ IBN, MIXSTYLE, GHOST = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn",
 CORE = {
     # one epoch that moves no weight, but BN's statistics
     "the start itself": Row("balanced", ("SOLVER.BASE_LR", 0.0), longer=1 / EPOCHS),
-    "baseline": Row("baseline"),
+    "baseline": Row("baseline", all_paths=True),
     "baseline, twice the steps": Row("baseline", longer=2),
     "branches only (E)": Row("branches", all_paths=True),
     "GDNorm, variance (E+S)": Row("gdnorm", all_paths=True),
@@ -265,13 +265,15 @@ class Evidence(Tests):
             self._record(target, "posterior", partial(self._by, self._posterior, target, images), SITE_IMAGES)
             for path in self._paths(all_paths):
                 self._record(target, path, partial(self._fixed_along, target, path))
+            if all_paths:
+                self._record(target, "by camera", partial(self._by_camera, target), max(DRAWS))
 
     def _fixed_along(self, target, path):
         return self._along(target, *self._fixed(path))
 
     def _paths(self, all_of_them):
         if self._stock is not None:
-            return []
+            return ["instance"] if all_of_them else []
         sources = [f"source:{k}" for k in range(len(self._cfg.DATASETS.NAMES))]
         samples = [f"sample:{seed}" for seed in range(SAMPLES)]
         return [*MEANS, *(["instance", "weighted", "ensemble", *sources, *samples] if all_of_them else [])]
