@@ -38,7 +38,7 @@ from fastreid_gdnorm.training.population_statistics import domain_loaders, estim
 
 PERIOD, BATCHES = 3, 4
 KINDS = ("running", "precise")  # of statistics
-METHODS = ("branches only (E)", "GDNorm, variance (E+S)", "GDNorm, std")
+METHODS = ("branches only (E)", "GDNorm, variance (E+S)")
 
 
 @HOOK_REGISTRY.register()
