@@ -183,17 +183,20 @@ def save_figure(file, measured):
     figure = Figure(figsize=(5 * len(measured), 3.2 * len(panels)), layout="constrained")
     all_axes = figure.subplots(len(panels), len(measured), sharex=True, sharey="row")
     for axes, (what, names) in zip(all_axes, panels.items()):
-        for ax, (row, lines) in zip(axes, measured.items()):
-            for name in names:
-                style = "--" if name.endswith(("precise", "99 %")) else "-"
-                ax.plot([line["epoch"] for line in lines], [line[name] for line in lines], style, label=name)
+        for ax, lines in zip(axes, measured.values()):
+            for number, name in enumerate(names):
+                paired = len(names) > 2  # a colour for every two, dashed the second
+                colour, style = (f"C{number // 2}", "-" if number % 2 == 0 else "--") if paired else (f"C{number}", "-")
+                ax.plot(
+                    [line["epoch"] for line in lines], [line[name] for line in lines], style, color=colour, label=name
+                )
             ax.grid(alpha=0.3)
             if what.startswith("noise"):
                 ax.set_yscale("log")
-            if axes is all_axes[0]:
-                ax.set_title(row)
         axes[0].set_ylabel(what)
         axes[-1].legend(fontsize="small")
+    for ax, row in zip(all_axes[0], measured):
+        ax.set_title(row)
     for ax in all_axes[-1]:
         ax.set_xlabel("epochs")
     figure.savefig(file, dpi=110)
