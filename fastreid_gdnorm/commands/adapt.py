@@ -52,13 +52,11 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from pathlib import Path
-    from urllib.parse import quote
 
     from ..console import say
     from ..errors import UserError
-    from ..inference.adaptation import Adapter, by_camera, save_summary, site_images
+    from ..inference.adaptation import Adapter, adapt_site, by_camera, site_images
     from ..inference.guard import ENOUGH, FEWEST
-    from ..modeling.posterior_files import SITE
     from ..report.posterior_figure import save_weights_figure
 
     if args.batch_size < 2:
@@ -67,17 +65,10 @@ def run(args: Namespace) -> None:
     records = site_images(args.images, adapter.cfg)
     groups = by_camera(records) if args.by_camera else {}
     folder = Path(args.output)
-    folder.mkdir(parents=True, exist_ok=True)
-    site = adapter.adapt(records, folder / SITE, args.prior_only_layers, args.skip_unreadable)
-    cameras = {}
-    for camera, own in groups.items():
-        if len(own) < 2:
-            say(f"camera {camera} has one image: it goes along the site's path")
-            continue
-        file = folder / f"camera-{quote(camera, safe='')}.npz"
-        cameras[camera] = adapter.adapt(own, file, args.prior_only_layers, args.skip_unreadable)
-    save_summary(folder, site, cameras)
-    all_of_them = {"site": site, **{f"camera {camera}": one for camera, one in cameras.items()}}
+    site = adapt_site(adapter, records, groups, folder, args.prior_only_layers, args.skip_unreadable)
+    for camera in [camera for camera in groups if camera not in site.cameras]:
+        say(f"camera {camera} has one image: it goes along the site's path")
+    all_of_them = {"site": site.whole, **{f"camera {camera}": one for camera, one in site.cameras.items()}}
     save_weights_figure(folder / "weights.png", {name: adapted.path for name, adapted in all_of_them.items()})
     for name, adapted in all_of_them.items():
         verdict = adapted.verdict
@@ -87,5 +78,5 @@ def run(args: Namespace) -> None:
         elif not verdict.trusts:
             doubt = "half the images would say something else, so it may be worse than none. Give it more"
             say(f"    below {ENOUGH}: {doubt}")
-    shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.branches))
+    shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.whole.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

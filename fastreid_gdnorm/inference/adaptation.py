@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import torch
 from fastreid.config import CfgNode
@@ -135,17 +136,47 @@ def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
     return dict(sorted(cameras.items()))
 
 
-def save_summary(folder: Path, site: Adapted, cameras: dict[str, Adapted]) -> None:
-    """Write what ``posterior:FOLDER`` reads, and remove the paths of an earlier adaptation."""
-    own = {"n": site.path.images, **_guard(site), "branches": site.branches}
-    of_cameras = {
-        camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in cameras.items()
+class Site(NamedTuple):
+    """A site's path, and that of each of its cameras that has one."""
+
+    whole: Adapted
+    cameras: dict[str, Adapted]
+
+
+def adapt_site(
+    adapter: Adapter,
+    records: Sequence[Record],
+    cameras: Mapping[str, Sequence[Record]],
+    folder: Path,
+    prior_only: Sequence[str] = (),
+    skip: bool = False,
+) -> Site:
+    """Write into ``folder`` what ``posterior:FOLDER`` reads: a site's path, and one for each camera with two images.
+
+    Paths of an earlier adaptation are removed.
+
+    Args:
+        records: the site's images.
+        cameras: those of each camera that is to have a path of its own.
+        prior_only, skip: as :meth:`Adapter.adapt` takes them.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = adapter.adapt(records, folder / SITE, prior_only, skip)
+    adapted = {
+        camera: adapter.adapt(own, folder / f"camera-{quote(camera, safe='')}.npz", prior_only, skip)
+        for camera, own in cameras.items()
+        if len(own) > 1
     }
+    of_cameras = {
+        camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in adapted.items()
+    }
+    own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
     with replacing(folder / SUMMARY) as part:
         part.write_text(json.dumps({"file": SITE, **own, "cameras": of_cameras}, indent=2) + "\n")
     for file in folder.glob("camera-*.npz"):
-        if file.name not in {one.file.name for one in cameras.values()}:
+        if file.name not in {one.file.name for one in adapted.values()}:
             file.unlink()
+    return Site(whole, adapted)
 
 
 def _guard(adapted: Adapted) -> dict[str, Any]:
