@@ -11,15 +11,16 @@ DESCRIPTION = (
     "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. 16 images of different people do most of what can be done, 64 nearly all; fewer sometimes do\n"
-    "harm. They should be of all hours. Where cameras differ, a path for each helps most. With the very images that\n"
-    "the model is then tested on, the test is transductive, which fastreid eval says.\n\n"
+    "their labels. Give 16 to 64 of different people, of all hours, from each camera, and --by-camera: a path for each\n"
+    "camera has helped in most places, while one that cameras share has done harm to networks that had seen many\n"
+    "domains. With the very images that the model is then tested on, the test is transductive, which fastreid eval\n"
+    "says.\n\n"
     "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
     "be at hand. The images' names, or the table, say the cameras for --by-camera."
 )
 EXAMPLES = """\
 examples:
-  fastreid adapt --model logs/mine --images crops/ --output logs/mine/site
+  fastreid adapt --model logs/mine --images crops/ --by-camera --output logs/mine/site
   fastreid eval --config-file logs/mine/config.yaml --path posterior:logs/mine/site
   fastreid adapt --model logs/mine --images DGMarket1501 --by-camera --output logs/mine/market
   fastreid export --config-file logs/mine/config.yaml --path posterior:logs/mine/market --output logs/mine/export
@@ -65,6 +66,9 @@ def run(args: Namespace) -> None:
     records = site_images(args.images, adapter.cfg)
     groups = by_camera(records) if args.by_camera else {}
     folder = Path(args.output)
+    sharing = {record.camera for record in records if record.camera}
+    if not groups and len(sharing) > 1:
+        say(f"{len(sharing)} cameras share this path, which may do harm: --by-camera gives each its own")
     site = adapt_site(adapter, records, groups, folder, args.prior_only_layers, args.skip_unreadable)
     for camera in [camera for camera in groups if camera not in site.cameras]:
         say(f"camera {camera} has one image: it goes along the site's path")

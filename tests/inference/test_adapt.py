@@ -51,6 +51,7 @@ def test_the_path_is_that_of_the_images_whatever_the_batches(toy_run, site, adap
     words = ["--model", toy_run, "--images", site, "--batch-size", 7, "--workers", 1]
     done = fastreid_here("adapt", *words, "--output", tmp_path / "small")
     assert done.returncode == 0, done.stderr
+    assert "4 cameras share this path" in done.stdout and "share this path" not in said
     for file in folder / "posterior.npz", tmp_path / "small" / "posterior.npz":
         own = load_posterior(file).path
         assert own.images == len(files) == 24
