@@ -112,15 +112,14 @@ def others_table(group, mAP):
 
 
 def paths_table(paths):
-    """A row for each path, against the mean path, of the runs that are tested along all paths."""
-    mean, tested = paths[label(MEAN, 0)], paths["instance"]
+    """A row for each path, against the row's own test, of the runs that are tested along all paths."""
+    own, tested = paths[""], paths["instance"]
     table = []
     for path, of_seeds in paths.items():
         if path:
-            own = {seed: values for seed, values in of_seeds.items() if seed in tested}
-            worst = differences(own, mean).min()
-            table.append([path, level(own), change(own, mean), f"{worst:+.1f}"])
-    headers = ["path", "mAP", "against the mean path", "worst domain"]
+            values = {seed: of_targets for seed, of_targets in of_seeds.items() if seed in tested}
+            table.append([path, level(values), change(values, own), f"{differences(values, own).min():+.1f}"])
+    headers = ["path", "mAP", "against the row's own test", "worst domain"]
     return tabulate(table, headers, tablefmt="github", disable_numparse=True)
 
 
