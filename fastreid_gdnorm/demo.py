@@ -157,7 +157,7 @@ def _difference(results: Results, reference: Results) -> str:
 def closing(folder: Path, config: Path, targets: int) -> str:
     """What the table is to be read by, and what to do next."""
     return (
-        f"Averages over {targets} unseen domains; differences are from the baseline, with the 95 % interval over domains.\n"
+        f"Averages over {targets} unseen domains; differences from the baseline have 95 % intervals over domains.\n"
         "One short training of each row. Over longer ones and twelve domains (projects/GDNorm/results/evidence.md):\n"
         "GDNorm as the paper tests it stays behind the baseline, by 2.8 ± 1.4 mAP with three sources;\n"
         "MODEL.GDNORM.MEAN_OF path makes it level; a path for each camera gains more than any way to train.\n\n"
