@@ -29,9 +29,9 @@ DEMO = "projects/GDNorm/configs/demo"
 # of all toy trainings: a test holds with any, on any machine
 TOY_SEED = int(os.environ.get("TOY_SEED", "3"))
 
-# the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch
+# the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch, and one target
 TINY = (
-    "INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] SOLVER.IMS_PER_BATCH 12 DATALOADER.NUM_INSTANCE 2 "
+    "DATASETS.TESTS ('RenderedStation',) INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] SOLVER.IMS_PER_BATCH 12 DATALOADER.NUM_INSTANCE 2 "
     "SOLVER.MAX_EPOCH 2 SOLVER.CHECKPOINT_PERIOD 1 TEST.EVAL_PERIOD 1 SOLVER.WARMUP_ITERS 4 TEST.PRECISE_BN.NUM_ITER 2"
 ).split()
 

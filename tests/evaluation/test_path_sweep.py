@@ -10,7 +10,7 @@ import torch
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.evaluation import path_sweep
+from fastreid_gdnorm.evaluation import kept_images
 from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.evaluation.path_sweep import read_records, sweep
 
@@ -49,7 +49,7 @@ def without_ranking(monkeypatch):
             model(batch)
         return {"mAP": 50.0}
 
-    monkeypatch.setattr(path_sweep, "inference_on_dataset", inference)
+    monkeypatch.setattr(kept_images, "inference_on_dataset", inference)
 
 
 def test_a_sweep_gives_the_model_images_on_its_own_device(tiny, tmp_path, without_ranking):
