@@ -144,17 +144,22 @@ def main():
     stages = [(CORE, FULL, 0)] if args.full else STAGES
     tasks = [(args.output, name, group, seed) for rows, group, seed in stages for name in rows]
     chosen = [task for task in tasks if any(word in task[1] for word in args.rows)]
-    for domain in (*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))):
-        read(get_cfg(), domain)  # draws it, if it is not there
-    run_all(run_row, chosen, 1 if args.full else args.jobs)
+    domains = {*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))}
+    run_all(draw, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
+    run_all(run_row, chosen, 1 if args.full else args.jobs, "rows")
     write_page([record for task in tasks for record in records_of(*task)], "evidence_full" if args.full else "evidence")
 
 
-def run_all(run_one, tasks, jobs):
+def draw(domain):
+    """If it is not there."""
+    read(get_cfg(), domain)
+
+
+def run_all(run_one, tasks, jobs, what):
     """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
-        for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
+        for run in tqdm(as_completed(runs), what, len(runs), disable=None):
             run.result()
 
 
