@@ -29,11 +29,12 @@ DEMO = "projects/GDNorm/configs/demo"
 # of all toy trainings: a test holds with any, on any machine
 TOY_SEED = int(os.environ.get("TOY_SEED", "3"))
 
-# the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch, and one target
+# the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch
 TINY = (
-    "DATASETS.TESTS ('RenderedStation',) INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] SOLVER.IMS_PER_BATCH 12 DATALOADER.NUM_INSTANCE 2 "
+    "INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] SOLVER.IMS_PER_BATCH 12 DATALOADER.NUM_INSTANCE 2 "
     "SOLVER.MAX_EPOCH 2 SOLVER.CHECKPOINT_PERIOD 1 TEST.EVAL_PERIOD 1 SOLVER.WARMUP_ITERS 4 TEST.PRECISE_BN.NUM_ITER 2"
 ).split()
+ONE_TARGET = ["DATASETS.TESTS", "('RenderedStation',)"]
 
 
 @pytest.fixture(scope="session")
@@ -89,7 +90,7 @@ def tiny(datasets, tmp_path):
     (tmp_path / "run").mkdir()
 
     def config(name="gdnorm", *overrides):
-        return load_config(f"{DEMO}/{name}.yml", [*TINY, "OUTPUT_DIR", str(tmp_path / "run"), *overrides])
+        return load_config(f"{DEMO}/{name}.yml", [*TINY, *ONE_TARGET, "OUTPUT_DIR", str(tmp_path / "run"), *overrides])
 
     return config
 
@@ -163,7 +164,7 @@ def _forget_log_files():
 def training(folder, *flags, config="gdnorm", overrides=()):
     """The words after ``fastreid`` of a toy training of one of the demo's configs."""
     words = ["train", "--config-file", f"{DEMO}/{config}.yml", "--seed", TOY_SEED, *flags]
-    return [*words, *TINY, "OUTPUT_DIR", folder, *overrides]
+    return [*words, *TINY, *ONE_TARGET, "OUTPUT_DIR", folder, *overrides]
 
 
 def command(*arguments, env=None, cwd=REPOSITORY):

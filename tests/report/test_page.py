@@ -13,7 +13,7 @@ from fastreid_gdnorm.report.page import write_report
 from fastreid_gdnorm.runs.run_folder import RunFolder
 from fastreid_gdnorm.runs.training_log import read_metrics
 
-from ..conftest import DEMO, TINY, TOY_SEED, fastreid
+from ..conftest import DEMO, ONE_TARGET, TINY, TOY_SEED, fastreid
 
 HEADINGS = (
     "Results",
@@ -30,7 +30,7 @@ HEADINGS = (
 def baseline(datasets, tmp_path_factory):
     """The folder of a finished toy run of the baseline."""
     folder = tmp_path_factory.mktemp("baseline")
-    words = ["--config-file", f"{DEMO}/baseline.yml", "--seed", TOY_SEED, *TINY, "OUTPUT_DIR", folder]
+    words = ["--config-file", f"{DEMO}/baseline.yml", "--seed", TOY_SEED, *TINY, *ONE_TARGET, "OUTPUT_DIR", folder]
     done = fastreid("train", *words, "SOLVER.MAX_EPOCH", 1)
     assert done.returncode == 0, done.stderr
     return folder

@@ -12,7 +12,7 @@ import torch
 from fastreid_gdnorm.evaluation import evaluate_rank
 from fastreid_gdnorm.rendered import RENDERED_DOMAINS
 
-from ..conftest import DEMO, REPOSITORY, TINY, TOY_SEED, command, training
+from ..conftest import DEMO, ONE_TARGET, REPOSITORY, TINY, TOY_SEED, command, training
 from .toy import last_test, losses, metrics, one_line, table
 
 
@@ -118,7 +118,7 @@ def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
         script = tmp_path / "train_net.py"
         script.write_text("\n".join(line for line in text.splitlines() if "import fastreid_gdnorm" not in line))
     start = f"import fastreid_gdnorm, runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
-    arguments = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, "OUTPUT_DIR", tmp_path / "run", "SEED", TOY_SEED]
+    arguments = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, *ONE_TARGET, "OUTPUT_DIR", tmp_path / "run", "SEED", TOY_SEED]
     words = [sys.executable, *(["-c", start] if how == "upstream" else [script]), *arguments]
     done = subprocess.run(**{**command(), "args": list(map(str, words))}, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr
