@@ -159,7 +159,7 @@ def closing(folder: Path, config: Path, targets: int) -> str:
     return (
         f"Averages over {targets} unseen domains; differences from the baseline have 95 % intervals over domains.\n"
         "One short training of each row. Over longer ones and twelve domains (projects/GDNorm/results/evidence.md):\n"
-        "GDNorm as the paper tests it stays behind the baseline, by 2.8 ± 1.4 mAP with three sources;\n"
+        "GDNorm as the paper tests it stays behind the baseline, by 2.9 ± 1.4 mAP with three sources;\n"
         "MODEL.GDNORM.MEAN_OF path makes it level; a path for each camera gains more than any way to train.\n\n"
         f"All about the runs: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
         f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
