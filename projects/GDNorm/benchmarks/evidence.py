@@ -34,8 +34,10 @@ from fastreid_gdnorm.data import read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.runs import files
+from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_folder import load_run_config
 
 TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
@@ -53,12 +55,14 @@ class Row:
         overrides: KEY, VALUE, ... beside the schedule's and the data's.
         longer: how many times as many epochs as the others.
         all_paths: whether its models are tested along every path in some groups, or along mean paths and the posterior.
+        branchable: whether its BN can be given branches; else its models are tested as trained alone.
     """
 
     config: str
     overrides: tuple = ()
     longer: float = 1
     all_paths: bool = False
+    branchable: bool = True
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ RIVALS = {
 LEFT_OPEN = {  # by the paper
     "full batches, as many steps": Row("gdnorm", ("DATALOADER.DOMAIN_BATCH", "full")),
     "full batches, as many images": Row("gdnorm", ("DATALOADER.DOMAIN_BATCH", "full"), longer=1 / 3),
-    "baseline, statistics of a third of a batch": Row("baseline", ("MODEL.BACKBONE.NAME", GHOST)),
+    "baseline, statistics of a third of a batch": Row("baseline", ("MODEL.BACKBONE.NAME", GHOST), branchable=False),
     "GDNorm, 2 identities of a domain": Row("gdnorm", ("DATALOADER.NUM_INSTANCE", 8)),
     "GDNorm, 8 identities of a domain": Row("gdnorm", ("DATALOADER.NUM_INSTANCE", 2)),
     "GDNorm, heads not branched": Row("gdnorm", (GDNORM + "HEADS", False)),
@@ -187,7 +191,7 @@ def run_row(output, name, group, seed):
     run, row = run_folder(output, name, group, seed), ROWS[name]
     train_row(run, row, GROUPS[group], seed)
     with open(run / "evidence.jsonl", "a+") as file:
-        tests = Evidence(run, file, "cuda" if group == FULL else "cpu")
+        tests = (Evidence if row.branchable else AsTrained)(run, file, "cuda" if group == FULL else "cpu")
         tests.test(row.all_paths and (group, seed) in ALL_PATHS)
     (run / "tested").touch()
 
@@ -294,6 +298,20 @@ class Evidence(Tests):
 
     def _fixed(self, path):
         return parse_test_path(path, self._cfg) if path.startswith(("source", "sample")) else super()._fixed(path)
+
+
+class AsTrained(Evidence):
+    """The tests of a model whose BN takes no branches."""
+
+    def __init__(self, run, file, device):
+        self._open(file)
+        self._cfg = load_run_config(run, device)
+        self._stock = load_model(self._cfg)
+
+    def test(self, all_paths):
+        for name in TARGETS:
+            target = self.targets[name] = self.targets.get(name) or Target(self._cfg, name)
+            self._record(target, "as trained", partial(target, self._stock))
 
 
 if __name__ == "__main__":

@@ -95,8 +95,7 @@ class Tests:
     """Tests of one model; every result is a line of ``file``, and those that are there are not run again."""
 
     def __init__(self, run, file, device="cpu"):
-        file.seek(0)
-        self._file, self._done = file, {self._key(json.loads(line)) for line in file}
+        self._open(file)
         cfg = load_run_config(run, device)
         self._stock = None if branched(cfg) is cfg else load_model(cfg)
         self._cfg = branched(cfg)
@@ -106,6 +105,10 @@ class Tests:
         self._model.test_paths, self._model.mean_of = [*self._instance, MeanPath("path")], "path"
         complete_paths(self._cfg, self._model)
         self._own = [(layer, layer.path_mean, layer.path_var) for layer in gdnorm_layers(self._model).values()]
+
+    def _open(self, file):
+        file.seek(0)
+        self._file, self._done = file, {self._key(json.loads(line)) for line in file}
 
     def paths(self, target):
         """Every path that needs no image of the target, and those by n images of it."""
