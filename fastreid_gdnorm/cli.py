@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from . import commands
-from .errors import UserError
+from .errors import Failure, UserError
 from .plugins import load_plugins
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None  # without it there are the commands that need none
@@ -29,6 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2
+    except Failure as error:
+        print(f"fastreid {args.command}: {error}", file=sys.stderr)
+        return 1
     except ModuleNotFoundError as error:
         if HAS_TORCH:
             raise

@@ -52,6 +52,10 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # in all. An epoch has as many steps as with "mixed", and so K times the images.
     cfg.DATALOADER.setdefault("DOMAIN_BATCH", "mixed")
 
+    # Whether several processes compute their losses over the batches of all, as one process does over its own: triplets
+    # across processes, and an average over all images. With MODEL.BACKBONE.NORM and MODEL.HEADS.NORM syncBN, they then
+    # train the network that one process trains. Stock fast-reid's losses are of each process's images.
+    cfg.SOLVER.setdefault("GLOBAL_LOSSES", False)
     # Names of hooks to train with besides fast-reid's own. They run before its evaluation and its checkpoints.
     cfg.SOLVER.setdefault("HOOKS", ())
     # The seed of everything random. On CPU, runs with the same seed on the same machine have the same numbers, even if

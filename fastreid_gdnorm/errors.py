@@ -1,8 +1,15 @@
-"""The one exception whose cause the user can remove."""
+"""The exceptions that are one line to whoever sees them."""
 
 
 class UserError(RuntimeError):
     """A mistake of the user's: its text is one line that says what, where and the fix.
 
     The ``fastreid`` command prints it without a traceback and exits with 2.
+    """
+
+
+class Failure(RuntimeError):
+    """Something else than the user's mistake that ends several processes: its text is one line that says which and why.
+
+    The ``fastreid`` command prints it without a traceback, which is in that process's log, and exits with 1.
     """

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.layers import synchronized_batch_norm
 
 from .conftest import DEMO, TINY, fastreid
 
@@ -16,9 +17,9 @@ pytestmark = [
 ]
 
 
-def train_one_epoch(folder, *overrides):
+def train_one_epoch(folder, *overrides, flags=()):
     one_epoch = ["SOLVER.MAX_EPOCH", "1", "OUTPUT_DIR", str(folder)]
-    done = fastreid("train", "--config-file", f"{DEMO}/gdnorm.yml", *TINY, *one_epoch, *overrides)
+    done = fastreid("train", "--config-file", f"{DEMO}/gdnorm.yml", *flags, *TINY, *one_epoch, *overrides)
     assert done.returncode == 0, done.stderr
     return torch.load(folder / "model_final.pth", weights_only=False)["model"]
 
@@ -31,6 +32,30 @@ def test_training_in_half_precision_and_a_path_sweep(datasets, tmp_path):
     assert done.returncode == 0, done.stderr
     records = json.loads((tmp_path / "paths/paths.json").read_text())["paths"]
     assert len(records) == 3 + 2 + 2 and all(0 < record["mAP"] <= 100 for record in records)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_two_gpus_train_one_network_in_half_precision(datasets, tmp_path):
+    synced = "SOLVER.AMP.ENABLED True MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN MODEL.DEVICE cuda".split()
+    weights = train_one_epoch(tmp_path, *synced, flags=["--num-gpus", 2])
+    assert all(tensor.isfinite().all() for tensor in weights.values())
+    assert "World size: 2" in (tmp_path / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+def test_synchronized_batch_norm_over_nccl_is_the_stock_one(tmp_path, dtype):
+    x = 3 * torch.randn(16, 8, 6, 4, device="cuda").to(dtype) + 1
+    stock, ours = torch.nn.BatchNorm2d(8).cuda(), torch.nn.BatchNorm2d(8).cuda()
+    torch.distributed.init_process_group("nccl", init_method=f"file://{tmp_path}/group", world_size=1, rank=0)
+    try:
+        outputs = []
+        for bn, out in ((stock, stock(x)), (ours, synchronized_batch_norm([ours], x))):
+            out.float().square().sum().backward()
+            outputs.append((out, bn.weight.grad, bn.running_mean, bn.running_var))
+    finally:
+        torch.distributed.destroy_process_group()
+    for found, expected in zip(*outputs):
+        assert torch.allclose(found.float(), expected.float(), rtol=1e-3 if dtype == torch.float32 else 2e-2, atol=1e-3)
 
 
 def test_training_on_the_cpu_of_a_machine_with_a_gpu(datasets, tmp_path):

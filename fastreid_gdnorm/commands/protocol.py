@@ -53,13 +53,18 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..errors import UserError
     from ..paper.protocol import Protocol
+    from ..runs.processes import launch, lead
 
     if args.weights and not args.eval_only:
         raise UserError("--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE")
     variant = f"-{args.variant}" if args.variant else ""
     protocol = Protocol(args.number, args.output or f"logs/protocol{args.number}{variant}", args.variant, args.opts)
     runs = protocol.choose(args.methods.split(","), args.only)
-    if args.eval_only:
-        protocol.test(runs, args.weights)
-    else:
-        protocol.train(runs, args.seed)
+
+    def work() -> None:
+        if args.eval_only:
+            protocol.test(runs, args.weights)
+        else:
+            protocol.train(runs, args.seed)
+
+    launch(lead, device="cpu", args=(work,))

@@ -17,6 +17,8 @@ examples:
   fastreid train --config-file configs/Base-GDNorm.yml \\
       DATASETS.NAMES "('DGMSMT17','DGCUHK03')" DATASETS.TESTS "('DGMarket1501',)" OUTPUT_DIR logs/to-market
   (the same again with --resume before the first KEY goes on where it was stopped)
+  torchrun --nproc_per_node 2 -m fastreid_gdnorm train --config-file configs/Base-GDNorm.yml ...
+      (or --num-gpus 2; on the CPU as well: so many processes; projects/GDNorm/README.md, "Several processes")
   fastreid train --add-source DGDukeMTMC --from logs/to-market --new-branch-only SOLVER.MAX_EPOCH 10
 """
 
@@ -41,7 +43,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..errors import UserError
     from ..runs.new_source import begin_with_new_source
-    from ..runs.run import Processes, train
+    from ..runs.processes import Processes
+    from ..runs.run import train
 
     if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):
         raise UserError("--add-source NAME and --from RUN go together, and --new-branch-only goes with them")

@@ -26,22 +26,26 @@ class DomainBalancedIdentitySampler(Sampler):
     identity has its turn before any has a second. An identity's images are all different as far as they go, those of
     other cameras than the first one's before the others, and repeat only then. A batch is ordered by domain.
 
-    With several ranks each draws the same batches and keeps its own identities, so that none is on two ranks.
+    With several ranks each draws the same batches, those of one rank alone, and keeps an equal share of the identities,
+    dealt out in turn, so that none is on two ranks.
 
     Args:
         items: the training set's (image path, pid, camera id).
         domains: their domains, numbers from 0.
-        batch_size: P * num_instances, the images in the batch of one rank; with ``full``, those of one domain.
+        batch_size: P * num_instances, the images in the batch of all ranks; with ``full``, those of one domain.
         num_instances: images of an identity in a batch.
         seed: the stream depends on it and the arguments alone, on all ranks the same.
         rank, world_size: this process and the number of processes.
         full: whether every domain has a whole batch.
+        synchronized: whether branches take their statistics from all ranks, so that a domain may be missing on one.
 
     Raises:
         UserError: no such batch can be made.
     """
 
-    def __init__(self, items, domains, batch_size, num_instances, seed, rank=0, world_size=1, full=False):
+    def __init__(
+        self, items, domains, batch_size, num_instances, seed, rank=0, world_size=1, full=False, synchronized=False
+    ):
         self._cameras = [camera for _, _, camera in items]
         self._images = defaultdict(list)  # (domain, pid): indices
         for index, ((_, pid, _), domain) in enumerate(zip(items, domains)):
@@ -57,6 +61,7 @@ class DomainBalancedIdentitySampler(Sampler):
         self._rank = rank
         self._world_size = world_size
         self._full = full
+        self._synchronized = synchronized
         self._check(batch_size)
 
     @classmethod
@@ -65,12 +70,13 @@ class DomainBalancedIdentitySampler(Sampler):
         sampler = cls(
             train_set.img_items,
             train_set.domains,
-            cfg.SOLVER.IMS_PER_BATCH // comm.get_world_size(),
+            cfg.SOLVER.IMS_PER_BATCH,
             cfg.DATALOADER.NUM_INSTANCE,
             seed=comm.shared_random_seed(),
             rank=comm.get_rank(),
             world_size=comm.get_world_size(),
             full=cfg.DATALOADER.DOMAIN_BATCH == "full",
+            synchronized=cfg.MODEL.BACKBONE.NORM == cfg.MODEL.HEADS.NORM == "syncBN",
         )
         sampler.warn_of_copies(cfg.DATASETS.NAMES)
         return sampler
@@ -92,11 +98,12 @@ class DomainBalancedIdentitySampler(Sampler):
         turns = {domain: deque() for domain in range(self._num_domains)}
         step = 0
         while True:
+            batch = []
             for domain, quota in enumerate(self._quotas(step)):
-                drawn = self._next_identities(rng, domain, turns[domain], quota * self._world_size)
-                instances = [self._instances(rng, identity) for identity in drawn]
-                for indices in instances[self._rank * quota : (self._rank + 1) * quota]:
-                    yield from indices
+                drawn = self._next_identities(rng, domain, turns[domain], quota)
+                batch += [self._instances(rng, identity) for identity in drawn]
+            for indices in batch[self._rank :: self._world_size]:
+                yield from indices
             step += 1
 
     def _quotas(self, step):
@@ -129,33 +136,41 @@ class DomainBalancedIdentitySampler(Sampler):
 
     def _needed_identities(self):
         """The fewest identities that batch_size may be made of."""
-        return FEWEST_IDENTITIES * (1 if self._full else self._num_domains)
+        return FEWEST_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
 
     def _fitting_instances(self, most):
         """The largest num_instances from 2 to ``most`` that batch_size can be made of; None if there is none."""
         size = self._num_identities * self._num_instances
-        there_are = (
-            min(map(len, self._identities.values())) // self._world_size * (1 if self._full else self._num_domains)
-        )
+        there_are = min(map(len, self._identities.values())) * (1 if self._full else self._num_domains)
         fewest = self._needed_identities()
-        return next((n for n in range(most, 1, -1) if size % n == 0 and fewest <= size // n <= there_are), None)
+        fit = (n for n in range(most, 1, -1) if size % (n * self._world_size) == 0 and fewest <= size // n <= there_are)
+        return next(fit, None)
+
+    @property
+    def _sharers(self):
+        """The ranks that share a batch's identities and each need enough of them."""
+        return 1 if self._synchronized else self._world_size
 
     def _check(self, batch_size):
-        batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances} (a process)"
+        batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances}"
         if batch_size % self._num_instances:
             raise UserError(f"{batch} is not a whole number of identities")
-        fewest = min(self._quotas(step=0))
+        if self._num_identities % self._world_size:
+            raise UserError(f"{batch} identities cannot be shared equally by {self._world_size} processes")
+        fewest = min(self._quotas(step=0)) // self._sharers
         if fewest < FEWEST_IDENTITIES:
             smaller = self._fitting_instances(self._num_instances)
-            larger = self._needed_identities() * self._num_instances * self._world_size
+            larger = self._needed_identities() * self._num_instances
             raise UserError(
-                f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch, and a branch "
+                f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch"
+                f"{f' on each of {self._sharers} processes' if self._sharers > 1 else ''}, and a branch "
                 f"needs {FEWEST_IDENTITIES} to learn from: set "
                 + (f"DATALOADER.NUM_INSTANCE {smaller} or " if smaller else "")
                 + f"SOLVER.IMS_PER_BATCH {larger}"
+                + (", or MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN" if self._sharers > 1 else "")
             )
         for domain in range(self._num_domains):
-            needed = max(self._quotas(step)[domain] for step in range(self._num_domains)) * self._world_size
+            needed = max(self._quotas(step)[domain] for step in range(self._num_domains))
             if len(self._identities[domain]) < needed:
                 raise UserError(
                     f"{batch} needs {needed} identities of each source in a batch, "

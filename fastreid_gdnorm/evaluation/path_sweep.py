@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from fastreid.config import CfgNode
+from fastreid.utils import comm
 from tqdm import tqdm
 
 from ..errors import UserError
@@ -31,7 +32,8 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
 
     A sampled path is the noise of a seed, 0 to ``samples`` - 1, at a lambda: what ``fastreid eval --path sample:SEED
     MODEL.GDNORM.LAMBDA L`` follows. Every result is a line of ``file``, written when it is there; paths whose line is
-    there already are not run again. The model is left as it was, with its mode and its ``test_paths``.
+    there already are not run again. The model is left as it was, with its mode and its ``test_paths``. Several
+    processes share the paths, and all get the list.
 
     Returns:
         a list of {"target", "path", "lambda" (None but for samples), metrics, "seconds_per_batch"}.
@@ -41,10 +43,13 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
     """
     paths = plan(len(cfg.DATASETS.NAMES), samples, lambdas)
     wanted = [(target, *path) for target in cfg.DATASETS.TESTS for path in paths]
-    done = {KEY(record): record for record in read_records(file)}
+    found = comm.all_gather(read_records(file) if comm.is_main_process() else None)[0]
+    done = {KEY(record): record for record in found}
     todo = [key for key in wanted if key not in done]
-    bar = tqdm(todo, "paths", initial=len(wanted) - len(todo), total=len(wanted), disable=None)
-    with evaluating(model), _keeping_paths(model), _quiet(), open(file, "a") as lines, bar:
+    own = todo[comm.get_rank() :: comm.get_world_size()]
+    silent = None if comm.is_main_process() else True
+    bar = tqdm(own, "paths", initial=len(wanted) - len(own), total=len(wanted), disable=silent)
+    with _alone(), evaluating(model), _keeping_paths(model), _quiet(), open(file, "a") as lines, bar:
         for target, keys in itertools.groupby(bar, key=itemgetter(0)):
             test = _Test(model, cfg, target)
             for key in keys:
@@ -52,6 +57,8 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
                 done[key] = test.along(*key[1:])
                 lines.write(json.dumps(done[key]) + "\n")
                 lines.flush()
+    for of_one_process in comm.all_gather(done):
+        done.update(of_one_process)
     return [done[key] for key in wanted]
 
 
@@ -132,6 +139,17 @@ class _Test:
             **self._test(self._model),
             "seconds_per_batch": self._test.images.seconds_per_batch,
         }
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """fast-reid's loaders and evaluators take this process, which is one of several, to be the only one."""
+    stock = comm.get_world_size, comm.get_rank
+    comm.get_world_size, comm.get_rank = lambda: 1, lambda: 0
+    try:
+        yield
+    finally:
+        comm.get_world_size, comm.get_rank = stock
 
 
 @contextlib.contextmanager

@@ -1,11 +1,13 @@
 """The seams that fast-reid has no registry for, one file each."""
 
-from . import checkpoints, drawn_domains, hooks, loaders, ranking, testing, trainer
+from . import checkpoints, drawn_domains, hooks, launch, loaders, losses, ranking, testing, trainer
 
 
 def connect():
-    """Connect fast-reid's own data sets, loaders, trainer, hooks, checkpoints, tests and ranking with the plugin."""
+    """Connect every one of them with the plugin."""
     drawn_domains.connect()
+    launch.connect()
+    losses.connect()
     loaders.connect()
     trainer.connect()
     hooks.connect()

@@ -32,7 +32,8 @@ def connect():
 
 
 def _check_mean_path(trainer):
-    if getattr(trainer.model, "mean_of", None) == "path" and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS:
+    model = getattr(trainer.model, "module", trainer.model)  # DistributedDataParallel's
+    if getattr(model, "mean_of", None) == "path" and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS:
         raise UserError("MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it")
 
 

@@ -6,6 +6,7 @@ import logging
 from fastreid.data import CommDataset, build
 from fastreid.engine import DefaultTrainer
 from fastreid.utils import comm
+from torch.nn.parallel import DistributedDataParallel
 
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
@@ -34,6 +35,7 @@ def connect():
 
     @functools.wraps(stock_test)
     def test(cls, cfg, model):
+        model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
         results = stock_test(cls, cfg, model)
         if comm.is_main_process():

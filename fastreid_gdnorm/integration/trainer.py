@@ -1,6 +1,7 @@
-"""The seam at fast-reid's trainer: how many processes may train, and from which statistics a resumed run goes on."""
+"""The seam at fast-reid's trainer: what several processes train, and from which statistics a resumed run goes on."""
 
 import functools
+import logging
 import os
 
 from fastreid.engine import DefaultTrainer
@@ -10,10 +11,13 @@ from ..errors import UserError
 from ..layers import put_statistics
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
+from ..runs.processes import started_place
+
+logger = logging.getLogger("fastreid.gdnorm.trainer")
 
 
 def connect():
-    """A training in several processes that would silently go wrong is refused; tests in them are not.
+    """Several processes are told in what they differ from one, and from those that began the run.
 
     A run resumed without DomainPreciseBN goes on from the running statistics that the hook has put into its checkpoint.
     """
@@ -24,6 +28,7 @@ def connect():
         _check_processes(cfg)
         _check_test_path(cfg)
         stock_init(self, cfg)
+        self.checkpointer.checkpointables["processes"] = _Number(comm.get_world_size())
 
     @functools.wraps(stock_resume)
     def resume_or_load(self, resume=True):
@@ -40,6 +45,24 @@ def connect():
             put_statistics(self.checkpointer.model, running.state)
 
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
+
+
+class _Number:
+    """Of processes, in checkpoints; one that is loaded may be of another number, which is said."""
+
+    def __init__(self, own):
+        self._own = own
+
+    def state_dict(self):
+        return {"number": self._own}
+
+    def load_state_dict(self, state):
+        if state["number"] != self._own:
+            logger.warning(
+                "The run goes on in %d processes, and was begun in %d: from here on its numbers are no longer those of "
+                "the unbroken run",
+                *(self._own, state["number"]),
+            )
 
 
 class _FromCheckpoint:
@@ -62,17 +85,22 @@ def _check_test_path(cfg):
 
 
 def _check_processes(cfg):
-    """Raise UserError if processes would train a model with GDNorm together, or know nothing of each other."""
-    processes = comm.get_world_size()
-    if processes > 1 and is_gdnorm(cfg):
+    """Raise UserError for a batch that several processes cannot share; say what they do otherwise than one."""
+    processes, place = comm.get_world_size(), started_place(os.environ)
+    if processes == 1 and place:
         raise UserError(
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} trains in one process, not in {processes}: use "
-            "--num-gpus 1 --num-machines 1 (a stock model, such as Baseline, may use several)"
+            f"{place.number} processes do not know each other: each would train a network of its own in the same "
+            "OUTPUT_DIR. Start them by fastreid train, or by fastreid.engine.launch"
         )
-    for variable in ("WORLD_SIZE", "SLURM_STEP_NUM_TASKS"):  # of torchrun and of srun
-        started = int(os.environ.get(variable) or 1)
-        if processes == 1 and started > 1:
-            raise UserError(
-                f"{variable} is {started}, but the processes do not know each other: each would train a network of its "
-                "own in the same OUTPUT_DIR. Start one process (--num-gpus N lets a stock model use several GPUs)"
-            )
+    if processes == 1:
+        return
+    if cfg.SOLVER.IMS_PER_BATCH % processes:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} is of all processes: make it a multiple of {processes}"
+        )
+    own = [key for key in ("BACKBONE", "HEADS") if cfg.MODEL[key].NORM == "BN"]
+    if own:
+        keys = " ".join(f"MODEL.{key}.NORM syncBN" for key in own)
+        logger.warning("Each of %d processes normalises by its own images; as one process does: %s", processes, keys)
+    if not cfg.SOLVER.GLOBAL_LOSSES:
+        logger.warning("Losses are of each process's own images; as one process's: SOLVER.GLOBAL_LOSSES True")

@@ -9,7 +9,15 @@ from .instance_path import InstancePath
 from .modes import evaluating
 from .paths import MEANS, AffinePath, MeanPath, Path, PathOfEach, SampledPath, SourcePath
 from .posterior_path import LayerPosterior, PosteriorPath, branches_agree
-from .running_statistics import copy_statistics, keeping_statistics, put_statistics, start_average
+from .processes import (
+    SynchronizedBatchNorm,
+    everywhere,
+    gather_rows,
+    num_processes,
+    of_first_process,
+    synchronized_batch_norm,
+)
+from .running_statistics import copy_statistics, keeping_statistics, put_statistics, share_statistics, start_average
 from .weighted_path import NearnessPath, WeightedPath
 
 __all__ = [
@@ -20,6 +28,7 @@ __all__ = [
     "GaussianProcess",
     "DomainPath",
     "SampledPath",
+    "SynchronizedBatchNorm",
     "MeanPath",
     "MEANS",
     "NearnessPath",
@@ -33,12 +42,18 @@ __all__ = [
     "add_branch",
     "branches_agree",
     "evaluating",
+    "everywhere",
     "follow",
     "forward_along",
+    "gather_rows",
     "gdnorm_layers",
+    "num_processes",
+    "of_first_process",
+    "synchronized_batch_norm",
     "copy_statistics",
     "keeping_statistics",
     "put_statistics",
+    "share_statistics",
     "start_average",
     "convert_gdnorm",
     "fold_gdnorm",

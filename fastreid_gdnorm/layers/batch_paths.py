@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .image_statistics import ImageStatistics
 from .paths import Path
+from .processes import num_processes, synchronized_batch_norm
 from .running_statistics import start_average
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class DomainPath(Path):
 
     In training mode with the statistics of that domain's images in the batch (Eq. 6), which also move the branch's
     running statistics (Eq. 7); in eval mode with its population statistics. Branches of domains that are not in
-    the batch stay untouched.
+    the batch stay untouched. Where the layer is synchronized, the batch is that of all processes.
 
     Args:
         domains: LongTensor (B,), the images' domains in any order.
@@ -47,8 +48,10 @@ class DomainPath(Path):
             ValueError: a domain's number is not below K, or a single value per channel is left to take
                 statistics of.
         """
-        if not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
+        if self.present and not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
             raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
+        if layer.synchronized and num_processes() > 1 and layer.training:
+            return synchronized_batch_norm(layer.branches, x, self.domains)
         if self._restore is not None:
             x = x[self._order]
         parts = []
@@ -64,7 +67,8 @@ class DomainPath(Path):
 class StatisticsPath(Path):
     """A path whose population statistics are being taken: all images as one domain, whatever their own.
 
-    The batch's statistics normalise, and their plain averages over the batches are what ``keep`` gives the layers.
+    The batch's statistics, those of all processes' parts of it, normalise, and their plain averages over the batches
+    are what ``keep`` gives the layers.
     The branches stay untouched until then. As it takes statistics, it follows no gradients.
 
     ``norms`` has the ``BatchNorm2d`` in which each layer's statistics are taken.
@@ -80,6 +84,8 @@ class StatisticsPath(Path):
 
     def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
+        if num_processes() > 1:
+            return synchronized_batch_norm([self.norms[layer]], x)
         out: Tensor = self.norms[layer](x)
         return out
 

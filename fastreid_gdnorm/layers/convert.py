@@ -12,13 +12,13 @@ from .paths import AffinePath, MeanPath, Path
 
 
 def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
-    """Replace every ``BatchNorm2d`` in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
+    """Replace every BN in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
 
     Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Layers that are
     already GDNorm stay as they are, and a BN used in two places stays shared.
 
     Raises:
-        ValueError: ``module`` has no BN, or one that cannot be branched (SyncBatchNorm, GhostBatchNorm, ...);
+        ValueError: ``module`` has no BN, or one that cannot be branched (GhostBatchNorm, ...);
             nothing has been replaced then.
     """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
@@ -28,7 +28,7 @@ def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
         reason = why_not_branchable(bn)
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__} {name!r}: {reason}")
-    return _replace(module, nn.BatchNorm2d, lambda bn: GDNorm(bn, num_domains))
+    return _replace(module, (nn.BatchNorm2d, nn.SyncBatchNorm), lambda bn: GDNorm(bn, num_domains))
 
 
 def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
@@ -73,7 +73,9 @@ def _one_affine_map(path: Path | None) -> AffinePath:
     return path
 
 
-def _replace(module: nn.Module, kind: type[nn.Module], make: Callable[[Any], nn.Module]) -> nn.Module:
+def _replace(
+    module: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...], make: Callable[[Any], nn.Module]
+) -> nn.Module:
     in_branches = {bn for layer in gdnorm_layers(module).values() for bn in layer.branches}
     made: dict[nn.Module, nn.Module] = {}
     for name, child in list(module.named_modules(remove_duplicate=False)):

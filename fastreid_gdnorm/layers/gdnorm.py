@@ -19,7 +19,8 @@ class GDNorm(nn.Module):
     At rest the layer follows the mean path; :func:`follow` puts it on another one.
 
     Args:
-        bn: the layer to replace; it must keep statistics, be affine and use the stock forward.
+        bn: the layer to replace, ``BatchNorm2d`` or ``SyncBatchNorm``; it must keep statistics, be affine and use the
+            stock forward. A ``SyncBatchNorm`` becomes branches of ``BatchNorm2d`` that are ``synchronized``.
         num_domains: K, the number of source domains, at least 1.
 
     Raises:
@@ -29,15 +30,18 @@ class GDNorm(nn.Module):
     another number of branches is refused. ``path_mean`` and ``path_var``, each (C,) or None, are the statistics of the
     mean path itself; they are in the state dict once a :class:`PooledPath` has taken them. ``image_scatter``, (2,) or
     None, is how much images of one source differ (:meth:`Evidence.scatter`), on average over the sources.
+    ``synchronized`` says whether training's batch statistics are of the batches of all processes.
     """
 
-    def __init__(self, bn: nn.BatchNorm2d, num_domains: int) -> None:
+    def __init__(self, bn: nn.BatchNorm2d | nn.SyncBatchNorm, num_domains: int) -> None:
         super().__init__()
         if num_domains < 1:
             raise ValueError(f"GDNorm needs at least 1 domain, got {num_domains}")
         reason = why_not_branchable(bn)
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")
+        self.synchronized = isinstance(bn, nn.SyncBatchNorm)
+        bn = _plain(bn) if isinstance(bn, nn.SyncBatchNorm) else bn
         branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
         self.branches = cast("Sequence[nn.BatchNorm2d]", branches)  # what it holds, which torch's types do not say
         self.path_mean: Tensor | None
@@ -141,13 +145,21 @@ def gdnorm_layers(model: nn.Module) -> dict[str, GDNorm]:
 
 def why_not_branchable(bn: nn.Module) -> str:
     """What keeps a module from being branched, as half a sentence; empty if nothing does."""
-    if not isinstance(bn, nn.BatchNorm2d):
+    if not isinstance(bn, (nn.BatchNorm2d, nn.SyncBatchNorm)):
         return "it is no BatchNorm2d"
-    if type(bn).forward is not nn.BatchNorm2d.forward:
+    if isinstance(bn, nn.BatchNorm2d) and type(bn).forward is not nn.BatchNorm2d.forward:
         return "its forward is not that of BatchNorm2d; set the layer's NORM to BN"
     if not (bn.affine and bn.track_running_stats):
         return "Eq. 9 needs its gamma, beta and population statistics (affine, track_running_stats)"
     return ""
+
+
+def _plain(bn: nn.SyncBatchNorm) -> nn.BatchNorm2d:
+    plain = nn.BatchNorm2d(bn.num_features, bn.eps, bn.momentum, bn.affine, bn.track_running_stats)
+    plain.to(bn.weight).load_state_dict(bn.state_dict())
+    for own, of in zip(plain.parameters(), bn.parameters()):
+        own.requires_grad_(of.requires_grad)
+    return plain
 
 
 def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:

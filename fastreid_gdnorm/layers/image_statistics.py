@@ -7,6 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .processes import gather_rows
+
 
 class Evidence(NamedTuple):
     """The statistics of n images in a layer, each (C,) in double.
@@ -71,10 +73,19 @@ class ImageStatistics:
 
     def evidence(self, eps: float) -> Evidence:
         """Of all images so far, of which there must be one."""
-        n = self.images
-        (d, s), freedom = self._sums / n, max(n - 1, 1)
-        covariance = (self._products - self._sums.unsqueeze(1) * self._sums / n) / freedom
-        within = (s - self._products[0, 0] / n).clamp(min=0)
+        return self._evidence(self.images, self._sums, self._products, eps)
+
+    def evidence_of_all_processes(self, eps: float) -> Evidence:
+        """As :meth:`evidence`, of the images that all processes have counted in about the same values."""
+        images = self._sums.new_tensor(self.images).expand(1, 1, len(self._around))
+        rows = torch.cat([images, self._sums.unsqueeze(1), self._products.flatten(0, 1).unsqueeze(1)])
+        images, sums, products = gather_rows(rows.transpose(0, 1)).sum(0).split([1, 2, 4])
+        return self._evidence(int(images[0, 0]), sums, products.unflatten(0, (2, 2)), eps)
+
+    def _evidence(self, n: int, sums: Tensor, products: Tensor, eps: float) -> Evidence:
+        (d, s), freedom = sums / n, max(n - 1, 1)
+        covariance = (products - sums.unsqueeze(1) * sums / n) / freedom
+        within = (s - products[0, 0] / n).clamp(min=0)
         between = covariance[0, 0].clamp(min=0)
         # An image contributes s - 2 d * mean(d) + mean(d)^2 to the variance, which is the mean of these. By the delta
         # method, log(var + eps) varies as they do, divided by var + eps.

@@ -136,6 +136,10 @@ class SampledPath(AffinePath):
                 self._of_name[name] = self._draw(layer)
             self._of_layer[layer] = self._of_name[name]
 
+    def drawn(self) -> list[Tensor]:
+        """What is drawn so far, (2, C) for the a and b of each layer in the order of their names."""
+        return list(self._of_name.values())
+
     def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
         if layer not in self._of_layer:
             self._of_layer[layer] = self._draw(layer)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from .processes import of_first_process
+
 
 def start_average(bn: nn.modules.batchnorm._BatchNorm) -> None:
     """Let ``bn`` normalise by the batch's statistics, and keep their plain average over the batches from now on."""
@@ -34,6 +36,11 @@ def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
     for name, values in copied.items():
         if name in own and own[name].shape == values.shape:
             own[name].copy_(values)
+
+
+def share_statistics(model: nn.Module) -> None:
+    """Make the running means and variances on all processes those of rank 0."""
+    of_first_process([values for values in _statistics(model).values() if values.is_floating_point()])
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from torch import nn
 
 from ..errors import UserError
-from ..layers import convert_gdnorm
+from ..layers import convert_gdnorm, gdnorm_layers
 
 
 def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
@@ -19,12 +19,21 @@ def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
         UserError: the backbone has no BN, or one that cannot be branched.
     """
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.GDNORM.BACKBONE)(cfg)
-    return convert(backbone, cfg, "MODEL.GDNORM.BACKBONE " + cfg.MODEL.GDNORM.BACKBONE)
+    return convert(backbone, cfg, cfg.MODEL.BACKBONE.NORM, "MODEL.GDNORM.BACKBONE " + cfg.MODEL.GDNORM.BACKBONE)
 
 
-def convert(module: nn.Module, cfg: CfgNode, what: str) -> nn.Module:
-    """:func:`convert_gdnorm` to the branches that ``cfg`` asks for; ``what`` names the module in errors."""
+def convert(module: nn.Module, cfg: CfgNode, norm: str, what: str) -> nn.Module:
+    """:func:`convert_gdnorm` to the branches that ``cfg`` asks for.
+
+    Args:
+        norm: NORM of the module's part of ``cfg``. With "syncBN" all layers are synchronized, also those that some
+            backbones, MobileNetV2 among them, make without asking it.
+        what: names the module in errors.
+    """
     try:
-        return convert_gdnorm(module, len(cfg.DATASETS.NAMES))
+        converted = convert_gdnorm(module, len(cfg.DATASETS.NAMES))
     except ValueError as error:
         raise UserError(f"{what} does not take GDNorm: {error}") from error
+    for layer in gdnorm_layers(converted).values():
+        layer.synchronized = norm == "syncBN"
+    return converted

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..layers import gather_rows, num_processes, of_first_process
+
 Batch = dict[str, Any]  # tensors and lists with an entry for each image
 
 
@@ -20,20 +22,31 @@ def balanced(batch: Batch) -> Batch:
     """Of a batch that holds a whole batch of every domain, as many images as one of these, shared equally.
 
     Identities come with all their images, the first ones of their domain. Where they do not divide by the number of
-    domains, the domains that have one more are drawn anew each time, by torch's global random numbers.
+    domains, the domains that have one more are drawn anew each time, by torch's global random numbers. In several
+    processes the batch is that of all, and each keeps what it has of the chosen identities, which may be nothing.
     """
-    identities: dict[int, dict[int, None]] = {}  # domain: its identities, in order
-    for domain, identity in zip(batch["domains"].tolist(), batch["targets"].tolist()):
-        identities.setdefault(domain, {})[identity] = None
+    identities: dict[int, list[int]] = {}  # domain: its identities, in order
+    for domain, identity in dict.fromkeys(_identities(batch)):
+        identities.setdefault(domain, []).append(identity)
     every, odd = divmod(max(map(len, identities.values())), len(identities))
-    with_one_more = torch.randperm(len(identities))[:odd].tolist()
+    order = torch.randperm(len(identities)).to(batch["targets"].device)
+    of_first_process([order])
+    with_one_more = order[:odd].tolist()
     chosen = {
         identity
         for place, of_domain in enumerate(identities.values())
-        for identity in list(of_domain)[: every + (place in with_one_more)]
+        for identity in of_domain[: every + (place in with_one_more)]
     }
     rows = [row for row, identity in enumerate(batch["targets"].tolist()) if identity in chosen]
-    return _select(batch, torch.tensor(rows, device=batch["targets"].device))
+    return _select(batch, torch.tensor(rows, device=batch["targets"].device, dtype=torch.long))
+
+
+def _identities(batch: Batch) -> list[tuple[int, int]]:
+    """(domain, identity) of all processes' batches, in the order in which the sampler has dealt them out."""
+    own = torch.stack((batch["domains"], batch["targets"]), 1)
+    own = own[torch.cat([own.new_ones(1, dtype=torch.bool), (own[1:] != own[:-1]).any(1)])]
+    of_ranks = gather_rows(own).unflatten(0, (num_processes(), -1))  # which all have as many
+    return [tuple(pair) for pair in of_ranks.transpose(0, 1).flatten(0, 1).tolist()]
 
 
 def copy_images(batch: Batch | Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Batch | Tensor:

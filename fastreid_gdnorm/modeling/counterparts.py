@@ -34,17 +34,9 @@ def branched(cfg: CfgNode) -> CfgNode:
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.META_ARCHITECTURE = ours[cfg.MODEL.META_ARCHITECTURE]
-    desynchronize(cfg)
     cfg.MODEL.GDNORM.HEADS = True
     cfg.TEST.PRECISE_BN.ENABLED = False
     return cfg
-
-
-def desynchronize(cfg: CfgNode) -> None:
-    """Make NORM syncBN, which has the keys of BN and needs other processes, BN."""
-    for part in (cfg.MODEL.BACKBONE, cfg.MODEL.HEADS):
-        if part.NORM == "syncBN":
-            part.NORM = "BN"
 
 
 def stock_name(kind: type) -> str:

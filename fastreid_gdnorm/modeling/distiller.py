@@ -12,7 +12,6 @@ from fastreid.utils.checkpoint import Checkpointer
 from torch import nn
 
 from ..errors import UserError
-from .counterparts import desynchronize
 from .meta_arch import GDNormTraining, is_gdnorm
 
 
@@ -62,7 +61,6 @@ def _teacher(config_file: str, weights: str, device: str) -> nn.Module:
         cfg.MODEL.BACKBONE.PRETRAIN = False
         if not is_gdnorm(cfg):
             cfg.MODEL.META_ARCHITECTURE = "Baseline"
-        desynchronize(cfg)
         model: nn.Module = build_model(cfg).requires_grad_(False)
         Checkpointer(model).load(weights)
     except (OSError, KeyError, ValueError, AssertionError) as error:

@@ -21,9 +21,12 @@ from ..layers import (
     Path,
     SampledPath,
     copy_statistics,
+    everywhere,
     follow,
+    gather_rows,
     gdnorm_layers,
     keeping_statistics,
+    of_first_process,
     put_statistics,
 )
 from .backbone import convert
@@ -107,7 +110,8 @@ class GDNormTraining(Stock):
         for name, module in arguments.items():
             is_head = "head" in name
             if isinstance(module, nn.Module) and (not is_head or (gdnorm.HEADS and _has_bn(module))):
-                arguments[name] = convert(module, cfg, f"{cls.__name__}'s {name} ({type(module).__name__})")
+                norm = cfg.MODEL.HEADS.NORM if is_head else cfg.MODEL.BACKBONE.NORM
+                arguments[name] = convert(module, cfg, norm, f"{cls.__name__}'s {name} ({type(module).__name__})")
         return {
             **arguments,
             "scale": gdnorm.LAMBDA,
@@ -124,8 +128,9 @@ class GDNormTraining(Stock):
         """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make."""
         if not self.training:
             return self.embed(batched_inputs, self.test_paths)
-        _check_domains(batched_inputs)
-        for layer in gdnorm_layers(self).values():
+        layers = gdnorm_layers(self)
+        _check_domains(batched_inputs, all(layer.synchronized for layer in layers.values()))
+        for layer in layers.values():
             layer.forget_estimates()
         batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
         recompute = self.recompute and (self.num_paths > 0 or len(batches) > 1)
@@ -180,15 +185,17 @@ class GDNormTraining(Stock):
         return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
 
     def _on_sampled_path(self, batch: Batch) -> Pass:
-        path, device = SampledPath(self.scale, self.noise), batch["targets"].device.type
-        in_half = torch.is_autocast_enabled(device)
+        path, device = SampledPath(self.scale, self.noise), batch["targets"].device
+        path.start(gdnorm_layers(self))
+        of_first_process(path.drawn())  # all processes follow one path
+        in_half = torch.is_autocast_enabled(device.type)
         before = copy_statistics(self) if in_half else {}
         losses, scalars = self._along(path, batch)
-        if in_half and not all(torch.isfinite(loss) for loss in losses.values()):
+        if in_half and not everywhere(all(torch.isfinite(loss) for loss in losses.values()), device):
             del losses  # and all that was kept for its gradient
             put_statistics(self, before)  # of BN without branches
             # nothing normalises a*x + b, which may leave the range of half precision
-            with torch.autocast(device, enabled=False):
+            with torch.autocast(device.type, enabled=False):
                 losses, scalars = self._along(path, batch)
         return losses, {**scalars, "largest_a": path.largest_a}
 
@@ -208,13 +215,15 @@ class GDNormTraining(Stock):
         return {name + suffix: torch.stack(values).mean() for name, values in losses.items()}
 
 
-def _check_domains(batch: Batch) -> None:
+def _check_domains(batch: Batch, of_all_processes: bool) -> None:
     if "domains" not in batch:
         raise UserError(
             "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
             "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
         )
-    domains, identities = batch["domains"], torch.unique(torch.stack((batch["domains"], batch["targets"])), dim=1)[0]
+    both = torch.stack((batch["domains"], batch["targets"]), 1)
+    both = gather_rows(both) if of_all_processes else both
+    domains, identities = both[:, 0], torch.unique(both, dim=0)[:, 0]
     for what, of in (("images", domains), ("identities", identities)):
         counts = dict(zip(*(found.tolist() for found in torch.unique(of, return_counts=True))))
         if 1 in counts.values():

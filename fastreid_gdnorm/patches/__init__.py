@@ -20,8 +20,9 @@ ranking                compiled by any ``python3``, with an exit if that fails (
                        where a gallery has fewer than 50 images; re-ranking needs CUDA
 events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
                        of two iterations
+several processes      the trainer tells ``DistributedDataParallel`` a CUDA device and has ``SyncBatchNorm``, also on
+                       a CPU; MobileNetV2 and others make a part of their BN without asking NORM, so syncBN is partial
 workers                processes that are spawned, not forked, import an unpatched fastreid
-launch                 so do the processes of several GPUs or machines; without CUDA a bare assert ends them
 RegNet, EffNet         look for their YAML files relative to the working directory
 pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
                        loaded again; ResNet's own are tar archives, which torch >= 2.6 refuses
@@ -35,7 +36,7 @@ import importlib.util
 import sys
 import types
 
-from . import checkpoints, config, data, evaluation, launch, models, precision, pretrained, training
+from . import checkpoints, config, data, evaluation, models, precision, pretrained, processes, training
 
 PATCHES = (
     config.patch_config,
@@ -44,7 +45,8 @@ PATCHES = (
     data.patch_prefetch,
     data.patch_images,
     data.patch_workers,
-    launch.patch_launch,
+    processes.patch_ddp,
+    processes.patch_hard_coded_norms,
     data.patch_data_sets,
     training.patch_optimizer,
     training.patch_trainer,

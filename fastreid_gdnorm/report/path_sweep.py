@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastreid.config import CfgNode
+from fastreid.utils import comm
+
 from ..console import say
 from ..errors import UserError
 from ..evaluation import METRICS
@@ -13,6 +16,7 @@ from ..modeling import is_gdnorm
 from ..runs import files
 from ..runs.checkpoints import load_model
 from ..runs.config import load_config
+from ..runs.processes import launch
 from ..runs.sweep_claim import claim
 from ..runs.tables import save_table
 from .document import Heading, to_markdown
@@ -41,13 +45,19 @@ def sweep_paths(
     if not is_gdnorm(cfg):
         raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
     cfg.MODEL.GDNORM.TEST_PATH = "mean"  # so that the model comes with all that its mean path takes
+    launch(_sweep, device=cfg.MODEL.DEVICE, args=(cfg, Path(output), samples, lambdas))
+
+
+def _sweep(cfg: CfgNode, output: Path, samples: int, lambdas: Sequence[float]) -> None:
     model = load_model(cfg)
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    claim(output / files.CLAIM, cfg)
+    if comm.is_main_process():
+        output.mkdir(parents=True, exist_ok=True)
+        claim(output / files.CLAIM, cfg)
+    comm.synchronize()
     records = sweep(model, cfg, output / files.RECORDS, samples, lambdas)
-    text = _save(records, output)
-    say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
+    if comm.is_main_process():
+        text = _save(records, output)
+        say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
 
 
 def _save(records, folder):

@@ -1,10 +1,12 @@
-"""One row of a table: a command run to its end in a process of its own, and not run again when it is done."""
+"""One row of a table: a command run to its end in a process of its own, and not run again when it is done.
+
+Where several processes lead each other (:func:`lead`), it is one process of each.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -16,6 +18,7 @@ from ..disk import digest, locked, replacing
 from ..errors import UserError
 from . import files
 from .config import load_config
+from .processes import run_together
 from .results import read_test_results
 
 FLAGS = {"OUTPUT_DIR": "--output", "SEED": "--seed"}
@@ -55,8 +58,8 @@ class Row(NamedTuple):
             command = [sys.executable, "-m", "fastreid_gdnorm", *map(str, self.words)]
             env = {**os.environ, "PYTHONWARNINGS": "ignore"}  # stderr is for the progress bar and the user's mistakes
             with open(log_file, "w") as log:
-                done = subprocess.run(command, stdout=log, env=env, pass_fds=lock)
-            if done.returncode:
+                failed = run_together(command, stdout=log, env=env, pass_fds=lock)
+            if failed:
                 raise UserError(f"{title}: {self.words[0]} failed, see {log_file}")
             results = read_test_results(self.folder)
             if results is None:

@@ -10,31 +10,21 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import torch
-from fastreid.engine import DefaultTrainer, default_argument_parser, default_setup, launch
+from fastreid.config import CfgNode
+from fastreid.engine import DefaultTrainer, default_setup
 from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
-from torch.multiprocessing.spawn import ProcessRaisedException
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..errors import UserError
 from ..modeling import branched, is_gdnorm
-from ..plugins import load_plugins
 from ..training.progress_bar import ProgressBar
 from . import files
 from .checkpoints import load_model
 from .config import find_config, load_config
+from .processes import Processes, launch
 
 logger = logging.getLogger("fastreid.gdnorm.run")
-
-
-class Processes(NamedTuple):
-    """In how many processes to train, as fast-reid's flags say it."""
-
-    num_gpus: int = 1  # of a machine
-    num_machines: int = 1
-    machine_rank: int = 0
-    dist_url: str = "auto"
 
 
 def train(
@@ -51,27 +41,14 @@ def train(
         overrides: KEY, VALUE, ...
         seed: the key SEED, if not None.
         resume: whether to go on from the last checkpoint in OUTPUT_DIR.
-        processes: a Processes; one process if None.
+        processes: to start; none beside this one if None, though torchrun or Slurm may have started some.
 
     Raises:
         UserError: a mistake in the config, a missing file, processes that cannot be.
+        Failure: one of several processes failed.
     """
-    processes = processes or Processes()
-    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only, processes)
-    _check(processes)
-    try:
-        launch(
-            _train,
-            processes.num_gpus,
-            num_machines=processes.num_machines,
-            machine_rank=processes.machine_rank,
-            dist_url=processes.dist_url,
-            args=(run,),
-        )
-    except ProcessRaisedException as error:
-        if "UserError: " in str(error):
-            raise UserError(str(error)) from error
-        raise
+    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only)
+    launch(_train, processes, load_config(run.config_file, run.overrides).MODEL.DEVICE, (run,))
 
 
 def evaluate(
@@ -90,7 +67,11 @@ def evaluate(
     if path:
         cfg = branched(cfg)
         cfg.MODEL.GDNORM.TEST_PATH = path
-    setup_logger()
+    launch(_evaluate, device=cfg.MODEL.DEVICE, args=(cfg, output))
+
+
+def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
+    setup_logger(distributed_rank=comm.get_rank())
     model = load_model(cfg)
     folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
     cfg.OUTPUT_DIR = str(output or os.path.join(cfg.OUTPUT_DIR, folder))
@@ -106,30 +87,14 @@ class _Run(NamedTuple):
     seed: int | None
     resume: bool
     eval_only: bool
-    processes: Processes
-
-
-def _check(processes: Processes) -> None:
-    if processes.num_gpus > 1 and processes.num_gpus > torch.cuda.device_count():
-        raise UserError(
-            f"--num-gpus is {processes.num_gpus}, torch finds {torch.cuda.device_count()} CUDA devices here"
-        )
-    of_one_machine = ("auto", default_argument_parser().get_default("dist_url"))
-    if processes.num_machines > 1 and processes.dist_url in of_one_machine:
-        raise UserError(
-            f"--num-machines is {processes.num_machines}, and --dist-url {processes.dist_url} is for one: give all of "
-            "them --dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
-        )
 
 
 def _train(run: _Run) -> None:
-    if comm.get_world_size() > 1:
-        load_plugins()  # this is a new process
     cfg = load_config(run.config_file, run.overrides)
     if run.seed is not None:
         cfg.SEED = run.seed
     cfg.freeze()
-    with _kept_on_mistakes(Path(cfg.OUTPUT_DIR)):
+    with _kept_on_mistakes(Path(cfg.OUTPUT_DIR)) if comm.is_main_process() else contextlib.nullcontext():
         default_setup(cfg, argparse.Namespace(**run._asdict()))
         _hide_tracebacks_of_mistakes()
         if run.eval_only:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 from typing import Any
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build_reid_test_loader
 from fastreid.data.transforms import build_transforms
@@ -28,7 +28,9 @@ from ..layers import (
     forward_along,
     gdnorm_layers,
     keeping_statistics,
+    share_statistics,
     start_average,
+    synchronized_batch_norm,
 )
 from ..modeling.chosen_paths import CameraPaths
 
@@ -38,8 +40,8 @@ logger = logging.getLogger("fastreid.gdnorm.statistics")
 def domain_loaders(cfg: CfgNode, train_set: DomainDataset) -> tuple[list[Any], Any]:
     """For every domain a loader of its images in random order, and one with as many of each in a batch, to within one.
 
-    Each has at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images. The order depends on nothing
-    but the images.
+    Each has at the most TEST.PRECISE_BN.NUM_ITER batches of SOLVER.IMS_PER_BATCH images, of which every process has an
+    equal part. The order depends on nothing but the images.
 
     Args:
         train_set: a DomainDataset.
@@ -66,16 +68,15 @@ def estimate_branches(model, loaders):
 def _along_branches(model, loaders):
     """Take every branch's statistics without giving it them, and give every layer its image_scatter."""
     layers = gdnorm_layers(model)
+    share_statistics(model)
     paths = [BranchStatisticsPath(domain) for domain in range(len(loaders) if layers else 0)]
     for path, loader in zip(paths, loaders):
         for batch in loader:
             forward_along(model, batch, path)
-        _average_over_processes(_running(path.norms.values()))
     for layer in layers.values():
         bn = layer.branches[0]
-        scatters = [path.images[layer].evidence(bn.eps).scatter() for path in paths]
+        scatters = [path.images[layer].evidence_of_all_processes(bn.eps).scatter() for path in paths]
         layer.image_scatter = torch.stack(scatters).mean(0).to(bn.running_mean)
-        _average_over_processes([layer.image_scatter])
     return paths
 
 
@@ -96,7 +97,6 @@ def estimate_mean_path(model, loader):
             for batch in loader:
                 forward_along(model, batch, path)
     if mean_of == "path":
-        _average_over_processes(_running(path.norms.values()))
         path.keep()
 
 
@@ -134,34 +134,30 @@ def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _averaging(norms):
-    """BN that takes batch statistics and keeps their plain average over batches, and over processes."""
+    """BN that takes batch statistics, of all processes' batches, and keeps their plain average over batches."""
     momenta = [bn.momentum for bn in norms]
     for bn in norms:
         start_average(bn)
+        if comm.get_world_size() > 1:
+            bn.forward = functools.partial(synchronized_batch_norm, [bn])
     try:
         yield
     finally:
         for bn, momentum in zip(norms, momenta):
             bn.momentum = momentum
             bn.eval()
-    _average_over_processes(_running(norms))
-
-
-def _running(norms):
-    return [values for bn in norms for values in (bn.running_mean, bn.running_var)]
-
-
-def _average_over_processes(tensors):
-    if comm.get_world_size() > 1:
-        for statistics in tensors:
-            dist.all_reduce(statistics)
-            statistics /= comm.get_world_size()
+            vars(bn).pop("forward", None)
 
 
 def _loader(cfg, items):
-    batch_size = cfg.SOLVER.IMS_PER_BATCH
+    processes = comm.get_world_size()
+    batch_size = cfg.SOLVER.IMS_PER_BATCH // processes * processes
     num_batches = min(len(items) // batch_size, cfg.TEST.PRECISE_BN.NUM_ITER)
-    images = CommDataset(items[: num_batches * batch_size or None], build_transforms(cfg, is_train=False), relabel=True)
+    items = items[: num_batches * batch_size or len(items) - len(items) % processes]
+    # the toolbox's sampler gives a process consecutive images: here its part of each batch
+    batches = np.arange(len(items)).reshape(max(num_batches, 1), processes, -1)
+    items = [items[i] for i in batches.transpose(1, 0, 2).flatten()]
+    images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=True)
     loader, _ = build_reid_test_loader(
         images, test_batch_size=batch_size, num_query=0, num_workers=cfg.DATALOADER.NUM_WORKERS
     )

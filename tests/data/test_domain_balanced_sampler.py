@@ -1,7 +1,7 @@
 """What every batch of DomainBalancedIdentitySampler promises, on random data sets."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -37,55 +37,64 @@ def batches(sampler, size, count):
 @st.composite
 def settings_of_a_sampler(draw):
     num_domains = draw(st.integers(1, 4))
-    world_size = draw(st.integers(1, 2))
-    full = draw(st.booleans())
-    num_identities = draw(st.integers(2, 4) if full else st.integers(2 * num_domains, 4 * num_domains))
-    most = (num_identities if full else -(-num_identities // num_domains)) * world_size
+    world_size = draw(st.integers(1, 3))
+    full, synchronized = draw(st.booleans()), draw(st.booleans())
+    fewest = 2 * (1 if full else num_domains) * (1 if synchronized else world_size)
+    share = draw(st.integers(-(-fewest // world_size), 2 * fewest))
+    num_identities = share * world_size
+    most = num_identities if full else -(-num_identities // num_domains)
     sizes = draw(
         st.lists(
             st.lists(st.integers(1, 6), min_size=most, max_size=most + 4), min_size=num_domains, max_size=num_domains
         )
     )
-    return sizes, num_identities, draw(st.integers(1, 5)), draw(st.integers(0, 2**32 - 1)), world_size, full
+    return (
+        sizes,
+        num_identities,
+        draw(st.integers(1, 5)),
+        draw(st.integers(0, 2**32 - 1)),
+        world_size,
+        full,
+        synchronized,
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(settings_of_a_sampler())
-def test_every_batch_is_balanced_distinct_and_sharded(case):
-    sizes, num_identities, num_instances, seed, world_size, full = case
+def test_every_batch_is_balanced_distinct_and_dealt_out(case):
+    sizes, num_identities, num_instances, seed, world_size, full, synchronized = case
     items, domains = make_items(sizes)
-    batch_size = num_identities * num_instances
+    settings = (items, domains, num_identities * num_instances, num_instances, seed)
     if full:
         num_identities *= len(sizes)
-    count = 2 * len(sizes)
+    size, count = num_identities * num_instances, 2 * len(sizes)
     ranks = [
         batches(
-            DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed, rank, world_size, full),
-            num_identities * num_instances,
-            count,
+            DomainBalancedIdentitySampler(*settings, rank, world_size, full, synchronized), size // world_size, count
         )
         for rank in range(world_size)
     ]
     images = Counter(pid for _, pid, _ in items)
     totals = Counter()
-    for step in range(count):
-        pids_of_step = []
-        for batch in (rank[step] for rank in ranks):
-            batch_domains = [domains[i] for i in batch]
-            assert batch_domains == sorted(batch_domains), "a batch is ordered by domain"
-            by_pid = defaultdict(list)
-            for i in batch:
-                by_pid[items[i][1]].append(i)
-            assert len(by_pid) == num_identities, "identities of a batch are different"
-            for pid, indices in by_pid.items():
-                assert len(indices) == num_instances
-                assert len(set(indices)) == min(num_instances, images[pid]), "all distinct images first"
-            quota = Counter(domains[indices[0]] for indices in by_pid.values())
-            assert max(quota.values()) - min(quota[k] for k in range(len(sizes))) <= (0 if full else 1)
-            assert min(quota[k] for k in range(len(sizes))) >= 2, "a branch has others to tell an identity from"
-            totals.update(quota)
-            pids_of_step += by_pid
-        assert len(set(pids_of_step)) == len(pids_of_step), "no identity is on two ranks"
+    for step, batch in enumerate(batches(DomainBalancedIdentitySampler(*settings, full=full), size, count)):
+        batch_domains = [domains[i] for i in batch]
+        assert batch_domains == sorted(batch_domains), "a batch is ordered by domain"
+        identities = [batch[i : i + num_instances] for i in range(0, size, num_instances)]
+        pids = [items[indices[0]][1] for indices in identities]
+        assert len(set(pids)) == num_identities, "identities of a batch are different"
+        for pid, indices in zip(pids, identities):
+            assert {items[i][1] for i in indices} == {pid}
+            assert len(set(indices)) == min(num_instances, images[pid]), "all distinct images first"
+        quota = Counter(domains[indices[0]] for indices in identities)
+        assert max(quota.values()) - min(quota[k] for k in range(len(sizes))) <= (0 if full else 1)
+        totals.update(quota)
+        for rank in range(world_size):
+            own = ranks[rank][step]
+            assert own == [i for indices in identities[rank::world_size] for i in indices], (
+                "one rank's batch, dealt out"
+            )
+            shared = Counter(domains[indices[0]] for indices in identities[rank::world_size])
+            assert synchronized or min(shared[k] for k in range(len(sizes))) >= 2, "others to tell an identity from"
     assert len(set(totals.values())) == 1, "over K batches all sources are equal"
 
 

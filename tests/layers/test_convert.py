@@ -133,11 +133,25 @@ def test_what_cannot_be_branched_is_refused_and_left_as_it_was():
     ghost = backbone(*BACKBONES["resnet"], norm="GhostBN")
     with pytest.raises(ValueError, match="cannot branch GhostBatchNorm 'bn1'.*set the layer's NORM to BN"):
         convert_gdnorm(ghost, K)
-    sync = nn.Sequential(nn.BatchNorm2d(4), nn.SyncBatchNorm(4))
-    with pytest.raises(ValueError, match="cannot branch SyncBatchNorm '1'"):
-        convert_gdnorm(sync, K)
-    assert isinstance(sync[0], nn.BatchNorm2d)
+    partly = nn.Sequential(nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False))
+    with pytest.raises(ValueError, match="cannot branch BatchNorm2d '1'"):
+        convert_gdnorm(partly, K)
+    assert isinstance(partly[0], nn.BatchNorm2d)
     with pytest.raises(ValueError, match="VisionTransformer has no BatchNorm2d to branch"):
         convert_gdnorm(backbone("build_vit_backbone", "small", {}), K)
     with pytest.raises(TypeError, match="DomainPath treats images differently"):
         fold_gdnorm(nn.BatchNorm2d(4), DomainPath(torch.tensor([0])))
+
+
+def test_synchronized_layers_become_synchronized_branches_of_the_same_weights():
+    sync = nn.SyncBatchNorm(4, eps=1e-3, momentum=0.3)
+    with torch.no_grad():
+        for values in (sync.weight, sync.bias, sync.running_mean, sync.running_var):
+            values.copy_(torch.rand(4))
+    sync.bias.requires_grad_(False)
+    layer = convert_gdnorm(nn.Sequential(sync), K)[0]
+    assert layer.synchronized and not convert_gdnorm(nn.Sequential(nn.BatchNorm2d(4)), K)[0].synchronized
+    for branch in layer.branches:
+        assert type(branch) is nn.BatchNorm2d and (branch.eps, branch.momentum) == (1e-3, 0.3)
+        assert branch.weight.requires_grad and not branch.bias.requires_grad
+        assert all(torch.equal(values, sync.state_dict()[name]) for name, values in branch.state_dict().items())

@@ -71,7 +71,7 @@ def records_of(folder, target="RenderedStation"):
 @pytest.fixture
 def evaluated(toy_run, tmp_path, monkeypatch):
     """A function (path, *overrides) -> the results of ``fastreid eval --path``, {target: metrics}."""
-    monkeypatch.setattr(run, "setup_logger", lambda: None)  # it is for a process of its own
+    monkeypatch.setattr(run, "setup_logger", lambda distributed_rank: None)  # it is for a process of its own
 
     def evaluated(path, *overrides):
         run.evaluate(toy_run / "config.yaml", overrides, path, tmp_path)

@@ -22,7 +22,7 @@ MISTAKES = {
         ["DATALOADER.SAMPLER_TRAIN", "DomainBalanced"],
         "DATALOADER.SAMPLER_TRAIN: .* did you mean DomainBalancedIdentitySampler",
     ),
-    "too many GPUs": (["--num-gpus", "64"], "--num-gpus is 64, torch finds"),
+    "too many GPUs": (["--num-gpus", "999"], "--num-gpus is 999, and here are"),
     "several machines": (["--num-machines", "2"], "--num-machines is 2, and --dist-url tcp://127.0.0.1:.* is for one"),
     "unknown data set": (
         ["DATASETS.NAMES", "('RenderedStret','RenderedMall')"],

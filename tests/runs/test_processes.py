@@ -1,16 +1,29 @@
-"""Training in several processes, real ones: what would fail or go wrong without a word gets one line."""
+"""Several processes, real ones: they train and test what one does, and a fault in one is one line of all."""
 
+import json
+import os
+import random
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 
 import pytest
+import torch
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.evaluation import METRICS
+from fastreid_gdnorm.runs.processes import started_place
 
-from ..conftest import DEMO, TINY, command, fastreid
-from .toy import one_line
+from ..conftest import DEMO, ONE_TARGET, REPOSITORY, TINY, TOY_SEED, command, fastreid, training
+from .one_and_two import CASES
+from .toy import last_test, metrics, one_line
+
+TWO = ["--num-gpus", 2]
+SYNCED = "MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN".split()
 
 
 def free_port():
@@ -19,72 +32,275 @@ def free_port():
         return listener.getsockname()[1]
 
 
-@pytest.mark.long
-def test_spawned_processes_are_patched_and_say_that_they_need_cuda(tmp_path):
-    two = f"--num-machines 2 --num-gpus 1 --machine-rank 0 --dist-url tcp://127.0.0.1:{free_port()}".split()
-    config = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, "OUTPUT_DIR", tmp_path / "run"]
-    line = one_line(fastreid("train", *two, *config, env={"CUDA_VISIBLE_DEVICES": ""}))
-    assert line.endswith("CUDA, which torch does not find here: use --num-gpus 1 --num-machines 1")
-
-
-def python(*arguments):
+def python(*arguments, **env):
     """The words to start Python with in a process of its own, ready for subprocess."""
-    return {**command(), "args": [sys.executable, *map(str, arguments)]}
+    return {**command(env=env), "args": [sys.executable, *map(str, arguments)]}
 
 
-TRAINER = """
+def torchrun(*arguments, of=2, flags=("--standalone",), **env):
+    """The words for torchrun, ready for subprocess."""
+    words = ["-m", "torch.distributed.run", *flags, "--nproc_per_node", of]
+    return python(*words, *arguments, OMP_NUM_THREADS="1", **env)
+
+
+def done(words, timeout=280):
+    finished = subprocess.run(**words, capture_output=True, timeout=timeout)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished
+
+
+def sources_of(folder):
+    return sorted(path.name for path in folder.glob("*.pth"))
+
+
+@pytest.mark.long
+def test_two_processes_train_the_network_that_one_trains(datasets, tmp_path):
+    """Weights, statistics, the hook's too, and the test, to rounding: 30 steps of every kind of training."""
+    for number in (1, 2):
+        done(python("-m", "tests.runs.one_and_two", tmp_path / str(number), number))
+    for case in CASES:
+        one, two = (
+            torch.load(tmp_path / number / case / "model_final.pth", weights_only=True)["model"] for number in "12"
+        )
+        assert one.keys() == two.keys()
+        for name, values in one.items():
+            assert torch.allclose(values, two[name], rtol=1e-9, atol=1e-9), (case, name)
+        one, two = (last_test(tmp_path / number / case) for number in "12")
+        assert [one[name] for name in METRICS] == [two[name] for name in METRICS]
+        losses = ([line["total_loss"] for line in metrics(tmp_path / n / case) if "total_loss" in line] for n in "12")
+        assert next(losses) == pytest.approx(next(losses), rel=1e-9)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", ["fastreid", "ours", "upstream"])
+def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, script):
+    flags, opts = ["--config-file", f"{DEMO}/gdnorm.yml"], [*TINY, *ONE_TARGET, *SYNCED, "SEED", TOY_SEED]
+    words = {"fastreid": ["-m", "fastreid_gdnorm", "train"], "ours": ["projects/GDNorm/train_net.py"]}.get(script)
+    if script == "upstream":
+        upstream = tmp_path / "train_net.py"
+        upstream.write_text((REPOSITORY / "projects/GDNorm/train_net.py").read_text())
+        words = [upstream]
+    run = tmp_path / "run"
+    done(torchrun(*words, *flags, *opts, "OUTPUT_DIR", run))
+    assert sources_of(run) == ["model_0000.pth", "model_best.pth", "model_final.pth"]
+    log = (run / "log.txt").read_text()
+    assert log.count("Starting training from epoch 0") == 1 and "World size: 2" in log
+    iterations = [line["iteration"] for line in metrics(run)]
+    assert iterations == sorted(set(iterations))
+    assert len(list(run.glob("events*"))) == len(list(run.glob("metrics.json"))) == 1
+    assert set(torch.load(run / "model_final.pth", weights_only=True)["processes"].values()) == {2}
+
+
+@pytest.mark.long
+def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets):
+    """Targets, splits and sweeps of paths: the numbers of one process."""
+    config = ["--config-file", toy_run / "config.yaml"]
+    targets = ["DATASETS.TESTS", "('RenderedStation','DGVIPeR')"]
+    sweep = ["--samples", 2, "--lambdas", "0.6,2"]
+    for number, start in {"1": python, "2": torchrun}.items():
+        module, folder = ["-m", "fastreid_gdnorm"], tmp_path / number
+        done(start(*module, "eval", *config, "--output", folder / "eval", *targets))
+        done(start(*module, "paths", *config, "--output", folder / "paths", *sweep, *ONE_TARGET))
+    one, two = (json.loads((tmp_path / number / "eval/test_results.json").read_text()) for number in "12")
+    assert one == two and "Rank-1 std" in one["DGVIPeR"]
+    one, two = (json.loads((tmp_path / number / "paths/paths.json").read_text())["paths"] for number in "12")
+    timeless = [
+        [{key: value for key, value in path.items() if "seconds" not in key} for path in of] for of in (one, two)
+    ]
+    assert timeless[0] == timeless[1] and len(one) == 3 + 2 + 4
+    assert len((tmp_path / "2/paths/paths.jsonl").read_text().splitlines()) == len(one)
+
+
+@pytest.mark.long
+def test_a_protocol_of_two_processes_trains_each_run_in_two(public_datasets, tmp_path):
+    toy = "SOLVER.MAX_EPOCH 1 SOLVER.AMP.ENABLED False SOLVER.IMS_PER_BATCH 24 DATALOADER.NUM_WORKERS 0".split()
+    small = "MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512 MODEL.BACKBONE.PRETRAIN False".split()
+    words = ["-m", "fastreid_gdnorm", "protocol", 2, "--only", "D+C3+MT->M", "--output", tmp_path]
+    finished = done(torchrun(*words, *TINY, *toy, *small, *SYNCED, "MODEL.BACKBONE.LAST_STRIDE", 2))
+    assert finished.stdout.count(": train, log in") == 1
+    assert "World size: 2" in (tmp_path / "to-market/gdnorm/log.txt").read_text()
+    assert (tmp_path / "comparison.md").is_file()
+
+
+def worker_of(parent, rank):
+    """The process id of torchrun's worker of a rank; None while there is none."""
+    for pid in map(int, re.findall(r"\d+", " ".join(os.listdir("/proc")))):
+        try:
+            with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/environ") as environ:
+                if int(stat.read().rsplit(")", 1)[1].split()[1]) == parent and f"\0RANK={rank}\0" in environ.read():
+                    return pid
+        except (OSError, ValueError):
+            continue
+    return None
+
+
+@pytest.mark.long
+def test_killed_at_five_moments_torchrun_goes_on_to_the_metrics_of_an_unbroken_run(datasets, tmp_path):
+    longer = ["SOLVER.MAX_EPOCH", 12, *SYNCED]
+    done(torchrun("-m", "fastreid_gdnorm", *training(tmp_path / "unbroken", overrides=longer)))
+    words = training(tmp_path / "broken", "--resume", overrides=longer)
+    restarting = ["--standalone", "--max-restarts", "5", "--monitor-interval", "0.1"]
+    log = tmp_path / "log.txt"
+    with open(log, "w") as stdout:
+        started = torchrun("-m", "fastreid_gdnorm", *words, flags=restarting)
+        process = subprocess.Popen(**started, stdout=stdout, stderr=subprocess.STDOUT)
+    chances, checkpoint = random.Random(TOY_SEED), tmp_path / "broken/last_checkpoint"
+    for kill in range(5):
+        before = checkpoint.read_text() if checkpoint.is_file() else ""
+        deadline = time.monotonic() + 60
+        while not checkpoint.is_file() or checkpoint.read_text() == before:
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+            time.sleep(0.02)
+        time.sleep(chances.uniform(0, 1))
+        os.kill(worker_of(process.pid, kill % 2), signal.SIGKILL)
+    assert process.wait(timeout=200) == 0, log.read_text()
+    assert log.read_text().count("Starting training from epoch") >= 6
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "unbroken")
+
+
+FAULTS = '''
+import os
 import sys
 
-import torch.distributed
+from fastreid_gdnorm import cli
 
-from fastreid_gdnorm.runs.config import load_config
-from fastreid.engine import DefaultTrainer
+import torch
+from fastreid.engine.hooks import HookBase
+from fastreid.utils import comm
 
-
-class Trainer(DefaultTrainer):
-    def build_train_loader(self, cfg):
-        raise SystemExit("it begins with its data")
+from fastreid_gdnorm.registries import HOOK_REGISTRY
 
 
-torch.distributed.init_process_group("gloo", init_method=sys.argv[1], world_size=2, rank=int(sys.argv[2]))
-Trainer(load_config(sys.argv[3], ["OUTPUT_DIR", ""]))
-"""
+@HOOK_REGISTRY.register()
+class Fault(HookBase):
+    """In the third step, on rank 1."""
+
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        return cls()
+
+    def before_step(self):
+        if comm.get_rank() == 1 and self.trainer.iter == 2:
+            if os.environ["FAULT"] == "memory":
+                torch.empty(2**60)
+            for batch in self.trainer.data_loader.dataset.img_items:
+                open(batch[0], "wb").close()
+            self.trainer._trainer._data_loader_iter = iter(self.trainer.data_loader)
+
+
+if __name__ == "__main__":
+    sys.exit(cli.main(sys.argv[1:]))
+'''
 
 
 @pytest.mark.long
 @pytest.mark.parametrize(
-    "config, said",
-    [
-        ("gdnorm", "GDNormBaseline trains in one process, not in 2: use --num-gpus 1 --num-machines 1"),
-        ("baseline", "it begins with its data"),
-    ],
+    "fault, status, said",
+    [("image", 2, r"rank 1 of 2: .*\.jpg.*"), ("memory", 1, r"rank 1 of 2: RuntimeError: .*memory.*")],
 )
-def test_a_process_group_trains_stock_models_but_no_gdnorm(tmp_path, config, said):
-    group = f"file://{tmp_path}/group"
-    ranks = [
-        subprocess.Popen(**python("-c", TRAINER, group, rank, f"{DEMO}/{config}.yml"), stderr=subprocess.PIPE)
-        for rank in (0, 1)
-    ]
-    for process in ranks:
-        _, stderr = process.communicate(timeout=120)
-        assert process.returncode == 1 and said in stderr.splitlines()[-1], stderr
+def test_a_fault_of_one_process_ends_all_with_its_line(datasets, tmp_path, monkeypatch, fault, status, said):
+    images = tmp_path / "images"
+    subprocess.run(["cp", "-r", str(datasets), str(images)], check=True)
+    (tmp_path / "faulty.py").write_text(FAULTS)
+    hooks = ["SOLVER.HOOKS", "('DomainPreciseBN','Fault')", *SYNCED]
+    words = [tmp_path / "faulty.py", *training(tmp_path / "run", overrides=hooks)]
+    start = time.monotonic()
+    for started in (torchrun(*words), python(*words[:2], *TWO, *words[2:])):
+        started["env"].update(FASTREID_DATASETS=str(images), FAULT=fault)
+        ended = subprocess.run(**started, capture_output=True, timeout=120)
+        lines = {line for line in ended.stderr.splitlines() if line.startswith("fastreid train: ")}
+        assert len(lines) == 1 and re.fullmatch(f"fastreid train: {said}", lines.pop()), ended.stderr
+    assert ended.returncode == status and time.monotonic() - start < 120
 
 
 @pytest.mark.long
-def test_torchrun_of_train_net_trains_nothing(datasets, tmp_path):
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    words = ["projects/GDNorm/train_net.py", "--config-file", f"{DEMO}/baseline.yml", *TINY, "OUTPUT_DIR", tmp_path]
-    done = subprocess.run(**python(*torchrun, *words), capture_output=True, timeout=300)
-    assert done.returncode != 0 and "UserError: WORLD_SIZE is 2, but the processes do not know" in done.stderr
-    assert not list(tmp_path.glob("*.pth"))
+def test_a_killed_process_is_named(datasets, tmp_path):
+    words = training(tmp_path / "run", *TWO, overrides=["SOLVER.MAX_EPOCH", 400, *SYNCED])
+    process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run/last_checkpoint").is_file() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    children = subprocess.run(["pgrep", "-P", str(process.pid), "-f", "spawn_main"], capture_output=True, text=True)
+    os.kill(int(children.stdout.split()[1]), signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said.splitlines()[-1] == "fastreid train: rank 1 of 2 was ended by SIGKILL"
 
 
-@pytest.mark.parametrize("variable", ["WORLD_SIZE", "SLURM_STEP_NUM_TASKS"])
-def test_processes_that_do_not_know_each_other_may_test_but_not_train(tiny, monkeypatch, variable):
-    monkeypatch.setenv(variable, "2")
-    for config in ("gdnorm", "baseline"):
-        with pytest.raises(UserError, match=f"{variable} is 2, .* Start one process"):
-            DefaultTrainer(tiny(config))
-    DefaultTrainer.test(tiny(), DefaultTrainer.build_model(tiny("gdnorm", "MODEL.HEADS.NUM_CLASSES", "4")))
-    monkeypatch.setenv(variable, "1")
-    DefaultTrainer(tiny())
+@pytest.mark.long
+def test_two_agents_train_together_and_a_run_goes_on_in_another_number_of_processes(datasets, tmp_path):
+    port, words = free_port(), training(tmp_path, overrides=["SOLVER.MAX_EPOCH", 1, *SYNCED])
+    machines = [
+        subprocess.Popen(
+            **torchrun(
+                *("-m", "fastreid_gdnorm", *words),
+                of=1,
+                flags=("--nnodes", 2, "--node_rank", rank, "--master_addr", "127.0.0.1", "--master_port", port),
+            ),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        for rank in (0, 1)
+    ]
+    for machine in machines:
+        said, _ = machine.communicate(timeout=200)
+        assert machine.returncode == 0, said
+    assert "World size: 2" in (tmp_path / "log.txt").read_text()
+    again = fastreid(*training(tmp_path, "--resume", overrides=["SOLVER.MAX_EPOCH", 2, *SYNCED]))
+    assert again.returncode == 0 and "goes on in 1 processes, and was begun in 2" in again.stdout
+    assert "Starting training from epoch 1" in again.stdout
+
+
+@pytest.mark.long
+def test_a_process_that_never_comes_is_named(tmp_path):
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "FASTREID_ARRIVE": "3"}
+    line = one_line(fastreid(*training(tmp_path), env={**alone, "MASTER_PORT": str(free_port())}))
+    assert re.search(r"rank 0 of 2: after 3 s rank 1 has not come to tcp://127.0.0.1:\d+\. Start all of them", line)
+
+
+@pytest.mark.parametrize(
+    "environment, said",
+    [
+        ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK 0, WORLD_SIZE 2: several processes also need LOCAL_RANK, MASTER_ADDR"),
+        ({"WORLD_SIZE": "2"}, "several processes also need RANK"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', and has to be a whole number"),
+    ],
+)
+def test_half_an_environment_is_one_line(environment, said):
+    with pytest.raises(UserError, match=said):
+        started_place(environment)
+
+
+def test_slurms_tasks_find_each_other():
+    task = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "2"}
+    place = started_place({**task, "SLURM_STEP_NODELIST": "gpu[07-09,12]", "SLURM_JOB_ID": "123456"})
+    assert (place.rank, place.number, place.local_rank, place.machine) == (5, 8, 1, "2")
+    assert started_place({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+    with pytest.raises(UserError, match="also need MASTER_ADDR"):
+        started_place({**task, "SLURM_JOB_ID": "123456"})
+
+
+def test_processes_that_do_not_know_each_other_do_not_train(tiny, monkeypatch):
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "x",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UserError, match="2 processes do not know each other"):
+        DefaultTrainer(tiny())
+
+
+def test_flags_beside_started_processes_are_a_mistake(tiny, monkeypatch, fastreid_here, tmp_path):
+    for name, value in {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "x",
+        "MASTER_PORT": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    done = fastreid_here(*training(tmp_path, *TWO))
+    assert done.returncode == 2 and "2 processes were started already; leave the flags out" in done.stderr

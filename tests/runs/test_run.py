@@ -118,7 +118,16 @@ def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
         script = tmp_path / "train_net.py"
         script.write_text("\n".join(line for line in text.splitlines() if "import fastreid_gdnorm" not in line))
     start = f"import fastreid_gdnorm, runpy; runpy.run_path({str(script)!r}, run_name='__main__')"
-    arguments = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, *ONE_TARGET, "OUTPUT_DIR", tmp_path / "run", "SEED", TOY_SEED]
+    arguments = [
+        "--config-file",
+        f"{DEMO}/gdnorm.yml",
+        *TINY,
+        *ONE_TARGET,
+        "OUTPUT_DIR",
+        tmp_path / "run",
+        "SEED",
+        TOY_SEED,
+    ]
     words = [sys.executable, *(["-c", start] if how == "upstream" else [script]), *arguments]
     done = subprocess.run(**{**command(), "args": list(map(str, words))}, capture_output=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,311 @@
+"""The processes that work together: those that fast-reid's flags ask for, or that torchrun or Slurm have started.
+
+The engine is torch.distributed: NCCL on CUDA, gloo on CPU. What is added is how processes find each other, and that
+each says in one line which of them has failed, and why.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import multiprocessing
+import os
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import torch
+import torch.distributed as dist
+from fastreid.utils import comm
+from torch.distributed import FileStore, TCPStore  # type: ignore[attr-defined]  # which they are
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+
+from ..errors import Failure, UserError
+from ..plugins import load_plugins
+
+ARRIVE = timedelta(seconds=int(os.environ.get("FASTREID_ARRIVE", 300)))  # the longest wait for all to be there
+ANSWER = timedelta(minutes=60)  # and for one in the middle of its work, such as ranking on the main process
+LINGER = timedelta(seconds=10)  # in which a process that has lost another hears why
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_children = itertools.count()
+CONTACT_LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
+
+
+class Processes(NamedTuple):
+    """In how many processes to work, as fast-reid's flags say it."""
+
+    num_gpus: int = 1  # of a machine; without CUDA, how many processes
+    num_machines: int = 1
+    machine_rank: int = 0
+    dist_url: str = "auto"
+
+    @property
+    def number(self) -> int:
+        """Of all machines."""
+        return self.num_gpus * self.num_machines
+
+
+class Place(NamedTuple):
+    """One process's place among all.
+
+    Args:
+        machine: what processes of one machine, or of one torchrun, have in common.
+        address: where they meet, tcp://HOST:PORT.
+        hosts: whether this one keeps the place, unless torchrun does.
+        attempt: the name of the round; processes of other rounds may have met at the same address.
+    """
+
+    rank: int
+    number: int
+    local_rank: int
+    machine: str
+    address: str
+    hosts: bool
+    attempt: str = ""
+
+
+def launch(
+    main: Callable[..., object], processes: Processes | None = None, device: str = "cuda", args: Sequence[Any] = ()
+) -> None:
+    """Call ``main(*args)`` in every process: in this one, if torchrun or Slurm has started others, else in new ones.
+
+    Args:
+        processes: one if None.
+        device: MODEL.DEVICE.
+
+    Raises:
+        UserError: a mistake in the flags or the environment, processes that do not come, or ``main``'s own, which then
+            names the process.
+        Failure: one of several processes has failed or was killed, this one or another.
+    """
+    processes = processes or Processes()
+    place = started_place(os.environ)
+    if place and processes.number > 1:
+        raise UserError(
+            f"--num-gpus {processes.num_gpus} --num-machines {processes.num_machines}: RANK, or Slurm, says that "
+            f"{place.number} processes were started already; leave the flags out"
+        )
+    if place:
+        _work_at(place, device, main, args)
+    elif processes.number == 1:
+        main(*args)
+    else:
+        _spawn(processes, device, main, args)
+
+
+def lead(work: Callable[[], object]) -> None:
+    """Call ``work()`` on the main process of several, while the others take part in each :func:`run_together` of it."""
+    if comm.is_main_process():
+        try:
+            work()
+        finally:
+            comm.all_gather(None)
+        return
+    while (words := comm.all_gather(None)[0]) is not None:
+        comm.all_gather(_run_child(words, stdout=subprocess.DEVNULL))
+
+
+def run_together(words: Sequence[str], **options: Any) -> int:
+    """``subprocess.run`` on all processes, whose children work together as these do; the exit status farthest from 0.
+
+    Args:
+        options: of ``subprocess.run`` on the main process; ``env`` is of its child alone.
+    """
+    comm.all_gather(words)
+    statuses: list[int] = comm.all_gather(_run_child(words, **options))
+    return max(statuses, key=abs)
+
+
+def _run_child(words: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> int:
+    env = dict(os.environ if env is None else env)
+    if comm.get_world_size() > 1:
+        # the children meet at the parents' store, apart from them and from the children before
+        apart = {"FASTREID_ATTEMPT": f"child {next(_children)}", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        env.update(apart)
+    status: int = subprocess.run(words, env=env, **options).returncode
+    return status
+
+
+def started_place(environment: Mapping[str, str]) -> Place | None:
+    """This process's place as torchrun, or Slurm's srun, says it; None if it was started alone.
+
+    Raises:
+        UserError: the environment says a part of it.
+    """
+    environment = {**_of_slurm(environment), **environment}
+    number = _whole(environment, "WORLD_SIZE") if "WORLD_SIZE" in environment else None
+    if number == 1 or (number is None and "RANK" not in environment):
+        return None
+    missing = [name for name in VARIABLES if name not in environment]
+    if missing:
+        there = ", ".join(f"{name} {environment[name]}" for name in VARIABLES if name in environment)
+        raise UserError(f"{there}: several processes also need {', '.join(missing)}, as torchrun and srun set them")
+    rank, number, local_rank, _ = (_whole(environment, name) for name in VARIABLES if name != "MASTER_ADDR")
+    if not 0 <= rank < number:
+        raise UserError(f"RANK is {rank}, and WORLD_SIZE {number}: ranks go from 0 to {number - 1}")
+    machine = environment.get("GROUP_RANK") or environment.get("SLURM_NODEID") or socket.gethostname()
+    address = f"tcp://{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
+    hosts = rank == 0 and environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    attempt = f"{environment.get('FASTREID_ATTEMPT', '')} {environment.get('TORCHELASTIC_RESTART_COUNT', '')}"
+    return Place(rank, number, local_rank, machine, address, hosts, attempt)
+
+
+def _of_slurm(environment: Mapping[str, str]) -> dict[str, str]:
+    """What torchrun would say, of a task that srun has started."""
+    number = environment.get("SLURM_STEP_NUM_TASKS", "1")
+    if number == "1" or "RANK" in environment:
+        return {}
+    names = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID"}
+    found = {name: environment[slurm] for name, slurm in names.items() if slurm in environment}
+    if "SLURM_STEP_NODELIST" in environment:
+        # "node[07-09,12],other" begins with node07
+        first = re.match(r"([^\[,]+)(?:\[(\w+))?([^,\]]*\]([^,\[]*))?", environment["SLURM_STEP_NODELIST"])
+        found["MASTER_ADDR"] = "".join(part or "" for part in (first[1], first[2], first[4])) if first else ""
+    if "SLURM_JOB_ID" in environment:
+        found["MASTER_PORT"] = str(20000 + int(environment["SLURM_JOB_ID"]) % 20000)
+    return {"WORLD_SIZE": number, **found}
+
+
+def _whole(environment: Mapping[str, str], name: str) -> int:
+    if not environment[name].isdigit():
+        raise UserError(f"{name} is {environment[name]!r}, and has to be a whole number")
+    return int(environment[name])
+
+
+def _spawn(processes: Processes, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
+    """Start this machine's processes, and say what became of them."""
+    on_gpu = device.startswith("cuda")
+    there_are = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
+    if processes.num_gpus > there_are:
+        what = "CUDA devices" if on_gpu else "CPU cores, as MODEL.DEVICE is cpu"
+        raise UserError(f"--num-gpus is {processes.num_gpus}, and here are {there_are} {what}")
+    address = processes.dist_url
+    if processes.num_machines > 1 and re.match("auto|tcp://127.0.0.1", address):
+        raise UserError(
+            f"--num-machines is {processes.num_machines}, and --dist-url {address} is for one: give all of them "
+            "--dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
+        )
+    if address == "auto":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
+    first = processes.machine_rank * processes.num_gpus
+    try:
+        workers = multiprocessing.get_start_method()
+        spawn(_spawned, (first, workers, processes, address, device, main, args), processes.num_gpus)
+    except ProcessRaisedException as error:
+        line = str(error).strip().splitlines()[-1]
+        kind = UserError if "UserError: " in line else Failure
+        raise kind(re.sub(r"^[\w.]*(UserError|Failure): ", "", line)) from error
+    except ProcessExitedException as error:
+        how = error.signal_name or f"exit status {error.exit_code}"
+        raise Failure(f"rank {first + error.error_index} of {processes.number} was ended by {how}") from error
+
+
+def _spawned(
+    local_rank: int, first: int, workers: str, processes: Processes, address: str, device: str, main: Any, args: Any
+) -> None:
+    load_plugins()  # this is a new process
+    multiprocessing.set_start_method(workers, force=True)  # the loaders' are started as in any other process
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(max(1, torch.get_num_threads() // processes.num_gpus))
+    rank = first + local_rank
+    place = Place(rank, processes.number, local_rank, str(processes.machine_rank), address, hosts=rank == 0)
+    _work_at(place, device, main, args)
+
+
+def _work_at(place: Place, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
+    """Meet the others, work, and part; an error becomes one that names the process whose own it is."""
+    on_gpu = device.startswith("cuda") and torch.cuda.is_available()
+    store = _meet(place)
+    if on_gpu:
+        torch.cuda.set_device(place.local_rank)
+    dist.init_process_group(
+        "nccl" if on_gpu else "gloo", store=store, rank=place.rank, world_size=place.number, timeout=ANSWER
+    )
+    _know_the_machine(place, store)
+    try:
+        main(*args)
+        comm.synchronize()
+    except Exception as error:
+        named = _named(error, place, store)
+        _part()  # which is how the others notice
+        if place.rank == 0:  # with which the store may go
+            _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
+        raise named from error
+    _part()
+
+
+def _part() -> None:
+    comm._LOCAL_PROCESS_GROUP = None
+    comm._get_global_gloo_group.cache_clear()
+    dist.destroy_process_group()
+
+
+def _meet(place: Place) -> Store:
+    """The store that all processes share, once all are there."""
+    who = f"rank {place.rank} of {place.number}"
+    try:
+        store = PrefixStore(place.attempt, _store(place))
+        store.set(f"here/{place.rank}", place.machine)
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        raise UserError(f"{who} cannot meet the others at {place.address}: {str(error).splitlines()[0]}") from error
+    try:
+        store.wait([f"here/{rank}" for rank in range(place.number)], ARRIVE)
+    except (dist.DistError, RuntimeError) as error:
+        missing = [str(rank) for rank in range(place.number) if not store.check([f"here/{rank}"])]
+        raise UserError(
+            f"{who}: after {ARRIVE.seconds} s rank {', '.join(missing)} has not come to {place.address}. Start all of "
+            "them, or set FASTREID_ARRIVE to more seconds"
+        ) from error
+    return store
+
+
+def _store(place: Place) -> Store:
+    if place.address.startswith("file://"):
+        return FileStore(place.address[len("file://") :], place.number)
+    host, _, port = place.address[len("tcp://") :].rpartition(":")
+    return TCPStore(host, int(port), place.number, place.hosts, ARRIVE, wait_for_workers=False, multi_tenant=True)
+
+
+def _know_the_machine(place: Place, store: Store) -> None:
+    """Tell fast-reid which processes share this one's machine."""
+    machines: dict[str, list[int]] = {}
+    for rank in range(place.number):
+        machines.setdefault(store.get(f"here/{rank}").decode(), []).append(rank)
+    for machine, ranks in machines.items():
+        group = dist.new_group(ranks)
+        if machine == place.machine:
+            comm._LOCAL_PROCESS_GROUP = group
+
+
+def _named(error: Exception, place: Place, store: Store) -> Exception:
+    """``error`` with the rank of the process whose own it is; the others hear of it from the store."""
+    who = f"rank {place.rank} of {place.number}"
+    if isinstance(error, RuntimeError) and not isinstance(error, UserError) and CONTACT_LOST.search(str(error)):
+        heard = ""
+        if _wait(store, ["failed"]):
+            heard = store.get("failed").decode()
+            store.set(f"heard/{place.rank}", "")
+        return Failure(heard or f"{who} has lost another one, which was killed or cannot be reached")
+    lines = str(error).strip().splitlines() or [""]
+    if isinstance(error, UserError):
+        # from a loader's worker process an error comes with its traceback, whose last line it is
+        line = f"{who}: {lines[-1].split('UserError: ')[-1]}"
+    else:
+        line = f"{who}: {type(error).__name__}: {lines[0]}"
+    with contextlib.suppress(dist.DistError):  # of a store that went with its process
+        store.set("failed", line)
+    return UserError(line) if isinstance(error, UserError) else Failure(line)
+
+
+def _wait(store: Store, keys: list[str]) -> bool:
+    try:
+        store.wait(keys, LINGER)
+    except (dist.DistError, RuntimeError):
+        return False
+    return True

@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# A training on two machines of four GPUs under Slurm: sbatch projects/GDNorm/slurm.sh OUTPUT_DIR logs/to-market
+#SBATCH --nodes=2
+#SBATCH --ntasks-per-node=4
+#SBATCH --gpus-per-node=4
+#SBATCH --cpus-per-task=8
+#SBATCH --requeue
+# A task is a process with a GPU. They find each other by what srun sets. A job that is requeued goes on (--resume).
+set -euo pipefail
+srun --kill-on-bad-exit=1 fastreid train --config-file projects/GDNorm/configs/protocol2/to-market/gdnorm.yml --resume \
+    MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN "$@"
