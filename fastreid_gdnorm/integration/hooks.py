@@ -32,8 +32,10 @@ def connect():
 
 
 def _check_mean_path(trainer):
-    model = getattr(trainer.model, "module", trainer.model)  # DistributedDataParallel's
-    if getattr(model, "mean_of", None) == "path" and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS:
+    if (
+        getattr(trainer.checkpointer.model, "mean_of", None) == "path"
+        and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS
+    ):
         raise UserError("MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it")
 
 

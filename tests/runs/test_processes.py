@@ -198,7 +198,7 @@ if __name__ == "__main__":
     "fault, status, said",
     [("image", 2, r"rank 1 of 2: .*\.jpg.*"), ("memory", 1, r"rank 1 of 2: RuntimeError: .*memory.*")],
 )
-def test_a_fault_of_one_process_ends_all_with_its_line(datasets, tmp_path, monkeypatch, fault, status, said):
+def test_a_fault_of_one_process_ends_all_with_its_line(datasets, tmp_path, fault, status, said):
     images = tmp_path / "images"
     subprocess.run(["cp", "-r", str(datasets), str(images)], check=True)
     (tmp_path / "faulty.py").write_text(FAULTS)
@@ -280,27 +280,19 @@ def test_slurms_tasks_find_each_other():
         started_place({**task, "SLURM_JOB_ID": "123456"})
 
 
-def test_processes_that_do_not_know_each_other_do_not_train(tiny, monkeypatch):
-    for name, value in {
-        "RANK": "0",
-        "WORLD_SIZE": "2",
-        "LOCAL_RANK": "0",
-        "MASTER_ADDR": "x",
-        "MASTER_PORT": "1",
-    }.items():
+@pytest.fixture
+def as_one_of_two(monkeypatch):
+    """An environment as torchrun sets it."""
+    started = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}
+    for name, value in started.items():
         monkeypatch.setenv(name, value)
+
+
+def test_processes_that_do_not_know_each_other_do_not_train(tiny, as_one_of_two):
     with pytest.raises(UserError, match="2 processes do not know each other"):
         DefaultTrainer(tiny())
 
 
-def test_flags_beside_started_processes_are_a_mistake(tiny, monkeypatch, fastreid_here, tmp_path):
-    for name, value in {
-        "RANK": "0",
-        "WORLD_SIZE": "2",
-        "LOCAL_RANK": "0",
-        "MASTER_ADDR": "x",
-        "MASTER_PORT": "1",
-    }.items():
-        monkeypatch.setenv(name, value)
+def test_flags_beside_started_processes_are_a_mistake(datasets, as_one_of_two, fastreid_here, tmp_path):
     done = fastreid_here(*training(tmp_path, *TWO))
     assert done.returncode == 2 and "2 processes were started already; leave the flags out" in done.stderr

@@ -275,8 +275,7 @@ class Evidence(Tests):
 
     def test(self, all_paths):
         """As trained, or along the mean paths; along a few images' posterior; with ``all_paths`` along all others."""
-        for name in TARGETS:
-            target = self.targets[name] = self.targets.get(name) or Target(self._cfg, name)
+        for target in self._each_target():
             if self._stock is not None:
                 self._record(target, "as trained", partial(target, self._stock))
             images = target.images("random", SITE_IMAGES)
@@ -285,6 +284,12 @@ class Evidence(Tests):
                 self._record(target, path, partial(self._fixed_along, target, path))
             if all_paths:
                 self._record(target, "by camera", partial(self._by_camera, target), max(DRAWS))
+
+    def _each_target(self):
+        for name in TARGETS:
+            if name not in self.targets:
+                self.targets[name] = Target(self._cfg, name)
+            yield self.targets[name]
 
     def _fixed_along(self, target, path):
         return self._along(target, *self._fixed(path))
@@ -309,8 +314,7 @@ class AsTrained(Evidence):
         self._stock = load_model(self._cfg)
 
     def test(self, all_paths):
-        for name in TARGETS:
-            target = self.targets[name] = self.targets.get(name) or Target(self._cfg, name)
+        for target in self._each_target():
             self._record(target, "as trained", partial(target, self._stock))
 
 
