@@ -1,6 +1,7 @@
 """Patches of several processes: on a CPU, where fastreid and torch take them to have CUDA; and with NORM syncBN."""
 
 import functools
+import warnings
 
 from torch import nn
 
@@ -19,7 +20,9 @@ def patch_ddp():
                 for norm in module.modules():
                     if isinstance(norm, nn.SyncBatchNorm):
                         norm.__class__ = SynchronizedBatchNorm  # the same parameters, as the optimizer knows them
-            super().__init__(module, device_ids=device_ids, **kwargs)
+            with warnings.catch_warnings():  # torch 2.14's, of the name of an argument that the trainer gives
+                warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+                super().__init__(module, device_ids=device_ids, **kwargs)
 
     defaults.DistributedDataParallel = OnAnyDevice
 
