@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 SUMMARY = "a baseline, branches only and GDNorm on unseen drawn domains: one table, five minutes on two cores"
 DESCRIPTION = (
     "Draw domains of people, and train on three of them: a small baseline, one with branches only and one\n"
-    "with GDNorm, all from a trained network that comes with the plugin. Test them on five others, which none has\n"
+    "with GDNorm, all from a trained network that comes with the plugin. Test them on twelve others, which none has\n"
     "seen, as they were trained and adapted by 16 unlabelled images a camera. Trainings that are done are kept."
 )
 EXAMPLES = ""

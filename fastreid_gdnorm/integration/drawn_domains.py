@@ -2,11 +2,11 @@
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
-from ..rendered import drawn_domain, drawn_seed
+from ..rendered import drawn_domain_of
 
 
 def connect():
-    """Let every ``RenderedDraw<seed>`` be a registered data set."""
+    """Let every ``RenderedDraw<seed>`` and ``RenderedSmallDraw<seed>`` be a registered data set."""
     DATASET_REGISTRY._obj_map = _WithDrawn(DATASET_REGISTRY._obj_map)
 
 
@@ -14,11 +14,11 @@ class _WithDrawn(dict):
     """{name: reader}; that of a drawn domain is made when it is asked for, and never listed before."""
 
     def __missing__(self, name):
-        seed = drawn_seed(name)
-        if seed is None:
+        reader = drawn_domain_of(name)
+        if reader is None:
             raise KeyError(name)
-        self[name] = drawn_domain(seed)
-        return self[name]
+        self[name] = reader
+        return reader
 
     def get(self, name, default=None):
         try:
@@ -27,4 +27,4 @@ class _WithDrawn(dict):
             return default
 
     def __contains__(self, name):
-        return super().__contains__(name) or drawn_seed(name) is not None
+        return super().__contains__(name) or drawn_domain_of(name) is not None

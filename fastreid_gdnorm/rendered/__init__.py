@@ -1,6 +1,6 @@
 """People drawn procedurally onto real JPEG files: the embedded default input."""
 
-from .dataset import RENDERED_DOMAINS, drawn_domain, drawn_seed
+from .dataset import RENDERED_DOMAINS, drawn_domain, drawn_domain_of
 from .draw import draw_domain, draw_people
 from .drawn_style import draw_style
 from .plan import Plan
@@ -15,5 +15,5 @@ __all__ = [
     "draw_people",
     "draw_style",
     "drawn_domain",
-    "drawn_seed",
+    "drawn_domain_of",
 ]

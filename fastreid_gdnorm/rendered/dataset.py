@@ -10,8 +10,10 @@ from .draw import draw_domain
 from .drawn_style import draw_style
 from .plan import Plan
 
-PREFIX = "RenderedDraw"  # and the seed
-DRAWN = Plan(test_ids=300)  # 600 queries: an interval of a few points
+DRAWN = {  # by the name before the seed
+    "RenderedDraw": Plan(test_ids=300),  # 600 queries: an interval of a few points
+    "RenderedSmallDraw": Plan(),  # for many domains in little time
+}
 
 
 class RenderedDomain(MarketStyle):
@@ -59,17 +61,17 @@ class RenderedNight(RenderedDomain):
 RENDERED_DOMAINS = (RenderedStreet, RenderedMall, RenderedStation, RenderedCampus, RenderedNight)
 
 
-def drawn_domain(seed: int, plan: Plan = DRAWN, prefix: str = PREFIX) -> type[RenderedDomain]:
-    """The reader of a domain whose style is drawn by ``seed``, 0 or more: RenderedDraw0, ...
+def drawn_domain(seed: int, plan: Plan, prefix: str) -> type[RenderedDomain]:
+    """The reader of a domain whose style is drawn by ``seed``, 0 or more, in the folder ``prefix`` + ``seed``.
 
-    Those of DRAWN need no registration. One of another plan needs another prefix, as the name is that of its folder.
+    Those of DRAWN need no registration. One of another plan needs another prefix.
     """
     name = f"{prefix}{seed}"
     fields = {"__doc__": f"A domain drawn by the seed {seed}.", "style": draw_style(seed), "plan": plan}
     return type(name, (RenderedDomain,), {**fields, "dataset_name": name.lower()})
 
 
-def drawn_seed(name: object) -> int | None:
-    """The seed of the drawn domain of that name; None if it is no such name."""
-    found = re.fullmatch(PREFIX + r"(0|[1-9]\d{0,8})", name) if isinstance(name, str) else None
-    return int(found[1]) if found else None
+def drawn_domain_of(name: object) -> type[RenderedDomain] | None:
+    """The reader of RenderedDraw0, RenderedSmallDraw0, ...; None if it is no such name."""
+    found = re.fullmatch(rf"({'|'.join(DRAWN)})(0|[1-9]\d{{0,8}})", name) if isinstance(name, str) else None
+    return drawn_domain(int(found[2]), DRAWN[found[1]], found[1]) if found else None

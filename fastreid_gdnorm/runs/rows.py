@@ -9,13 +9,17 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import torch
 
 from ..console import say
 from ..disk import digest, locked, replacing
 from ..errors import UserError
+from ..training.progress_bar import LINE
 from . import files
 from .config import load_config
 from .processes import run_together
@@ -38,8 +42,11 @@ class Row(NamedTuple):
             return dict(json.loads(file.read_text()))
         return None
 
-    def run(self, title: str) -> dict[str, Any]:
+    def run(self, title: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Its result, from an earlier run if it has ended, else from one that is begun or gone on with.
+
+        Args:
+            env: what the command finds in its environment beside what is in this process's.
 
         Raises:
             UserError: another process is at it, or it failed: its own words are on stderr and in its log.
@@ -56,7 +63,8 @@ class Row(NamedTuple):
             say(f"{title}: {self.words[0]}, log in {log_file}")
             start = time.perf_counter()
             command = [sys.executable, "-m", "fastreid_gdnorm", *map(str, self.words)]
-            env = {**os.environ, "PYTHONWARNINGS": "ignore"}  # stderr is for the progress bar and the user's mistakes
+            # stderr is for the progress bar and the user's mistakes
+            env = {**os.environ, **(env or {}), "PYTHONWARNINGS": "ignore"}
             with open(log_file, "w") as log:
                 failed = run_together(command, stdout=log, env=env, pass_fds=lock)
             if failed:
@@ -95,6 +103,17 @@ def eval_row(
     recipe = f"{digest(weights)}\n{path}{_settings(config, overrides)}"
     words = ["eval", "--config-file", config, "--output", folder, *along, "MODEL.WEIGHTS", weights, *overrides]
     return Row(folder, words, recipe)
+
+
+def run_side_by_side(rows: Mapping[str, Row]) -> None:
+    """Run rows by their titles, all at once, each on its share of the cores: threads speed small networks little."""
+    share = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // len(rows)))}
+    with ThreadPoolExecutor(len(rows)) as pool:
+        runs = [
+            pool.submit(row.run, title, {**share, LINE: str(line)}) for line, (title, row) in enumerate(rows.items())
+        ]
+    for run in runs:
+        run.result()
 
 
 def _settings(config: str | Path, overrides: Sequence[object]) -> str:

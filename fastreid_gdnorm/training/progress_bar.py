@@ -1,9 +1,13 @@
 """Training's progress on a terminal."""
 
 import math
+import os
+from pathlib import Path
 
 from fastreid.engine.hooks import HookBase
 from tqdm import tqdm
+
+LINE = "FASTREID_PROGRESS_LINE"  # of the environment: how far down a training that runs beside others has its bar
 
 
 class ProgressBar(HookBase):
@@ -11,7 +15,13 @@ class ProgressBar(HookBase):
 
     def before_train(self):
         self._bar = tqdm(
-            total=self.trainer.max_iter, initial=self.trainer.start_iter, unit="it", desc="training", disable=None
+            desc=f"training {Path(self.trainer.cfg.OUTPUT_DIR).name}",
+            total=self.trainer.max_iter,
+            initial=self.trainer.start_iter,
+            position=int(os.environ.get(LINE, 0)),
+            leave=LINE not in os.environ,
+            unit="it",
+            disable=None,
         )
 
     def after_step(self):

@@ -25,7 +25,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
         ),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"]),
         (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "16 to 64", "examples:"]),
-        (["demo"], ["--output", "three of them", "five others"]),
+        (["demo"], ["--output", "three of them", "twelve others"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
         (["paths"], ["--samples", "--lambdas", "ensemble", "Stop at any moment", "examples:"]),

@@ -16,6 +16,8 @@ def test_a_config_may_name_any_drawn_domain():
     domain = DATASET_REGISTRY.get("RenderedDraw12")
     assert domain is DATASET_REGISTRY.get("RenderedDraw12") and domain.style == draw_style(12)
     assert domain.plan.test_ids == 300, "two queries each"
+    small = DATASET_REGISTRY.get("RenderedSmallDraw12")
+    assert small.style == domain.style and small.plan.test_ids == 40, "the same look, fewer people"
     for wrong in ("RenderedDraw", "RenderedDraw012", "RenderedDraw-1", "RenderedDrawn"):
         assert wrong not in DATASET_REGISTRY._obj_map
         with pytest.raises(KeyError, match="No object named"):
