@@ -8,7 +8,6 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, default_setup
@@ -47,8 +46,12 @@ def train(
         UserError: a mistake in the config, a missing file, processes that cannot be.
         Failure: one of several processes failed.
     """
-    run = _Run(find_config(config_file), list(overrides), seed, resume, eval_only)
-    launch(_train, processes, load_config(run.config_file, run.overrides).MODEL.DEVICE, (run,))
+    cfg = load_config(config_file, overrides)
+    if seed is not None:
+        cfg.SEED = seed
+    cfg.freeze()
+    words = argparse.Namespace(config_file=find_config(config_file), resume=resume, eval_only=eval_only)
+    launch(_train, processes, cfg.MODEL.DEVICE, (cfg, words))
 
 
 def evaluate(
@@ -79,29 +82,15 @@ def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
     DefaultTrainer.test(cfg, model)
 
 
-class _Run(NamedTuple):
-    """What one process is told."""
-
-    config_file: str
-    overrides: list[object]
-    seed: int | None
-    resume: bool
-    eval_only: bool
-
-
-def _train(run: _Run) -> None:
-    cfg = load_config(run.config_file, run.overrides)
-    if run.seed is not None:
-        cfg.SEED = run.seed
-    cfg.freeze()
+def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
     with _kept_on_mistakes(Path(cfg.OUTPUT_DIR)) if comm.is_main_process() else contextlib.nullcontext():
-        default_setup(cfg, argparse.Namespace(**run._asdict()))
+        default_setup(cfg, words)
         _hide_tracebacks_of_mistakes()
-        if run.eval_only:
+        if words.eval_only:
             DefaultTrainer.test(cfg, load_model(cfg))
             return
         trainer = DefaultTrainer(cfg)
-        trainer.resume_or_load(resume=run.resume)
+        trainer.resume_or_load(resume=words.resume)
         if trainer.start_epoch >= trainer.max_epoch:
             logger.info("Training had already finished in %s; testing it", cfg.OUTPUT_DIR)
             DefaultTrainer.test(cfg, trainer.model)

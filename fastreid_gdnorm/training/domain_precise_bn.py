@@ -4,7 +4,6 @@ import logging
 
 import torch
 from fastreid.engine.hooks import HookBase
-from torch.nn.parallel import DistributedDataParallel
 
 from ..layers import GaussianProcess, copy_statistics, evaluating, gdnorm_layers, put_statistics
 from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path
@@ -33,7 +32,7 @@ class DomainPreciseBN(HookBase):
     """
 
     def __init__(self, model, loaders, pooled_loader, periods):
-        self._model = model.module if isinstance(model, DistributedDataParallel) else model
+        self._model = model
         self._loaders = loaders
         self._pooled_loader = pooled_loader
         self._periods = periods
@@ -43,7 +42,7 @@ class DomainPreciseBN(HookBase):
     def from_config(cls, cfg, trainer):
         """For SOLVER.HOOKS; see :func:`domain_loaders` for the images."""
         periods = (cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD)
-        hook = cls(trainer.model, *domain_loaders(cfg, trainer.data_loader.dataset), periods)
+        hook = cls(trainer.checkpointer.model, *domain_loaders(cfg, trainer.data_loader.dataset), periods)
         trainer.checkpointer.checkpointables["running_statistics"] = hook
         return hook
 

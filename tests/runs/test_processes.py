@@ -15,10 +15,10 @@ import torch
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.evaluation import METRICS
-from fastreid_gdnorm.runs.processes import started_place
+from fastreid_gdnorm.evaluation import METRICS, TRANSDUCTIVE
+from fastreid_gdnorm.runs.places import started_place
 
-from ..conftest import DEMO, ONE_TARGET, REPOSITORY, TINY, TOY_SEED, command, fastreid, training
+from ..conftest import DEMO, ONE_TARGET, TINY, TOY_SEED, command, fastreid, training
 from .one_and_two import CASES
 from .toy import last_test, metrics, one_line
 
@@ -72,14 +72,9 @@ def test_two_processes_train_the_network_that_one_trains(datasets, tmp_path):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("script", ["fastreid", "ours", "upstream"])
-def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, script):
+@pytest.mark.parametrize("words", [["-m", "fastreid_gdnorm", "train"], ["projects/GDNorm/train_net.py"]], ids=str)
+def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, words):
     flags, opts = ["--config-file", f"{DEMO}/gdnorm.yml"], [*TINY, *ONE_TARGET, *SYNCED, "SEED", TOY_SEED]
-    words = {"fastreid": ["-m", "fastreid_gdnorm", "train"], "ours": ["projects/GDNorm/train_net.py"]}.get(script)
-    if script == "upstream":
-        upstream = tmp_path / "train_net.py"
-        upstream.write_text((REPOSITORY / "projects/GDNorm/train_net.py").read_text())
-        words = [upstream]
     run = tmp_path / "run"
     done(torchrun(*words, *flags, *opts, "OUTPUT_DIR", run))
     assert sources_of(run) == ["model_0000.pth", "model_best.pth", "model_final.pth"]
@@ -93,16 +88,22 @@ def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, script)
 
 @pytest.mark.long
 def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets):
-    """Targets, splits and sweeps of paths: the numbers of one process."""
+    """Targets, splits, posterior paths and sweeps of paths: the numbers of one process."""
     config = ["--config-file", toy_run / "config.yaml"]
     targets = ["DATASETS.TESTS", "('RenderedStation','DGVIPeR')"]
     sweep = ["--samples", 2, "--lambdas", "0.6,2"]
+    module, site = ["-m", "fastreid_gdnorm"], tmp_path / "site"
+    done(python(*module, "adapt", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site))
     for number, start in {"1": python, "2": torchrun}.items():
-        module, folder = ["-m", "fastreid_gdnorm"], tmp_path / number
+        folder = tmp_path / number
+        along = ["--path", f"posterior:{site}", "--output", folder / "posterior"]
+        done(start(*module, "eval", *config, *along, "DATASETS.TESTS", "('RenderedNight',)"))
         done(start(*module, "eval", *config, "--output", folder / "eval", *targets))
         done(start(*module, "paths", *config, "--output", folder / "paths", *sweep, *ONE_TARGET))
     one, two = (json.loads((tmp_path / number / "eval/test_results.json").read_text()) for number in "12")
     assert one == two and "Rank-1 std" in one["DGVIPeR"]
+    one, two = (json.loads((tmp_path / number / "posterior/test_results.json").read_text()) for number in "12")
+    assert one == two and one["RenderedNight"][TRANSDUCTIVE] == 0
     one, two = (json.loads((tmp_path / number / "paths/paths.json").read_text())["paths"] for number in "12")
     timeless = [
         [{key: value for key, value in path.items() if "seconds" not in key} for path in of] for of in (one, two)
