@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import ArgumentParser, Namespace
 
 from fastreid.engine import default_argument_parser
@@ -43,12 +44,19 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..errors import UserError
     from ..runs.new_source import begin_with_new_source
+    from ..runs.places import started_place
     from ..runs.processes import Processes
     from ..runs.run import train
 
     if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):
         raise UserError("--add-source NAME and --from RUN go together, and --new-branch-only goes with them")
+    processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
     if args.add_source:
+        if processes.number > 1 or started_place(os.environ):
+            raise UserError(
+                "--add-source begins in one process; once it trains, train --resume --config-file "
+                "OUTPUT_DIR/config.yaml goes on in several"
+            )
         if args.config_file:
             raise UserError(
                 "--add-source takes the config of --from: leave --config-file out, and override by KEY VALUE"
@@ -56,5 +64,4 @@ def run(args: Namespace) -> None:
         args.config_file = begin_with_new_source(
             args.from_run, args.add_source, args.opts, args.new_branch_only, args.resume
         )
-    processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
     train(args.config_file, args.opts, args.seed, args.resume, args.eval_only, processes)

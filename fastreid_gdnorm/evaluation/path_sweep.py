@@ -144,12 +144,12 @@ class _Test:
 @contextlib.contextmanager
 def _alone() -> Iterator[None]:
     """fast-reid's loaders and evaluators take this process, which is one of several, to be the only one."""
-    stock = comm.get_world_size, comm.get_rank
-    comm.get_world_size, comm.get_rank = lambda: 1, lambda: 0
+    stock = comm.get_world_size, comm.get_rank, comm.synchronize
+    comm.get_world_size, comm.get_rank, comm.synchronize = lambda: 1, lambda: 0, lambda: None
     try:
         yield
     finally:
-        comm.get_world_size, comm.get_rank = stock
+        comm.get_world_size, comm.get_rank, comm.synchronize = stock
 
 
 @contextlib.contextmanager

@@ -13,8 +13,17 @@ from .ranking import is_bounded
 
 
 def connect():
-    """The trainer has the hooks of SOLVER.HOOKS, and with a SEED the one that makes runs repeatable."""
-    stock_hooks = DefaultTrainer.build_hooks
+    """The trainer has the hooks of SOLVER.HOOKS, and with a SEED the one that makes runs repeatable.
+
+    A training that fails in its last epoch is not tested, as no earlier one is: of several processes one would test,
+    and wait for the others.
+    """
+    stock_hooks, stock_after_train = DefaultTrainer.build_hooks, hooks.EvalHook.after_train
+
+    @functools.wraps(stock_after_train)
+    def after_train(self):
+        if self.trainer.iter >= self.trainer.max_iter:
+            stock_after_train(self)
 
     @functools.wraps(stock_hooks)
     def build_hooks(self):
@@ -28,7 +37,7 @@ def connect():
         own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
         return all_hooks[:evaluation] + own + all_hooks[evaluation:]
 
-    DefaultTrainer.build_hooks = build_hooks
+    DefaultTrainer.build_hooks, hooks.EvalHook.after_train = build_hooks, after_train
 
 
 def _check_mean_path(trainer):

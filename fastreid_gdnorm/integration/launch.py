@@ -20,6 +20,15 @@ def connect():
     @functools.wraps(stock)
     def launch_ours(main_func, num_gpus_per_machine, num_machines=1, machine_rank=0, dist_url="auto", args=()):
         processes = Processes(num_gpus_per_machine, num_machines, machine_rank, dist_url or "auto")
-        launch(main_func, processes, get_cfg().MODEL.DEVICE, args)
+        launch(main_func, processes, _device(args), args)
 
     fastreid.engine.launch = module.launch = launch_ours
+
+
+def _device(args):
+    """MODEL.DEVICE, as the command line says it that upstream's scripts pass on: config_file, and opts."""
+    cfg, words = get_cfg(), args[0] if args else None
+    if getattr(words, "config_file", ""):
+        cfg.merge_from_file(words.config_file)
+    cfg.merge_from_list(getattr(words, "opts", None) or [])
+    return cfg.MODEL.DEVICE

@@ -11,7 +11,10 @@ from ..layers import gather_rows
 
 
 def connect():
-    """With SOLVER.GLOBAL_LOSSES every meta-architecture's losses are of the outputs of all processes."""
+    """With SOLVER.GLOBAL_LOSSES the losses of a meta-architecture are of what all processes' networks give it.
+
+    MoCo's are so by themselves, and its queue takes the keys of all processes once for each: leave the key off there.
+    """
     stock_build = DefaultTrainer.build_model.__func__
 
     @functools.wraps(stock_build)

@@ -11,6 +11,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
 from ..evaluation import TRANSDUCTIVE, SplitEvaluator, SplitResults, add_average, summary_table
+from ..layers import keeping_statistics, share_statistics
 from ..modeling.posterior_files import image_digests, load_posterior
 from ..runs.checkpoints import posterior_files
 from ..runs.results import save_test_results
@@ -37,7 +38,9 @@ def connect():
     def test(cls, cfg, model):
         model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
-        results = stock_test(cls, cfg, model)
+        with keeping_statistics(model):
+            share_statistics(model)  # which each process may have of its own; a checkpoint has the main one's
+            results = stock_test(cls, cfg, model)
         if comm.is_main_process():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
             by_target = results if len(targets) > 1 else {targets[0]: results}  # as stock returns them

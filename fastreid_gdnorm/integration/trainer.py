@@ -11,7 +11,7 @@ from ..errors import UserError
 from ..layers import put_statistics
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
-from ..runs.processes import started_place
+from ..runs.places import started_place
 
 logger = logging.getLogger("fastreid.gdnorm.trainer")
 
@@ -35,14 +35,20 @@ def connect():
         checkpointables = self.checkpointer.checkpointables
         if "running_statistics" in checkpointables:  # of DomainPreciseBN, which puts them back itself
             stock_resume(self, resume)
-            return
-        running = checkpointables["running_statistics"] = _FromCheckpoint()
-        try:
-            stock_resume(self, resume)
-        finally:
-            del checkpointables["running_statistics"]
-        if self.start_epoch < self.max_epoch:
-            put_statistics(self.checkpointer.model, running.state)
+        else:
+            running = checkpointables["running_statistics"] = _FromCheckpoint()
+            try:
+                stock_resume(self, resume)
+            finally:
+                del checkpointables["running_statistics"]
+            if self.start_epoch < self.max_epoch:
+                put_statistics(self.checkpointer.model, running.state)
+        epochs = comm.all_gather(self.start_epoch)
+        if len(set(epochs)) > 1:
+            raise UserError(
+                f"processes begin with the epochs {', '.join(map(str, epochs))}, by rank: OUTPUT_DIR "
+                f"{self.cfg.OUTPUT_DIR} has to be one folder that all machines share"
+            )
 
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
 
@@ -102,5 +108,7 @@ def _check_processes(cfg):
     if own:
         keys = " ".join(f"MODEL.{key}.NORM syncBN" for key in own)
         logger.warning("Each of %d processes normalises by its own images; as one process does: %s", processes, keys)
+    if not cfg.SOLVER.GLOBAL_LOSSES and cfg.DATALOADER.DOMAIN_BATCH == "full":
+        raise UserError("DATALOADER.DOMAIN_BATCH full takes SOLVER.GLOBAL_LOSSES True in several processes")
     if not cfg.SOLVER.GLOBAL_LOSSES:
         logger.warning("Losses are of each process's own images; as one process's: SOLVER.GLOBAL_LOSSES True")

@@ -106,7 +106,8 @@ def _statistics_of_all(images: Tensor, domains: Tensor, around: Tensor) -> tuple
     deviation, square = deviation / there_are, square / there_are
     of_none = (count == 0).to(wide)
     pixels = images.shape[2] * images.shape[3]
-    return (count * pixels).squeeze(1), around + deviation, square - deviation.square() + of_none
+    var = (square - deviation.square()).clamp(min=0)  # of a constant channel far from around, rounding makes less
+    return (count * pixels).squeeze(1), around + deviation, var + of_none
 
 
 @torch.no_grad()

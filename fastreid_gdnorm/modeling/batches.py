@@ -21,9 +21,10 @@ def by_domain(batch: Batch) -> list[Batch]:
 def balanced(batch: Batch) -> Batch:
     """Of a batch that holds a whole batch of every domain, as many images as one of these, shared equally.
 
-    Identities come with all their images, the first ones of their domain. Where they do not divide by the number of
-    domains, the domains that have one more are drawn anew each time, by torch's global random numbers. In several
-    processes the batch is that of all, and each keeps what it has of the chosen identities, which may be nothing.
+    Identities come with all their images, each domain's from where those of the domain before end, so that several
+    processes have as many, to within one. Where they do not divide by the number of domains, the domains that have one
+    more are drawn anew each time, by torch's global random numbers. In several processes the batch is that of all, and
+    each keeps what it has of the chosen identities.
     """
     identities: dict[int, list[int]] = {}  # domain: its identities, in order
     for domain, identity in dict.fromkeys(_identities(batch)):
@@ -32,11 +33,10 @@ def balanced(batch: Batch) -> Batch:
     order = torch.randperm(len(identities)).to(batch["targets"].device)
     of_first_process([order])
     with_one_more = order[:odd].tolist()
-    chosen = {
-        identity
-        for place, of_domain in enumerate(identities.values())
-        for identity in of_domain[: every + (place in with_one_more)]
-    }
+    chosen: set[int] = set()
+    for place, of_domain in enumerate(identities.values()):
+        begin = len(chosen) % len(of_domain)
+        chosen.update([*of_domain[begin:], *of_domain[:begin]][: every + (place in with_one_more)])
     rows = [row for row, identity in enumerate(batch["targets"].tolist()) if identity in chosen]
     return _select(batch, torch.tensor(rows, device=batch["targets"].device, dtype=torch.long))
 

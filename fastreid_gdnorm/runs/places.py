@@ -63,11 +63,12 @@ def _of_slurm(environment: Mapping[str, str]) -> dict[str, str]:
     names = {"RANK": "SLURM_PROCID", "LOCAL_RANK": "SLURM_LOCALID"}
     found = {name: environment[slurm] for name, slurm in names.items() if slurm in environment}
     if "SLURM_STEP_NODELIST" in environment:
-        # "node[07-09,12],other" begins with node07
-        first = re.match(r"([^\[,]+)(?:\[(\w+))?([^,\]]*\]([^,\[]*))?", environment["SLURM_STEP_NODELIST"])
-        found["MASTER_ADDR"] = "".join(part or "" for part in (first[1], first[2], first[4])) if first else ""
+        # "rack[1-2]node[07-09,12],other" begins with rack1node07
+        first = re.match(r"(\[[^\]]*\]|[^,\[])*", environment["SLURM_STEP_NODELIST"])
+        found["MASTER_ADDR"] = re.sub(r"\[(\w+)[^\]]*\]", r"\1", first[0] if first else "")
     if "SLURM_JOB_ID" in environment:
-        found["MASTER_PORT"] = str(20000 + int(environment["SLURM_JOB_ID"]) % 20000)
+        step = int(environment["SLURM_JOB_ID"]) + int(environment.get("SLURM_STEP_ID", 0))
+        found["MASTER_PORT"] = str(20000 + step % 20000)
     return {"WORLD_SIZE": number, **found}
 
 

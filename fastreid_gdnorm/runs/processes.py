@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import multiprocessing
 import os
 import re
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import torch
 import torch.distributed as dist
 from fastreid.utils import comm
-from torch.distributed import FileStore, TCPStore  # type: ignore[attr-defined]  # which they are
+from torch.distributed import FileStore, TCPStore, distributed_c10d  # type: ignore[attr-defined]  # which they are
 from torch.distributed.distributed_c10d import PrefixStore, Store
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
@@ -28,10 +29,13 @@ from ..errors import Failure, UserError
 from ..plugins import load_plugins
 from .places import Place, started_place
 
-ARRIVE = timedelta(seconds=int(os.environ.get("FASTREID_ARRIVE", 300)))  # the longest wait for all to be there
+logger = logging.getLogger("fastreid.gdnorm.processes")
+
+ARRIVE = "FASTREID_ARRIVE"  # of the environment: the longest wait for all to be there, 300 seconds if it is not set
 ANSWER = timedelta(minutes=60)  # and for one in the middle of its work, such as ranking on the main process
 LINGER = timedelta(seconds=10)  # in which a process that has lost another hears why
 _children = itertools.count()
+set_timeout = getattr(dist, "set_timeout", None) or distributed_c10d._set_pg_timeout  # its name before torch 2.14
 CONTACT_LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
 
 
@@ -72,7 +76,7 @@ def launch(
         )
     if place:
         _work_at(place, device, main, args)
-    elif processes.number == 1:
+    elif processes.number <= 1:  # fast-reid's --num-gpus 0 is one process on the CPU
         main(*args)
     else:
         _spawn(processes, device, main, args)
@@ -119,12 +123,13 @@ def _spawn(processes: Processes, device: str, main: Callable[..., object], args:
         what = "CUDA devices" if on_gpu else "CPU cores, as MODEL.DEVICE is cpu"
         raise UserError(f"--num-gpus is {processes.num_gpus}, and here are {there_are} {what}")
     address = processes.dist_url
-    if processes.num_machines > 1 and re.match("auto|tcp://127.0.0.1", address):
+    is_local = bool(re.match("auto|tcp://127.0.0.1", address))  # as by fast-reid's default, one port for each user
+    if processes.num_machines > 1 and is_local:
         raise UserError(
             f"--num-machines is {processes.num_machines}, and --dist-url {address} is for one: give all of them "
             "--dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
         )
-    if address == "auto":
+    if is_local:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -156,19 +161,22 @@ def _spawned(
 def _work_at(place: Place, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
     """Meet the others, work, and part; an error becomes one that names the process whose own it is."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
+    if on_gpu and place.local_rank >= torch.cuda.device_count():
+        raise UserError(
+            f"rank {place.rank} of {place.number} is process {place.local_rank} of its machine, counted from 0, and "
+            f"sees {torch.cuda.device_count()} CUDA devices: start one process for each, and let each see them all"
+        )
     store = _meet(place)
     if on_gpu:
         torch.cuda.set_device(place.local_rank)
-    dist.init_process_group(
-        "nccl" if on_gpu else "gloo", store=store, rank=place.rank, world_size=place.number, timeout=ANSWER
-    )
-    _know_the_machine(place, store)
+    _connect(place, store, "nccl" if on_gpu else "gloo")
     try:
         main(*args)
         comm.synchronize()
     except Exception as error:
         named = _named(error, place, store)
-        _part()  # which is how the others notice
+        if not on_gpu:  # NCCL would wait for the others, whom torchrun, srun or the parent process end
+            _part()  # which is how the others notice
         if place.rank == 0:  # with which the store may go
             _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
         raise named from error
@@ -190,21 +198,44 @@ def _meet(place: Place) -> Store:
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise UserError(f"{who} cannot meet the others at {place.address}: {str(error).splitlines()[0]}") from error
     try:
-        store.wait([f"here/{rank}" for rank in range(place.number)], ARRIVE)
+        store.wait([f"here/{rank}" for rank in range(place.number)], _arrive())
     except (dist.DistError, RuntimeError) as error:
-        missing = [str(rank) for rank in range(place.number) if not store.check([f"here/{rank}"])]
+        missing = "another one"
+        with contextlib.suppress(dist.DistError, RuntimeError):  # of a store that went with its process
+            absent = [str(rank) for rank in range(place.number) if not store.check([f"here/{rank}"])]
+            missing = f"rank {', '.join(absent)}"
         raise UserError(
-            f"{who}: after {ARRIVE.seconds} s rank {', '.join(missing)} has not come to {place.address}. Start all of "
-            "them, or set FASTREID_ARRIVE to more seconds"
+            f"{who}: after {_arrive().total_seconds():.0f} s {missing} has not come to {place.address}. Start all of "
+            f"them, or set {ARRIVE} to more seconds"
         ) from error
     return store
+
+
+def _arrive() -> timedelta:
+    seconds = os.environ.get(ARRIVE, "300")
+    if not seconds.isdigit():
+        raise UserError(f"{ARRIVE} is {seconds!r}, and has to be a whole number of seconds")
+    return timedelta(seconds=int(seconds))
 
 
 def _store(place: Place) -> Store:
     if place.address.startswith("file://"):
         return FileStore(place.address[len("file://") :], place.number)
     host, _, port = place.address[len("tcp://") :].rpartition(":")
-    return TCPStore(host, int(port), place.number, place.hosts, ARRIVE, wait_for_workers=False, multi_tenant=True)
+    return TCPStore(host, int(port), place.number, place.hosts, _arrive(), wait_for_workers=False, multi_tenant=True)
+
+
+def _connect(place: Place, store: Store, backend: str) -> None:
+    """Let each reach all others, and fast-reid know which share a machine."""
+    try:
+        dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.number, timeout=_arrive())
+        _know_the_machine(place, store)
+        set_timeout(ANSWER)
+    except (dist.DistError, RuntimeError) as error:
+        raise UserError(
+            f"rank {place.rank} of {place.number} met the others at {place.address}, and cannot reach them: "
+            f"{str(error).splitlines()[0]}. Let {backend.upper()}_SOCKET_IFNAME name the network interface between them"
+        ) from error
 
 
 def _know_the_machine(place: Place, store: Store) -> None:
@@ -219,22 +250,20 @@ def _know_the_machine(place: Place, store: Store) -> None:
 
 
 def _named(error: Exception, place: Place, store: Store) -> Exception:
-    """``error`` with the rank of the process whose own it is; the others hear of it from the store."""
-    who = f"rank {place.rank} of {place.number}"
-    if isinstance(error, RuntimeError) and not isinstance(error, UserError) and CONTACT_LOST.search(str(error)):
-        heard = ""
-        if _wait(store, ["failed"]):
-            heard = store.get("failed").decode()
-            store.set(f"heard/{place.rank}", "")
-        return Failure(heard or f"{who} has lost another one, which was killed or cannot be reached")
-    lines = str(error).strip().splitlines() or [""]
+    """``error`` with the rank of the process that failed first, which the others hear of from the store."""
+    who, lines = f"rank {place.rank} of {place.number}", str(error).strip().splitlines() or [""]
     if isinstance(error, UserError):
         # from a loader's worker process an error comes with its traceback, whose last line it is
         line = f"{who}: {lines[-1].split('UserError: ')[-1]}"
+    elif isinstance(error, RuntimeError) and CONTACT_LOST.search(str(error)):
+        line = f"{who} has lost another one, which was killed or cannot be reached: {lines[0]}"
+        _wait(store, ["failed"])  # what the other one says
     else:
+        logger.error("Exception in %s", who, exc_info=error)
         line = f"{who}: {type(error).__name__}: {lines[0]}"
-    with contextlib.suppress(dist.DistError):  # of a store that went with its process
-        store.set("failed", line)
+    with contextlib.suppress(dist.DistError, RuntimeError):  # of a store that went with its process
+        line = store.compare_set("failed", "", line).decode()
+        store.set(f"heard/{place.rank}", "")
     return UserError(line) if isinstance(error, UserError) else Failure(line)
 
 

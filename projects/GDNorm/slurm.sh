@@ -7,5 +7,6 @@
 #SBATCH --requeue
 # A task is a process with a GPU. They find each other by what srun sets. A job that is requeued goes on (--resume).
 set -euo pipefail
-srun --kill-on-bad-exit=1 fastreid train --config-file projects/GDNorm/configs/protocol2/to-market/gdnorm.yml --resume \
+srun --kill-on-bad-exit=1 --cpus-per-task="$SLURM_CPUS_PER_TASK" fastreid train --resume \
+    --config-file projects/GDNorm/configs/protocol2/to-market/gdnorm.yml \
     MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN "$@"

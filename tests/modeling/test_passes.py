@@ -141,6 +141,9 @@ def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_c
         assert len(part["images"]) == 8 and set(counts.values()) == {2}
         of_domains = Counter(target // 4 for target in counts)
         assert sorted(of_domains.values()) == [1, 1, 2]
+        dealt = [[t for t in dict.fromkeys(full_batch["targets"].tolist()) if t // 4 == k] for k in range(K)]
+        places = {dealt[target // 4].index(target) for target in counts}
+        assert places == {0, 1, 2, 3}, "so that processes, dealt these in turn, have as many"
         odd.add(max(of_domains, key=of_domains.get))
         for image, target, domain, path in zip(*(part[key] for key in ("images", "targets", "domains", "img_paths"))):
             row = next(i for i, other in enumerate(full_batch["images"]) if torch.equal(image, other))

@@ -1,0 +1,31 @@
+"""Batch norm over processes, in a group of one: what two give is tested by training (runs/test_processes.py)."""
+
+import pytest
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from fastreid_gdnorm.layers import synchronized_batch_norm
+
+
+@pytest.fixture
+def alone():
+    dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    yield
+    dist.destroy_process_group()
+
+
+def test_it_is_the_stock_one_and_its_gradients_are_right(alone):
+    torch.manual_seed(0)
+    ours, stock = nn.BatchNorm2d(3).double(), nn.BatchNorm2d(3).double()
+    x = torch.randn(4, 3, 2, 2, dtype=torch.double, requires_grad=True)
+    assert torch.allclose(synchronized_batch_norm([ours], x), stock(x), atol=1e-12)
+    assert all(torch.allclose(values, stock.state_dict()[name]) for name, values in ours.state_dict().items())
+    assert torch.autograd.gradcheck(lambda x: synchronized_batch_norm([ours], x), x)
+
+
+def test_constant_channels_far_from_the_running_mean_stay_finite(alone):
+    x = torch.linspace(3, 20, 64).view(1, 64, 1, 1).expand(8, 64, 16, 8).contiguous().requires_grad_()
+    out = synchronized_batch_norm([nn.BatchNorm2d(64)], x)
+    out.square().sum().backward()
+    assert out.abs().max() < 0.1 and torch.isfinite(x.grad).all()
