@@ -46,7 +46,7 @@ class KeptImages:
         # fast-reid's ToTensor gives whole numbers from 0 to 255, in four times the bytes
         self._batches = [
             {**batch, "images": batch["images"].to("cpu", torch.uint8)}
-            for batch in tqdm(loader, "decoding", leave=False, disable=None)
+            for batch in tqdm(loader, "decoding", leave=False, disable=None, delay=2)
         ]
 
     def __len__(self) -> int:

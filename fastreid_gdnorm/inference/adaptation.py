@@ -208,7 +208,7 @@ class _Batches:
 
     def _read(self) -> Iterator[dict[str, Tensor]]:
         batch: list[Tensor] = []
-        bar = tqdm(self._files, "reading", unit="img", leave=False, disable=None)
+        bar = tqdm(self._files, "reading", unit="img", leave=False, disable=None, delay=2)
         for file, image in zip(bar, prepared_ahead(self._prepare, self._files, 2 * self._batch_size, self._workers)):
             if isinstance(image, UserError):
                 if not self._skip:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .moments import moments
 from .processes import gather_rows
 
 
@@ -44,7 +45,7 @@ class Evidence(NamedTuple):
 def of_each_image(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of every image and channel of x (B, C, H, W): each (B, C) in double."""
     x = x if x.dtype is torch.float64 else x.float()
-    var, mean = torch.var_mean(x, dim=(2, 3), correction=0)
+    mean, var = moments(x)
     return mean.double(), var.double()
 
 

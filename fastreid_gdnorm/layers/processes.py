@@ -14,6 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from .moments import moments
 from .paths import normalize_each
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
@@ -95,7 +96,7 @@ def _statistics_of_all(images: Tensor, domains: Tensor, around: Tensor) -> tuple
     Sums are about ``around``, (K, C), so that they lose no digits.
     """
     wide = torch.promote_types(images.dtype, around.dtype)
-    var, mean = torch.var_mean(images.to(wide), dim=(2, 3), correction=0)  # of each image, (B, C)
+    mean, var = moments(images.to(wide))
     deviation = mean - around[domains]
     ones = torch.ones_like(deviation[:, :1])
     sums = around.new_zeros(len(around), 2 * images.shape[1] + 1)
