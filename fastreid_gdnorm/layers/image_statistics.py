@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from .moments import moments
+from .image_moments import moments
 from .processes import gather_rows
 
 

@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from .moments import moments
+from .image_moments import moments
 from .paths import normalize_each
 
 BatchNorm = nn.modules.batchnorm._BatchNorm
