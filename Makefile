@@ -21,11 +21,11 @@ demo: $(READY)  ## train a baseline, branches only and GDNorm, and test them on 
 test: $(READY)  ## run the quick tests, five minutes on two cores
 	$(RUN) -m pytest -n 2 --dist loadfile
 
-test-long: $(READY)  ## run the others
-	$(RUN) -m pytest -m long
+test-long: $(READY)  ## run the others, ten minutes
+	$(RUN) -m pytest -m long -n 2 --dist loadfile
 
 test-all: $(READY)  ## run both
-	$(RUN) -m pytest -m 'not cuda'
+	$(RUN) -m pytest -m 'not cuda' -n 2 --dist loadfile
 
 test-cuda: $(READY)  ## run the tests that need a GPU
 	$(RUN) -m pytest -m cuda

@@ -87,19 +87,26 @@ def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, words):
 
 
 @pytest.mark.long
-def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets):
+def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_here):
     """Targets, splits, posterior paths and sweeps of paths: the numbers of one process."""
     config = ["--config-file", toy_run / "config.yaml"]
     targets = ["DATASETS.TESTS", "('RenderedStation','DGVIPeR')"]
-    sweep = ["--samples", 2, "--lambdas", "0.6,2"]
-    module, site = ["-m", "fastreid_gdnorm"], tmp_path / "site"
-    done(python(*module, "adapt", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site))
-    for number, start in {"1": python, "2": torchrun}.items():
+    sweep, site = ["--samples", 2, "--lambdas", "0.6,2"], tmp_path / "site"
+
+    def in_one(*words):
+        ended = fastreid_here(*words)
+        assert ended.returncode == 0, ended.stderr
+
+    def in_two(*words):
+        done(torchrun("-m", "fastreid_gdnorm", *words))
+
+    in_one("adapt", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site)
+    for number, start in {"1": in_one, "2": in_two}.items():
         folder = tmp_path / number
         along = ["--path", f"posterior:{site}", "--output", folder / "posterior"]
-        done(start(*module, "eval", *config, *along, "DATASETS.TESTS", "('RenderedNight',)"))
-        done(start(*module, "eval", *config, "--output", folder / "eval", *targets))
-        done(start(*module, "paths", *config, "--output", folder / "paths", *sweep, *ONE_TARGET))
+        start("eval", *config, *along, "DATASETS.TESTS", "('RenderedNight',)")
+        start("eval", *config, "--output", folder / "eval", *targets)
+        start("paths", *config, "--output", folder / "paths", *sweep, *ONE_TARGET)
     one, two = (json.loads((tmp_path / number / "eval/test_results.json").read_text()) for number in "12")
     assert one == two and "Rank-1 std" in one["DGVIPeR"]
     one, two = (json.loads((tmp_path / number / "posterior/test_results.json").read_text()) for number in "12")
@@ -137,7 +144,7 @@ def worker_of(parent, rank):
 
 @pytest.mark.long
 def test_killed_at_five_moments_torchrun_goes_on_to_the_metrics_of_an_unbroken_run(datasets, tmp_path):
-    longer = ["SOLVER.MAX_EPOCH", 12, *SYNCED]
+    longer = ["SOLVER.MAX_EPOCH", 9, *SYNCED]
     done(torchrun("-m", "fastreid_gdnorm", *training(tmp_path / "unbroken", overrides=longer)))
     words = training(tmp_path / "broken", "--resume", overrides=longer)
     restarting = ["--standalone", "--max-restarts", "5", "--monitor-interval", "0.1"]
