@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import warnings
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -10,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from fastreid.config import get_cfg
 from tabulate import tabulate
 from tqdm import tqdm
@@ -31,6 +29,7 @@ from .runs.checkpoints import load_model
 from .runs.config import load_config, shipped
 from .runs.methods import METHODS
 from .runs.rows import run_side_by_side, train_row
+from .runs.side_by_side import spawned_pool, threads_each
 from .runs.tables import save_table
 
 CONFIGS = "projects/GDNorm/configs/demo"
@@ -102,16 +101,9 @@ def _draw(name: str) -> None:
 def test_rows(folder: Path, targets: Sequence[str]) -> dict[str, Tested]:
     """Every row on every target, adapted by a few of each camera's training images; rows are tested side by side."""
     say(f"Testing, then adapting each network to each target by {IMAGES} unlabelled images a camera, of other people")
-    threads, workers = max(1, torch.get_num_threads() // len(ROWS)), multiprocessing.get_start_method()
-    spawn = multiprocessing.get_context("spawn")  # as CUDA and OpenMP want it
-    with ProcessPoolExecutor(len(ROWS), spawn, _begin, (threads, workers)) as pool:
+    with spawned_pool(len(ROWS), threads_each(len(ROWS))) as pool:
         tested = pool.map(_test_row, *zip(*((folder / method, targets, line) for line, method in enumerate(ROWS))))
     return dict(zip(ROWS.values(), tested))
-
-
-def _begin(threads: int, workers: str) -> None:
-    torch.set_num_threads(threads)
-    multiprocessing.set_start_method(workers, force=True)  # the loaders' are started as in any other process
 
 
 def _test_row(run: Path, targets: Sequence[str], line: int) -> Tested:

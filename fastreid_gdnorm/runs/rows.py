@@ -14,8 +14,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import torch
-
 from ..console import say
 from ..disk import digest, locked, replacing
 from ..errors import UserError
@@ -24,6 +22,7 @@ from . import files
 from .config import load_config
 from .processes import run_together
 from .results import read_test_results
+from .side_by_side import threads_each
 
 FLAGS = {"OUTPUT_DIR": "--output", "SEED": "--seed"}
 
@@ -106,8 +105,8 @@ def eval_row(
 
 
 def run_side_by_side(rows: Mapping[str, Row]) -> None:
-    """Run rows by their titles, all at once, each on its share of the cores: threads speed small networks little."""
-    share = {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // len(rows)))}
+    """Run rows by their titles, all at once, each on its share of the cores."""
+    share = {"OMP_NUM_THREADS": str(threads_each(len(rows)))}
     with ThreadPoolExecutor(len(rows)) as pool:
         runs = [
             pool.submit(row.run, title, {**share, LINE: str(line)}) for line, (title, row) in enumerate(rows.items())

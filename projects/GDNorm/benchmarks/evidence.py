@@ -15,8 +15,7 @@ results/evidence_full.md.
 import argparse
 import json
 import logging
-import multiprocessing
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files as packaged
@@ -40,6 +39,7 @@ from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.run import train
 from fastreid_gdnorm.runs.run_folder import load_run_config
+from fastreid_gdnorm.runs.side_by_side import spawned_pool
 
 TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
@@ -175,15 +175,10 @@ def draw(domain):
 
 def run_all(run_one, tasks, jobs, what):
     """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
-    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _begin) as pool:
+    with spawned_pool(jobs, threads=1) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
         for run in tqdm(as_completed(runs), what, len(runs), disable=None):
             run.result()
-
-
-def _begin():
-    torch.set_num_threads(1)
-    multiprocessing.set_start_method("fork", force=True)  # of the loaders' workers, for which spawning takes seconds
 
 
 def run_folder(output, name, group, seed):
