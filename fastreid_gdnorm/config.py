@@ -28,10 +28,9 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     gdnorm.NOISE = "variance"
     # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
     gdnorm.NUM_PATHS = 1
-    # Whether the backward pass recomputes the domain path's activations instead of keeping them, which costs the time
-    # of a forward pass. With one sampled path this saves about a quarter of the memory. With full batches
-    # (DOMAIN_BATCH), only one domain's activations are kept at a time. With neither, it saves nothing.
-    gdnorm.RECOMPUTE = False
+    # Whether a training step takes each path's gradients before it follows the next path, so that only one path's
+    # activations are in memory. The losses are then to be added up without weights, as fast-reid's trainers do.
+    gdnorm.EARLY_GRADIENTS = True
     # The path to test along: mean, source:K (K from 0), sample:SEED, ensemble (features averaged over the sources),
     # weighted (each image by the branches whose statistics are near its own), weighted:W,W,... (a weight for each
     # source), instance (each image by its own statistics, as far as one image counts), or posterior:FILE (made by
@@ -44,6 +43,8 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # fastreid train --add-source NAME --from RUN --new-branch-only sets.
     gdnorm.NEW_BRANCH_ONLY = False
     cfg.MODEL.setdefault("GDNORM", gdnorm)
+    if "MODEL.GDNORM.RECOMPUTE" not in cfg.__dict__[CfgNode.DEPRECATED_KEYS]:  # of runs from before EARLY_GRADIENTS
+        cfg.register_deprecated_key("MODEL.GDNORM.RECOMPUTE")
 
     # How DomainBalancedIdentitySampler reads SOLVER.IMS_PER_BATCH. "mixed": one batch that the domains share, with
     # triplets across domains. "full": a batch of every domain. The domain path then takes one domain at a time, so

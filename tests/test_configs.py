@@ -72,3 +72,8 @@ def test_the_bases_are_section_4_2_of_the_paper():
         assert set(cfg.MODEL.LOSSES.NAME) == {"CrossEntropyLoss", "TripletLoss"}
     assert (cfg.MODEL.GDNORM.LAMBDA, cfg.MODEL.GDNORM.NOISE, cfg.MODEL.GDNORM.NUM_PATHS) == (0.6, "variance", 1)
     assert (cfg.DATALOADER.SAMPLER_TRAIN, cfg.SOLVER.HOOKS) == ("DomainBalancedIdentitySampler", ("DomainPreciseBN",))
+
+
+def test_a_run_from_before_early_gradients_is_read():
+    cfg = load_config("configs/Base-GDNorm.yml", ["MODEL.GDNORM.RECOMPUTE", "True"], has_data_sets=False)
+    assert cfg.MODEL.GDNORM.EARLY_GRADIENTS and "RECOMPUTE" not in cfg.MODEL.GDNORM

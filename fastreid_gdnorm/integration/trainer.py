@@ -1,15 +1,17 @@
-"""The seam at fast-reid's trainer: what several processes train, and from which statistics a resumed run goes on."""
+"""The seam at fast-reid's trainers: what several processes train, from which statistics a resumed run goes on, and by
+what half precision's losses are multiplied."""
 
 import functools
 import logging
 import os
 
 from fastreid.engine import DefaultTrainer
+from fastreid.engine.train_loop import AMPTrainer
 from fastreid.utils import comm
 
 from ..errors import UserError
 from ..layers import put_statistics
-from ..modeling import is_gdnorm
+from ..modeling import GDNormTraining, is_gdnorm
 from ..modeling.path_names import posterior_place
 from ..runs.places import started_place
 
@@ -20,8 +22,10 @@ def connect():
     """Several processes are told in what they differ from one, and from those that began the run.
 
     A run resumed without DomainPreciseBN goes on from the running statistics that the hook has put into its checkpoint.
+    In half precision GDNorm learns GradScaler's scale, at which it takes its early gradients.
     """
     stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
+    stock_step = AMPTrainer.run_step
 
     @functools.wraps(stock_init)
     def init(self, cfg):
@@ -50,7 +54,19 @@ def connect():
                 f"{self.cfg.OUTPUT_DIR} has to be one folder that all machines share"
             )
 
+    @functools.wraps(stock_step)
+    def run_step(self):
+        model = getattr(self.model, "module", self.model)  # of DistributedDataParallel
+        if not isinstance(model, GDNormTraining):
+            return stock_step(self)
+        model.loss_scale = self.grad_scaler.get_scale()
+        try:
+            return stock_step(self)
+        finally:
+            model.loss_scale = None
+
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
+    AMPTrainer.run_step = run_step
 
 
 class _Number:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +12,6 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
 from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage, get_event_storage
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ..errors import UserError
 from ..layers import (
@@ -25,12 +23,12 @@ from ..layers import (
     follow,
     gather_rows,
     gdnorm_layers,
-    keeping_statistics,
     of_first_process,
     put_statistics,
 )
 from .backbone import convert
 from .batches import Batch, balanced, by_domain, copy_images
+from .early_gradients import EarlyGradients
 from .path_names import TestPath, parse_test_path
 
 if TYPE_CHECKING:
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 else:
     Stock = object
 
-Contexts = tuple[AbstractContextManager[None], AbstractContextManager[None]]
 Pass = tuple[dict[str, Tensor], dict[str, Any]]  # the losses along a path, and the scalars that it logs
 
 
@@ -50,9 +47,8 @@ class GDNormTraining(Stock):
         noise: what scales its noise, "variance" or "std".
         num_paths: sampled paths in a training step, 0 or more.
         full_batches: whether a training batch holds a whole batch of every domain, DATALOADER.DOMAIN_BATCH full.
-        recompute: whether the domain path's activations are computed anew in the backward pass, rather than kept;
-            by then those of sampled paths, and of other domains' whole batches, are gone. Where there are neither it
-            would save nothing and is not done.
+        early_gradients: whether each pass's gradients are taken before the next pass begins, so that one pass's
+            activations are in memory at a time. In half precision this takes a trainer that sets ``loss_scale``.
         mean_of: what the mean path averages, see :class:`MeanPath`.
         new_branch_only: whether only the last branch and classifiers are trained; all statistics but that branch's
             stay, too.
@@ -68,7 +64,7 @@ class GDNormTraining(Stock):
         noise: str,
         num_paths: int,
         full_batches: bool,
-        recompute: bool,
+        early_gradients: bool,
         mean_of: str,
         new_branch_only: bool,
         test_paths: Sequence[TestPath],
@@ -79,7 +75,8 @@ class GDNormTraining(Stock):
         self.noise = noise
         self.num_paths = num_paths
         self.full_batches = full_batches
-        self.recompute = recompute
+        self.early_gradients = early_gradients
+        self.loss_scale: float | None = None
         self.mean_of = mean_of
         self.new_branch_only = new_branch_only
         if new_branch_only:
@@ -118,7 +115,7 @@ class GDNormTraining(Stock):
             "noise": gdnorm.NOISE,
             "num_paths": gdnorm.NUM_PATHS,
             "full_batches": cfg.DATALOADER.DOMAIN_BATCH == "full",
-            "recompute": gdnorm.RECOMPUTE,
+            "early_gradients": gdnorm.EARLY_GRADIENTS,
             "mean_of": gdnorm.MEAN_OF,
             "new_branch_only": gdnorm.NEW_BRANCH_ONLY,
             "test_paths": parse_test_path(gdnorm.TEST_PATH, cfg),
@@ -133,12 +130,19 @@ class GDNormTraining(Stock):
         for layer in layers.values():
             layer.forget_estimates()
         batches = by_domain(batched_inputs) if self.full_batches else [batched_inputs]
-        recompute = self.recompute and (self.num_paths > 0 or len(batches) > 1)
-        losses = self._log([self._on_domain_path(batch, recompute) for batch in batches])
+        runs = [functools.partial(self._on_domain_path, batch) for batch in batches]
         if self.num_paths:
             batch = balanced(batched_inputs) if self.full_batches else batched_inputs
-            losses.update(self._log([self._on_sampled_path(batch) for _ in range(self.num_paths)], "_path"))
-        return losses
+            runs += [functools.partial(self._on_sampled_path, batch)] * self.num_paths
+        shares = [1 / len(batches)] * len(batches) + [1 / max(1, self.num_paths)] * self.num_paths
+        early = EarlyGradients(self.parameters(), self.loss_scale or 1.0)
+        take = self.early_gradients and self._is_scale_known(batched_inputs["targets"].device)
+        passes = []
+        for number, (run, share) in enumerate(zip(runs, shares), 1):
+            losses, scalars = run()
+            passes.append((early.take(losses, share) if take and number < len(runs) else losses, scalars))
+        losses = {**self._log(passes[: len(batches)]), **self._log(passes[len(batches) :], "_path")}
+        return early.attach(losses)
 
     def embed(self, batched_inputs: Batch | Tensor, paths: Sequence[TestPath]) -> Tensor:
         """Features (B, D) in eval mode, averaged over ``paths``."""
@@ -173,16 +177,11 @@ class GDNormTraining(Stock):
             if id(parameter) not in new and not is_classifier:
                 parameter.requires_grad_(False)
 
-    def _on_domain_path(self, batch: Batch, recompute: bool) -> Pass:
-        path = DomainPath(batch["domains"])
-        if not recompute:
-            return self._along(path, batch)
+    def _is_scale_known(self, device: torch.device) -> bool:
+        return self.loss_scale is not None or not torch.is_autocast_enabled(device.type)
 
-        def contexts() -> Contexts:
-            # the second one is for the backward pass, which must not move statistics again
-            return contextlib.nullcontext(), keeping_statistics(self)
-
-        return checkpoint(self._along, path, batch, use_reentrant=False, context_fn=contexts)
+    def _on_domain_path(self, batch: Batch) -> Pass:
+        return self._along(DomainPath(batch["domains"]), batch)
 
     def _on_sampled_path(self, batch: Batch) -> Pass:
         path, device = SampledPath(self.scale, self.noise), batch["targets"].device
@@ -208,6 +207,8 @@ class GDNormTraining(Stock):
     @staticmethod
     def _log(passes: Sequence[Pass], suffix: str = "") -> dict[str, Tensor]:
         """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged."""
+        if not passes:
+            return {}
         losses, scalars = ({name: [one[name] for one in each] for name in each[0]} for each in zip(*passes))
         storage = get_event_storage()
         for name, values in scalars.items():

@@ -19,7 +19,12 @@ UNCLAIMED = (
     *("DATASETS.TESTS", "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.TEST_PATH"),  # every result says its own
     *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # the checkpoint's contents are claimed
     *("MODEL.DEVICE", "TEST.IMS_PER_BATCH"),  # numbers are the same, to rounding
-    *("MODEL.LOSSES.", "MODEL.HEADS.NUM_CLASSES", "MODEL.GDNORM.NUM_PATHS", "MODEL.GDNORM.RECOMPUTE"),  # training's
+    *(
+        "MODEL.LOSSES.",
+        "MODEL.HEADS.NUM_CLASSES",
+        "MODEL.GDNORM.NUM_PATHS",
+        "MODEL.GDNORM.EARLY_GRADIENTS",
+    ),  # training's
     *("TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # training's too
 )
 

@@ -49,33 +49,9 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
     assert any(not torch.equal(state[key], moved[key]) for key in state if "running_mean" in key)
 
 
-@pytest.mark.parametrize("num_paths, heads", [(1, "False"), (2, "True")])
-def test_recomputing_gives_the_same_step_and_logs_and_moves_statistics_once(model, batch, num_paths, heads):
-    def step(recompute):
-        settings = {"NUM_PATHS": num_paths, "RECOMPUTE": recompute, "HEADS": heads}
-        net = model(*(word for key, value in settings.items() for word in (f"MODEL.GDNORM.{key}", str(value)))).train()
-        saved = []
-        with EventStorage() as storage:
-            torch.manual_seed(7)
-            with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t.numel()) or t, lambda t: t):
-                losses = net(batch)
-            sum(losses.values()).backward()
-            logged = {name: [value for value, _ in history.values()] for name, history in storage.histories().items()}
-        gradients = {name: p.grad for name, p in net.named_parameters() if p.grad is not None}
-        return losses, logged, {**gradients, **dict(net.named_buffers())}, sum(saved)
-
-    losses, logged, tensors, much = step(recompute=False)
-    losses_anew, logged_anew, tensors_anew, little = step(recompute=True)
-    assert set(tensors_anew) == set(tensors)
-    for name, value in {**tensors, **losses}.items():
-        assert torch.allclose({**tensors_anew, **losses_anew}[name], value, rtol=NEAR, atol=NEAR), name
-    assert logged_anew == {name: pytest.approx(values, rel=NEAR) for name, values in logged.items()}
-    assert little < 0.75 * much, "the domain path is not kept"
-
-
-@pytest.mark.parametrize("recompute", ["False", "True"])
-def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sampled_on(model, full_batch, recompute):
-    full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.RECOMPUTE", recompute, "MODEL.HEADS.NUM_CLASSES", "12"]
+@pytest.mark.parametrize("early", ["False", "True"])
+def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sampled_on(model, full_batch, early):
+    full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.EARLY_GRADIENTS", early, "MODEL.HEADS.NUM_CLASSES", "12"]
     net = model(*full).train()
     state = copy.deepcopy(net.state_dict())
     stock_forward, sizes = type(net).__mro__[2].forward, []
@@ -86,9 +62,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
         sum(losses.values()).backward()
         logged = storage.latest()["cls_accuracy"][0]
     handle.remove()
-    assert sizes == [8] * (7 if recompute == "True" else 4), (
-        "a domain at a time, also to recompute, and the sampled path"
-    )
+    assert sizes == [8] * 4, "a domain at a time, and the sampled path"
     moved, gradient = copy.deepcopy(net.state_dict()), net.backbone.features[0][0].weight.grad.clone()
     net.load_state_dict(state)
     net.zero_grad()
@@ -114,22 +88,6 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     sum(expected.values()).backward()
     difference = (net.backbone.features[0][0].weight.grad - gradient).norm()
     assert difference < NEAR * gradient.norm()
-
-
-def test_recomputing_full_batches_keeps_no_domains_activations(model, full_batch):
-    full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.NUM_PATHS", "0", "MODEL.HEADS.NUM_CLASSES", "12"]
-    kept = {}
-    for recompute in ("False", "True"):
-        net, saved = model(*full, "MODEL.GDNORM.RECOMPUTE", recompute).train(), []
-
-        def note(tensor, saved=saved):
-            saved.append(tensor.numel())
-            return tensor
-
-        with EventStorage(), torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-            net(full_batch)
-        kept[recompute] = sum(saved)
-    assert kept["True"] < 0.1 * kept["False"]
 
 
 def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_change(full_batch):

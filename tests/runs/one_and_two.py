@@ -34,7 +34,7 @@ CASES = {
     "0 paths": ("gdnorm", [*GDNORM, "MODEL.GDNORM.NUM_PATHS", "0"]),
     "1 path": ("gdnorm", GDNORM),
     "2 paths": ("gdnorm", [*GDNORM, "MODEL.GDNORM.NUM_PATHS", "2"]),
-    "recomputed": ("gdnorm", [*GDNORM, "MODEL.GDNORM.RECOMPUTE", "True"]),
+    "late gradients": ("gdnorm", [*GDNORM, "MODEL.GDNORM.EARLY_GRADIENTS", "False"]),
     "own mean path": ("gdnorm", [*GDNORM, "MODEL.GDNORM.MEAN_OF", "path"]),
     "full batches": ("gdnorm", [*GDNORM, "DATALOADER.DOMAIN_BATCH", "full", "SOLVER.IMS_PER_BATCH", "8"]),
     "5 domains": ("gdnorm", [*GDNORM, "DATASETS.NAMES", FIVE, "SOLVER.IMS_PER_BATCH", "24"]),

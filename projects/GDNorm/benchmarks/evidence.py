@@ -100,7 +100,9 @@ RIVALS = {
     "IBN": Row("baseline", ("MODEL.BACKBONE.NAME", IBN)),
     "MixStyle": Row("baseline", ("MODEL.BACKBONE.NAME", MIXSTYLE)),
     "GDNorm from half of the training on": Row("gdnorm", ("SOLVER.HOOKS", "('DomainPreciseBN','SampleFromHalf')")),
-    "GDNorm, the batch's sigma": Row("gdnorm", ("MODEL.META_ARCHITECTURE", "GDNormBatchSigma")),
+    "GDNorm, the batch's sigma": Row(
+        "gdnorm", ("MODEL.META_ARCHITECTURE", "GDNormBatchSigma", "MODEL.GDNORM.EARLY_GRADIENTS", False)
+    ),
     "GDNorm + IBN": Row("gdnorm", (GDNORM + "BACKBONE", IBN)),
 }
 LEFT_OPEN = {  # by the paper

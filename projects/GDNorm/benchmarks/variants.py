@@ -115,7 +115,7 @@ class _BatchSigmaPath(SampledPath):
 class GDNormBatchSigma(GDNormBaseline):
     """Sampled paths by the batch's sigma. Every batch must have images of all domains."""
 
-    def _on_domain_path(self, batch, recompute):
+    def _on_domain_path(self, batch):
         path = _RecordingPath(batch["domains"])
         self._variances = path.variances
         return self._along(path, batch)
