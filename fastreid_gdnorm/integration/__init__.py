@@ -1,6 +1,6 @@
 """The seams that fast-reid has no registry for, one file each."""
 
-from . import checkpoints, drawn_domains, hooks, launch, loaders, losses, ranking, testing, trainer
+from . import allocator, checkpoints, drawn_domains, hooks, launch, loaders, losses, ranking, testing, trainer
 
 
 def connect():
@@ -10,6 +10,7 @@ def connect():
     losses.connect()
     loaders.connect()
     trainer.connect()
+    allocator.connect()
     hooks.connect()
     checkpoints.connect()
     testing.connect()
