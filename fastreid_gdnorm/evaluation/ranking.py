@@ -96,6 +96,7 @@ def _ranks(row: NDArray[Any], matches: NDArray[Any], junk: NDArray[Any]) -> NDAr
 
 def _counts(row: NDArray[Any], bounds: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """How many of ``row`` are below, and how many are not above, each of the sorted ``bounds``."""
+    row = row[row <= bounds[-1]]
     if len(bounds) >= MATCHES_TO_SORT:
         row = np.sort(row)
         return row.searchsorted(bounds), row.searchsorted(bounds, "right")
