@@ -3,11 +3,22 @@
 Where torch is not installed, there is no toolbox to register with, and ONNX files can be run all the same.
 """
 
+import importlib
 import importlib.util
+from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
-from .inference import FeatureExtractor as FeatureExtractor
-from .inference import Gallery as Gallery
+from .registering import register_when_needed
+
+if TYPE_CHECKING:
+    from .inference import FeatureExtractor as FeatureExtractor
+    from .inference import Gallery as Gallery
 
 if importlib.util.find_spec("torch"):
-    from . import registration as registration
+    register_when_needed()
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("FeatureExtractor", "Gallery"):
+        return getattr(importlib.import_module(f"{__name__}.inference"), name)
+    raise AttributeError(f"module {__name__} has no attribute {name}")

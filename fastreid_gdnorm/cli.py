@@ -22,8 +22,8 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    args = parse(sys.argv[1:] if argv is None else argv)
     load_plugins()
-    args = parse(argv)
     try:
         args.run(args)
     except UserError as error:
@@ -43,9 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line; exits where it makes no sense."""
-    parser = build_parser()
+    parser = build_parser(next((word for word in argv if not word.startswith("-")), ""))
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
         parser.error(f"fastreid {args.command} does not know {' '.join(rest)}")
@@ -54,21 +54,21 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def build_parser(chosen: str) -> argparse.ArgumentParser:
+    """The parser of all commands, with the arguments of the one that is chosen."""
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=as_written)
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name in (module.name for module in pkgutil.iter_modules(commands.__path__)):
         if name.startswith("_"):
             continue
+        command = importlib.import_module(f"{commands.__name__}.{name}")
         try:
-            command = importlib.import_module(f"{commands.__name__}.{name}")
-        except ModuleNotFoundError:
+            parents = command.parents() if name == chosen and hasattr(command, "parents") else []
+        except ModuleNotFoundError as error:
             if HAS_TORCH:
                 raise
-            continue
-        parents = getattr(command, "PARENTS", [])
+            parser.error(f"{name} needs {error.name}, which is not installed here")
         own = parsers.add_parser(
             name,
             help=command.SUMMARY,
@@ -78,8 +78,9 @@ def build_parser() -> argparse.ArgumentParser:
             formatter_class=as_written,
             conflict_handler="resolve" if parents else "error",  # a parent has its own --help
         )
-        command.add_arguments(own)
-        own.set_defaults(run=command.run)
+        if name == chosen:
+            command.add_arguments(own)
+            own.set_defaults(run=command.run)
     return parser
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 
-from fastreid.engine import default_argument_parser
-
 from ._config import ABOUT_CONFIGS
 
 SUMMARY = "train on DATASETS.NAMES and test on DATASETS.TESTS"
 DESCRIPTION = "Train with fast-reid's DefaultTrainer, and test.\n\n" + ABOUT_CONFIGS
-PARENTS = [default_argument_parser()]
 EXAMPLES = """\
 examples:
   fastreid train --config-file projects/GDNorm/configs/demo/gdnorm.yml --seed 0 OUTPUT_DIR logs/mine
@@ -22,6 +19,12 @@ examples:
       (or --num-gpus 2; on the CPU as well: so many processes; projects/GDNorm/README.md, "Several processes")
   fastreid train --add-source DGDukeMTMC --from logs/to-market --new-branch-only SOLVER.MAX_EPOCH 10
 """
+
+
+def parents() -> list[ArgumentParser]:
+    from fastreid.engine import default_argument_parser
+
+    return [default_argument_parser()]
 
 
 def add_arguments(parser: ArgumentParser) -> None:

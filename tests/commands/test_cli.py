@@ -56,8 +56,8 @@ def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}_plugin\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[fastreid.plugins]\n{name} = {name}_plugin\n")
-    done = fastreid("--help", env={"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"})
-    assert done.returncode == 0 and "good plugin is here" in done.stdout
+    done = fastreid("report", "no-run", env={"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"})
+    assert done.returncode == 2 and "good plugin is here" in done.stdout and "no-run" in done.stderr
     assert "plugin bad (bad_plugin) is left out: division by zero" in done.stderr
 
 
