@@ -1,13 +1,20 @@
-"""The seam at fast-reid's loaders: domains in every training batch, samplers of the registry, variants of data sets."""
+"""The seam at fast-reid's loaders: domains in every training batch, samplers of the registry, variants of data sets.
+
+Images become batches with stock's numbers and layout, in a few passes over them less.
+"""
 
 import functools
+import importlib
 
 import fastreid.data
+import numpy as np
+import torch
 from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import defaults
 from fastreid.utils import comm
+from torch.utils.data import default_collate
 
 from ..data import DomainDataset, datasets_root, is_read_by, read, read_sources
 from ..data.device import on_device
@@ -26,6 +33,23 @@ def connect():
         build_loader = _from_config(getattr(build, name), prepare)
         for module in (build, fastreid.data, defaults):  # which import it from each other
             setattr(module, name, build_loader)
+    functional, transforms = (
+        importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
+    )
+    functional.to_tensor = transforms.to_tensor = _to_tensor(functional.to_tensor)
+    build.fast_batch_collator = default_collate  # stock's adds every image to zeros
+
+
+def _to_tensor(stock):
+    """``stock``, for RGB images in one pass, by NumPy: torch's threads would wait for those that train."""
+
+    @functools.wraps(stock)
+    def to_tensor(pic):
+        if getattr(pic, "mode", "") != "RGB":
+            return stock(pic)
+        return torch.from_numpy(np.asarray(pic).transpose(2, 0, 1).astype(np.float32, order="C"))
+
+    return to_tensor
 
 
 def _from_config(stock, prepare):

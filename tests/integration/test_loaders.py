@@ -1,0 +1,36 @@
+"""Batches of images: stock's numbers in stock's layout."""
+
+import importlib
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from fastreid.data import build
+from fastreid.data.transforms import ToTensor
+from PIL import Image
+
+
+@pytest.fixture
+def stock_collate():
+    """fast-reid's own collator, from its source, as the module has another one by now."""
+    source = inspect.getsource(build)
+    names = dict(vars(build))
+    exec(source[source.index("def fast_batch_collator") :], names)
+    return names["fast_batch_collator"]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "YCbCr"])
+def test_images_and_batches_are_stocks(mode, stock_collate):
+    stock = importlib.import_module("fastreid.data.transforms.functional").to_tensor.__wrapped__
+    rng, ours, theirs = np.random.default_rng(0), [], []
+    for number in range(3):
+        image = Image.fromarray(rng.integers(0, 256, (24, 8, 3), dtype=np.uint8)).convert(mode)
+        for items, to_tensor in (ours, ToTensor()), (theirs, stock):
+            items.append({"images": to_tensor(image), "targets": number, "weight": 0.5, "img_paths": f"{number}.jpg"})
+        assert ours[-1]["images"].stride() == theirs[-1]["images"].stride()
+    own, expected = build.fast_batch_collator(ours), stock_collate(theirs)
+    assert list(own) == list(expected) and own["img_paths"] == expected["img_paths"]
+    for key in ("images", "targets", "weight"):
+        assert torch.equal(own[key], expected[key]) and own[key].dtype == expected[key].dtype
+        assert own[key].stride() == expected[key].stride()
