@@ -8,7 +8,7 @@ import argparse
 import copy
 import datetime
 import json
-import os
+import multiprocessing
 import platform
 import statistics
 import sys
@@ -24,13 +24,15 @@ from torch.utils.flop_counter import FlopCounterMode
 BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch, their height and width
 
 
-def arguments(description, repeats):
-    """The command line of a benchmark: --output, --device, --repeats."""
+def arguments(description, repeats, **others):
+    """The command line of a benchmark: --output, --device, --repeats, and ``others``, names with their help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, help="JSON file to write the rows to")
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
     parser.add_argument("--repeats", type=int, default=repeats, help="rounds, default: %(default)s")
+    for name, text in others.items():
+        parser.add_argument(f"--{name}", help=text)
     return parser.parse_args()
 
 
@@ -49,6 +51,67 @@ def interleave(contenders, rounds, device="cpu"):
             if number >= 0:
                 seconds[name].append(_now(device) - start)
     return seconds
+
+
+class Apart:
+    """A contender in a process of its own, so that its allocator and its peak of memory are its own; called, it runs.
+
+    Args:
+        make: function of ``arguments``, in that process, to the contender, a function without arguments.
+    """
+
+    def __init__(self, make, *arguments):
+        context = multiprocessing.get_context("spawn")
+        self._connection, other = context.Pipe()
+        self._process = context.Process(target=_serve, args=(other, make, arguments), daemon=True)
+        self._process.start()
+        self._receive()  # it is made
+
+    def __call__(self):
+        """Run it once."""
+        return self._ask("run")
+
+    def peak(self):
+        """MiB that it has taken at its peak so far, on CUDA of the GPU's memory."""
+        return self._ask("peak")
+
+    def gflop(self):
+        """As :func:`gflop`."""
+        return self._ask("gflop")
+
+    def close(self):
+        self._process.terminate()
+        self._process.join()
+
+    def _ask(self, what):
+        self._connection.send(what)
+        return self._receive()
+
+    def _receive(self):
+        try:
+            return self._connection.recv()
+        except EOFError:
+            raise RuntimeError("a contender's process has ended; its own words are above") from None
+
+
+def _serve(connection, make, arguments):
+    before = peak_resident()
+    run = make(*arguments)
+    connection.send(None)
+    has_gpu = torch.cuda.is_available()
+    while True:
+        what = connection.recv()
+        if what == "run":
+            run()
+            if has_gpu:
+                torch.cuda.synchronize()
+            answer = None
+        elif what == "gflop":
+            answer = gflop(run)
+        else:
+            used = torch.cuda.max_memory_allocated() / 2**20 if has_gpu else 0
+            answer = used or peak_resident() - before
+        connection.send(answer)
 
 
 def row(what, against, goal, seconds, candidate, reference, weight=1.0):
@@ -72,8 +135,7 @@ def once(line):
 
 def finish(title, rows, args):
     """Print ``rows`` as one table, write them to ``args.output`` if it is given, and say what ran when and where."""
-    malloc = "".join(f"{name}={value} " for name, value in sorted(os.environ.items()) if name.startswith("MALLOC_"))
-    by = f"{malloc}{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
+    by = f"{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
     print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
     if args.output:

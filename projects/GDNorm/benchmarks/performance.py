@@ -1,15 +1,14 @@
 """All performance benchmarks, one after the other: writes results/performance.md.
 
-    python projects/GDNorm/benchmarks/performance.py --output logs/performance [--device cpu|cuda]
+    python projects/GDNorm/benchmarks/performance.py --run logs/demo/gdnorm [--device cpu|cuda]
 
-Each benchmark is a script of its own beside this one. It takes up to 10 minutes on two cores, prints its table, and
+Each benchmark is a script of its own beside this one. It takes up to 20 minutes on two cores, prints its table, and
 leaves its rows as JSON in the output folder. The page has the rows of every JSON file in that folder: for a page with
 both devices, run this script once for each.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -20,10 +19,7 @@ from tabulate import tabulate
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "results" / "performance.md"
-SCRIPTS = ("training", "testing", "ranking", "loading", "sweep")
-# glibc returns the memory of large tensors to the system as soon as they are freed, and getting it again takes longer
-# than a norm layer. Training frees gigabytes in every step, so there both sides run with an allocator that keeps memory
-KEEP_MEMORY = {"MALLOC_TRIM_THRESHOLD_": "20000000000", "MALLOC_MMAP_THRESHOLD_": "20000000000"}
+SCRIPTS = ("training", "testing", "ranking", "loading", "sweep", "startup")
 
 
 def main():
@@ -31,12 +27,13 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, default=Path("logs/performance"), help="default: %(default)s")
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
+    parser.add_argument("--run", help="a trained run, to see what int8 costs it")
     args = parser.parse_args()
     for name in SCRIPTS:
         print(f"{name}.py", flush=True)
         file = args.output / f"{args.device}_{name}.json"
         command = [sys.executable, HERE / f"{name}.py", "--device", args.device, "--output", file]
-        subprocess.run(command, check=True, env={**os.environ, **(KEEP_MEMORY if name == "training" else {})})
+        subprocess.run([*command, *(["--run", args.run] if args.run and name == "testing" else [])], check=True)
     found = [args.output / f"{device}_{name}.json" for device in ("cuda", "cpu") for name in SCRIPTS]
     write_above_reading(RESULTS, page([json.loads(file.read_text()) for file in found if file.is_file()]))
     print(RESULTS)
