@@ -1,6 +1,6 @@
 """The seam at fast-reid's loaders: domains in every training batch, samplers of the registry, variants of data sets.
 
-Images become batches with stock's numbers and layout, in a few passes over them less.
+Images become batches with stock's numbers and layout, in fewer passes over them.
 """
 
 import functools
@@ -37,11 +37,11 @@ def connect():
         importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
     )
     functional.to_tensor = transforms.to_tensor = _to_tensor(functional.to_tensor)
-    build.fast_batch_collator = default_collate  # stock's adds every image to zeros
+    build.fast_batch_collator = default_collate
 
 
 def _to_tensor(stock):
-    """``stock``, for RGB images in one pass, by NumPy: torch's threads would wait for those that train."""
+    """``stock``, for RGB images in one pass."""
 
     @functools.wraps(stock)
     def to_tensor(pic):

@@ -27,7 +27,7 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, default=Path("logs/performance"), help="default: %(default)s")
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
-    parser.add_argument("--run", help="a trained run, to see what int8 costs it")
+    parser.add_argument("--run", help="a run of the demo, such as logs/demo/gdnorm, to see what int8 costs it")
     args = parser.parse_args()
     for name in SCRIPTS:
         print(f"{name}.py", flush=True)
