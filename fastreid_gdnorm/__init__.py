@@ -5,6 +5,7 @@ Where torch is not installed, there is no toolbox to register with, and ONNX fil
 
 import importlib
 import importlib.util
+import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
@@ -21,4 +22,6 @@ if importlib.util.find_spec("torch"):
 def __getattr__(name: str) -> Any:
     if name in ("FeatureExtractor", "Gallery"):
         return getattr(importlib.import_module(f"{__name__}.inference"), name)
+    if name in (module.name for module in pkgutil.iter_modules(__path__)):
+        return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__} has no attribute {name}")

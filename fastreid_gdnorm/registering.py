@@ -6,6 +6,7 @@ need neither.
 
 from __future__ import annotations
 
+import copy
 import importlib
 import importlib.util
 import sys
@@ -29,23 +30,48 @@ def register_when_needed() -> None:
         sys.meta_path.insert(0, _Registering())
 
 
-class _Registering(MetaPathFinder, Loader):
-    """Registers before anything is imported that needs it; by then that may be imported, and is given as it is."""
+class _Registering(MetaPathFinder):
+    """Registers before anything is imported that needs it; an error in this is raised whenever it is needed again."""
+
+    def __init__(self) -> None:
+        self._has_begun = False
+        self._error: BaseException | None = None
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
         package, _, rest = name.partition(".")
         if package not in ("fastreid", PACKAGE) or (package == PACKAGE and rest.split(".")[0] in WITHOUT_FASTREID):
             return None
-        sys.meta_path.remove(self)
+        if self._error:
+            raise self._error
+        if self._has_begun:
+            return None
+        self._has_begun = True
+        if package == "fastreid" and not importlib.util.find_spec("fastreid"):
+            self._has_begun = False
+            return None
         try:
             importlib.import_module(f"{PACKAGE}.registration")
-        except BaseException:
-            sys.meta_path.insert(0, self)
+        except BaseException as error:
+            self._error = error
             raise
-        if name not in sys.modules:
-            return importlib.util.find_spec(name)
-        self._spec = sys.modules[name].__spec__
-        return ModuleSpec(name, self)
+        return _given(sys.modules[name]) if name in sys.modules else None
+
+
+def _given(module: ModuleType) -> ModuleSpec:
+    """A spec of a module that is there already, by which the import that asks for it gets the module itself."""
+    spec = copy.copy(module.__spec__)
+    assert spec is not None and module.__spec__ is not None
+    spec.loader = _Given(module.__spec__)
+    module.__spec__ = spec  # importlib takes this one, where it finds that the module has come meanwhile
+    return spec
+
+
+class _Given(Loader):
+    def __init__(self, spec: ModuleSpec) -> None:
+        self._spec = spec
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._spec.loader, name)
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         return sys.modules[spec.name]

@@ -7,12 +7,22 @@ import pytest
 
 REGISTERED = "from fastreid.modeling.meta_arch import META_ARCH_REGISTRY as R; R.get('GDNormBaseline')"
 
+ONCE = (  # what registered itself is what is there: no module has been executed twice
+    "import fastreid, fastreid_gdnorm",
+    "from fastreid_gdnorm import modeling, registration",
+    "assert R.get('GDNormBaseline') is modeling.GDNormBaseline and registration.modeling is modeling",
+    "assert fastreid.__spec__.origin == fastreid.__file__ and fastreid.__spec__.loader is fastreid.__loader__",
+)
+
 
 @pytest.mark.parametrize(
     "first",
     [
         "import fastreid_gdnorm, fastreid.engine",
         "import fastreid_gdnorm.modeling as it; it.GDNormBaseline",
+        "import fastreid_gdnorm.registries as it; from fastreid_gdnorm.integration import loaders; "
+        "assert it.SAMPLER_REGISTRY is loaders.SAMPLER_REGISTRY",
+        "import fastreid_gdnorm; fastreid_gdnorm.registries.HOOK_REGISTRY",
         "import fastreid_gdnorm.patches.data",  # as a worker process does that is spawned
         "import fastreid_gdnorm.registration",
         "from fastreid_gdnorm.demo import run_demo",
@@ -21,10 +31,7 @@ REGISTERED = "from fastreid.modeling.meta_arch import META_ARCH_REGISTRY as R; R
     ],
 )
 def test_it_is_registered_by_the_time_that_fastreid_is_used(first):
-    check = f"import sys; {first}; {REGISTERED}; import fastreid; assert fastreid.__spec__.origin == fastreid.__file__"
-    check += "; own = sys.modules['fastreid_gdnorm']"
-    check += "; assert all(vars(own).get(n, m) is m for n, m in ((k.split('.')[1], v) for k, v in sys.modules.items()"
-    check += " if k.startswith('fastreid_gdnorm.') and k.count('.') == 1)), 'each module is there once'"
+    check = "; ".join((first, REGISTERED, *ONCE, "import fastreid.engine; fastreid.engine.DefaultTrainer"))
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
 
@@ -43,3 +50,21 @@ def test_the_layers_need_no_fastreid():
     check = "import sys; from fastreid_gdnorm.layers import GDNorm; assert 'fastreid' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_without_fastreid_the_fix_is_said_each_time_that_it_is_needed(tmp_path):
+    check = (
+        "import sys, fastreid_gdnorm, importlib.util\n"
+        "sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [sys.argv[1]]\n"
+        "assert importlib.util.find_spec('fastreid') is None\n"
+        "for _ in range(2):\n"
+        "    try:\n"
+        "        import fastreid_gdnorm.modeling\n"
+        "    except ImportError as error:\n"
+        "        print(error)\n"
+    )
+    for name in ("torch", "numpy"):
+        (tmp_path / f"{name}.py").write_text("")
+    done = subprocess.run([sys.executable, "-c", check, tmp_path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 2, done.stdout

@@ -14,7 +14,6 @@ from fastreid.data import CommDataset, build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import defaults
 from fastreid.utils import comm
-from torch.utils.data import default_collate
 
 from ..data import DomainDataset, datasets_root, is_read_by, read, read_sources
 from ..data.device import on_device
@@ -37,7 +36,20 @@ def connect():
         importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
     )
     functional.to_tensor = transforms.to_tensor = _to_tensor(functional.to_tensor)
-    build.fast_batch_collator = default_collate
+    build.fast_batch_collator = collate
+
+
+_stock_collate = build.fast_batch_collator
+
+
+def collate(items):
+    """As fast-reid's ``fast_batch_collator``, which adds every tensor to zeros."""
+    first = items[0]
+    if isinstance(first, torch.Tensor) and all(
+        (item.shape, item.dtype) == (first.shape, first.dtype) for item in items
+    ):
+        return torch.stack(items)
+    return _stock_collate(items)
 
 
 def _to_tensor(stock):

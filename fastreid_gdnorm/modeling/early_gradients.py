@@ -27,8 +27,10 @@ class EarlyGradients:
     def take(self, losses: dict[str, Tensor], share: float) -> dict[str, Tensor]:
         """The losses without what they were computed from; the gradient of ``share`` times their sum is kept."""
         total = torch.stack([*losses.values()]).sum() * (share * self._scale)
-        new = torch.autograd.grad(total, self._parameters, allow_unused=True)
-        self._gradients = [_sum(*both) for both in zip(self._gradients, new)]
+        if total.requires_grad:
+            with torch.autocast(total.device.type, enabled=False):  # as trainers leave it before their backward pass
+                new = torch.autograd.grad(total, self._parameters, allow_unused=True)
+            self._gradients = [_sum(*both) for both in zip(self._gradients, new)]
         return {name: loss.detach() for name, loss in losses.items()}
 
     def attach(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -30,6 +30,9 @@ def test_images_and_batches_are_stocks(mode, stock_collate):
             items.append({"images": to_tensor(image), "targets": number, "weight": 0.5, "img_paths": f"{number}.jpg"})
         assert ours[-1]["images"].stride() == theirs[-1]["images"].stride()
     own, expected = build.fast_batch_collator(ours), stock_collate(theirs)
+    assert build.fast_batch_collator([None, None]) is stock_collate([None, None]) is None
+    unlike = [torch.ones(3, 4, 2), 2 * torch.ones(1, 4, 2, dtype=torch.double)]
+    assert torch.equal(build.fast_batch_collator(unlike), stock_collate(unlike))
     assert list(own) == list(expected) and own["img_paths"] == expected["img_paths"]
     for key in ("images", "targets", "weight"):
         assert torch.equal(own[key], expected[key]) and own[key].dtype == expected[key].dtype

@@ -77,6 +77,27 @@ def test_losses_of_unlike_weights_are_refused():
         (losses["one"] + 2 * losses["other"]).backward()
 
 
+def test_gradients_are_taken_outside_of_autocast_as_trainers_take_them():
+    """What a network computes in full precision has its gradient in full precision, beyond the range of half."""
+    weight, scale = torch.nn.Parameter(torch.ones(8, 8)), 2.0**16
+    features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
+    early = EarlyGradients([weight], scale)
+    with torch.autocast("cpu", dtype=torch.float16):
+        with torch.autocast("cpu", enabled=False):
+            loss = (features @ weight).square().sum()
+        losses = early.attach(early.take({"loss": loss}, share=1.0))
+    (scale * losses["loss"]).backward()
+    expected = torch.autograd.grad((features @ weight).square().sum() * scale, weight)[0]
+    assert expected.abs().max() > torch.finfo(torch.float16).max
+    assert torch.equal(weight.grad, expected)
+
+
+def test_losses_that_need_no_gradient_are_left_as_they_are():
+    early = EarlyGradients([torch.nn.Parameter(torch.ones(1))])
+    losses = {"loss": torch.tensor(1.0)}
+    assert early.attach(early.take(losses, share=1.0)) == losses
+
+
 def test_half_precision_takes_gradients_at_the_scale_of_grad_scaler(model, batch, monkeypatch):
     """Without it, those below the smallest number of half precision would be gone."""
     batch = {**batch, "images": batch["images"].float()}

@@ -13,11 +13,12 @@ from measure import arguments, finish, interleave, row
 # what stock fast-reid needs beyond an import: names that today's Python and torch no longer have
 STOCK = (
     "import collections, collections.abc as a, sys, types; collections.Mapping = a.Mapping; "
-    "t = sys.modules['torch._six'] = types.ModuleType('torch._six'); t.string_classes = (str,); import fastreid.engine"
+    "t = sys.modules['torch._six'] = types.ModuleType('torch._six'); t.string_classes = (str,); "
+    "import fastreid.engine; fastreid.engine.DefaultTrainer"
 )
 STARTED = {
     "stock": ["-c", STOCK],
-    "plugin and toolbox": ["-c", "import fastreid_gdnorm, fastreid.engine"],
+    "plugin and toolbox": ["-c", "import fastreid_gdnorm, fastreid.engine; fastreid.engine.DefaultTrainer"],
     "plugin": ["-c", "import fastreid_gdnorm"],
     "layers": ["-c", "import fastreid_gdnorm.layers"],
     "torch": ["-c", "import torch"],

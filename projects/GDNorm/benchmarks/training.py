@@ -59,8 +59,8 @@ META_ARCH_REGISTRY.register(ChannelsLastBaseline)
 
 def stepper(network, name, device, batch):
     """A training step of fast-reid's trainer for this contender."""
-    if name != AS_IT_IS:
-        keep_memory()
+    if name != AS_IT_IS and not keep_memory():
+        raise SystemExit("this needs glibc, and no MALLOC_..., GLIBC_TUNABLES or LD_PRELOAD in the environment")
     config, num_domains, overrides = CONTENDERS[name]
     backbone, depth, features = NETWORKS[network]
     size, (height, width) = batch
@@ -130,11 +130,11 @@ def domain_rows(args):
 
 
 def memory_rows(peaks, args):
-    """Peaks in MiB, with the model and its optimizer; contenders that have not been run take two steps."""
+    """Peaks in MiB, with the model and its optimizer; contenders that have not been run take as many steps."""
     for name in ("3 sampled paths", "all paths kept"):
         contender = Apart(stepper, "ResNet-50", name, args.device, BATCH[args.device])
-        contender()
-        contender()
+        for _ in range(args.repeats + 1):
+            contender()
         peaks[name] = contender.peak()
         contender.close()
     return [
