@@ -100,7 +100,7 @@ def per_batch(line, batches):
 
 
 def main():
-    args = arguments(__doc__, repeats=11)
+    args = arguments(__doc__, repeats=7)
     rendered = ["DATASETS.NAMES", str(tuple(RENDERED)), "DATALOADER.NUM_WORKERS", 0, "MODEL.DEVICE", args.device]
     rows = [
         sampler_row("Protocol-1's size", PROTOCOL1, load_config(PAPER), args),

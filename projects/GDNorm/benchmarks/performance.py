@@ -2,7 +2,7 @@
 
     python projects/GDNorm/benchmarks/performance.py --run logs/demo/gdnorm [--device cpu|cuda]
 
-Each benchmark is a script of its own beside this one. It takes 25 minutes on two cores, prints its table, and leaves
+Each benchmark is a script of its own beside this one. It takes 20 minutes on two cores, prints its table, and leaves
 its rows as JSON in the output folder. Stock's ranking needs Cython and a C compiler, stock's re-ranking 6 GB of memory.
 The page has the rows of every JSON file in that folder: for a page with both devices, run this script once for each.
 """

@@ -4,7 +4,7 @@
 
 It needs Cython and a C compiler for the stock ranking, and 6 GB of memory for the stock re-ranking. The features are
 random: identities in 64 dimensions plus noise, mapped into 2,048. Everything runs on CPU, as evaluation does. It takes
-about 7 minutes on two cores, 5 of them for the neighbours of 93,820 images.
+about 8 minutes on two cores, 5 of them for the neighbours of 93,820 images.
 """
 
 import multiprocessing
@@ -115,6 +115,6 @@ def difference(one, other):
 
 
 if __name__ == "__main__":
-    args = arguments(__doc__, repeats=3)
+    args = arguments(__doc__, repeats=2)
     args.device = "cpu"
     finish("Ranking", [*ranking(args.repeats), *large(), *reranking()], args)

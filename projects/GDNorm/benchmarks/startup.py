@@ -32,7 +32,7 @@ def start(words):
 
 
 def main():
-    args = arguments(__doc__, repeats=3)
+    args = arguments(__doc__, repeats=2)
     seconds = interleave({name: start(words) for name, words in STARTED.items()}, args.repeats)
     rows = [
         row(what, against, goal, seconds, name, against)

@@ -5,8 +5,7 @@
 ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU 24
 images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. What that
 costs in mAP is measured on the demo's targets with a network that the demo has trained, quantized by images of its
-sources. It takes about 3
-minutes on two cores.
+sources. It takes about 2 minutes on two cores.
 """
 
 import functools
@@ -161,7 +160,7 @@ def forward_of(model, images):
 
 
 def main():
-    args = arguments(__doc__, repeats=9, run="a run of the demo, such as logs/demo/gdnorm")
+    args = arguments(__doc__, repeats=7, run="a run of the demo, such as logs/demo/gdnorm")
     torch.manual_seed(0)
     size, image = BATCH[args.device]
     images = 255 * torch.rand(size, 3, *image, device=args.device)

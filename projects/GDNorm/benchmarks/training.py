@@ -5,7 +5,7 @@
 Networks as in the shipped base configs, with fast-reid's own trainer and optimizer, on random images: on CPU 24 images
 of 256x128 in float32, on CUDA 128 of 384x128 by AMP. Each contender has a process of its own. "As it is" is stock with
 glibc's allocator as it comes; all others keep freed memory, as the plugin sets it (SOLVER.KEEP_MEMORY). It takes about
-8 minutes on two cores.
+6 minutes on two cores.
 """
 
 import itertools
@@ -149,7 +149,7 @@ def memory_rows(peaks, args):
 
 
 def main():
-    args = arguments(__doc__, repeats=4)
+    args = arguments(__doc__, repeats=3)
     rows, peaks, work = time_rows("ResNet-50", args)
     for network in ("MobileNetV2", "OSNet"):
         rows += time_rows(network, args)[0]
