@@ -1,6 +1,7 @@
 """What the tests share: small drawings of the rendered domains, small public data sets, a run of a few seconds."""
 
 import contextlib
+import functools
 import itertools
 import logging
 import os
@@ -134,6 +135,14 @@ def fastreid_here(capsys):
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return call
+
+
+def amp_step(trainer, monkeypatch):
+    """A step of fast-reid's AMPTrainer without CUDA, which it asserts, once, and does nothing with."""
+    with monkeypatch.context() as there_is_cuda:
+        answers = iter([True])
+        there_is_cuda.setattr(torch.cuda, "is_available", functools.partial(next, answers, False))
+        trainer.run_step()
 
 
 @contextlib.contextmanager

@@ -15,6 +15,12 @@ ONCE = (  # what registered itself is what is there: no module has been executed
 )
 
 
+def run(check, *words):
+    done = subprocess.run([sys.executable, "-c", check, *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 @pytest.mark.parametrize(
     "first",
     [
@@ -27,8 +33,7 @@ ONCE = (  # what registered itself is what is there: no module has been executed
 )
 def test_it_is_registered_by_the_time_that_fastreid_is_used(first):
     check = "; ".join((first, REGISTERED, *ONCE, "import fastreid.engine; fastreid.engine.DefaultTrainer"))
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run(check)
 
 
 @pytest.mark.parametrize(
@@ -37,14 +42,12 @@ def test_it_is_registered_by_the_time_that_fastreid_is_used(first):
 )
 def test_until_then_nothing_is_waited_for(first):
     check = f"import sys; {first}; assert not {{'torch', 'fastreid', 'numpy'}} & {{*sys.modules}}"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run(check)
 
 
 def test_the_layers_need_no_fastreid():
     check = "import sys; from fastreid_gdnorm.layers import GDNorm; assert 'fastreid' not in sys.modules"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run(check)
 
 
 def test_without_fastreid_the_fix_is_said_each_time_that_it_is_needed(tmp_path):
@@ -60,6 +63,5 @@ def test_without_fastreid_the_fix_is_said_each_time_that_it_is_needed(tmp_path):
     )
     for name in ("torch", "numpy"):
         (tmp_path / f"{name}.py").write_text("")
-    done = subprocess.run([sys.executable, "-c", check, tmp_path], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 2, done.stdout
+    said = run(check, tmp_path).splitlines()
+    assert len(said) == 2, said

@@ -2,13 +2,14 @@
 
 import contextlib
 import copy
-import functools
 
 import pytest
 import torch
 from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from fastreid.modeling.losses.utils import euclidean_dist
 from fastreid.utils.events import EventStorage
+
+from ..conftest import amp_step
 
 
 @pytest.mark.parametrize("autocast", [False, True])
@@ -46,10 +47,7 @@ def test_a_step_that_overflows_leaves_nothing_behind_and_ends_the_run_if_it_stay
     def steps(*some):
         trainer._data_loader_iter = iter(some)
         for _ in some:
-            with monkeypatch.context() as there_is_cuda:  # which run_step asserts, once; nothing is done there
-                answers = iter([True])
-                there_is_cuda.setattr(torch.cuda, "is_available", functools.partial(next, answers, False))
-                trainer.run_step()
+            amp_step(trainer, monkeypatch)
 
     with EventStorage() as storage:
         steps(good)

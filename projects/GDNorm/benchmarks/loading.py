@@ -25,7 +25,7 @@ from measure import arguments, finish, interleave, row
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler, DomainDataset, read_sources
 from fastreid_gdnorm.demo import CONFIGS
-from fastreid_gdnorm.integration.loaders import _stock_collate
+from fastreid_gdnorm.integration.loaders import stock_collate
 from fastreid_gdnorm.runs.config import load_config
 
 PAPER, DEMO = "configs/Base-GDNorm.yml", f"{CONFIGS}/gdnorm.yml"
@@ -89,7 +89,7 @@ def stock_tensors():
     functional, transforms = (
         importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
     )
-    collator = mock.patch.object(build, "fast_batch_collator", _stock_collate)
+    collator = mock.patch.object(build, "fast_batch_collator", stock_collate)
     to_tensor = mock.patch.object(transforms, "to_tensor", functional.to_tensor.__wrapped__)
     with collator, to_tensor:
         yield

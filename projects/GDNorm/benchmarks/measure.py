@@ -75,10 +75,6 @@ class Apart:
         """MiB that it has taken at its peak so far, on CUDA of the GPU's memory."""
         return self._ask("peak")
 
-    def gflop(self):
-        """As :func:`gflop`."""
-        return self._ask("gflop")
-
     def close(self):
         self._process.terminate()
         self._process.join()
@@ -106,8 +102,6 @@ def _serve(connection, make, arguments):
             if has_gpu:
                 torch.cuda.synchronize()
             answer = None
-        elif what == "gflop":
-            answer = gflop(run)
         else:
             used = torch.cuda.max_memory_allocated() / 2**20 if has_gpu else 0
             answer = used or peak_resident() - before
@@ -126,6 +120,15 @@ def row(what, against, goal, seconds, candidate, reference, weight=1.0):
         "to": round(max(ratios), 3),
         "seconds": round(statistics.median(seconds[candidate]), 4),
     }
+
+
+def rows_of(seconds, lines):
+    """A row for each (what, candidate, reference, goal) of ``lines`` whose candidate was run; see :func:`row`."""
+    return [
+        row(what, against, goal, seconds, candidate, against)
+        for what, candidate, against, goal in lines
+        if candidate in seconds
+    ]
 
 
 def once(line):

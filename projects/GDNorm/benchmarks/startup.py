@@ -8,7 +8,7 @@ Processes of their own, with all files read before. A minute on two cores.
 import subprocess
 import sys
 
-from measure import arguments, finish, interleave, row
+from measure import arguments, finish, interleave, rows_of
 
 # what stock fast-reid needs beyond an import: names that today's Python and torch no longer have
 STOCK = (
@@ -34,17 +34,14 @@ def start(words):
 def main():
     args = arguments(__doc__, repeats=2)
     seconds = interleave({name: start(words) for name, words in STARTED.items()}, args.repeats)
-    rows = [
-        row(what, against, goal, seconds, name, against)
-        for what, name, against, goal in (
-            ("import fastreid_gdnorm, fastreid.engine", "plugin and toolbox", "stock", "<= 1.10"),
-            ("import fastreid_gdnorm", "plugin", "stock", "<= 1.10"),
-            ("import fastreid_gdnorm.layers", "layers", "torch", ""),
-            ("fastreid --help", "fastreid --help", "stock", "< 1 s"),
-            ("fastreid train --help", "fastreid train --help", "stock", ""),
-        )
-    ]
-    finish("Start-up; stock is fastreid.engine alone, made to import", rows, args)
+    lines = (
+        ("import fastreid_gdnorm, fastreid.engine", "plugin and toolbox", "stock", "<= 1.10"),
+        ("import fastreid_gdnorm", "plugin", "stock", "<= 1.10"),
+        ("import fastreid_gdnorm.layers", "layers", "torch", ""),
+        ("fastreid --help", "fastreid --help", "stock", "< 1 s"),
+        ("fastreid train --help", "fastreid train --help", "stock", ""),
+    )
+    finish("Start-up; stock is fastreid.engine alone, made to import", rows_of(seconds, lines), args)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 # isort: split
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.checkpoint import Checkpointer
-from measure import BATCH, arguments, finish, gflop, interleave, row, without_norm
+from measure import BATCH, arguments, finish, gflop, interleave, rows_of, without_norm
 from torch import nn
 
 from fastreid_gdnorm import FeatureExtractor
@@ -172,20 +172,19 @@ def main():
             forwards[f"{name}, channels-last"] = forward_of(models[name], channels_last)
         seconds = interleave(forwards, args.repeats, args.device)
         work = gflop(forwards["stock"])
-        rows = [
-            row(what, against, goal, seconds, name, against)
-            for what, name, against, goal in (
-                ("mean path", "mean path", "stock", "<= 1.00"),
-                ("mean path", "mean path", "stock, channels-last", ""),
-                ("exported", "exported", "stock", "<= 1.00"),
-                ("exported with --fuse", "fused", "stock", "<= 0.65"),
-                ("floor: convolutions alone", "convolutions", "stock", ""),
-                ("floor in channels-last", "convolutions, channels-last", "stock", ""),
-                ("exported with --onnx, onnxruntime", "onnxruntime", "stock", "<= 0.60"),
-                ("the same in int8", "int8", "stock", "<= 0.35"),
-            )
-            if name in seconds
-        ]
+    rows = rows_of(
+        seconds,
+        (
+            ("mean path", "mean path", "stock", "<= 1.00"),
+            ("mean path", "mean path", "stock, channels-last", ""),
+            ("exported", "exported", "stock", "<= 1.00"),
+            ("exported with --fuse", "fused", "stock", "<= 0.65"),
+            ("floor: convolutions alone", "convolutions", "stock", ""),
+            ("floor in channels-last", "convolutions, channels-last", "stock", ""),
+            ("exported with --onnx, onnxruntime", "onnxruntime", "stock", "<= 0.60"),
+            ("the same in int8", "int8", "stock", "<= 0.35"),
+        ),
+    )
     if args.run:
         rows.append(quantized_row(Path(args.run)))
     finish(f"Evaluation forward, ResNet-50, K = 3, batch {size} of {image[0]}x{image[1]}, {work} GFLOP", rows, args)

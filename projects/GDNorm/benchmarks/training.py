@@ -20,7 +20,7 @@ from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline, build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
-from measure import BATCH, Apart, arguments, finish, interleave, row, without_norm
+from measure import BATCH, Apart, arguments, finish, gflop, interleave, row, without_norm
 
 from fastreid_gdnorm.integration.allocator import keep_memory
 from fastreid_gdnorm.runs.config import shipped
@@ -91,20 +91,19 @@ def stepper(network, name, device, batch):
 
 
 def together(network, names, device, batch, rounds):
-    """Seconds of every contender in every round, and of each its peak in MiB; and the GFLOP of the first one's step."""
+    """Seconds of every contender in every round, and of each its peak in MiB."""
     contenders = {name: Apart(stepper, network, name, device, batch) for name in names}
     seconds = interleave(contenders, rounds)
     peaks = {name: contender.peak() for name, contender in contenders.items()}
-    work = contenders[names[0]].gflop()
     for contender in contenders.values():
         contender.close()
-    return seconds, peaks, work
+    return seconds, peaks
 
 
 def time_rows(network, args):
-    """Rows of a network's GDNorm against stock's, the peaks of memory, and what to say of the floor."""
+    """Rows of a network's GDNorm against stock's, and the contenders' peaks of memory."""
     names = (AS_IT_IS, "stock", "GDNorm", *((WITHOUT_NORM, "domain path alone") if network == "ResNet-50" else ()))
-    seconds, peaks, work = together(network, names, args.device, BATCH[args.device], args.repeats)
+    seconds, peaks = together(network, names, args.device, BATCH[args.device], args.repeats)
     on_gpu, main = args.device == "cuda", network == "ResNet-50"
     goal, goal_as_it_is = ("<= 0.97", "<= 0.85") if on_gpu else ("<= 0.95", "<= 0.85" if main else "")
     rows = [
@@ -117,26 +116,22 @@ def time_rows(network, args):
             row("floor: stock step without norms", "stock step", "", seconds, WITHOUT_NORM, "stock"),
             row("domain path alone", "stock step", "<= 1.00", seconds, "domain path alone", "stock"),
         ]
-    return rows, peaks, work
+    return rows, peaks
 
 
 def domain_rows(args):
     """K = 12 and K = 32 against K = 3, with as many pixels as the others have."""
     names = ("GDNorm", "K = 12", "K = 32")
-    seconds, _, _ = together("ResNet-50", names, args.device, MANY_DOMAINS, args.repeats)
+    seconds, _ = together("ResNet-50", names, args.device, MANY_DOMAINS, args.repeats)
     size, (height, width) = MANY_DOMAINS
     batch = f"batch {size} of {height}x{width}"
     return [row(f"{name}, {batch}", "K = 3", "<= 1.05", seconds, name, "GDNorm") for name in names[1:]]
 
 
 def memory_rows(peaks, args):
-    """Peaks in MiB, with the model and its optimizer; contenders that have not been run take as many steps."""
-    for name in ("3 sampled paths", "all paths kept"):
-        contender = Apart(stepper, "ResNet-50", name, args.device, BATCH[args.device])
-        for _ in range(args.repeats + 1):
-            contender()
-        peaks[name] = contender.peak()
-        contender.close()
+    """Peaks in MiB, with the model and its optimizer; ``peaks`` are those of :func:`time_rows`."""
+    others = ("3 sampled paths", "all paths kept")
+    peaks = {**peaks, **together("ResNet-50", others, args.device, BATCH[args.device], args.repeats)[1]}
     return [
         {"what": what, "against": "stock step", "goal": goal, "ratio": round(peaks[name] / peaks["stock"], 3)}
         | {"MiB": round(peaks[name])}
@@ -150,7 +145,8 @@ def memory_rows(peaks, args):
 
 def main():
     args = arguments(__doc__, repeats=3)
-    rows, peaks, work = time_rows("ResNet-50", args)
+    work = gflop(stepper("ResNet-50", AS_IT_IS, args.device, BATCH[args.device]))
+    rows, peaks = time_rows("ResNet-50", args)
     for network in ("MobileNetV2", "OSNet"):
         rows += time_rows(network, args)[0]
     rows += [*domain_rows(args), *memory_rows(peaks, args)]
