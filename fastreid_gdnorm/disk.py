@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
+import os
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,11 +26,59 @@ def digest(file: str | Path) -> str:
 
 
 @contextlib.contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of ``file`` in the end; if killed before, ``file`` is as it was."""
-    part = file.with_name(f"{file.name}.part")
-    yield part
-    part.replace(file)
+def replacing(file: str | Path) -> Iterator[Path]:
+    """A path to write to, which takes the place of ``file`` once the block has ended and its contents are on the disk.
+
+    After an error ``file`` is as it was, and what was written is removed. Each call has a path of its own, so processes
+    that write one file at once do not mix: the last one's stays. A file that is replaced passes on its permissions, a
+    link leads to the new file, and what is neither file nor folder, such as /dev/stdout, is written to as it is.
+
+    Raises:
+        OSError: it cannot be written, whatever error the library that writes it makes of that; it names ``file``.
+    """
+    file = Path(file)
+    if file.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(file))
+    if file.exists() and not file.is_file():
+        yield file
+        return
+    target = Path(os.path.realpath(file))
+    part = target.with_name(f"{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield part
+        with open(part, "rb+") as stream:
+            os.fsync(stream.fileno())
+        if target.exists():
+            shutil.copymode(target, part)
+        part.replace(target)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(part)):
+            raise OSError(error.errno, os.strerror(error.errno), str(file)) from error
+        raise
+    except Exception as error:
+        reason = _why_not(part)
+        if reason:
+            raise OSError(reason, os.strerror(reason), str(file)) from error
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+
+
+def write_text(file: str | Path, text: str, errors: str = "strict") -> None:
+    """Write a whole text in UTF-8, its line ends as they are; as :func:`replacing`."""
+    with replacing(file) as part:
+        part.write_bytes(text.encode("utf-8", errors))
+
+
+def _why_not(part: Path) -> int | None:
+    """The error number if no more can be written to a file, as on a full disk, else None."""
+    try:
+        with open(part, "ab") as stream:
+            stream.write(bytes(2**20))
+    except OSError as error:
+        return error.errno
+    return None
 
 
 @contextlib.contextmanager
@@ -43,9 +95,9 @@ def locked(folder: Path) -> Iterator[tuple[int, ...]]:
     except ImportError:  # Windows
         yield ()
         return
-    with open(folder / LOCK, "w") as file:
+    with open(folder / LOCK, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UserError(f"another process is at work in {folder}: wait for it, or stop it") from None
         yield (file.fileno(),)

@@ -8,6 +8,7 @@ import tarfile
 
 import torch
 
+from ..disk import replacing
 from ..errors import UserError
 from .tools import Overlay, source_has
 
@@ -21,17 +22,8 @@ class _AtomicPathManager(Overlay):
             with self._stock.open(path, mode, **kwargs) as file:
                 yield file
             return
-        temporary = f"{path}.tmp"
-        try:
-            with self._stock.open(temporary, mode, **kwargs) as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(temporary)
-            raise
+        with replacing(path) as part, self._stock.open(str(part), mode, **kwargs) as file:
+            yield file
 
 
 def load_weights(path, what, fix):

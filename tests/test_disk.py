@@ -1,0 +1,91 @@
+"""Files that are whole or not there."""
+
+import os
+import resource
+import stat
+import threading
+
+import faiss
+import numpy as np
+import pytest
+import torch
+
+from fastreid_gdnorm.disk import replacing, write_text
+
+
+@pytest.fixture
+def small_files():
+    """No file may grow beyond 64 KiB, which a writer notices as it does a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def by_numpy(part):
+    with open(part, "wb") as stream:
+        np.savez(stream, features=np.zeros(2**16))
+
+
+def by_faiss(part):
+    index = faiss.IndexFlatIP(64)
+    index.add(np.zeros((2**11, 64), np.float32))
+    faiss.write_index(index, str(part))
+
+
+def by_torch(part):
+    torch.save({"model": torch.zeros(2**16)}, part)
+
+
+@pytest.mark.parametrize("write", [by_numpy, by_faiss, by_torch])
+def test_where_no_more_can_be_written_the_file_is_as_before_and_the_error_names_it(write, tmp_path, small_files):
+    file = tmp_path / "output"
+    file.write_text("before")
+    with pytest.raises(OSError, match="File too large: '.*/output'"), replacing(file) as part:
+        write(part)
+    assert file.read_text() == "before" and os.listdir(tmp_path) == ["output"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_error_leaves_nothing_behind(error, tmp_path):
+    def write():
+        with replacing(tmp_path / "output") as part:
+            part.write_text("half")
+            raise error
+
+    with pytest.raises(error):
+        write()
+    assert not os.listdir(tmp_path)
+
+
+def test_two_that_write_one_file_at_once_do_not_mix(tmp_path):
+    with replacing(tmp_path / "output") as first, replacing(tmp_path / "output") as second:
+        first.write_text("first")
+        second.write_text("second")
+    assert (tmp_path / "output").read_text() == "first" and os.listdir(tmp_path) == ["output"]
+
+
+def test_permissions_links_and_devices_are_kept(tmp_path):
+    file, link, pipe = tmp_path / "file", tmp_path / "link", tmp_path / "pipe"
+    write_text(file, "before")
+    file.chmod(0o640)
+    link.symlink_to("file")
+    write_text(link, "after")
+    assert link.is_symlink() and file.read_text() == "after" and stat.S_IMODE(file.stat().st_mode) == 0o640
+
+    os.mkfifo(pipe)
+    received = []
+    reader = threading.Thread(target=lambda: received.append(pipe.read_text()), daemon=True)
+    reader.start()
+    write_text(pipe, "to the reader")
+    reader.join(10)
+    assert received == ["to the reader"] and pipe.is_fifo()
+
+
+def test_a_folder_in_its_place_is_said_before_anything_is_written(tmp_path):
+    with pytest.raises(IsADirectoryError), replacing(tmp_path):
+        pytest.fail("begins to write")
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(NotADirectoryError, match="/file/output'"):
+        write_text(file / "output", "")
