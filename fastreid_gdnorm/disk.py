@@ -10,6 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from .errors import UserError
 
@@ -69,6 +70,12 @@ def write_text(file: str | Path, text: str, errors: str = "strict") -> None:
     """Write a whole text in UTF-8, its line ends as they are; as :func:`replacing`."""
     with replacing(file) as part:
         part.write_bytes(text.encode("utf-8", errors))
+
+
+def save_figure(file: str | Path, figure: Any, dpi: int) -> None:
+    """Save a figure of matplotlib's in the format that the file's suffix names; as :func:`replacing`."""
+    with replacing(file) as part:
+        figure.savefig(part, dpi=dpi, format=Path(file).suffix[1:])
 
 
 def _why_not(part: Path) -> int | None:

@@ -60,3 +60,18 @@ def test_no_function_has_its_modules_name():
     for path in PACKAGE.rglob("*.py"):
         defined = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
         assert path.stem not in defined, path.relative_to(PACKAGE)
+
+
+WRITES = re.compile(r"(\w+)\)?\.(?:write_text|write_bytes)\(|savefig\((\w+)|open\((\w+)[^()]*, \"[wx]")
+STREAMS = {
+    "runs/rows.py": "log_file",  # a command's own words, as they come
+    "rendered/draw.py": "path",  # in a folder that gets its name when all is there
+}
+
+
+def test_files_are_written_whole():
+    """By disk.replacing, whose path is called part; disk itself is where that is done."""
+    for path in PACKAGE.rglob("*.py"):
+        name = str(path.relative_to(PACKAGE))
+        written = {next(filter(None, found)) for found in WRITES.findall(path.read_text())}
+        assert written <= {"part", STREAMS.get(name)} or name == "disk.py", f"{name}: use disk.replacing"

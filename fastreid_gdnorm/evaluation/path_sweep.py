@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import logging
+import os
 import statistics
 from collections.abc import Iterator, Sequence
 from operator import itemgetter
@@ -44,6 +45,9 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
     paths = plan(len(cfg.DATASETS.NAMES), samples, lambdas)
     wanted = [(target, *path) for target in cfg.DATASETS.TESTS for path in paths]
     found = comm.all_gather(read_records(file) if comm.is_main_process() else None)[0]
+    if comm.is_main_process() and file.is_file():
+        os.truncate(file, len(_whole_lines(file)))
+    comm.synchronize()
     done = {KEY(record): record for record in found}
     todo = [key for key in wanted if key not in done]
     own = todo[comm.get_rank() :: comm.get_world_size()]
@@ -69,24 +73,23 @@ def plan(sources: int, samples: int, lambdas: Sequence[float]) -> list[tuple[str
 
 
 def read_records(file: Path) -> list[Record]:
-    """The records of a sweep's file; a last line that a kill has cut short is taken off.
+    """The records of a sweep's file; a last line that a kill has cut short is none.
 
     Raises:
         UserError: ``file`` has other lines.
     """
-    if not file.is_file():
-        return []
-    text = file.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    if whole != text:
-        file.write_text(whole)
     try:
-        records = [json.loads(line) for line in whole.splitlines()]
+        records = [json.loads(line) for line in _whole_lines(file).splitlines()]
         for record in records:
             KEY(record)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is not a record of a path sweep ({error!r}): remove it") from error
     return records
+
+
+def _whole_lines(file: Path) -> bytes:
+    text = file.read_bytes() if file.is_file() else b""
+    return text[: text.rfind(b"\n") + 1]
 
 
 def summarize(records: Sequence[Record]) -> dict[str, dict[str, dict[float, dict[str, float]]]]:

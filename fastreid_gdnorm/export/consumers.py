@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..disk import write_text
 from ..errors import UserError
 from ..inference.description import CHECKPOINT_FILE, Description, ModelInput
 
@@ -128,5 +129,5 @@ def write_sidecar(consumer: str, file: Path, description: Description) -> Path |
         "model_kwargs": {"img_size": size},
         "source_sha256": description.model,
     }
-    sidecar.write_text(json.dumps(content, indent=2) + "\n")
+    write_text(sidecar, json.dumps(content, indent=2) + "\n")
     return sidecar

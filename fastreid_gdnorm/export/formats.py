@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import io
 import warnings
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -10,6 +11,7 @@ from typing import Callable, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..disk import replacing
 from ..errors import UserError
 from ..inference.description import CHECKPOINT_FILE, ONNX_FILE, PROPERTY, Description, ModelInput
 
@@ -31,7 +33,8 @@ class Format(NamedTuple):
 
 
 def write_checkpoint(model: nn.Module, description: Description, file: Path) -> Callable[[Tensor], Tensor]:
-    torch.save({"model": model.state_dict()}, file)
+    with replacing(file) as part:
+        torch.save({"model": model.state_dict()}, part)
     loaded = copy.deepcopy(model)
     loaded.load_state_dict(torch.load(file, weights_only=True)["model"])
     loaded.double()  # so that what is compared is the folding, not the rounding of a deep network
@@ -44,7 +47,10 @@ def write_torchscript(model: nn.Module, description: Description, file: Path) ->
         warnings.simplefilter("ignore")
         traced = torch.jit.trace(deployed, _some(description), check_trace=False)  # what it gives is compared anyway
         # freezing folds every BN that directly follows a convolution into it
-        torch.jit.save(torch.jit.freeze(traced), str(file), _extra_files={PROPERTY: description.to_property()})
+        written = io.BytesIO()  # as torch ends the whole process where a file cannot be written
+        torch.jit.save(torch.jit.freeze(traced), written, _extra_files={PROPERTY: description.to_property()})
+        with replacing(file) as part:
+            part.write_bytes(written.getbuffer())
         run: nn.Module = torch.jit.load(str(file))
         return run
 
@@ -55,22 +61,22 @@ def write_onnx(model: nn.Module, description: Description, file: Path) -> Callab
         import onnxruntime
     except ImportError as error:
         raise UserError(f"an ONNX file needs {error.name}: pip install 'fastreid_gdnorm[onnx]'") from error
-    with warnings.catch_warnings():
+    with replacing(file) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # torch's exporter folds BN as freezing does
         torch.onnx.export(
             _Deployed(model, description.input, torch.contiguous_format).eval(),
             (_some(description),),
-            str(file),
+            str(part),
             input_names=["images"],
             output_names=["features"],
             dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
             opset_version=13,
             dynamo=False,
         )
-    written = onnx.load(str(file))
-    onnx.helper.set_model_props(written, {PROPERTY: description.to_property()})
-    onnx.save(written, str(file))
+        written = onnx.load(str(part))
+        onnx.helper.set_model_props(written, {PROPERTY: description.to_property()})
+        onnx.save(written, str(part))
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 

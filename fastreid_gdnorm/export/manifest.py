@@ -10,7 +10,7 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
-from ..disk import digest
+from ..disk import digest, write_text
 from ..inference.description import MANIFEST, Description
 from ..runs import files
 
@@ -55,7 +55,7 @@ def write_manifest(
         "config_sha256": digest(folder / files.CONFIG),
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+    write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     return manifest
 
 

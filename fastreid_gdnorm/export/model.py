@@ -11,7 +11,7 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from ..console import say
-from ..disk import digest
+from ..disk import digest, write_text
 from ..inference.description import MANIFEST, Description, ModelInput
 from ..modeling import branched
 from ..modeling.path_names import POSTERIOR, posterior_place
@@ -69,7 +69,7 @@ def export_model(
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     (output / MANIFEST).unlink(missing_ok=True)
-    (output / files.CONFIG).write_text(stock_cfg.dump())
+    write_text(output / files.CONFIG, stock_cfg.dump())
     checks, runs = {}, {}
     for form in (CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx):
         run = runs[form.file] = form.write(stock, description, output / form.file)

@@ -45,18 +45,18 @@ def save_features(file: Path, extraction: Extraction, description: Description) 
         save(part, extraction, description)
 
 
-def _save_npz(file: Path, extraction: Extraction, description: Description) -> None:
+def _save_npz(part: Path, extraction: Extraction, description: Description) -> None:
     arrays: dict[str, Any] = {
         name: np.array([getattr(record, name) for record in extraction.records], str) for name in COLUMNS
     }
     arrays["sha256"] = np.array(extraction.digests, str)
     arrays["features"] = extraction.features
     arrays["description"] = np.array(description.to_property())
-    with open(file, "wb") as stream:
+    with open(part, "wb") as stream:
         np.savez(stream, **arrays)
 
 
-def _save_parquet(file: Path, extraction: Extraction, description: Description) -> None:
+def _save_parquet(part: Path, extraction: Extraction, description: Description) -> None:
     import pyarrow
     from pyarrow import parquet
 
@@ -65,4 +65,4 @@ def _save_parquet(file: Path, extraction: Extraction, description: Description) 
     columns["sha256"] = extraction.digests
     columns["features"] = pyarrow.FixedSizeListArray.from_arrays(values, description.features)
     table = pyarrow.table(columns).replace_schema_metadata({PROPERTY: description.to_property()})
-    parquet.write_table(table, file)
+    parquet.write_table(table, part)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 from tabulate import tabulate
 
+from ..disk import save_figure
 from ..evaluation import HEADLINE, SPREAD, header
 from ..runs.tables import save_table
 from .directions import Direction, letters
@@ -100,7 +101,7 @@ class Comparison:
             for line in self.lines
         )
         save_table(folder, "comparison", columns, rows, [line._asdict() for line in self.lines], self.table())
-        self.figure().savefig(folder / "comparison.png", dpi=110)
+        save_figure(folder / "comparison.png", self.figure(), dpi=110)
 
 
 def _lines_on(name: str, direction: Direction, runs: list[Measured]) -> Iterable[Line]:

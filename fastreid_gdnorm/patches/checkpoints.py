@@ -16,12 +16,11 @@ from .tools import Overlay, source_has
 class _AtomicPathManager(Overlay):
     """fastreid's PathManager, but a file opened for writing appears whole or not at all."""
 
-    @contextlib.contextmanager
     def open(self, path, mode="r", **kwargs):
-        if "w" not in mode:
-            with self._stock.open(path, mode, **kwargs) as file:
-                yield file
-            return
+        return self._replace(path, mode, **kwargs) if "w" in mode else self._stock.open(path, mode, **kwargs)
+
+    @contextlib.contextmanager
+    def _replace(self, path, mode, **kwargs):
         with replacing(path) as part, self._stock.open(str(part), mode, **kwargs) as file:
             yield file
 
@@ -47,12 +46,15 @@ def load_weights(path, what, fix):
 
 
 def patch_checkpoints():
-    """Checkpoints are written straight over the last good one, and loaded with the code that they may hold."""
+    """Checkpoints and a run's config are written straight over the last good one; code in checkpoints is run."""
+    from fastreid.engine import defaults
     from fastreid.utils import checkpoint
 
     checkpointer = checkpoint.Checkpointer
     if source_has(checkpointer.save, "PathManager.open(save_file"):
         checkpoint.PathManager = _AtomicPathManager(checkpoint.PathManager)
+    if source_has(defaults.default_setup, "PathManager.open(path"):
+        defaults.PathManager = _AtomicPathManager(defaults.PathManager)
 
     def load_file(self, path):
         return load_weights(path, f"checkpoint {path}", "name another with MODEL.WEIGHTS, or in last_checkpoint")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..console import say
+from ..disk import write_text
 from ..errors import UserError
 from ..runs.methods import METHODS, method
 from ..runs.run_data import RunData
@@ -49,8 +50,8 @@ def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = Non
         blocks.append(Heading(2, f"{name}: {METHODS[method(run.cfg)]}"))
         blocks += sections_about(run, data[name], output, f"run{number}")
     blocks.append(Paragraph(f"Made by `fastreid report {' '.join(map(str, folders))}`."))
-    (output / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
-    (output / "report.html").write_text(to_html(blocks), encoding="utf-8")
+    write_text(output / "report.md", to_markdown(blocks), errors="xmlcharrefreplace")
+    write_text(output / "report.html", to_html(blocks), errors="xmlcharrefreplace")
     say(f"In {output}: report.html, which needs no other file, and report.md with its pictures")
 
 

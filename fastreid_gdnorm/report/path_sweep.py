@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from fastreid.config import CfgNode
 from fastreid.utils import comm
 
 from ..console import say
+from ..disk import locked, save_figure
 from ..errors import UserError
 from ..evaluation import METRICS
 from ..evaluation.path_sweep import summarize, sweep
@@ -50,14 +52,17 @@ def sweep_paths(
 
 def _sweep(cfg: CfgNode, output: Path, samples: int, lambdas: Sequence[float]) -> None:
     model = load_model(cfg)
-    if comm.is_main_process():
+    is_main = comm.is_main_process()
+    if is_main:
         output.mkdir(parents=True, exist_ok=True)
-        claim(output / files.CLAIM, cfg)
-    comm.synchronize()
-    records = sweep(model, cfg, output / files.RECORDS, samples, lambdas)
-    if comm.is_main_process():
-        text = _save(records, output)
-        say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
+    with locked(output) if is_main else contextlib.nullcontext():
+        if is_main:
+            claim(output / files.CLAIM, cfg)
+        comm.synchronize()
+        records = sweep(model, cfg, output / files.RECORDS, samples, lambdas)
+        if is_main:
+            text = _save(records, output)
+            say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
 
 
 def _save(records, folder):
@@ -68,5 +73,5 @@ def _save(records, folder):
     save_table(folder, files.PATHS, COLUMNS, rows, {"summary": summarize(records), "paths": records}, text)
     for target in tables:
         for name, figure in sweep_figures(records, target).items():
-            figure.savefig(folder / f"{target}_{name}.png", dpi=130)
+            save_figure(folder / f"{target}_{name}.png", figure, dpi=130)
     return text

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ..disk import replacing
+from ..disk import save_figure
 from ..layers import PosteriorPath
 
 
@@ -23,5 +23,4 @@ def save_weights_figure(file: Path, paths: Mapping[str, PosteriorPath]) -> None:
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("the images' weight (0: the sources')")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
-    with replacing(file) as part:
-        figure.savefig(part, dpi=130, format="png")
+    save_figure(file, figure, dpi=130)

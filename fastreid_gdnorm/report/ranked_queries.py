@@ -8,6 +8,7 @@ from fastreid.data import build_reid_test_loader
 from matplotlib.figure import Figure
 from PIL import Image
 
+from ..disk import save_figure
 from ..evaluation import build_dist, evaluate_rank
 
 
@@ -35,7 +36,7 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
     paths = [item[0] for item in loader.dataset.img_items]
     figure = ranked_figure(ranked, paths, num_matches)
     figure.suptitle(f"{dataset_name}: queries from worst to best, and their first matches in other cameras")
-    figure.savefig(output, dpi=110)
+    save_figure(output, figure, dpi=110)
 
 
 def rank_queries(features, pids, cameras, num_query, count, metric="euclidean"):

@@ -2,6 +2,7 @@
 
 import warnings
 
+from ..disk import save_figure
 from ..evaluation.path_sweep import read_records
 from ..layers import GaussianProcess
 from ..runs import files
@@ -42,7 +43,7 @@ class _Pictures:
 
     def __call__(self, figure, name, caption):
         file = self._output / f"{self._prefix}_{name}.png"
-        figure.savefig(file, dpi=DPI)
+        save_figure(file, figure, DPI)
         return file, caption
 
 

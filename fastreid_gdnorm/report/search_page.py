@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from ..disk import replacing
+from ..disk import write_text
 from ..errors import UserError
 from ..inference.pictures import read_picture
 from ..inference.queries import Found
@@ -23,8 +23,7 @@ def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> 
     """Write an HTML file: the queries one below the other, each with its matches beside it, best first."""
     blocks = [Heading(1, "Search results"), Paragraph(introduction), *map(_Row.of, found)]
     file.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(file) as part:
-        part.write_text(to_html(blocks), encoding="utf-8", errors="xmlcharrefreplace")
+    write_text(file, to_html(blocks), errors="xmlcharrefreplace")
 
 
 class _Row(NamedTuple):

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
-from ..disk import replacing
+from ..disk import save_figure
 from ..inference.thresholds import Pairs, Threshold
 
 
@@ -40,5 +40,4 @@ def save_threshold_figure(file: Path, pairs: Pairs, threshold: Threshold) -> Non
     )
     axes.grid(alpha=0.3)
     axes.legend(loc="upper left")
-    with replacing(file) as part:
-        figure.savefig(part, dpi=130, format="png")
+    save_figure(file, figure, dpi=130)

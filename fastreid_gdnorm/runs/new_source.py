@@ -11,7 +11,7 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from ..data import DomainDataset, read_sources
-from ..disk import replacing
+from ..disk import replacing, write_text
 from ..errors import UserError
 from ..layers import PosteriorPath, add_branch
 from ..modeling import is_gdnorm
@@ -67,7 +67,7 @@ def begin_with_new_source(
         return str(config)
     folder.mkdir(parents=True, exist_ok=True)
     new.MODEL.WEIGHTS = str(checkpoint)
-    config.write_text(new.dump())
+    write_text(config, new.dump())
     load_config(config)  # finds what is wrong with it before any work is done
     with replacing(checkpoint) as part:
         torch.save({"model": _with_new_branch(old, new)}, part)

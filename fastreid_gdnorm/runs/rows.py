@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..console import say
-from ..disk import digest, locked, replacing
+from ..disk import digest, locked, write_text
 from ..errors import UserError
 from ..training.progress_bar import LINE
 from . import files
@@ -57,7 +57,7 @@ class Row(NamedTuple):
         self.folder.mkdir(parents=True, exist_ok=True)
         with locked(self.folder) as lock:
             (self.folder / files.FINISHED).unlink(missing_ok=True)
-            _write(self.folder / files.RECIPE, self.recipe)
+            write_text(self.folder / files.RECIPE, self.recipe)
             log_file = self.folder / files.log(str(self.words[0]))
             say(f"{title}: {self.words[0]}, log in {log_file}")
             start = time.perf_counter()
@@ -72,7 +72,7 @@ class Row(NamedTuple):
             if results is None:
                 raise UserError(f"{title}: {self.words[0]} has left no results, see {log_file}")
             result = {"results": results, "seconds": time.perf_counter() - start}
-            _write(self.folder / files.FINISHED, json.dumps(result))
+            write_text(self.folder / files.FINISHED, json.dumps(result))
             return result
 
 
@@ -124,8 +124,3 @@ def _settings(config: str | Path, overrides: Sequence[object]) -> str:
 
 def _recipe_in(folder: Path) -> str | None:
     return (folder / files.RECIPE).read_text() if (folder / files.RECIPE).is_file() else None
-
-
-def _write(file: Path, text: str) -> None:
-    with replacing(file) as part:
-        part.write_text(text)

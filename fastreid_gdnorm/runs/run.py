@@ -15,6 +15,7 @@ from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..disk import replacing
 from ..errors import UserError
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
@@ -111,7 +112,8 @@ def _kept_on_mistakes(folder: Path) -> Iterator[None]:
         yield
     except Exception:
         if before is not None and saved == _modified(checkpoint):
-            file.write_bytes(before)
+            with replacing(file) as part:
+                part.write_bytes(before)
         raise
 
 

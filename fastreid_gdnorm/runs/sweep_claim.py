@@ -9,7 +9,7 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
-from ..disk import digest
+from ..disk import digest, write_text
 from ..errors import UserError
 from .checkpoints import find_weights
 from .config import flat
@@ -42,7 +42,7 @@ def claim(file: Path, cfg: CfgNode) -> None:
         own["TEST.PRECISE_BN.NUM_ITER"] = cfg.TEST.PRECISE_BN.NUM_ITER
     text = json.dumps(own, indent=2)
     if not file.is_file():
-        file.write_text(text + "\n")
+        write_text(file, text + "\n")
         return
     own, held = json.loads(text), _read(file)
     differences = [

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+
+from ..disk import write_text
 
 
 def save_table(
@@ -24,10 +27,9 @@ def save_table(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{name}.json").write_text(json.dumps(data, indent=2, default=float) + "\n")
-    with open(folder / f"{name}.csv", "w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(header)
-        writer.writerows(rows)
+    lines = io.StringIO(newline="")
+    csv.writer(lines).writerows([header, *rows])
+    write_text(folder / f"{name}.json", json.dumps(data, indent=2, default=float) + "\n")
+    write_text(folder / f"{name}.csv", lines.getvalue())
     if markdown is not None:
-        (folder / f"{name}.md").write_text(markdown)
+        write_text(folder / f"{name}.md", markdown)
