@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..data import read
 from ..disk import digest, replacing
 from ..errors import UserError
+from ..image_loading import read_picture
 from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
 from ..modeling import branched
 from ..modeling.chosen_paths import camera_label
@@ -27,7 +28,6 @@ from ..runs.run_folder import load_run_config
 from .description import MANIFEST
 from .feature_extractor import prepared_ahead
 from .guard import Verdict, consult
-from .pictures import read_picture
 from .records import Record, find_images
 from .torch_network import resizing
 

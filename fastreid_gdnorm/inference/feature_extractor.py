@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..image_loading import Picture, list_pictures, read_picture
 from .description import Description
 from .network import open_network
-from .pictures import Picture, list_pictures, read_picture
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..image_loading import list_folder
 from ..image_names import NAME
-from .pictures import list_folder
 
 
 class Record(NamedTuple):

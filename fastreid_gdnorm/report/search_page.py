@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from ..disk import write_text
 from ..errors import UserError
-from ..inference.pictures import read_picture
+from ..image_loading import read_picture
 from ..inference.queries import Found
 from ..inference.records import Record
 from .document import Heading, Paragraph, to_html

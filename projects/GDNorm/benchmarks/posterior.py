@@ -30,7 +30,7 @@ from tqdm import tqdm
 from fastreid_gdnorm.data import datasets_root, read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.evaluation.kept_images import KeptTest
-from fastreid_gdnorm.inference.pictures import read_picture
+from fastreid_gdnorm.image_loading import read_picture
 from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along, gdnorm_layers
 from fastreid_gdnorm.modeling import branched
 from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.inference.pictures import crops, list_pictures, read_picture
+from fastreid_gdnorm.image_loading import crops, list_pictures, read_picture
 
 HEIGHT, WIDTH = 12, 8
 RAMP = np.linspace(0, 255, HEIGHT * WIDTH).round().astype(np.uint8).reshape(HEIGHT, WIDTH)
