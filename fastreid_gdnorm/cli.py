@@ -6,6 +6,7 @@ import argparse
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Sequence
 
@@ -86,4 +87,4 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
 
 def _one_line(error: UserError) -> str:
     # from a loader's worker process an error comes with its traceback, whose last line it is
-    return str(error).strip().splitlines()[-1].split("UserError: ")[-1]
+    return re.sub(r"^fastreid_gdnorm\.errors\.\w+: ", "", str(error).strip().splitlines()[-1])

@@ -8,6 +8,10 @@ class UserError(RuntimeError):
     """
 
 
+class UnreadableImage(UserError, OSError):
+    """An image that cannot be read: also an OSError, which data sets of fast-reid's users catch."""
+
+
 class Failure(RuntimeError):
     """Something else than the user's mistake that ends several processes: its text is one line that says which and why.
 

@@ -1,7 +1,12 @@
 """Pictures of every kind are read as what they show, or refused in one line."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
@@ -16,6 +21,19 @@ GREY = np.repeat(RAMP[..., None], 3, axis=2)
 def write(path, image, **options):
     image.save(path, **options)
     return path
+
+
+@pytest.fixture
+def unprivileged(tmp_path):
+    """A folder of a user's for whom permissions count, as they do not for root."""
+    if os.geteuid():
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, 65534, 65534)
+        os.seteuid(65534)
+        yield Path(folder)
+        os.seteuid(0)
 
 
 @pytest.fixture
@@ -56,6 +74,11 @@ def test_what_is_no_picture_is_named(tmp_path, written, contents):
         read_picture(file)
 
 
+def test_damaged_exif_data_do_not_make_a_picture_unreadable(tmp_path):
+    damaged = b"Exif\0\0no header of TIFF"
+    assert np.array_equal(read_picture(write(tmp_path / "a.png", Image.fromarray(COLOURS), exif=damaged)), COLOURS)
+
+
 def test_floating_point_pixels_and_missing_files_are_refused(tmp_path):
     file = write(tmp_path / "f.tif", Image.fromarray(RAMP.astype(np.float32)))
     with pytest.raises(UserError, match=r"f.tif: it has floating-point pixels.*save it with 8 bits"):
@@ -79,6 +102,47 @@ def test_crops_are_cut_off_at_the_frame():
     assert np.array_equal(second, COLOURS[:4, :4])
     assert np.array_equal(third, COLOURS[10:, 6:])
     assert not outside.size
+
+
+@pytest.mark.parametrize("none", [[], (), np.zeros((0, 4)), np.zeros(0), torch.zeros(0, 6)], ids=str)
+def test_a_frame_without_detections_has_no_crops(none):
+    assert list_pictures((COLOURS, none)) == list(crops(COLOURS, none)) == []
+
+
+@pytest.mark.parametrize("boxes", [[1, 2, 3, 4], [[1, 2, 3]], [[1, 2], [3]], [[0, np.nan, 4, 4]], [["a"] * 4]], ids=str)
+def test_boxes_that_are_none_are_refused(boxes):
+    with pytest.raises(UserError, match=r"^boxes are an array \(N, 4\).*; got \[.*\]$"):
+        list_pictures((COLOURS, boxes))
+    with pytest.raises(UserError, match="no pixels.*outside of its frame"):
+        read_picture(list_pictures((COLOURS, [[20, 20, 30, 30]]))[0])
+
+
+def test_a_folder_is_searched_through_links_once_and_what_is_left_out_is_counted(tmp_path, caplog):
+    picture = Image.fromarray(COLOURS)
+    for name in "a.JPG", "sub/b.Png", "away/c.jpeg", ".ipynb_checkpoints/d.jpg", "__MACOSX/e.jpg":
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write(tmp_path / name, picture)
+    folder = tmp_path / "crops"
+    folder.mkdir()
+    for name in "a.JPG", "sub", ".ipynb_checkpoints", "__MACOSX":
+        (tmp_path / name).rename(folder / name)
+    (folder / "linked").symlink_to(tmp_path / "away")
+    (folder / "again").symlink_to(folder / "sub")
+    (folder / "sub" / "up").symlink_to(tmp_path)
+    (tmp_path / "away" / "round").symlink_to(folder)
+    for name in "notes.txt", "f.jpg.part", "._a.jpg", "Thumbs.db":
+        (folder / name).touch()
+    assert list_pictures(folder) == [str(folder / name) for name in ("a.JPG", "linked/c.jpeg", "sub/b.Png")]
+    above, others = sorted(caplog.messages)
+    assert above == f"{folder}/sub/up leads to a folder above it: not followed"
+    assert others.startswith(f"{folder}: 2 of 5 files left out") and others.endswith(f"{folder}/f.jpg.part")
+
+
+def test_a_folder_that_cannot_be_searched_is_named(unprivileged):
+    (unprivileged / "a.jpg").touch()
+    (unprivileged / "locked").mkdir(mode=0)
+    with pytest.raises(UserError, match="cannot search folder .*/locked .*change its permissions"):
+        list_pictures(unprivileged)
 
 
 def test_every_form_is_a_list_of_pictures(tmp_path, written):

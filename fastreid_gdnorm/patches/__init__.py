@@ -12,7 +12,8 @@ loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hang
 data sets              the error about a missing one does not mention ``FASTREID_DATASETS``
 optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
-images                 ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
+images                 palettes are read as their indices, transparent, CMYK and 16-bit ones not at all;
+                       ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 half precision         distances between features of norm 256 overflow, and a clamp hides it; a loss that overflows
                        ends the run, although GradScaler would skip the step
 checkpoints            written straight over the last good one; any code in them is run

@@ -3,9 +3,11 @@
 import functools
 
 import torch
+from PIL import Image
 
-from ..errors import UserError
-from .tools import source_has
+from ..errors import UnreadableImage, UserError
+from ..image_loading import read_picture
+from .tools import rebind, source_has
 
 
 def patch_device():
@@ -62,19 +64,24 @@ def patch_prefetch():
 
 
 def patch_images():
-    """The error about an unreadable image does not name it."""
-    from fastreid.data import common
+    """Palettes are read as their indices, modes beside RGB and L not at all, and errors do not name the file."""
+    from fastreid.data import common, data_utils
+    from fastreid.utils.file_io import PathManager
 
-    stock_read = common.read_image
+    stock_read = data_utils.read_image
+    takes_raw_pixels = source_has(stock_read, "image = np.asarray(image)")
 
     @functools.wraps(stock_read)
     def read_image(file_name, format=None):
         try:
-            return stock_read(file_name, format)
+            if format is not None or not takes_raw_pixels:
+                return stock_read(file_name, format)
+            with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
+                return read_picture(image)
         except Exception as error:  # Pillow raises all kinds for damaged files
-            raise UserError(f"cannot read image {file_name} ({error}): replace it or take it away") from error
+            raise UnreadableImage(f"cannot read image {file_name} ({error}): replace it or take it away") from error
 
-    common.read_image = read_image
+    rebind("read_image", read_image, common, data_utils)
 
 
 def patch_workers():

@@ -6,10 +6,10 @@ import numpy as np
 import torch
 from fastreid.data import build_reid_test_loader
 from matplotlib.figure import Figure
-from PIL import Image
 
 from ..disk import save_figure
 from ..evaluation import build_dist, evaluate_rank
+from ..image_loading import read_picture
 
 
 class RankedQuery(NamedTuple):
@@ -91,8 +91,7 @@ def _features(model, loader):
 
 
 def _show(axis, path, title, colour):
-    with Image.open(path) as image:
-        axis.imshow(image.convert("RGB").resize((64, 128)))
+    axis.imshow(read_picture(path).resize((64, 128)))
     axis.set_title(title, fontsize=8, color=colour)
     axis.set(xticks=[], yticks=[])
     for side in axis.spines.values():

@@ -1,15 +1,19 @@
 """Patches of fast-reid's data sets and loaders."""
 
+import inspect
 import threading
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from fastreid.data import build_reid_test_loader, build_reid_train_loader
+from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader, data_utils
 from fastreid.data.data_utils import BackgroundGenerator
+from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.image_loading import read_picture
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
@@ -24,6 +28,36 @@ def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_pat
         next(batches)
     if workers != "0" and loader.stream is None:  # else the toolbox ends them
         batches._shutdown_workers()  # left to the garbage collector, they keep a later test waiting for 10 s
+
+
+def test_pictures_of_every_kind_are_read_as_what_they_show(tmp_path):
+    """A data set and a gallery see the same; of a JPEG, what stock reads, bit for bit."""
+    ramp = np.linspace(0, 255, 96).round().astype(np.uint8).reshape(12, 8)
+    colours = Image.fromarray(np.stack([ramp, ramp[::-1], ramp // 2], axis=2))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    kinds = {
+        "palette.png": colours.convert("P", palette=Image.Palette.ADAPTIVE),
+        "rgba.png": colours.convert("RGBA"),
+        "la.png": colours.convert("LA"),
+        "1bit.png": colours.convert("1"),
+        "16bit.png": Image.fromarray(ramp.astype(np.uint16) * 257),
+        "cmyk.jpg": colours.convert("CMYK"),
+        "grey.jpg": colours.convert("L"),
+        "rgb.jpg": colours,
+    }
+    for name, image in kinds.items():
+        image.save(tmp_path / name, exif=turned)
+        (item,) = CommDataset([(str(tmp_path / name), 0, 0)])
+        assert item["images"].mode == "RGB" and item["images"].size == (12, 8)
+        assert np.array_equal(item["images"], read_picture(tmp_path / name))
+        if name in ("grey.jpg", "rgb.jpg"):
+            assert np.array_equal(item["images"], inspect.unwrap(data_utils.read_image)(tmp_path / name))
+
+
+def test_an_unreadable_image_is_also_the_oserror_that_data_sets_catch(tmp_path):
+    with pytest.raises(OSError, match="cannot read image .*nowhere.jpg"):
+        data_utils.read_image(tmp_path / "nowhere.jpg")
 
 
 def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
