@@ -17,8 +17,8 @@ from typing import Any
 
 PACKAGE = __name__.rpartition(".")[0]
 WITHOUT_FASTREID = frozenset(
-    ("__main__", "_version", "cli", "commands", "console", "disk", "errors", "image_names", "inference", "layers")
-    + ("plugins", "registering", "registration")
+    ("__main__", "_version", "cli", "commands", "console", "disk", "errors", "image_loading", "image_names")
+    + ("inference", "layers", "plugins", "registering", "registration")
 )
 
 

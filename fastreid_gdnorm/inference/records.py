@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import glob
+import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from ..errors import UserError
-from ..image_loading import list_folder
-from ..image_names import NAME
+from ..image_loading import is_picture, list_folder
+from ..image_names import official
+from .record_tables import read_rows
+
+logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 
 
 class Record(NamedTuple):
@@ -26,52 +29,55 @@ def find_images(words: Iterable[str]) -> list[Record]:
     """The images that a command line names: files, folders, globs in quotes, and tables.
 
     A table is a CSV file with the column ``path``, relative to the table's folder, and any of ``camera``, ``time`` and
-    ``identity``. Other images' are read off names like Market-1501's, in which no identity is below 1: 0 and -1 stand
-    for distractors and junk.
+    ``identity``. Other images' are read off names that have the whole form of Market-1501's or DukeMTMC-reID's, in
+    which no identity is below 1: 0 and -1 stand for distractors and junk. A warning says of how many images of a
+    folder or glob, and counts the files that are left out.
 
     Raises:
-        UserError: there is no such file, no image in a folder, or the table has other columns.
+        UserError: there is no such file, no image in a folder, or a table cannot be followed.
     """
     records = []
     for word in words:
-        if word.lower().endswith(".csv"):
-            records += _read_table(word)
-        elif os.path.isdir(word):
-            records += map(_from_name, list_folder(word))
+        if word.lower().endswith(".csv") and not os.path.isdir(word):
+            records += [Record(**row) for row in read_rows(word, Record._fields)]
         elif os.path.isfile(word):
             records.append(_from_name(word))
         else:
-            found = sorted(path for path in glob.glob(word, recursive=True) if os.path.isfile(path))
-            if not found:
-                raise UserError(f"{word} is no file, no folder, and no pattern that any file matches")
-            records += map(_from_name, found)
+            paths = list_folder(word) if os.path.isdir(word) else _matches(word)
+            records += map(_from_name, paths)
+            _say_how_many_are_known(word, paths)
     return records
 
 
+def _matches(pattern: str) -> list[str]:
+    there_are = sorted(glob.glob(pattern, recursive=True))
+    found = [path for path in there_are if is_picture(os.path.basename(path)) and os.path.isfile(path)]
+    if not there_are:
+        raise UserError(f"{pattern} is no file, no folder, and no pattern that any file matches")
+    if not found:
+        raise UserError(f"{pattern} matches no image: the first of {len(there_are)} matches is {there_are[0]}")
+    others = [path for path in there_are if path not in {*found} and not ("**" in pattern and os.path.isdir(path))]
+    if others:
+        logger.warning(
+            "%s: %d of %d matches left out, as they are folders or their suffixes are not those of images; the first "
+            "is %s",
+            *(pattern, len(others), len(found) + len(others), others[0]),
+        )
+    return found
+
+
+def _say_how_many_are_known(word: str, paths: Sequence[str]) -> None:
+    strange = [path for path in paths if not official(path)]
+    logger.warning(
+        "%s: identity and camera are read off %d of %d names, those in Market-1501's or DukeMTMC-reID's form%s",
+        *(word, len(paths) - len(strange), len(paths)),
+        f"; {os.path.basename(strange[0])} is not" if strange else "",
+    )
+
+
 def _from_name(path: str) -> Record:
-    match = NAME.match(os.path.basename(path))
+    match = official(path)
     if not match:
         return Record(path)
     identity = int(match["identity"])
     return Record(path, str(int(match["camera"])), match["time"], str(identity) if identity > 0 else "")
-
-
-def _read_table(file: str) -> list[Record]:
-    if not os.path.isfile(file):
-        raise UserError(f"table {file} is not there")
-    try:
-        with open(file, newline="", encoding="utf-8-sig") as lines:
-            table = csv.DictReader(lines)
-            columns, rows = list(table.fieldnames or ()), list(table)
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise UserError(f"table {file} cannot be read as CSV in UTF-8 ({error})") from error
-    if "path" not in columns or set(columns) - set(Record._fields):
-        raise UserError(
-            f"table {file} has the columns {', '.join(columns) or 'none'}; it must have path, and may have camera, "
-            "time and identity"
-        )
-    if not rows:
-        raise UserError(f"table {file} has no rows")
-    folder = os.path.dirname(file)
-    known = [{key: (row[key] or "").strip() for key in columns} for row in rows]
-    return [Record(**{**row, "path": os.path.join(folder, row["path"])}) for row in known]

@@ -8,6 +8,7 @@ import pytest
 from pyarrow import parquet
 
 from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference import extraction, journal
 from fastreid_gdnorm.inference.records import Record, find_images
 
@@ -118,6 +119,31 @@ def test_what_is_known_of_images(tmp_path):
     assert found["x.png"] == Record("")[1:]
 
 
+def test_a_table_that_excel_saved_is_read(tmp_path):
+    (tmp_path / "t.CSV").write_bytes(
+        '\ufeffidentity, path \r\n"Smith, John",a.jpg\r\n\r\nanna,"b ""2"".jpg"\r\n'.encode()
+    )
+    a, b = find_images([str(tmp_path / "t.CSV")])
+    assert a == Record(f"{tmp_path}/a.jpg", identity="Smith, John")
+    assert b == Record(f'{tmp_path}/b "2".jpg', identity="anna")
+
+
+def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp_path, caplog):
+    for name in "0002_c1s1_000451_03.jpg", "20240501_c2_153000.jpg", "notes.txt":
+        (tmp_path / name).touch()
+    (tmp_path / "more").mkdir()
+    day, person = find_images([str(tmp_path / "*")])[::-1]
+    assert day[1:] == ("", "", "") and person[1:] == ("1", "s1_000451", "2")
+    left_out, understood = caplog.messages
+    assert left_out.startswith(f"{tmp_path}/*: 2 of 4 matches left out") and left_out.endswith("/more")
+    assert "read off 1 of 2 names" in understood and understood.endswith("; 20240501_c2_153000.jpg is not")
+    caplog.clear()
+    find_images([str(tmp_path / "20240501_c2_153000.jpg")])
+    assert not caplog.messages
+    with pytest.raises(UserError, match="matches no image: the first of 1 matches is .*notes.txt"):
+        find_images([str(tmp_path / "*.txt")])
+
+
 @pytest.mark.parametrize(
     "name, text, message",
     [
@@ -125,7 +151,26 @@ def test_what_is_known_of_images(tmp_path):
         ("t.csv", "path,colour\na.jpg,red\n", "t.csv has the columns path, colour"),
         ("t.csv", "path\n", "t.csv has no rows"),
         ("t.csv", "", "t.csv has the columns none"),
-        ("t.csv", "path\ncaf\xe9.jpg\n", "t.csv cannot be read as CSV in UTF-8"),
+        (
+            "t.csv",
+            "path\n\ncaf\xe9.jpg\n",
+            "t.csv cannot be read as CSV in UTF-8: line 3 has byte 0xe9; save it as CSV",
+        ),
+        (
+            "t.csv",
+            "path,identity\na.jpg,1\nb.jpg,Smith, John\n",
+            "t.csv, line 3: 3 fields for 2 columns; text with commas",
+        ),
+        ("t.csv", "path,identity\na.jpg\n", "t.csv, line 2: 1 fields for 2 columns"),
+        ("t.csv", 'path,identity\n"a\nb.jpg",1\nc.jpg,2,3\n', "t.csv, line 4: 3 fields"),
+        ("t.csv", "path,camera,camera\na.jpg,1,2\n", "t.csv has the column camera twice"),
+        ("t.csv", "path,camera,\na.jpg,1,\n", r"t.csv has the columns path, camera, \(no name\)"),
+        ("t.csv", "path,identity\n ,1\n", "t.csv, line 2: the path is empty"),
+        ("t.csv", "path,identity\na.jpg,1\nb.jpg,2\na.jpg,2\n", "lines 2 and 4 say different things of a.jpg"),
+        ("t.csv", "path;identity\na.jpg;1\n", "t.csv has semicolons between its columns: save it with commas"),
+        ("t.csv", "camera\tpath\n1\ta.jpg\n", "t.csv has tabs between its columns"),
+        ("t.csv", 'path,identity\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "t.csv cannot be read as CSV, line 3: .*double quote"),
+        ("t.csv", "path\na\0.jpg\n", r"t.csv cannot be read as CSV in UTF-8, as it has NUL bytes \(UTF-16\?\)"),
         ("t.csv", "path\nnowhere.jpg\n", "cannot read image .*nowhere.jpg"),
         ("none.txt", None, "none.txt is no file, no folder, and no pattern that any file matches"),
         ("none.csv", None, "table .*none.csv is not there"),

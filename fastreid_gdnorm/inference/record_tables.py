@@ -1,0 +1,96 @@
+"""Tables of images: CSV files in UTF-8 with a header, read strictly, since a shifted line would merge people."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import os
+from collections.abc import Sequence
+
+from ..errors import UserError
+
+
+def read_rows(file: str, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a table as {column: text without spaces around it}; its paths are taken relative to its folder.
+
+    Args:
+        columns: those that it may have, of which the first, of paths, it must have.
+
+    Raises:
+        UserError: it is not there, is no CSV in UTF-8, or has a header or a line that cannot be meant.
+    """
+    header, *lines = _read_lines(file) or [(1, [])]
+    names = [name.strip() for name in header[1]]
+    _check_header(file, names, columns)
+    rows: dict[str, tuple[int, dict[str, str]]] = {}
+    folder, path = os.path.dirname(file), columns[0]
+    found = []
+    for number, fields in lines:
+        if len(fields) != len(names):
+            raise UserError(
+                f"table {file}, line {number}: {len(fields)} fields for {len(names)} columns; text with commas or line "
+                "breaks must be in double quotes"
+            )
+        row = dict(zip(names, map(str.strip, fields)))
+        if not row[path]:
+            raise UserError(f"table {file}, line {number}: the {path} is empty; fill it in or remove the line")
+        earlier, same = rows.setdefault(row[path], (number, row))
+        if row != same:
+            raise UserError(
+                f"table {file}: lines {earlier} and {number} say different things of {row[path]}; remove one of them"
+            )
+        found.append({**row, path: os.path.join(folder, row[path])})
+    if not found:
+        raise UserError(f"table {file} has no rows")
+    return found
+
+
+def _read_lines(file: str) -> list[tuple[int, list[str]]]:
+    """The lines that are not empty, as (number in the file, fields)."""
+    if not os.path.isfile(file):
+        raise UserError(f"table {file} is not there")
+    save_it = "save it as CSV UTF-8, with commas"
+    try:
+        with open(file, "rb") as stream:
+            data = stream.read()
+    except OSError as error:
+        raise UserError(f"table {file} cannot be read ({error.strerror})") from error
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in data:
+        raise UserError(f"table {file} cannot be read as CSV in UTF-8, as it has NUL bytes (UTF-16?); {save_it}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise UserError(
+            f"table {file} cannot be read as CSV in UTF-8: line {number} has byte {byte:#x}; {save_it}"
+        ) from error
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    lines = []
+    begins = 1
+    try:
+        for fields in reader:
+            if fields:
+                lines.append((begins, fields))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise UserError(
+            f"table {file} cannot be read as CSV, line {begins}: {error}; a double quote begins a field and ends it, "
+            "and is doubled in between"
+        ) from error
+    return lines
+
+
+def _check_header(file: str, names: Sequence[str], columns: Sequence[str]) -> None:
+    path, *others = columns
+    for separator, called in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(names) == 1 and separator in names[0] and path in names[0].split(separator):
+            raise UserError(f"table {file} has {called} between its columns: save it with commas")
+    if path not in names or set(names) - set(columns):
+        raise UserError(
+            f"table {file} has the columns {', '.join(name or '(no name)' for name in names) or 'none'}; it must have "
+            f"{path}, and may have {', '.join(others[:-1])} and {others[-1]}"
+        )
+    twice = next((name for name in names if names.count(name) > 1), "")
+    if twice:
+        raise UserError(f"table {file} has the column {twice} twice: remove one of them")
