@@ -3,5 +3,14 @@
 from .by_name import datasets_root, is_read_by, read, read_sources
 from .domain_balanced_sampler import DomainBalancedIdentitySampler
 from .domain_dataset import DomainDataset
+from .identities import numbered
 
-__all__ = ["DomainBalancedIdentitySampler", "DomainDataset", "datasets_root", "is_read_by", "read", "read_sources"]
+__all__ = [
+    "DomainBalancedIdentitySampler",
+    "DomainDataset",
+    "datasets_root",
+    "is_read_by",
+    "numbered",
+    "read",
+    "read_sources",
+]

@@ -10,33 +10,55 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import Dataset
 from fastreid.utils import comm
 
+from ..errors import UserError
+from .identities import apart
 from .readers import Reader
+
+STOCK_READERS = "fastreid.data.datasets."  # which assert, and raise all kinds for what they do not expect
 
 
 def datasets_root() -> str:
     """The folder that holds the data sets, as FASTREID_DATASETS names it now."""
-    return os.getenv("FASTREID_DATASETS", "datasets")
+    return os.getenv("FASTREID_DATASETS") or "datasets"
 
 
 def read(cfg: CfgNode, name: str, **kwargs: Any) -> Dataset:
-    """The data set of that name, in the variant that the config's DATASETS keys say; ``kwargs`` go to its reader."""
+    """The data set of that name, in the variant that the config's DATASETS keys say; ``kwargs`` go to its reader.
+
+    Raises:
+        UserError: it is not there, or cannot be read.
+    """
     reader = DATASET_REGISTRY.get(name)
     variant = reader.from_config(cfg) if is_read_by(Reader, name) else {}
-    return reader(root=datasets_root(), **variant, **kwargs)
+    try:
+        return reader(root=datasets_root(), **variant, **kwargs)
+    except UserError:
+        raise
+    except Exception as error:
+        if not reader.__module__.startswith(STOCK_READERS):
+            raise
+        raise UserError(
+            f"data set {name}: fast-reid's own reader cannot read it in {os.path.abspath(datasets_root())} ({error!r})"
+        ) from error
 
 
-def is_read_by(kind: type, name: str) -> bool:
-    """Whether the registered data set ``name`` is a class of that kind."""
+def is_read_by(kind: type | tuple[type, ...], name: str) -> bool:
+    """Whether the registered data set ``name`` is a class of that kind, or of one of those kinds."""
     reader = DATASET_REGISTRY._obj_map.get(name)
     return isinstance(reader, type) and issubclass(reader, kind)
 
 
 def read_sources(cfg: CfgNode, **kwargs: Any) -> list[list[tuple[str, Any, Any]]]:
-    """The training items of DATASETS.NAMES, a list for each; ``kwargs`` go to the readers (combineall)."""
-    sources = []
+    """The training items of DATASETS.NAMES, a list for each; ``kwargs`` go to the readers (combineall).
+
+    No two data sets share an identity or a camera, unless both name it as text that begins with the same
+    ``dataset_name``, as fast-reid's readers do.
+    """
+    sources, prefixes = [], []
     for name in cfg.DATASETS.NAMES:
         data = read(cfg, name, **kwargs)
         if comm.is_main_process():
             data.show_train()
         sources.append(data.train)
-    return sources
+        prefixes.append(f"{getattr(data, 'dataset_name', name)}_")
+    return apart(sources, cfg.DATASETS.NAMES, prefixes)

@@ -7,17 +7,22 @@ from typing import Any
 
 from fastreid.data import CommDataset
 
+from .identities import Item, apart
+
 
 class DomainDataset(CommDataset):
     """fast-reid's training set, whose items also have ``domains``, the number of the data set they come from.
 
     Args:
-        sources: for each source domain its items, a list of (image path, pid, camera id); pids and camera ids
-            are unique over all sources, as fast-reid's readers make them.
+        sources: for each source domain its items, a list of (image path, pid, camera id). Numbers are each source's
+            own: two sources that count their pids from 1 have different people. The same text in two sources is the
+            same person; fast-reid's readers put the data set's name in front.
         transform: what the images go through.
     """
 
-    def __init__(self, sources: Sequence[Sequence[tuple[str, Any, Any]]], transform: Any = None) -> None:
+    def __init__(self, sources: Sequence[Sequence[Item]], transform: Any = None) -> None:
+        names = [f"source{k}" for k in range(len(sources))]
+        sources = apart(sources, names, [""] * len(names))
         super().__init__([item for items in sources for item in items], transform, relabel=True)
         self.domains = [k for k, items in enumerate(sources) for _ in items]
 

@@ -97,5 +97,6 @@ def _sources(model: str | Path) -> list[str]:
     return list(cfg.DATASETS.NAMES) if cfg is not None else []
 
 
-def _identity(data_set: str, pid: int) -> str:
-    return f"{data_set} {pid}" if int(pid) > 0 else ""  # 0 and -1 stand for distractors and junk
+def _identity(data_set: str, pid: object) -> str:
+    is_nobody = pid is None or (not isinstance(pid, str) and int(pid) <= 0)  # type: ignore[call-overload]
+    return "" if is_nobody else f"{data_set} {pid}"  # 0 and -1 stand for distractors and junk

@@ -15,7 +15,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import defaults
 from fastreid.utils import comm
 
-from ..data import DomainDataset, datasets_root, is_read_by, read, read_sources
+from ..data import DomainDataset, datasets_root, is_read_by, numbered, read, read_sources
 from ..data.device import on_device
 from ..data.readers import Reader
 from ..errors import UserError
@@ -138,13 +138,13 @@ def _check_identities(cfg, train_set):
 
 
 def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
-    if test_set is not None or not is_read_by(Reader, dataset_name):
+    if test_set is not None or dataset_name is None:
         return cfg, {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
-    if not data.query:
+    if is_read_by(Reader, dataset_name) and not data.query:
         raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
     if comm.is_main_process():
         data.show_test()
     transforms = transforms or build_transforms(cfg, is_train=False)
-    test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
-    return cfg, {"test_set": test_set, "num_query": len(data.query)}
+    query, gallery = numbered(data.query, data.gallery)
+    return cfg, {"test_set": CommDataset(query + gallery, transforms, relabel=False), "num_query": len(query)}

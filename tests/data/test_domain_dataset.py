@@ -1,9 +1,15 @@
 """``domains`` in every training batch, with every sampler and through worker processes."""
 
+import logging
 from itertools import islice
 
 import pytest
 from fastreid.data import build_reid_train_loader
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.bases import ImageDataset
+
+from fastreid_gdnorm.data import DomainDataset
+from fastreid_gdnorm.errors import UserError
 
 SAMPLERS = ["DomainBalancedIdentitySampler", "NaiveIdentitySampler", "BalancedIdentitySampler", "TrainingSampler"]
 
@@ -27,6 +33,50 @@ def test_identities_of_different_domains_are_different_classes(tiny):
     assert dataset.num_classes == 3 * 6
     classes = {(dataset[i]["domains"], dataset[i]["targets"]) for i in range(len(dataset))}
     assert len(classes) == 3 * 6
+
+
+def own(monkeypatch, **sets):
+    """Registers data sets of a user's: for each name the (identity, camera) of its training images, or a reader."""
+    for name, people in sets.items():
+
+        def init(self, root="", people=people, name=name, **kwargs):
+            items = [(f"{name}{number}.jpg", *who) for number, who in enumerate(people)]
+            ImageDataset.__init__(self, items, [], [], **kwargs)
+
+        reader = type(name, (ImageDataset,), {"__init__": init, "dataset_name": name.lower()})
+        monkeypatch.setitem(DATASET_REGISTRY._obj_map, name, reader)
+
+
+@pytest.mark.parametrize(
+    "people, classes, cameras",
+    [
+        ({"A": [1, 2, 3], "B": [1, 2, 3]}, 6, 4),
+        ({"A": ["anna", "bert"], "B": ["anna", "carl"]}, 4, 4),
+        ({"A": ["a_1", "a_2"], "B": [1, 2], "C": ["1", "2"]}, 6, 6),
+        ({"A": [1, 2, -1, None], "B": [3, 4, -1]}, 4, 4),
+    ],
+    ids=["numbers", "text", "kinds", "nobody"],
+)
+def test_no_two_data_sets_share_a_person_by_chance(tiny, monkeypatch, caplog, people, classes, cameras):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    own(monkeypatch, **{name: [(pid, place % 2) for place, pid in enumerate(pids)] for name, pids in people.items()})
+    cfg = tiny("baseline", "DATALOADER.SAMPLER_TRAIN", "TrainingSampler", "DATASETS.NAMES", str(tuple(people)))
+    found = build_reid_train_loader(cfg).dataset
+    assert (found.num_classes, found.num_cameras) == (classes, cameras)
+    labels = {(domain, found.pid_dict[item[1]]) for item, domain in zip(found.img_items, found.domains)}
+    assert len(labels) == classes and all(path[0] == "ABC"[k] for (path, *_), k in zip(found.img_items, found.domains))
+    left_out = [message for message in caplog.messages if "left out" in message]
+    assert bool(left_out) == (-1 in people["A"])
+    assert not left_out or left_out[0].startswith("A: 2 of 4 training images left out, as their identity is None or")
+
+
+def test_people_that_sources_share_on_purpose_stay_one(tiny, monkeypatch):
+    """Numbers that are each somebody's keep their order, in which an earlier run has learned them."""
+    text = [[("", f"market1501_{pid}", k) for pid in (1, 2)] for k in range(2)]
+    assert DomainDataset(text).num_classes == 2
+    assert DomainDataset([[("", 10, 0), ("", 9, 0)], [("", 2, 1)]]).pids == [2, 9, 10]
+    with pytest.raises(UserError, match="source0: its identities are numbers and text"):
+        DomainDataset([[("", 1, 0), ("", "anna", 0)]])
 
 
 def test_the_readers_arguments_reach_them(tiny):

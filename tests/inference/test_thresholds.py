@@ -5,11 +5,14 @@ import json
 
 import numpy as np
 import pytest
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.bases import ImageDataset
 from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference import thresholds
 from fastreid_gdnorm.inference.description import Description, ModelInput
+from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.inference.records import Record
 from fastreid_gdnorm.inference.thresholds import (
     choose_images,
@@ -153,6 +156,14 @@ def test_the_command_writes_a_threshold_and_its_figure(model, fastreid_here):
     again = fastreid_here("calibrate", "--model", model, "--false-accept", "0.05")
     assert again.returncode == 0, again.stderr
     assert json.loads((model / "threshold.json").read_text()) == written  # the run is tested on RenderedStation
+
+
+def test_people_of_a_data_set_may_be_text(model, monkeypatch):
+    parts = [], [("a.jpg", "anna", 0)], [("b.jpg", "anna", 1), ("c.jpg", None, 1), ("d.jpg", -1, 1), ("e.jpg", 3, 1)]
+    reader = type("Own", (ImageDataset,), {"__init__": lambda self, root: ImageDataset.__init__(self, *parts)})
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
+    records, _ = labelled_images("Own", model)
+    assert [record.identity for record in records] == ["Own anna", "Own anna", "", "", "Own 3"]
 
 
 def test_what_the_model_has_learned_from_is_refused(model, datasets, tmp_path, fastreid_here):

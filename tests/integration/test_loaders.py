@@ -6,16 +6,43 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from fastreid.data import build
+from fastreid.data import build, build_reid_test_loader
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.bases import ImageDataset
 from fastreid.data.transforms import ToTensor
 from PIL import Image
 
+from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.integration import loaders
 
 
 def stock_collate(items):
     with mock.patch.object(build, "fast_batch_collator", loaders.stock_collate):  # which calls itself by that name
         return loaders.stock_collate(items)
+
+
+def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
+    """They are numbered alike among queries and in the gallery; in which numbers stay what they are."""
+    pictures = sorted(map(str, (datasets / "RenderedStation" / "query").iterdir()))
+
+    def targets(query, gallery, camera=str):
+        parts = [
+            [(path, pid, camera(place)) for place, (path, pid) in enumerate(zip(pictures, pids))]
+            for pids in ([], query, gallery)
+        ]
+        reader = type(
+            "Own", (ImageDataset,), {"__init__": lambda self, root, **kw: ImageDataset.__init__(self, *parts)}
+        )
+        monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
+        loader, num_query = build_reid_test_loader(tiny(), dataset_name="Own")
+        assert num_query == len(query)
+        batch = next(iter(loader))
+        return batch["targets"].tolist(), batch["camids"].tolist()
+
+    assert targets(["carl", "anna"], ["anna", "bert", "carl", None]) == ([2, 0, 0, 1, 2, -1], [0, 1, 0, 1, 2, 3])
+    assert targets([7, 3], [3, -1, 0, 7], camera=int) == ([7, 3, 3, -1, 0, 7], [0, 1, 0, 1, 2, 3])
+    with pytest.raises(UserError, match="1 of 2 queries have the identity None"):
+        targets(["anna", None], ["anna"])
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "YCbCr"])

@@ -1,0 +1,95 @@
+"""Identities and cameras of data sets, so that nobody is taken for somebody else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from numbers import Integral
+from typing import Any
+
+from ..errors import UserError
+
+logger = logging.getLogger("fastreid.gdnorm.identities")
+
+Item = tuple[str, Any, Any]  # image path, identity, camera
+
+NOBODY = -1
+
+
+def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Sequence[str]) -> list[list[Item]]:
+    """Training items of which no two sources share an identity or a camera, save those that carry their prefix.
+
+    fast-reid's own readers make both text that begins with the data set's name. Where sources share a number, or a text
+    without that, it gets the source's name in front; else all are left as they are. Images of nobody, whose identity is
+    None or negative, are left out, and counted in a warning.
+
+    Args:
+        names: of the sources, each another.
+        prefixes: what a source's text begins with where it has the data set's name; empty if all of it has.
+
+    Raises:
+        UserError: of a source's identities or cameras some are numbers and others text or None.
+    """
+    kept = [[item for item in items if not _is_nobody(item[1])] for items in sources]
+    for name, before, after in zip(names, sources, kept):
+        if len(after) < len(before):
+            logger.warning(
+                "%s: %d of %d training images left out, as their identity is None or negative",
+                *(name, len(before) - len(after), len(before)),
+            )
+    for field, called in (1, "identities"), (2, "cameras"):
+        scopes: dict[Any, set[str]] = {}
+        for name, prefix, items in zip(names, prefixes, kept):
+            values = {item[field] for item in items}
+            kinds = sorted(set(map(_kind, values)))
+            if len(kinds) > 1:
+                raise UserError(f"{name}: its {called} are {' and '.join(kinds)}: make all numbers, or all text")
+            for value in values:
+                scopes.setdefault(value, set()).add(prefix if _carries(value, prefix) else name)
+        shared = [value for value, of in scopes.items() if len(of) > 1]
+        if shared or len({isinstance(value, str) for value in scopes}) > 1:
+            logger.info("%d %s are numbered alike in several sources, and are each source's own", len(shared), called)
+            for name, prefix, items in zip(names, prefixes, kept):
+                items[:] = [_with(item, field, name, prefix) for item in items]
+    return kept
+
+
+def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item], list[Item]]:
+    """Test items with identities and cameras as integers, which is what fast-reid's evaluator takes.
+
+    Integers are left as they are. Where one is text, all are numbered in order of their text, alike in both parts; an
+    identity of None is nobody's, -1.
+
+    Raises:
+        UserError: a query's identity is None.
+    """
+    unknown = sum(item[1] is None for item in query)
+    if unknown:
+        raise UserError(f"{unknown} of {len(query)} queries have the identity None: a query needs an identity")
+    parts = [list(query), list(gallery)]
+    for field in 1, 2:
+        values = {item[field] for items in parts for item in items} - {None}
+        if all(isinstance(value, Integral) for value in values):
+            numbers = {value: int(value) for value in values}
+        else:
+            numbers = {value: number for number, value in enumerate(sorted(values, key=str))}
+        numbers[None] = NOBODY
+        parts = [[(*item[:field], numbers[item[field]], *item[field + 1 :]) for item in items] for items in parts]
+    return parts[0], parts[1]
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else "text" if isinstance(value, str) else "numbers"
+
+
+def _is_nobody(identity: Any) -> bool:
+    return identity is None or (isinstance(identity, Integral) and identity < 0)
+
+
+def _carries(value: Any, prefix: str) -> bool:
+    return isinstance(value, str) and value.startswith(prefix)
+
+
+def _with(item: Item, field: int, name: str, prefix: str) -> Item:
+    value = item[field]
+    return item if _carries(value, prefix) else (*item[:field], f"{name}_{value}", *item[field + 1 :])
