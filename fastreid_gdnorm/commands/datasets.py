@@ -29,9 +29,12 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from ..data.verification import check_data_sets
+    from ..errors import UserError
     from ..runs.config import load_config, shipped
 
-    if args.root:
+    if args.root is not None:
+        if not os.path.isdir(args.root):
+            raise UserError(f"--root {args.root} is not a folder")
         os.environ["FASTREID_DATASETS"] = args.root
     names = list(itertools.takewhile(lambda word: "." not in word, args.opts))
     overrides = args.opts[len(names) :]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -16,9 +18,12 @@ from tqdm import tqdm
 
 from ..console import say
 from ..errors import UserError
-from .by_name import datasets_root, read
-from .readers import READERS, SingleShot
-from .readers.reader import Counts
+from .by_name import datasets_root, is_read_by, read
+from .readers import READERS, Reader, SingleShot
+from .readers.on_disk import GUIDE, no_root
+from .readers.reader import Counts, NotFound
+
+logger = logging.getLogger("fastreid.gdnorm")
 
 
 class Part(NamedTuple):
@@ -36,12 +41,14 @@ class Part(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was found of a data set; ``missing`` says why it could not be read."""
+    """What was found of a data set; ``missing`` says why it could not be read, ``is_there`` whether some of it is."""
 
     name: str
     missing: str = ""
+    is_there: bool = True
     folder: str = ""
     parts: tuple[Part, ...] = ()
+    notes: tuple[str, ...] = ()
     bad_images: tuple[str, ...] = ()
 
     @property
@@ -50,7 +57,8 @@ class Report(NamedTuple):
 
     def __str__(self) -> str:
         if self.missing:
-            return f"{self.name}: {colored('not found', 'red')}\n  {self.missing}"
+            state = "incomplete or damaged" if self.is_there else "not found"
+            return f"{self.name}: {colored(state, 'red')}\n  {self.missing}"
         table = tabulate(
             [[part.name, *map(_cell, part.found, part.published or part.found)] for part in self.parts],
             headers=["", *Counts._fields],
@@ -58,7 +66,7 @@ class Report(NamedTuple):
             disable_numparse=True,
             colalign=("left", "right", "right", "right"),
         )
-        lines = [f"{self.name}: {self.folder}", table]
+        lines = [f"{self.name}: {self.folder}", table, *self.notes]
         if self.bad_images:
             count = "1 image is" if len(self.bad_images) == 1 else f"{len(self.bad_images)} images are"
             lines.append(colored(f"{count} empty, damaged or missing:", "red"))
@@ -78,9 +86,12 @@ def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, gui
         guide: the document that says where to get them.
 
     Raises:
-        UserError: at the end, if one that was named is missing or wrong.
+        UserError: if the folder of all data sets is not there; at the end, if one that was named is missing or wrong.
     """
-    say(f"Data sets in {os.path.abspath(datasets_root())}\n")
+    root = datasets_root()
+    if not os.path.isdir(root) and all(is_read_by(READERS, name) for name in names):
+        raise UserError(f"{no_root(root)}; {GUIDE}")
+    say(f"Data sets in {os.path.abspath(root)}\n")
     wrong = []
     for name in names or [reader.__name__ for reader in READERS]:
         report = check(cfg, name, decode)
@@ -95,19 +106,40 @@ def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, gui
 def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
     """The Report of the data set ``name`` in the config's variant; ``decode`` reads every image, with all cores."""
     try:
-        data = read(cfg, name)
-        published = getattr(data, "published", {})
-        items = {"train": data.train, "query": data.query, "gallery": data.gallery}
-        if "all" in published:
-            items["all"] = read(cfg, name, combineall=True).train
+        with _warnings() as notes:
+            data = read(cfg, name)
+            published = getattr(data, "published", {})
+            items = {"train": data.train, "query": data.query, "gallery": data.gallery}
+            if "all" in published:
+                items["all"] = read(cfg, name, combineall=True).train
     except UserError as error:
-        return Report(name, missing=str(error))
+        return Report(name, str(error), is_there=not isinstance(error, NotFound) and is_read_by(Reader, name))
     parts = [Part(part, _count(images), published.get(part)) for part, images in items.items() if images]
     if isinstance(data, SingleShot):
         parts = list(_parts_of_splits(data))
+        notes.append(data.origin)
     parts = [part._replace(found=part.found._replace(cameras=None)) if part.name == "all" else part for part in parts]
     paths = sorted({item[0] for images in (*items.values(), getattr(data, "images", [])) for item in images})
-    return Report(name, "", getattr(data, "folder", ""), tuple(parts), tuple(_bad_images(name, paths, decode)))
+    return Report(
+        name,
+        folder=getattr(data, "folder", ""),
+        parts=tuple(parts),
+        notes=tuple(dict.fromkeys(notes)),
+        bad_images=tuple(_bad_images(name, paths, decode)),
+    )
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """What readers warn of, which then goes to no other place by default."""
+    messages: list[str] = []
+    handler = logging.Handler(logging.WARNING)
+    handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        logger.removeHandler(handler)
 
 
 def _parts_of_splits(data):

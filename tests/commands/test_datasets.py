@@ -1,5 +1,7 @@
 """``fastreid datasets`` through the front door, on whole and on broken trees."""
 
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -39,6 +41,7 @@ def test_whole_sets_are_as_published_and_a_small_one_is_not(root, said, monkeypa
     out, mistake = said("DGVIPeR", "DGiLIDS")
     assert not mistake and out.count("as published") == 2 and "not as published" not in out
     assert f"DGVIPeR: {root}/VIPeR" in out and "|   316 |      316 |" in out
+    assert out.count("  10 splits drawn from its sorted identities") == 2
 
     monkeypatch.delenv("FASTREID_DATASETS")
     small = fastreid("datasets", "DGMarket1501", "--root", root, "--no-decode", env={"FORCE_COLOR": "1"})
@@ -58,6 +61,25 @@ def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_n
     assert "DGMSMT17" not in out
     assert "DGMarket1501, DGDukeMTMC, DGCUHK02, DGCUHK03, DGCUHKSYSU, DGPRID, DGGRID" in mistake
     assert "there is no 'DGViper'; did you mean DGVIPeR?" in said("--no-decode", "DGViper")[1]
+
+
+def test_a_set_that_is_there_in_part_is_not_called_missing(root, said):
+    shutil.rmtree(root / "Market-1501-v15.09.15/query")
+    (root / "VIPeR/cam_a/notes.txt").touch()
+    out, mistake = said("--no-decode", "DGMarket1501", "DGVIPeR", "DGMSMT17", "MSMT17")
+    assert "DGMarket1501: incomplete or damaged" in out and "v15.09.15 has no folder query" in out
+    assert "DGMSMT17: not found" in out and "MSMT17: fast-reid's own reader cannot read it in" in out
+    assert f"{root}/VIPeR/cam_a: 1 of 633 left out: 1 with the suffix .txt" in out
+    assert mistake.endswith("DGMarket1501, DGMSMT17, MSMT17; see above\n")
+
+
+def test_a_root_that_is_not_there_is_named(said, monkeypatch, tmp_path):
+    assert "--root /nowhere is not a folder" in said("--root", "/nowhere")[1]
+    monkeypatch.setenv("FASTREID_DATASETS", "/nowhere")
+    assert "/nowhere, which FASTREID_DATASETS names, is not a folder" in said()[1]
+    monkeypatch.setenv("FASTREID_DATASETS", "")
+    monkeypatch.chdir(tmp_path)
+    assert f"{tmp_path}/datasets is not a folder; set FASTREID_DATASETS to the folder" in said("DGVIPeR")[1]
 
 
 def test_images_that_are_empty_cut_short_or_gone_are_named(root, said):

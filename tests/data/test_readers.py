@@ -19,7 +19,7 @@ from pathlib import Path, PureWindowsPath
 import cv2
 import numpy as np
 import pytest
-from scipy.io import loadmat
+from scipy.io import loadmat, savemat
 
 from fastreid_gdnorm.data.readers import (
     DGCUHK02,
@@ -193,6 +193,50 @@ def test_parts_are_what_the_names_of_files_tell(reader, kwargs, build, counts, p
     assert tuple(map(len, found.values())) == counts
 
 
+WITHOUT_LISTS_OF_FILES = [name for name in SETS if not name.startswith("MSMT17")]
+
+
+@pytest.mark.parametrize("name", WITHOUT_LISTS_OF_FILES)
+def test_half_of_the_files_with_another_suffix_are_read_too(name, tmp_path):
+    reader, kwargs, build, _, _ = SETS[name]
+    build(tmp_path, Path.touch)
+    before = read(reader, tmp_path, **kwargs)
+    suffixes = itertools.cycle([".JPG", ".Jpeg", ".PNG", ".tif"])
+    for path in sorted(path for path in tmp_path.rglob("*") if path.suffix in (".jpg", ".jpeg", ".png", ".bmp"))[::2]:
+        path.rename(path.with_suffix(next(suffixes)))
+    after = read(reader, tmp_path, **kwargs)
+    for part, items in before.items():
+        assert without_suffixes(after[part]) == without_suffixes(items)
+    assert {Path(path).suffix for path, _, _ in after["all"]} > {".JPG", ".tif"}
+
+
+def without_suffixes(items):
+    return [(os.path.splitext(path)[0], pid, camera) for path, pid, camera in items]
+
+
+def test_what_is_left_out_of_a_folder_is_counted_and_junk_is_not(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    trees.market1501(tmp_path, Path.touch)
+    before = read(DGMarket1501, tmp_path)
+    assert not caplog.messages
+    folder = tmp_path / MARKET / "query"
+    first = before["query"][0][0].rpartition("/")[2]
+    (folder / f"{first[:4]}").mkdir()
+    (folder / ".ipynb_checkpoints").mkdir()
+    for name in first.replace("jpg", "png"), f"old {first}", "0001_c0ffee.jpg", "notes.txt", f"._{first}", "Thumbs.db":
+        (folder / name).touch()
+    assert read(DGMarket1501, tmp_path) == before
+    (said,) = set(caplog.messages)
+    assert said.startswith(f"{folder}: 5 of 13 left out: ")
+    for words in (
+        "1 folders (",
+        "1 that are copies",
+        "2 whose names do not fit (the first is 0001_c0ffee",
+        "suffix .txt",
+    ):
+        assert words in said
+
+
 @pytest.mark.parametrize("boxes", ["detected", "labeled"])
 def test_cuhk03_is_extracted_from_its_mat_once(boxes, people, tmp_path):
     trees.cuhk03_mat(tmp_path, lambda: next(people))
@@ -321,6 +365,22 @@ def test_a_splits_json_with_the_set_is_used_and_the_log_says_so(name, form, word
         assert [[[paths[place] for place in places] for places in split] for split in data.splits] == theirs
 
 
+def test_torchreids_splits_lie_above_the_folder(tmp_path, caplog, monkeypatch):
+    """In viper/ beside VIPeR/; in the folder of all data sets such a file counts only for the set that it is of."""
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    trees.viper(tmp_path / "viper", Path.touch, ids=7)
+    trees.ilids(tmp_path, Path.touch, ids=5, images=16)
+    query, gallery = (f"/home/you/viper/VIPeR/cam_{view}/000_{angle}.bmp" for view, angle in (("a", 0), ("b", 90)))
+    splits = [{"train": [], "query": [[query, 0, 0]], "gallery": [[gallery, 0, 1]]}]
+    for root in tmp_path / "viper", tmp_path:  # the folder of all data sets is that of torchreid's VIPeR, or above it
+        (root / "splits.json").write_text(json.dumps(splits))
+        data = DGVIPeR(str(root))
+        assert data.origin == f"1 splits from {tmp_path}/viper/splits.json"
+        assert [Path(path).name for path, _, _ in data.query + data.gallery] == ["000_0.bmp", "000_90.bmp"]
+    assert DGiLIDS(str(tmp_path)).origin == "10 splits drawn from its sorted identities"
+    assert f"DGiLIDS: not taken from the folder of all data sets: {tmp_path}/splits.json names" in caplog.text
+
+
 def without(path):
     return lambda root: (root / path).unlink()
 
@@ -377,12 +437,58 @@ MISTAKES = {
     "no JSON": (DGVIPeR, {}, VIPER, text("VIPeR/splits.json", "a\n{"), "splits.json is no list of splits"),
     "no gallery": (DGVIPeR, {}, VIPER, splits_json([NO_GALLERY]), "splits.json is no list of splits .*gallery"),
     "empty split": (DGVIPeR, {}, VIPER, splits_json([EMPTY]), "splits.json has an empty split"),
+    "other name": (
+        DGMarket1501,
+        {},
+        trees.market1501,
+        lambda root: (root / MARKET).rename(root / "market1501") and None,
+        f"there is market1501, which holds bounding_box_train: rename it to {MARKET}",
+    ),
+    "other case": (
+        DGMarket1501,
+        {},
+        trees.market1501,
+        lambda root: (root / MARKET).rename(root / MARKET.lower()) and None,
+        f"there is {MARKET.lower()}: rename it",
+    ),
+    "part in other case": (
+        DGMarket1501,
+        {},
+        trees.market1501,
+        lambda root: (root / MARKET / "query").rename(root / MARKET / "Query") and None,
+        f"{MARKET} has no folder query .there is Query: rename it",
+    ),
+    "packed": (DGMSMT17, {}, None, lambda root: (root / "MSMT17_V1.zip").touch(), "there is MSMT17_V1.zip: unpack it"),
+    "other set": (DGiLIDS, {}, None, lambda root: (root / "iLIDS-VID").mkdir(), "which holds no images or Persons"),
+    "parts in the root": (
+        DGMarket1501,
+        {},
+        trees.market1501,
+        lambda root: (root / MARKET).rename(root / "reid"),
+        f"it holds bounding_box_train itself: that belongs into a folder {MARKET}",
+    ),
+    "no root": (
+        DGMarket1501,
+        {},
+        None,
+        lambda root: root / "nowhere",
+        "nowhere is not a folder; set FASTREID_DATASETS",
+    ),
+    "other mat": (DGGRID, {}, GRID, lambda root: savemat(root / PARTITIONS, {"a": 1}), "holds no 'trainIdxAll'"),
+    "list in Latin-1": (
+        DGMSMT17,
+        {},
+        MT,
+        lambda root: (root / "MSMT17_V1/list_val.txt").write_bytes(b"caf\xe9.jpg\n"),
+        "must have an image and",
+    ),
     "no splits": (DGVIPeR, {}, VIPER, splits_json([]), "splits.json has an empty split"),
 }
 
 
 @pytest.mark.parametrize("reader, kwargs, build, mistake, words", MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_clear_line(reader, kwargs, build, mistake, words, tmp_path):
+def test_a_mistake_is_one_clear_line(reader, kwargs, build, mistake, words, tmp_path, monkeypatch):
+    monkeypatch.delenv("FASTREID_DATASETS", raising=False)
     root = tmp_path / "sets"
     root.mkdir()
     if build:

@@ -2,7 +2,8 @@
 
 import os
 
-from .reader import Counts, Reader, list_images
+from .on_disk import list_images
+from .reader import Counts, Reader
 
 CAMERA_PAIRS = 5
 
@@ -15,6 +16,7 @@ class DGCUHK02(Reader):
 
     folders = ("cuhk02", "CUHK02")
     layout = "P1 to P5, or Dataset with them in it, each with cam1 and cam2"
+    signs = ("P1", "Dataset")
     dataset_name, letters = "cuhk02", "C2"
     published = {"train": Counts(1816, 7264, 10)}
 
@@ -24,6 +26,6 @@ class DGCUHK02(Reader):
         items = []
         for pair in range(1, CAMERA_PAIRS + 1):
             for view in (1, 2):
-                images = list_images(os.path.join(folder, f"P{pair}", f"cam{view}"), r"(\d+)_.*\.png")
+                images = list_images(os.path.join(folder, f"P{pair}", f"cam{view}"), r"(\d+)_.*")
                 items += [(path, f"{pair}_{pid}", f"{pair}_{view}") for path, pid in images]
         return items

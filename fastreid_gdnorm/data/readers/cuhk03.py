@@ -5,8 +5,10 @@ import os
 from fastreid.data.datasets.cuhk03 import CUHK03
 
 from ...errors import UserError
+from ...image_loading import is_picture
 from .market_style import read_market_folder
-from .reader import GUIDE, Counts, Reader, logger, read_mat
+from .on_disk import GUIDE, read_mat
+from .reader import Counts, Reader, logger
 
 PUBLISHED = {
     "detected": {
@@ -38,6 +40,7 @@ class DGCUHK03(Reader):
         "or {detected,labeled}/bounding_box_train and so on (CUHK03-NP), "
         "or cuhk03_release/cuhk-03.mat with both of those .mat"
     )
+    signs = ("images_detected", "images_labeled", "detected", "labeled", "cuhk03_release")
     dataset_name, letters = "cuhk03", "C3"
     published = PUBLISHED["detected"]
 
@@ -76,6 +79,7 @@ class DGCUHK03(Reader):
         extracted = _ExtractedImages(images, f"{self.folder}/cuhk03_new_protocol_config_{self.boxes}.mat")
         if extracted.missing and os.path.isfile(mat):
             _extract(mat, self.folder)
+            extracted.find()
         extracted.check()
         logger.info("DGCUHK03: extracted images %s, split %s", images, extracted.path)
         return extracted
@@ -94,12 +98,19 @@ class _ExtractedImages:
     """Images like ``1_001_1_01.png`` (camera pair, identity, view, number) and the split's file that lists them."""
 
     def __init__(self, folder, split):
-        self.folder, self.path, self.split = folder, split, read_mat(split)
+        self.folder, self.path = folder, split
+        self.split = read_mat(split, "filelist", "labels", *(f"{part}_idx" for part in NP_FOLDERS))
         self.names = [str(name.item()) for name in self.split["filelist"].flatten()]
+        self.find()
+
+    def find(self):
+        """Look for the images, whatever the suffixes of their files are."""
+        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else ()
+        self.files = {_stem(name): name for name in names if is_picture(name)}
 
     @property
     def missing(self):
-        return sorted(set(self.names) - set(os.listdir(self.folder) if os.path.isdir(self.folder) else ()))
+        return sorted(name for name in self.names if _stem(name) not in self.files)
 
     def check(self):
         """Raises UserError if a listed image is not there."""
@@ -115,5 +126,10 @@ class _ExtractedImages:
         items = []
         for index in self.split[f"{part}_idx"].flatten().astype(int) - 1:
             view = int(self.names[index].split("_")[2])
-            items.append((os.path.join(self.folder, self.names[index]), int(pids[index]), view - 1))
+            file = self.files[_stem(self.names[index])]
+            items.append((os.path.join(self.folder, file), int(pids[index]), view - 1))
         return items
+
+
+def _stem(name):
+    return os.path.splitext(name)[0]

@@ -2,10 +2,11 @@
 
 import os
 
-from .reader import Counts, Reader, list_images
+from .on_disk import list_images
+from .reader import Counts, Reader
 
 FORMS = (("cropped_images",), ("cropped_image",), ("bounding_box_train", "query", "bounding_box_test"))
-PATTERN = r"p?(\d+)_(?:s|n\d+_s|c)\d.*\.(?:jpg|png)"  # p11422_s16929_1, p00001_n01_s00001_hard0, 0001_c1_00001
+PATTERN = r"p?(\d+)_(?:s|n\d+_s|c)\d.*"  # p11422_s16929_1, p00001_n01_s00001_hard0, 0001_c1_00001
 
 
 class DGCUHKSYSU(Reader):
@@ -13,6 +14,7 @@ class DGCUHKSYSU(Reader):
 
     folders = ("CUHK-SYSU", "cuhk_sysu")
     layout = "cropped_images, or cropped_image, or bounding_box_train, query and bounding_box_test"
+    signs = tuple(form[0] for form in FORMS)
     dataset_name, letters = "cuhksysu", "CS"
     published = {"train": Counts(11934, 34574, 1)}
 

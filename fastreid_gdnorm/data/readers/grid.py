@@ -3,8 +3,9 @@
 import os
 
 from ...errors import UserError
-from .reader import GUIDE, Counts, list_images, read_mat
-from .single_shot import SPLITS_FILE, TwoViews, logger
+from .on_disk import GUIDE, list_images, read_mat
+from .reader import Counts
+from .single_shot import SPLITS_FILE, TwoViews
 
 PARTITIONS = "features_and_partitions.mat"
 
@@ -17,12 +18,13 @@ class DGGRID(TwoViews):
 
     folders = ("GRID", "underground_reid", "grid/underground_reid")
     layout = f"probe, gallery and {PARTITIONS}"
+    signs = ("probe",)
     dataset_name, letters = "grid", "G"
     _junk_pids = [0]  # what fast-reid's combine_all leaves out
     published = {"query": Counts(125, 125), "gallery": Counts(126, 900)}  # the strangers count as one identity
 
     def read_views(self):
-        pattern = r"(\d+)_(\d+)_.*\.jpeg"
+        pattern = r"(\d+)_(\d+)_.*"
         return (
             [(path, pid, camera - 1) for path, pid, camera in list_images(os.path.join(self.folder, view), pattern)]
             for view in ("probe", "gallery")
@@ -32,8 +34,8 @@ class DGGRID(TwoViews):
         path = os.path.join(self.folder, PARTITIONS)
         if not os.path.isfile(path):
             return None
-        partitions = read_mat(path)["trainIdxAll"].flatten()
-        logger.info("DGGRID: the %d official partitions, %s", len(partitions), path)
+        partitions = read_mat(path, "trainIdxAll")["trainIdxAll"].flatten()
+        self.origin = f"the {len(partitions)} official partitions, {path}"
         return [self.split_of(set(self.shared) - _trained(partition)) for partition in partitions]
 
     def drawn_splits(self):

@@ -2,7 +2,8 @@
 
 import os
 
-from .reader import Counts, list_images
+from .on_disk import list_images
+from .reader import Counts
 from .single_shot import SingleShot, Split, half
 
 
@@ -15,13 +16,14 @@ class DGiLIDS(SingleShot):
 
     folders = ("QMUL-iLIDS", "i-LIDS_Pedestrian", "ilids/i-LIDS_Pedestrian")
     layout = "images or Persons, with images like 0001003.jpg: four digits of the identity, three of its sequence"
+    signs = ("images", "Persons")
     dataset_name, letters = "ilids", "I"
     published = {"query": Counts(60, 60), "gallery": Counts(60, 60)}
 
     def read_images(self):
         persons = os.path.join(self.folder, "Persons")
         folder = persons if os.path.isdir(persons) else os.path.join(self.folder, "images")
-        return list_images(folder, r"(\d{4})(\d{3})\.jpg")
+        return list_images(folder, r"(\d{4})(\d{3})")
 
     def draw(self, chance):
         places = {}

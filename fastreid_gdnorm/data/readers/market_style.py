@@ -2,9 +2,10 @@
 
 import os
 
-from .reader import Counts, Reader, list_images
+from ...image_names import MARKET_STYLE
+from .on_disk import list_images
+from .reader import Counts, Reader
 
-PATTERN = r"(-?\d+)_c(\d+).*\.(?:jpg|png)"
 DISTRACTOR, JUNK = 0, -1
 
 
@@ -15,6 +16,7 @@ class MarketStyle(Reader):
     """
 
     layout = "bounding_box_train, query and bounding_box_test"
+    signs = ("bounding_box_train",)
     _junk_pids = [DISTRACTOR, JUNK]  # what fast-reid's combine_all leaves out
 
     def read_train(self):
@@ -29,7 +31,7 @@ class MarketStyle(Reader):
 
 def read_market_folder(folder):
     """The items (path, pid, camera from 0) of one folder, without junk."""
-    return [(path, pid, camera - 1) for path, pid, camera in list_images(folder, PATTERN) if pid != JUNK]
+    return [(path, pid, camera - 1) for path, pid, camera in list_images(folder, MARKET_STYLE) if pid > JUNK]
 
 
 class DGMarket1501(MarketStyle):

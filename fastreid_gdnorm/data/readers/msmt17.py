@@ -4,7 +4,8 @@ import os
 import re
 
 from ...errors import UserError
-from .reader import Counts, Reader, check_folder, read_list
+from .on_disk import check_folder, read_list
+from .reader import Counts, NotFound, Reader
 
 VERSIONS = {"V1": ("MSMT17_V1", "train", "test"), "V2": ("MSMT17_V2", "mask_train_v2", "mask_test_v2")}
 TRAIN, TRAIN_AND_VAL = Counts(1041, 30248, 15), Counts(1041, 32621, 15)
@@ -21,6 +22,7 @@ class DGMSMT17(Reader):
 
     folders = tuple(folder for folder, _, _ in VERSIONS.values())
     layout = "train and test (V1) or mask_train_v2 and mask_test_v2 (V2), and list_{train,val,query,gallery}.txt"
+    signs = ("list_train.txt", "mask_train_v2")
     dataset_name, letters = "msmt17", "MT"
     published = {"query": Counts(3060, 11659, 15), "gallery": Counts(3060, 82161, 15), "all": Counts(4101, 126441)}
 
@@ -30,7 +32,7 @@ class DGMSMT17(Reader):
         folder, self.train_folder, self.test_folder = VERSIONS[version]
         others = [name for name, folders in VERSIONS.items() if os.path.isdir(os.path.join(root, folders[0]))]
         if others and version not in others:
-            raise UserError(
+            raise NotFound(
                 f"data set DGMSMT17: {root} has version {others[0]}, and DATASETS.MSMT17.VERSION is {version}: "
                 f"set it to {others[0]}, or unpack {folder}"
             )

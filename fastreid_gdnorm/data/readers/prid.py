@@ -3,7 +3,7 @@
 import os
 
 from .reader import Counts
-from .single_shot import TwoViews
+from .single_shot import SPLITS_FILE, TwoViews
 
 SHARED = 200  # the identities 1 to 200 are the same in both views; from there on the numbers say nothing
 
@@ -13,10 +13,12 @@ class DGPRID(TwoViews):
 
     folders = ("prid_2011", "prid2011/prid_2011")
     layout = "single_shot with cam_a and cam_b"
+    signs = ("single_shot",)
     dataset_name, letters = "prid", "P"
     published = {"query": Counts(100, 100, 1), "gallery": Counts(649, 649, 1)}
+    splits_files = (SPLITS_FILE, "splits_single_shot.json")  # as torchreid calls it
     views = (os.path.join("single_shot", "cam_a"), os.path.join("single_shot", "cam_b"))
-    pattern = r"person_(\d+)\.png"
+    pattern = r"person_(\d+)"
 
     def read_views(self):
         cam_a, cam_b = super().read_views()

@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ...errors import UserError
-from .reader import Reader, list_images
+from .on_disk import list_images
+from .reader import Reader
 
 logger = logging.getLogger("fastreid.gdnorm.splits")
 
@@ -29,13 +30,17 @@ class SingleShot(Reader):
     Half of the identities, rounded up, are tested; ``images`` has every image once, and each of ``splits`` takes
     its own from them. To code that knows nothing of splits it is split 0, whose other identities are ``train``.
 
-    A splits.json in the data set's folder goes before splits drawn here: a list of {"query": [[path, pid, camera],
-    ...], "gallery": ...} as torchreid writes it, of which the paths are taken relative to the data set.
+    A splits.json goes before splits drawn here: a list of {"query": [[path, pid, camera], ...], "gallery": ...} as
+    torchreid writes it, of which the paths are taken relative to the data set. It lies in the data set's folder, or
+    above it as torchreid's do. ``origin`` says where the splits are from.
     """
+
+    splits_files = (SPLITS_FILE,)
 
     def open(self):
         self.images = self.read_images()
         self.splits = self.official_splits() or self.users_splits() or self.drawn_splits()
+        logger.info("%s: %s", type(self).__name__, self.origin)
 
     def read_images(self):
         """All images as items (path, pid, camera), sorted by path within each folder."""
@@ -50,16 +55,26 @@ class SingleShot(Reader):
 
     def users_splits(self):
         """The splits of splits.json, if it is there."""
-        path = os.path.join(self.folder, SPLITS_FILE)
-        if not os.path.isfile(path):
-            return None
-        splits = read_splits(path, [image[0] for image in self.images])
-        logger.info("%s: %d splits from %s", type(self).__name__, len(splits), path)
-        return splits
+        for folder in self._folder_and_those_above():
+            for path in filter(os.path.isfile, (os.path.join(folder, name) for name in self.splits_files)):
+                try:
+                    splits = read_splits(path, [image[0] for image in self.images])
+                except UserError as error:
+                    if os.path.realpath(folder) != os.path.realpath(self.root):
+                        raise
+                    logger.warning("%s: not taken from the folder of all data sets: %s", type(self).__name__, error)
+                    continue
+                self.origin = f"{len(splits)} splits from {path}"
+                return splits
+        return None
+
+    def _folder_and_those_above(self):
+        depth = len(os.path.relpath(self.folder, self.root).split(os.sep))
+        return [os.path.normpath(os.path.join(self.folder, *[os.pardir] * up)) for up in range(depth + 1)]
 
     def drawn_splits(self):
         """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
-        logger.info("%s: %d splits drawn from its sorted identities", type(self).__name__, SPLITS)
+        self.origin = f"{SPLITS} splits drawn from its sorted identities"
         # RandomState's stream, unlike Generator's, is the same in every version of NumPy (NEP 19)
         return [self.draw(np.random.RandomState(number)) for number in range(SPLITS)]
 
@@ -78,7 +93,7 @@ class TwoViews(SingleShot):
     """Queries from one camera, the gallery from the other, and with it all who were seen there alone."""
 
     views = ("cam_a", "cam_b")  # the folders of the two
-    pattern = ""  # of the names in them; its group is the identity
+    pattern = ""  # of the names in them without their suffixes; its group is the identity
 
     def draw(self, chance):
         return self.split_of(half(chance, self.shared))
@@ -130,7 +145,7 @@ def read_splits(path, images):
         return places[_end_of(image, 2)]
 
     try:
-        with open(path) as file:
+        with open(path, encoding="utf-8-sig") as file:
             splits = [
                 Split([place_of(item) for item in split["query"]], [place_of(item) for item in split["gallery"]])
                 for split in json.load(file)

@@ -9,6 +9,7 @@ class DGVIPeR(TwoViews):
 
     folders = ("VIPeR", "viper/VIPeR")
     layout = "cam_a and cam_b"
+    signs = ("cam_a",)
     dataset_name, letters = "viper", "V"
     published = {"query": Counts(316, 316, 1), "gallery": Counts(316, 316, 1)}
-    pattern = r"(\d+)_\d+\.bmp"
+    pattern = r"(\d+)_\d+"
