@@ -29,7 +29,12 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
     gdnorm.NUM_PATHS = 1
     # Whether a training step takes each path's gradients before it follows the next path, so that only one path's
-    # activations are in memory. The losses are then to be added up without weights, as fast-reid's trainers do.
+    # activations are in memory. Activation checkpointing needs it, with use_reentrant=False. The losses must then be
+    # added up without weights, as fast-reid's trainers do, and gradients of activations that were kept from the forward
+    # pass, or of gradients (create_graph=True), are errors. Hooks on modules and activations see each path's gradient
+    # before the trainer's own factor. Where a parameter has a hook (register_hook), something besides the model's
+    # parameters requires a gradient (images, another network), or half precision's scale is not known, the step takes
+    # its gradients all at once, and the log says so.
     gdnorm.EARLY_GRADIENTS = True
     # The path to test along: mean, source:K (K from 0), sample:SEED, ensemble (features averaged over the sources),
     # weighted (each image by the branches whose statistics are near its own), weighted:W,W,... (a weight for each

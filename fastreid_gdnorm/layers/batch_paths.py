@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, cast
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .image_statistics import ImageStatistics
-from .paths import Path
+from .paths import Path, check_images, check_numbers
 from .processes import num_processes, synchronized_batch_norm
+from .recomputation import in_backward_pass
 from .running_statistics import start_average
 
 if TYPE_CHECKING:
@@ -23,15 +25,20 @@ class DomainPath(Path):
 
     In training mode with the statistics of that domain's images in the batch (Eq. 6), which also move the branch's
     running statistics (Eq. 7); in eval mode with its population statistics. Branches of domains that are not in
-    the batch stay untouched. Where the layer is synchronized, the batch is that of all processes.
+    the batch stay untouched, and so do all of them where a layer is run again in the backward pass. Where the layer is
+    synchronized, the batch is that of all processes.
 
     Args:
         domains: LongTensor (B,), the images' domains in any order.
 
     ``present`` are the domains in the batch and ``counts`` their numbers of images.
+
+    Raises:
+        ValueError: ``domains`` is of another shape or type.
     """
 
     def __init__(self, domains: Tensor) -> None:
+        check_numbers("domains", domains)
         self.domains = domains
         self._order = torch.argsort(domains, stable=True)
         present, counts = torch.unique(domains, return_counts=True)
@@ -45,13 +52,15 @@ class DomainPath(Path):
         """x: (B, C, H, W).
 
         Raises:
-            ValueError: a domain's number is not below K, or a single value per channel is left to take
-                statistics of.
+            ValueError: the batch has another number of images than of domains, a domain's number is not below K, or a
+                single value per channel is left to take statistics of.
         """
+        check_images(x, len(self.domains))
         if self.present and not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
             raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
+        again = in_backward_pass()
         if layer.synchronized and num_processes() > 1 and layer.training:
-            return synchronized_batch_norm(layer.branches, x, self.domains)
+            return synchronized_batch_norm(layer.branches, x, self.domains, moves=not again)
         if self._restore is not None:
             x = x[self._order]
         parts = []
@@ -59,9 +68,17 @@ class DomainPath(Path):
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
                 raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
-            parts.append(branch(part))
+            parts.append(_again(branch, part) if again and branch.training else branch(part))
+        if not parts:  # as BatchNorm2d has it: empty in eval mode, refused in training
+            return cast("Tensor", layer.branches[0](x))
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out if self._restore is None else out[self._restore]
+
+
+def _again(branch: nn.BatchNorm2d, part: Tensor) -> Tensor:
+    """What ``branch`` gave in training mode, of what it was given; its running statistics have moved already."""
+    mean, var = (cast("Tensor", values).clone() for values in (branch.running_mean, branch.running_var))
+    return F.batch_norm(part, mean, var, branch.weight, branch.bias, training=True, momentum=0.0, eps=branch.eps)
 
 
 class StatisticsPath(Path):

@@ -7,19 +7,30 @@ from typing import Any
 
 from torch import nn
 
-from .gdnorm import GDNorm, gdnorm_layers, why_not_branchable
+from .gdnorm import BRANCHABLE, GDNorm, gdnorm_layers, why_not_branchable
 from .paths import AffinePath, MeanPath, Path
+
+HOOKS = (  # of a module's forward and backward pass, which go with its place in the network
+    "_forward_hooks",
+    "_forward_hooks_with_kwargs",
+    "_forward_hooks_always_called",
+    "_forward_pre_hooks",
+    "_forward_pre_hooks_with_kwargs",
+    "_backward_hooks",
+    "_backward_pre_hooks",
+    "_is_full_backward_hook",
+)
 
 
 def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
     """Replace every BN in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
 
-    Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Layers that are
-    already GDNorm stay as they are, and a BN used in two places stays shared.
+    Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Every layer keeps its
+    mode and its hooks. Layers that are already GDNorm stay as they are, and a BN used in two places stays shared.
 
     Raises:
-        ValueError: ``module`` has no BN, or one that cannot be branched (GhostBatchNorm, ...);
-            nothing has been replaced then.
+        ValueError: ``module`` has no BN, one that cannot be branched (GhostBatchNorm, ...), or a GDNorm of another
+            number of branches; nothing has been replaced then.
     """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     if not norms and not gdnorm_layers(module):
@@ -28,14 +39,17 @@ def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
         reason = why_not_branchable(bn)
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__} {name!r}: {reason}")
-    return _replace(module, (nn.BatchNorm2d, nn.SyncBatchNorm), lambda bn: GDNorm(bn, num_domains))
+    for name, layer in gdnorm_layers(module).items():
+        if layer.num_domains != num_domains:
+            raise ValueError(f"GDNorm {name!r} has {layer.num_domains} branches already, not {num_domains}")
+    return _replace(module, BRANCHABLE, lambda bn: GDNorm(bn, num_domains))
 
 
 def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
     """Replace every :class:`GDNorm` in ``module`` by the stock BN that ``path`` amounts to, the mean path if None.
 
     In place as :func:`convert_gdnorm`; the result has stock layers and stock state-dict keys, and runs as fast as
-    the model that was converted.
+    the model that was converted. What is trained in any of a layer's branches is trained in its BN.
 
     Raises:
         TypeError: ``path`` is not one affine map for all images (a :class:`DomainPath`).
@@ -82,7 +96,11 @@ def _replace(
         if not isinstance(child, kind) or child in in_branches:
             continue
         if child not in made:
+            hooks = {hook: vars(child)[hook] for hook in HOOKS}
+            vars(child).update({hook: type(value)() for hook, value in hooks.items()})  # for make to copy none
             made[child] = make(child)
+            for module_of_hooks in (child, made[child]):
+                vars(module_of_hooks).update(hooks)
         if not name:
             return made[child]
         parent, _, attribute = name.rpartition(".")

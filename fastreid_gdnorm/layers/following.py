@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from torch import nn
 
-from .gdnorm import gdnorm_layers
+from .gdnorm import GDNorm, gdnorm_layers
 from .paths import Path
+from .recomputation import in_backward_pass
+
+_changed = threading.Condition()
+_follower: dict[GDNorm, int] = {}  # the thread that follows a path through a layer
 
 
 @contextlib.contextmanager
 def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
-    """Put every GDNorm layer of ``model`` on ``path``; on the way out, also by an exception, restore what was."""
+    """Put every GDNorm layer of ``model`` on ``path``; on the way out, also by an exception, restore what was.
+
+    Other threads that would follow a path through the same layers wait until then; within one thread it nests. A
+    thread that calls the model without following a path goes along the path that the model happens to be on.
+    """
     layers = gdnorm_layers(model)
-    path.start(layers)
-    before = [(layer, layer.path) for layer in layers.values()]
-    try:
-        for layer in layers.values():
-            layer.path = path
-        yield model
-    finally:
-        for layer, was in before:
-            layer.path = was
+    with _alone(layers.values()):
+        path.start(layers)
+        before = [(layer, layer.path) for layer in layers.values()]
+        try:
+            for layer in layers.values():
+                layer.path = path
+            yield model
+        finally:
+            for layer, was in before:
+                layer.path = was
 
 
 def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:
@@ -34,3 +44,27 @@ def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:
         return embed(batch, [path])
     with follow(model, path):
         return model(batch)
+
+
+@contextlib.contextmanager
+def _alone(layers: Collection[GDNorm]) -> Iterator[None]:
+    """While no other thread follows a path through any of ``layers``.
+
+    In the backward pass, which may be in a thread of autograd's own, the layers are the caller's, who waits for it.
+    """
+    if in_backward_pass():
+        yield
+        return
+    thread = threading.get_ident()
+    with _changed:
+        # all of them at once or none, so that no two threads wait for each other's
+        _changed.wait_for(lambda: all(_follower.get(layer, thread) == thread for layer in layers))
+        taken = [layer for layer in layers if layer not in _follower]
+        _follower.update(dict.fromkeys(taken, thread))
+    try:
+        yield
+    finally:
+        with _changed:
+            for layer in taken:
+                del _follower[layer]
+            _changed.notify_all()

@@ -10,13 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from .paths import AffinePath, MeanPath, Path
+from .recomputation import PathHistory, in_backward_pass
+
+BRANCHABLE = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class GDNorm(nn.Module):
     """Replaces one ``BatchNorm2d`` by K branches, one per source domain (section 3.2).
 
-    Every branch starts as a copy of ``bn``: weights, population statistics, eps, momentum and what is frozen.
-    At rest the layer follows the mean path; :func:`follow` puts it on another one.
+    Every branch starts as a copy of ``bn``: weights, population statistics, eps, momentum, mode and what is frozen.
+    At rest the layer follows the mean path; :func:`follow` puts it on another one. A copy or a pickle of the layer is
+    at rest, whatever path it is taken on.
 
     Args:
         bn: the layer to replace, ``BatchNorm2d`` or ``SyncBatchNorm``; it must keep statistics, be affine and use the
@@ -42,15 +46,26 @@ class GDNorm(nn.Module):
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")
         self.synchronized = isinstance(bn, nn.SyncBatchNorm)
         bn = _plain(bn) if isinstance(bn, nn.SyncBatchNorm) else bn
-        branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains))
+        branches = nn.ModuleList(copy.deepcopy(bn) for _ in range(num_domains)).train(bn.training)
         self.branches = cast("Sequence[nn.BatchNorm2d]", branches)  # what it holds, which torch's types do not say
+        self.training = bn.training
         self.path_mean: Tensor | None
         self.path_var: Tensor | None
         self.register_buffer("path_mean", None)
         self.register_buffer("path_var", None)
         self.image_scatter: Tensor | None
         self.register_buffer("image_scatter", None)
-        self.path: Path = MeanPath()
+        self._rest()
+
+    @property
+    def path(self) -> Path:
+        """The path that the layer is on."""
+        return self._path
+
+    @path.setter
+    def path(self, path: Path) -> None:
+        self._path = path
+        self._history.add(path)
 
     @property
     def num_domains(self) -> int:
@@ -58,7 +73,17 @@ class GDNorm(nn.Module):
         return len(self.branches)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W), normalised along the path that the layer is on."""
+        """x: (B, C, H, W), normalised along the path that the layer is on.
+
+        Raises:
+            RuntimeError: it is run again in the backward pass (activation checkpointing) on another path than before.
+        """
+        if in_backward_pass() and not self._history.is_of_this_backward_pass(self.path):
+            raise RuntimeError(
+                "activation checkpointing runs a GDNorm layer again on another path than in the forward pass, so its "
+                "gradients would be wrong: call backward() inside that pass's `with follow(model, path)`, as "
+                "MODEL.GDNORM.EARLY_GRADIENTS True does with checkpoint(..., use_reentrant=False)"
+            )
         return self.path.normalize(self, x)
 
     def stacked(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -91,7 +116,9 @@ class GDNorm(nn.Module):
 
         Its statistics are those that the path names, so that it also trains on as an ordinary BN would.
         """
-        bn = copy.deepcopy(self.branches[0])
+        bn = copy.deepcopy(self.branches[0]).train(self.training)
+        for name, parameter in bn.named_parameters():
+            parameter.requires_grad_(any(getattr(branch, name).requires_grad for branch in self.branches))
         own = bn.state_dict()
         with torch.no_grad():
             a, b = (t.double() for t in path.affine(self))
@@ -104,7 +131,7 @@ class GDNorm(nn.Module):
 
     def add_branch(self, path: AffinePath) -> None:
         """One more branch, the last, that is what ``path`` is in this layer."""
-        self.branches = cast("Sequence[nn.BatchNorm2d]", nn.ModuleList([*self.branches, self.fold(path)]))
+        cast("nn.ModuleList", self.branches).append(self.fold(path))
         self.path_mean = self.path_var = None  # of one branch less
 
     def forget_estimates(self) -> None:
@@ -119,6 +146,17 @@ class GDNorm(nn.Module):
             if prefix + name in state_dict:
                 value = state_dict.pop(prefix + name)
                 state_dict.update({f"{prefix}branches.{k}.{name}": value.clone() for k in range(self.num_domains)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name not in ("_path", "_history")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[no-untyped-call]
+        self._rest()
+
+    def _rest(self) -> None:
+        self._history = PathHistory()
+        self.path = MeanPath()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         branched = prefix + "branches."
@@ -143,14 +181,18 @@ def gdnorm_layers(model: nn.Module) -> dict[str, GDNorm]:
     return {name: module for name, module in model.named_modules() if isinstance(module, GDNorm)}
 
 
-def why_not_branchable(bn: nn.Module) -> str:
-    """What keeps a module from being branched, as half a sentence; empty if nothing does."""
-    if not isinstance(bn, (nn.BatchNorm2d, nn.SyncBatchNorm)):
+def why_not_branchable(bn: nn.modules.batchnorm._BatchNorm) -> str:
+    """Why ``bn`` cannot be branched, as half a sentence; "" if it can."""
+    stock = next((kind for kind in BRANCHABLE if isinstance(bn, kind)), None)
+    if stock is None:
         return "it is no BatchNorm2d"
-    if isinstance(bn, nn.BatchNorm2d) and type(bn).forward is not nn.BatchNorm2d.forward:
-        return "its forward is not that of BatchNorm2d; set the layer's NORM to BN"
-    if not (bn.affine and bn.track_running_stats):
-        return "Eq. 9 needs its gamma, beta and population statistics (affine, track_running_stats)"
+    if type(bn).forward is not stock.forward:
+        return f"its forward is not that of {stock.__name__}; set the layer's NORM to BN"
+    tensors = (bn.weight, bn.bias, bn.running_mean, bn.running_var)
+    if any(tensor is None for tensor in tensors):
+        return "Eq. 9 needs its gamma, beta and population statistics (affine, bias, track_running_stats)"
+    if nn.parameter.is_lazy(bn.weight):
+        return "it is lazy and does not know its number of channels yet; run a batch through the model first"
     return ""
 
 
@@ -159,7 +201,7 @@ def _plain(bn: nn.SyncBatchNorm) -> nn.BatchNorm2d:
     plain.to(bn.weight).load_state_dict(bn.state_dict())
     for own, of in zip(plain.parameters(), bn.parameters()):
         own.requires_grad_(of.requires_grad)
-    return plain
+    return plain.train(bn.training)
 
 
 def _mean_and_variance(values: Tensor) -> tuple[Tensor, Tensor]:

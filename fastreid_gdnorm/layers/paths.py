@@ -175,10 +175,20 @@ class PathOfEach(Path):
 
     Args:
         paths: P paths.
-        choice: LongTensor (B,), the number of each image's path.
+        choice: LongTensor (B,), the number of each image's path, from 0.
+
+    Raises:
+        ValueError: ``choice`` is of another shape or type, or has a number that is not below P.
+        TypeError: one of the paths treats images differently itself.
     """
 
     def __init__(self, paths: Sequence[AffinePath], choice: Tensor) -> None:
+        check_numbers("choice", choice)
+        for path in paths:
+            if not isinstance(path, AffinePath):
+                raise TypeError(f"a {type(path).__name__} treats images differently and cannot be one image's path")
+        if len(choice) and not 0 <= int(choice.min()) <= int(choice.max()) < len(paths):
+            raise ValueError(f"choice has the numbers {torch.unique(choice).tolist()}, there are {len(paths)} paths")
         self.paths = paths
         self.choice = choice
 
@@ -192,5 +202,22 @@ class PathOfEach(Path):
 
 
 def normalize_each(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """a*x + b with x (B, C, H, W) of any float type, which is the result's too, and a and b (B, C) of each image."""
+    """a*x + b with x (B, C, H, W) of any float type, which is the result's too, and a and b (B, C) of each image.
+
+    Raises:
+        ValueError: ``a`` and ``b`` are of another number of images.
+    """
+    check_images(x, len(a))
     return (x * a[:, :, None, None] + b[:, :, None, None]).to(x.dtype)
+
+
+def check_numbers(what: str, numbers: Tensor) -> None:
+    """Raise ValueError unless ``numbers`` are whole, one for each image."""
+    if numbers.dim() != 1 or numbers.dtype is not torch.long:
+        raise ValueError(f"{what} must be a LongTensor (B,), got {numbers.dtype} of shape {tuple(numbers.shape)}")
+
+
+def check_images(x: Tensor, images: int) -> None:
+    """Raise ValueError unless x (B, C, H, W) has so many images."""
+    if len(x) != images:
+        raise ValueError(f"the path is of {images} images, the batch has {len(x)}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -129,15 +130,17 @@ class PosteriorPath(AffinePath):
         passes for L layers, in the memory of one batch. Neither the order of the images nor their batches change it,
         beyond rounding.
 
+        Without any image, n = 0, it is the prior.
+
         Args:
             model: with GDNorm layers; it is called in eval mode, and left as it was.
             images: what the model takes: a tensor (n, 3, H, W), a dict with one as ``images``, or a loader or list of
-                these that can be gone through again and again.
+                these that can be gone through again and again. Batches may be empty.
             prior_only: names of layers, or patterns such as ``heads.*``, whose statistics stay the prior's.
 
         Raises:
             ValueError: there is no GDNorm layer, they have one branch, or the branches agree everywhere, so that
-                nothing tells how domains differ; or a pattern fits no layer.
+                nothing tells how domains differ; a pattern fits no layer; or ``images`` can be gone through only once.
         """
         layers = gdnorm_layers(model)
         check_branches(model, layers)
@@ -147,12 +150,15 @@ class PosteriorPath(AffinePath):
             raise ValueError(f"no GDNorm layer is called {unknown[0]!r}; there are {', '.join(layers)}")
         path = cls({name: Prior.of(layer).alone() for name, layer in layers.items()}, 0)
         batches = [images] if isinstance(images, (Tensor, dict)) else images
+        if isinstance(batches, Iterator):
+            raise ValueError("images can be gone through only once, and each layer needs them: pass a list or a loader")
         unsettled = {layer: name for name, layer in layers.items() if name not in fixed}
         with evaluating(model), torch.no_grad():
             while unsettled:
-                measuring = _Measuring(path, unsettled, is_single=len(batches) == 1)
+                measuring = _Measuring(path, unsettled, is_single=operator.length_hint(batches, 2) == 1)
                 for batch in batches:
-                    measuring.run(model, batch)
+                    if len(batch["images"] if isinstance(batch, dict) else batch):
+                        measuring.run(model, batch)
                 if not measuring.settle():
                     break
         return path

@@ -52,7 +52,9 @@ def of_first_process(tensors: Sequence[Tensor]) -> None:
             tensor.copy_(own.view_as(tensor))
 
 
-def synchronized_batch_norm(norms: Sequence[BatchNorm], x: Tensor, domains: Tensor | None = None) -> Tensor:
+def synchronized_batch_norm(
+    norms: Sequence[BatchNorm], x: Tensor, domains: Tensor | None = None, moves: bool = True
+) -> Tensor:
     """Batch norm by the statistics of all processes' images, those of each domain apart (Eq. 5-7).
 
     Equal to what one process makes of all the images. ``torch.nn.SyncBatchNorm`` does this for one domain and on CUDA
@@ -62,6 +64,7 @@ def synchronized_batch_norm(norms: Sequence[BatchNorm], x: Tensor, domains: Tens
         norms: K, whose running statistics are moved; one in eval mode normalises by these and keeps them.
         x: (B, C, H, W) or (B, C); H and W are the same on all processes.
         domains: LongTensor (B,), the number of each image's norm; None if it is the first one's.
+        moves: False where the images were normalised before, and moved the running statistics then.
     """
     images = x if x.dim() == 4 else x[:, :, None, None]
     if domains is None:
@@ -69,7 +72,7 @@ def synchronized_batch_norm(norms: Sequence[BatchNorm], x: Tensor, domains: Tens
     around = torch.stack([cast("Tensor", bn.running_mean) for bn in norms])  # the same on all processes
     count, mean, var = _statistics_of_all(images, domains, around)
     for bn, *of_domain in zip(norms, count, mean.detach(), var.detach()):
-        if bn.training:
+        if bn.training and moves:
             _move(bn, *of_domain)
     trained = torch.tensor([bn.training for bn in norms], device=x.device)[:, None]
     mean = torch.where(trained, mean, around)

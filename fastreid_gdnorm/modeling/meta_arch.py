@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from fastreid.config import CfgNode, configurable
@@ -28,7 +28,7 @@ from ..layers import (
 )
 from .backbone import convert
 from .batches import Batch, balanced, by_domain, copy_images
-from .early_gradients import EarlyGradients
+from .early_gradients import EarlyGradients, say_late
 from .path_names import TestPath, parse_test_path
 
 if TYPE_CHECKING:
@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 else:
     Stock = object
 
-Pass = tuple[dict[str, Tensor], dict[str, Any]]  # the losses along a path, and the scalars that it logs
+
+class Pass(NamedTuple):
+    """The losses along a path, and the scalars that it logs."""
+
+    losses: dict[str, Tensor]
+    scalars: dict[str, Any]
+    path: Path
 
 
 class GDNormTraining(Stock):
@@ -48,7 +54,8 @@ class GDNormTraining(Stock):
         num_paths: sampled paths in a training step, 0 or more.
         full_batches: whether a training batch holds a whole batch of every domain, DATALOADER.DOMAIN_BATCH full.
         early_gradients: whether each pass's gradients are taken before the next pass begins, so that one pass's
-            activations are in memory at a time. In half precision this takes a trainer that sets ``loss_scale``.
+            activations are in memory at a time. In half precision this takes a trainer that sets ``loss_scale``. Where
+            they cannot be (see :class:`EarlyGradients`), the log says why.
         mean_of: what the mean path averages, see :class:`MeanPath`.
         new_branch_only: whether only the last branch and classifiers are trained; all statistics but that branch's
             stay, too.
@@ -122,10 +129,16 @@ class GDNormTraining(Stock):
         }
 
     def forward(self, batched_inputs: Batch) -> dict[str, Tensor] | Tensor:
-        """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make."""
+        """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make.
+
+        A model that was folded is the stock one.
+        """
+        layers = gdnorm_layers(self)
+        if not layers:
+            stock: dict[str, Tensor] | Tensor = super().forward(batched_inputs)
+            return stock
         if not self.training:
             return self.embed(batched_inputs, self.test_paths)
-        layers = gdnorm_layers(self)
         _check_domains(batched_inputs, all(layer.synchronized for layer in layers.values()))
         for layer in layers.values():
             layer.forget_estimates()
@@ -138,9 +151,12 @@ class GDNormTraining(Stock):
         early = EarlyGradients(self.parameters(), self.loss_scale or 1.0)
         take = self.early_gradients and self._is_scale_known(batched_inputs["targets"].device)
         passes = []
-        for number, (run, share) in enumerate(zip(runs, shares), 1):
-            losses, scalars = run()
-            passes.append((early.take(losses, share) if take and number < len(runs) else losses, scalars))
+        for run, share in zip(runs, shares):
+            one = run()
+            if take:
+                with follow(self, one.path), EventStorage():
+                    one = one._replace(losses=early.take(one.losses, share))
+            passes.append(one)
         losses = {**self._log(passes[: len(batches)]), **self._log(passes[len(batches) :], "_path")}
         return early.attach(losses)
 
@@ -178,7 +194,10 @@ class GDNormTraining(Stock):
                 parameter.requires_grad_(False)
 
     def _is_scale_known(self, device: torch.device) -> bool:
-        return self.loss_scale is not None or not torch.is_autocast_enabled(device.type)
+        known = self.loss_scale is not None or not torch.is_autocast_enabled(device.type)
+        if not known:
+            say_late("the trainer does not say what it scales the losses of half precision by (loss_scale)")
+        return known
 
     def _on_domain_path(self, batch: Batch) -> Pass:
         return self._along(DomainPath(batch["domains"]), batch)
@@ -189,31 +208,50 @@ class GDNormTraining(Stock):
         of_first_process(path.drawn())  # all processes follow one path
         in_half = torch.is_autocast_enabled(device.type)
         before = copy_statistics(self) if in_half else {}
-        losses, scalars = self._along(path, batch)
-        if in_half and not everywhere(all(torch.isfinite(loss) for loss in losses.values()), device):
-            del losses  # and all that was kept for its gradient
+        one = self._along(path, batch)
+        if in_half and not everywhere(all(torch.isfinite(loss) for loss in one.losses.values()), device):
+            del one  # and all that was kept for its gradient
             put_statistics(self, before)  # of BN without branches
             # nothing normalises a*x + b, which may leave the range of half precision
             with torch.autocast(device.type, enabled=False):
-                losses, scalars = self._along(path, batch)
-        return losses, {**scalars, "largest_a": path.largest_a}
+                one = self._along(path, batch)
+        return one._replace(scalars={**one.scalars, "largest_a": path.largest_a})
 
     def _along(self, path: Path, batch: Batch) -> Pass:
         """The stock losses along a path, and the scalars that the stock forward logs."""
         with follow(self, path), EventStorage() as storage:
             losses = super().forward(batch)
-        return losses, {name: value for name, (value, _) in storage.latest().items()}
+        _check_losses(losses)
+        return Pass(losses, {name: value for name, (value, _) in storage.latest().items()}, path)
 
     @staticmethod
     def _log(passes: Sequence[Pass], suffix: str = "") -> dict[str, Tensor]:
-        """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged."""
-        if not passes:
-            return {}
-        losses, scalars = ({name: [one[name] for one in each] for name in each[0]} for each in zip(*passes))
+        """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged.
+
+        A loss that a pass does not have is 0 there.
+        """
+        losses, scalars = _by_name(one.losses for one in passes), _by_name(one.scalars for one in passes)
         storage = get_event_storage()
         for name, values in scalars.items():
             storage.put_scalar(name + suffix, sum(values) / len(values))
-        return {name + suffix: torch.stack(values).mean() for name, values in losses.items()}
+        return {name + suffix: torch.stack(values).sum() / len(passes) for name, values in losses.items()}
+
+
+def _by_name(each: Iterable[dict[str, Any]]) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for one in each:
+        for name, value in one.items():
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _check_losses(losses: dict[str, Tensor]) -> None:
+    if not losses:
+        raise UserError("the model has no losses: name some in MODEL.LOSSES.NAME")
+    for name, loss in losses.items():
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            is_of = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
+            raise UserError(f"the model's loss {name} is {is_of}: make it a tensor of one number")
 
 
 def _check_domains(batch: Batch, of_all_processes: bool) -> None:

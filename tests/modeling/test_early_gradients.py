@@ -1,13 +1,18 @@
 """A step whose passes are freed one by one: the same losses, logs, gradients and statistics, and one pass's memory."""
 
 import functools
+import logging
 import weakref
 
 import pytest
 import torch
 from fastreid.engine.train_loop import AMPTrainer
+from fastreid.modeling.meta_arch import Baseline
 from fastreid.utils.events import EventStorage
+from torch.utils.checkpoint import checkpoint
 
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.modeling import early_gradients
 from fastreid_gdnorm.modeling.early_gradients import EarlyGradients
 
 from ..conftest import amp_step
@@ -68,7 +73,7 @@ def test_losses_of_unlike_weights_are_refused():
     weight = torch.nn.Parameter(torch.tensor(3.0))
     early = EarlyGradients([weight])
     taken = early.take({"one": 2 * weight}, share=0.5)
-    assert not taken["one"].requires_grad
+    assert taken["one"].grad_fn is None
     losses = early.attach({**taken, "other": weight.square()})
     (losses["one"] + losses["other"]).backward(retain_graph=True)
     assert weight.grad == 0.5 * 2 + 2 * 3
@@ -128,3 +133,107 @@ def test_half_precision_of_an_unknown_scale_keeps_all_passes(model, batch):
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
         losses = net(batch)
     assert all("Attached" not in type(loss.grad_fn).__name__ for loss in losses.values())
+
+
+def gradients_of(net, batch):
+    """The gradients of a step, and where it has left the running statistics."""
+    with EventStorage():
+        torch.manual_seed(7)
+        sum(net.train()(batch).values()).backward()
+    gradients = {name: p.grad for name, p in net.named_parameters()}
+    return {**gradients, "images": batch["images"].grad, **dict(net.named_buffers())}
+
+
+def assert_same(found, expected):
+    for name, value in expected.items():
+        assert (found[name] is None) == (value is None), name
+        assert value is None or torch.allclose(found[name], value, rtol=NEAR, atol=NEAR), name
+
+
+@pytest.fixture
+def said(caplog, monkeypatch):
+    """What the log says, as if nothing had been said before."""
+    monkeypatch.setattr(early_gradients, "_said", set())
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    return caplog
+
+
+def hook_on_a_parameter(net, batch):
+    net.heads.weight.register_hook(lambda gradient: gradient.clamp(-1e-3, 1e-3))
+
+
+def images_with_gradients(net, batch):
+    batch["images"] = batch["images"].clone().requires_grad_()
+
+
+def another_network(net, batch):
+    net.of_another = [torch.ones((), dtype=torch.double, requires_grad=True)]
+    net.backbone.register_forward_hook(lambda module, args, out: out * net.of_another[0])
+
+
+@pytest.mark.parametrize("use", [hook_on_a_parameter, images_with_gradients, another_network])
+def test_what_early_gradients_cannot_serve_gets_late_ones_and_the_log_says_so_once(model, batch, said, use):
+    found = []
+    for early in ("False", "True"):
+        net, own = model("MODEL.GDNORM.EARLY_GRADIENTS", early), dict(batch)
+        use(net, own)
+        found.append(gradients_of(net, own))
+        if use is another_network:
+            found[-1]["another"] = net.of_another[0].grad.clone()
+    assert_same(found[1], found[0])
+    gradients_of(net, own)
+    assert said.text.count("so all passes of a step stay in memory") == 1
+
+
+def test_a_hook_after_the_gradient_runs_once_with_all_of_it(model, batch):
+    net, seen = model().train(), []
+    net.heads.weight.register_post_accumulate_grad_hook(lambda parameter: seen.append(parameter.grad.clone()))
+    gradients = gradients_of(net, batch)
+    assert len(seen) == 1 and torch.equal(seen[0], gradients["heads.weight"])
+
+
+def test_gradients_of_gradients_are_refused(model, batch):
+    net = model().train()
+    with EventStorage():
+        losses = net(batch)
+    with pytest.raises(RuntimeError, match=r"create_graph=True .*EARLY_GRADIENTS False"):
+        torch.autograd.grad(sum(losses.values()), [*net.heads.parameters()][:1], create_graph=True)
+
+
+def test_losses_without_gradient_can_be_left_out_and_are_of_one_number(model, batch, monkeypatch):
+    net, stock = model().train(), Baseline.losses
+
+    def with_more(more):
+        monkeypatch.setattr(Baseline, "losses", lambda *args: {**stock(*args), "more": more})
+        with EventStorage():
+            torch.manual_seed(7)
+            return net(batch)
+
+    losses = with_more(torch.ones(1))
+    assert losses.pop("more") == losses.pop("more_path") == 1
+    sum(losses.values()).backward()
+    assert net.heads.weight.grad.any()
+    for wrong, what in (torch.ones(2), r"a tensor \(2,\)"), (1.0, "a float"):
+        with pytest.raises(UserError, match=f"the model's loss more is {what}: make it a tensor of one number"):
+            with_more(wrong)
+
+
+def checkpointed(module, use_reentrant):
+    module.forward = functools.partial(checkpoint, module.forward, use_reentrant=use_reentrant)
+
+
+def test_a_checkpointed_backbone_has_the_gradients_and_statistics_of_a_plain_one(model, batch):
+    expected = gradients_of(model("MODEL.GDNORM.NUM_PATHS", "2"), batch)
+    net = model("MODEL.GDNORM.NUM_PATHS", "2")
+    for block in net.backbone.features:
+        checkpointed(block, use_reentrant=False)
+    assert_same(gradients_of(net, batch), expected)
+
+
+@pytest.mark.parametrize("early, use_reentrant", [(False, False), (True, True)])
+def test_a_backbone_that_would_run_again_on_another_path_is_refused(model, batch, early, use_reentrant):
+    net = model("MODEL.GDNORM.EARLY_GRADIENTS", str(early))
+    checkpointed(net.backbone.features[3], use_reentrant)
+    with pytest.raises(RuntimeError, match=r"on another path than in the forward pass.*EARLY_GRADIENTS True") as caught:
+        gradients_of(net, batch)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,36 @@
+"""Parts of a pass that run again in the backward pass, as ``torch.utils.checkpoint`` has them to save memory."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from .paths import Path
+
+KEPT = 64  # changes of path that a layer remembers: more than lie between a pass and its gradients
+
+
+def in_backward_pass() -> bool:
+    """Whether this thread is computing gradients, so that whatever a layer is given now, it was given before."""
+    return not torch.compiler.is_compiling() and torch._C._current_graph_task_id() != -1
+
+
+class PathHistory:
+    """Which paths a layer was put on and when, in autograd's own time: the number of the next node of its graph."""
+
+    def __init__(self) -> None:
+        self._changes: tuple[tuple[int, weakref.ref[Path]], ...] = ()  # (number, path), the last one last
+
+    def add(self, path: Path) -> None:
+        """``path`` is followed from now on."""
+        self._changes = (*self._changes[1 - KEPT :], (torch._C._autograd._get_sequence_nr(), weakref.ref(path)))
+
+    def is_of_this_backward_pass(self, path: Path) -> bool:
+        """Whether ``path`` was followed when the node whose gradient is being computed was made."""
+        node = torch._C._current_autograd_node()
+        number = -1 if node is None else node._sequence_nr()
+        then = next((followed for since, followed in reversed(self._changes) if since <= number), None)
+        return then is not None and then() is path

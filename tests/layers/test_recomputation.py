@@ -1,0 +1,90 @@
+"""Layers that activation checkpointing runs again in the backward pass: on their own path, or not at all."""
+
+import copy
+import pickle
+
+import pytest
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, SampledPath, convert_gdnorm, follow
+
+from .test_gdnorm import K
+
+
+class Bare(nn.Module):
+    """Layers whose input is computed, with and without checkpoints."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        block = nn.Sequential(nn.Conv2d(3, 4, 1), nn.BatchNorm2d(4), nn.Tanh(), nn.BatchNorm2d(4, momentum=None))
+        self.block = convert_gdnorm(block, K).double()
+        for layer in self.block:
+            if isinstance(layer, GDNorm):
+                for parameter in layer.parameters():
+                    nn.init.normal_(parameter)
+
+    def forward(self, x, **checkpointing):
+        x = x * 2
+        x = checkpoint(self.block, x, **checkpointing) if checkpointing else self.block(x)
+        return x.pow(3).sum()
+
+
+PATHS = {
+    "domain": lambda: DomainPath(torch.tensor([2, 0, 1, 1, 0, 2])),
+    "sampled": lambda: SampledPath(generator=torch.Generator().manual_seed(2)),
+    "mean": MeanPath,
+}
+
+
+def bare_step(path, net=None, **checkpointing):
+    net = net or Bare()
+    x = torch.randn(6, 3, 4, 2, generator=torch.Generator().manual_seed(1), dtype=torch.double).requires_grad_()
+    with follow(net, path):
+        net(x, **checkpointing).backward()
+    return [x.grad, *(p.grad for p in net.parameters() if p.grad is not None), *net.buffers()]
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+@pytest.mark.parametrize("kind", PATHS)
+def test_bare_layers_run_again_on_the_path_that_is_followed(kind, use_reentrant):
+    expected = bare_step(PATHS[kind]())
+    found = bare_step(PATHS[kind](), use_reentrant=use_reentrant)
+    assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(found, expected))
+    assert len(found) == len(expected)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_bare_layers_do_not_run_again_on_another_path(use_reentrant):
+    """Not at rest, and not on another pass's path, even where that was the last to be followed."""
+    net, x = Bare(), torch.randn(6, 3, 4, 2, dtype=torch.double, requires_grad=True)
+    domain, sampled = PATHS["domain"](), PATHS["sampled"]()
+
+    def losses():
+        found = []
+        for path in (domain, sampled):
+            with follow(net, path):
+                found.append(net(x, use_reentrant=use_reentrant))
+        return found
+
+    refused = pytest.raises(RuntimeError, match="again on another path than in the forward pass")
+    with refused:
+        sum(losses()).backward()
+    of_domain, of_sampled = losses()
+    with refused, follow(net, sampled):
+        of_domain.backward()
+    with follow(net, sampled):
+        of_sampled.backward()
+    net(x, use_reentrant=use_reentrant).backward()  # at rest
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
+def test_what_is_copied_while_a_path_is_followed_is_at_rest(copied):
+    net = Bare()
+    with follow(net, PATHS["domain"]()):
+        twin = copied(net)
+    assert all(isinstance(layer.path, MeanPath) for layer in twin.modules() if isinstance(layer, GDNorm))
+    expected = bare_step(PATHS["domain"](), net)
+    assert all(torch.equal(*pair) for pair in zip(bare_step(PATHS["domain"](), twin), expected))
