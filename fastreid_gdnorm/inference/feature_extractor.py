@@ -30,7 +30,7 @@ class Skipped(NamedTuple):
 
 
 class FeatureExtractor:
-    """Features of images by a trained model, without a config.
+    """Features of images by a trained model, without a config. Several threads can call one at once.
 
     >>> extractor = FeatureExtractor("logs/mine")
     >>> features = extractor(["a.jpg", "b.jpg"])  # (2, D)
@@ -49,7 +49,7 @@ class FeatureExtractor:
     Attributes:
         model, path: its place, and the path through it; files are absolute.
         description: the model's digest, its metric, the number of features, and what it takes.
-        skipped: the images that the last call has left out.
+        skipped: the images that the last call to end has left out.
 
     Raises:
         UserError: it is no model, or what it needs is not there.
@@ -97,12 +97,13 @@ class FeatureExtractor:
         """
         if unreadable not in ("fail", "skip"):
             raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
-        self.skipped = []
+        skipped: list[Skipped] = []
         batches = [np.empty((0, self.description.features), np.float32)]
         prepared = prepared_ahead(self._prepare, list_pictures(images), 2 * self._batch_size, self._workers)
-        readable = self._readable(prepared, unreadable)
+        readable = _readable(prepared, skipped if unreadable == "skip" else None)
         while batch := list(itertools.islice(readable, self._batch_size)):
             batches.append(self._network(batch))
+        self.skipped = skipped
         features = np.concatenate(batches)
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
@@ -114,16 +115,18 @@ class FeatureExtractor:
         except UserError as error:
             return error
 
-    def _readable(
-        self, prepared: Iterable[NDArray[np.uint8] | UserError], unreadable: str
-    ) -> Iterator[NDArray[np.uint8]]:
-        for place, image in enumerate(prepared):
-            if not isinstance(image, UserError):
-                yield image
-            elif unreadable == "fail":
-                raise UserError(f"image {place + 1}: {image}")
-            else:
-                self.skipped.append(Skipped(place, str(image)))
+
+def _readable(
+    prepared: Iterable[NDArray[np.uint8] | UserError], skipped: list[Skipped] | None
+) -> Iterator[NDArray[np.uint8]]:
+    """The images that could be read; the others are added to ``skipped``, or an error if that is None."""
+    for place, image in enumerate(prepared):
+        if not isinstance(image, UserError):
+            yield image
+        elif skipped is None:
+            raise UserError(f"image {place + 1}: {image}")
+        else:
+            skipped.append(Skipped(place, str(image)))
 
 
 def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, workers: int = 0) -> Iterator[R]:

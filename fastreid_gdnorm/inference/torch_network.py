@@ -11,10 +11,11 @@ from fastreid.config import CfgNode
 from fastreid.data.transforms import build_transforms
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.transforms import Compose
 
 from ..errors import UserError
+from ..layers import AffinePath, MeanPath, fold_gdnorm
 from ..modeling import branched
 from ..runs import files
 from ..runs.checkpoints import load_model, model_digest
@@ -25,6 +26,9 @@ from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest
 
 class TorchNetwork:
     """A :class:`Network` of a config and its checkpoint; pictures are prepared as for fast-reid's evaluation.
+
+    A model is folded along its test path where that is one affine map for all images, and then runs in any number of
+    threads at once; where it is not, they take turns.
 
     Args:
         cfg: a trained model's; MODEL.DEVICE is where it runs.
@@ -37,7 +41,7 @@ class TorchNetwork:
         if half and self._device.type != "cuda":
             raise UserError(f"--half is for CUDA; the model runs on {self._device}")
         self._half = half
-        self._model = load_model(cfg).eval()
+        self._model = _folded(load_model(cfg).eval())
         self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
         blank = self.prepare(Image.new("RGB", size[::-1]))
@@ -71,6 +75,11 @@ class TorchNetwork:
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images})
         return features.float().cpu().numpy()
+
+
+def _folded(model: nn.Module) -> nn.Module:
+    paths = getattr(model, "test_paths", (MeanPath(),))
+    return fold_gdnorm(model, paths[0]) if len(paths) == 1 and isinstance(paths[0], AffinePath) else model
 
 
 def resizing(cfg: CfgNode) -> Callable[[Image.Image], NDArray[np.uint8]]:

@@ -1,5 +1,8 @@
 """Features without a config are those of evaluation, whatever form the images come in."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import cv2
 import numpy as np
 import onnx
@@ -12,6 +15,8 @@ from PIL import Image
 from fastreid_gdnorm import FeatureExtractor
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.layers import gdnorm_layers
+from fastreid_gdnorm.modeling import branched
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
@@ -36,6 +41,24 @@ def test_features_are_those_of_evaluation(toy_run, exported, evaluated):
     assert found.dtype == np.float32 and np.abs(found - expected).max() <= 1e-5
     assert np.abs(FeatureExtractor(exported)(paths) - expected).max() <= 1e-4
     assert np.abs(FeatureExtractor(exported / "model.onnx")(paths) - expected).max() <= 1e-4
+
+
+@pytest.mark.parametrize("path", ["source:1", "sample:3", "weighted:0.2,0.3,0.5", "ensemble", "weighted"])
+def test_threads_share_an_extractor_along_any_path(toy_run, path):
+    cfg = branched(load_run_config(toy_run))
+    cfg.MODEL.GDNORM.TEST_PATH = path
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 2, 32, 16, 3), np.uint8)
+    with torch.no_grad():
+        model = load_model(cfg).eval()
+        expected = torch.stack([model(torch.from_numpy(batch).permute(0, 3, 1, 2).float()) for batch in pixels])
+    extractor = FeatureExtractor(toy_run, path=path)
+    network = extractor._network._model
+    assert bool(gdnorm_layers(network)) == (path in ("ensemble", "weighted")), "folded where it can be"
+    network.backbone.register_forward_pre_hook(lambda module, args: time.sleep(0.02))  # for the others to come between
+    with ThreadPoolExecutor(4) as pool:
+        found = np.stack([*pool.map(extractor, pixels)])
+    expected = torch.nn.functional.normalize(expected, dim=2).numpy()
+    assert np.abs(found - expected).max() <= 1e-5
 
 
 def test_one_model_has_one_digest_wherever_it_is(toy_run, exported, tmp_path):

@@ -1,6 +1,8 @@
 """Sampled paths (Eq. 11), their gradients, half precision, and ``follow``."""
 
 import copy
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -182,6 +184,32 @@ def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
             fail_within()
         assert all(layer.path is outer for layer in layers)
     assert all(isinstance(layer.path, MeanPath) for layer in layers)
+
+
+def test_threads_that_follow_paths_through_one_model_take_turns():
+    model, x, inside, other_follows = random_layer().eval(), random_images(3), threading.Event(), threading.Event()
+
+    def pause(layer, args):
+        inside.set()
+        other_follows.wait(0.2)
+
+    def second():
+        inside.wait()
+        with follow(model, SourcePath(1)), follow(model, SourcePath(2)):
+            other_follows.set()
+            return model(x)
+
+    with ThreadPoolExecutor(1) as pool:
+        handle = model.register_forward_pre_hook(pause)
+        of_second = pool.submit(second)
+        with follow(model, SourcePath(0)):
+            first = model(x)
+        handle.remove()
+        found = [first, of_second.result()]
+    for out, k in zip(found, (0, 2)):
+        with follow(model, SourcePath(k)):
+            assert torch.equal(out, model(x))
+    assert isinstance(model.path, MeanPath)
 
 
 def test_gaussian_process_is_indexed_by_depth_and_follows_the_model():
