@@ -20,6 +20,7 @@ from PIL import Image
 from ..disk import write_text
 from ..errors import UserError
 from ..inference.description import CHECKPOINT_FILE, Description, ModelInput
+from ..runs import files
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 BOTSORT_FEATURES = 2048  # written into its code
@@ -127,7 +128,7 @@ def write_sidecar(consumer: str, file: Path, description: Description) -> Path |
         "img_size": size,
         "model_kwargs_schema_version": 1,
         "model_kwargs": {"img_size": size},
-        "source_sha256": description.model,
+        "source_sha256": description.model[len(files.DIGEST) :],
     }
     write_text(sidecar, json.dumps(content, indent=2) + "\n")
     return sidecar

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..runs import files
 
 MANIFEST, CHECKPOINT_FILE, ONNX_FILE = "manifest.json", "model.pth", "model.onnx"  # of an export
 PROPERTY = "fastreid_gdnorm"  # the one key in an ONNX file's metadata; Ultralytics turns each into an attribute
@@ -28,6 +29,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged or of an older version ({error}): run fastreid export again") from error
     return manifest
+
+
+def other_version(model: str, fix: str) -> str:
+    """What to add to an error about a model's digest if that is in the way of an earlier version; else nothing."""
+    return "" if model.startswith(files.DIGEST) else f"; an earlier version named its model: {fix} again"
 
 
 class ModelInput(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
-from .description import Description
+from .description import Description, other_version
 from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
 from .gallery_files import Stored, read_gallery, write_gallery
@@ -110,6 +110,8 @@ class Gallery:
             raise UserError(
                 f"the gallery was made by model {self.description.model[:16]}, and this is model "
                 f"{description.model[:16]}: their features cannot be compared"
+                + other_version(self.description.model, "build the gallery")
+                + other_version(description.model, "export the model")
             )
 
     def add(self, extraction: Extraction) -> int:

@@ -16,8 +16,10 @@ from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
-from ..modeling.posterior_files import files_of, load_posterior, site_digest
+from ..modeling.posterior_files import files_of, load_posterior
 from ..training.population_statistics import complete_paths
+from . import files
+from .feature_keys import feature_keys
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -60,17 +62,13 @@ def load_model(cfg: CfgNode) -> nn.Module:
 
 
 def model_digest(cfg: CfgNode) -> str:
-    """The SHA-256 of what makes a model's features: its checkpoint, the path through it, and the size of images.
+    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`feature_keys`.
 
     Args:
         cfg: a trained model's; one without MODEL.WEIGHTS means its last checkpoint.
     """
-    parts = [digest(find_weights(cfg)), list(cfg.INPUT.SIZE_TEST)]
-    if is_gdnorm(cfg):
-        gdnorm = cfg.MODEL.GDNORM
-        place = posterior_place(gdnorm.TEST_PATH)
-        parts += [site_digest(place) if place else gdnorm.TEST_PATH, gdnorm.MEAN_OF, gdnorm.LAMBDA, gdnorm.NOISE]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+    parts = {"checkpoint": digest(find_weights(cfg)), **feature_keys(cfg)}
+    return files.DIGEST + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def posterior_files(cfg: CfgNode) -> list[Path]:

@@ -26,6 +26,9 @@ PATHS = "paths"  # the folder in a run's; in it paths.jsonl and .csv, .json, .md
 RECORDS = "paths.jsonl"
 CLAIM = "sweep.json"
 
+# how the digest of a model begins since it holds all the config keys that features depend on
+DIGEST = "v2-"
+
 
 def evaluation(path: str = "") -> str:
     """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""

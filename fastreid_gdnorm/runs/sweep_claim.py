@@ -13,19 +13,13 @@ from ..disk import digest, write_text
 from ..errors import UserError
 from .checkpoints import find_weights
 from .config import flat
+from .feature_keys import FEATURES, STATISTICS, TRAINING
 
-CLAIMED = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.", "DATASETS.")
+CLAIMED = (*FEATURES, "TEST.", "DATASETS.")
 UNCLAIMED = (
     *("DATASETS.TESTS", "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.TEST_PATH"),  # every result says its own
-    *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # the checkpoint's contents are claimed
-    *("MODEL.DEVICE", "TEST.IMS_PER_BATCH"),  # numbers are the same, to rounding
-    *(
-        "MODEL.LOSSES.",
-        "MODEL.HEADS.NUM_CLASSES",
-        "MODEL.GDNORM.NUM_PATHS",
-        "MODEL.GDNORM.EARLY_GRADIENTS",
-    ),  # training's
-    *("TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # training's too
+    *("TEST.IMS_PER_BATCH", "TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # the same to rounding, or training's
+    *TRAINING,
 )
 
 
@@ -38,8 +32,7 @@ def claim(file: Path, cfg: CfgNode) -> None:
     own: dict[str, Any] = {"checkpoint": digest(find_weights(cfg))}
     own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
     if cfg.MODEL.GDNORM.MEAN_OF == "path":  # the images that its statistics may have been taken of
-        own["SOLVER.IMS_PER_BATCH"] = cfg.SOLVER.IMS_PER_BATCH
-        own["TEST.PRECISE_BN.NUM_ITER"] = cfg.TEST.PRECISE_BN.NUM_ITER
+        own.update((key, value) for key, value in flat(cfg) if key in STATISTICS)
     text = json.dumps(own, indent=2)
     if not file.is_file():
         write_text(file, text + "\n")
@@ -47,7 +40,7 @@ def claim(file: Path, cfg: CfgNode) -> None:
     own, held = json.loads(text), _read(file)
     differences = [
         f"{key} {held.get(key)}, this one has {own.get(key)}"
-        for key in {**held, **own}
+        for key in own  # an earlier version may have claimed more
         if held.get(key) != own.get(key)
     ]
     if differences:
