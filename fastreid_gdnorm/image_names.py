@@ -24,3 +24,9 @@ def camera_of(path: str) -> str:
     stem, _ = os.path.splitext(os.path.basename(path))
     match = re.fullmatch(MARKET_STYLE, stem)
     return str(int(match["camera"])) if match else ""
+
+
+def canonical_camera(text: str) -> str:
+    """One form for all ways to write a camera: `` 01 ``, ``1`` and a spreadsheet's ``1.0`` are camera 1."""
+    number = re.fullmatch(r"0*(\d+)(\.0+)?", text.strip())
+    return number[1] if number else text.strip()

@@ -56,31 +56,38 @@ def run(args: Namespace) -> None:
 
     from ..console import say
     from ..errors import UserError
-    from ..inference.adaptation import Adapter, adapt_site, by_camera, site_images
+    from ..image_names import canonical_camera
+    from ..inference.adaptation import Adapter, Site, adapt_site, by_camera, check_output, site_images
+    from ..inference.contents import distinct
     from ..inference.guard import ENOUGH, FEWEST
     from ..report.posterior_figure import save_weights_figure
 
+    def draw(file: Path, site: Site) -> None:
+        save_weights_figure(file, {name: adapted.path for name, adapted in site.by_name().items()})
+
     if args.batch_size < 2:
         raise UserError(f"--batch-size is 2 or more, got {args.batch_size}")
-    adapter = Adapter(args.model, args.device, args.batch_size, args.workers)
-    records = site_images(args.images, adapter.cfg)
-    groups = by_camera(records) if args.by_camera else {}
     folder = Path(args.output)
-    sharing = {record.camera for record in records if record.camera}
+    check_output(folder)
+    adapter = Adapter(args.model, args.device, args.batch_size, args.workers)
+    records, copies = distinct(site_images(args.images, adapter.cfg))
+    if copies:
+        say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
+    groups = by_camera(records) if args.by_camera else {}
+    sharing = {canonical_camera(record.camera) for record in records if record.camera}
     if not groups and len(sharing) > 1:
         say(f"{len(sharing)} cameras share this path, which may do harm: --by-camera gives each its own")
-    site = adapt_site(adapter, records, groups, folder, args.prior_only_layers, args.skip_unreadable)
+    site = adapt_site(adapter, records, groups, folder, args.prior_only_layers, args.skip_unreadable, draw)
     for camera in [camera for camera in groups if camera not in site.cameras]:
-        say(f"camera {camera} has one image: it goes along the site's path")
-    all_of_them = {"site": site.whole, **{f"camera {camera}": one for camera, one in site.cameras.items()}}
-    save_weights_figure(folder / "weights.png", {name: adapted.path for name, adapted in all_of_them.items()})
+        say(f"camera {camera} has only one image; using the site's path for it")
+    all_of_them = site.by_name()
     for name, adapted in all_of_them.items():
         verdict = adapted.verdict
         say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
         if adapted.path.images < FEWEST:
             say(f"    fewer than {FEWEST} images sometimes do more harm than good: give it more")
         elif not verdict.trusts:
-            doubt = "half the images would say something else, so it may be worse than none. Give it more"
+            doubt = "the two halves of the images disagree; this path may be worse than not adapting. Add more images"
             say(f"    below {ENOUGH}: {doubt}")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.whole.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
@@ -16,13 +16,23 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data import read
-from ..disk import digest, replacing
+from ..disk import digest
 from ..errors import UserError
 from ..image_loading import read_picture
+from ..image_names import canonical_camera
 from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
 from ..modeling import branched
 from ..modeling.chosen_paths import camera_label
-from ..modeling.posterior_files import SITE, SUMMARY, PosteriorFile, image_digests, save_posterior
+from ..modeling.posterior_files import (
+    FIGURE,
+    SITE,
+    SUMMARY,
+    PosteriorFile,
+    image_digests,
+    save_posterior,
+    written_files,
+)
+from ..own_files import check_free, in_place_of
 from ..runs.checkpoints import load_model
 from ..runs.run_folder import load_run_config
 from .description import MANIFEST
@@ -120,19 +130,20 @@ def site_images(words: Sequence[str], cfg: CfgNode) -> list[Record]:
 
 
 def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """{camera: its images}.
+    """{camera: its images}; however a camera is written, it has one name (:func:`canonical_camera`).
 
     Raises:
         UserError: an image's camera is not known.
     """
     cameras: dict[str, list[Record]] = {}
     for record in records:
-        if not record.camera:
+        camera = canonical_camera(record.camera)
+        if not camera:
             raise UserError(
                 f"--by-camera: the camera of {record.path} is not known: name images like Market-1501's "
                 "(0002_c1s1_000451_03.jpg), or give a table with the columns path and camera"
             )
-        cameras.setdefault(record.camera, []).append(record)
+        cameras.setdefault(camera, []).append(record)
     return dict(sorted(cameras.items()))
 
 
@@ -142,6 +153,20 @@ class Site(NamedTuple):
     whole: Adapted
     cameras: dict[str, Adapted]
 
+    def by_name(self) -> dict[str, Adapted]:
+        """All of them, by what messages and figures call them."""
+        return {"site": self.whole, **{f"camera {camera}": one for camera, one in self.cameras.items()}}
+
+
+def check_output(folder: Path, cameras: Iterable[str] = ()) -> None:
+    """That an adaptation with these cameras can be written to ``folder`` and loses nothing of the user's there.
+
+    Raises:
+        UserError: it cannot.
+    """
+    names = [SUMMARY, SITE, FIGURE, *map(_file_of, cameras)]
+    check_free(folder, names, written_files(folder), "fastreid adapt")
+
 
 def adapt_site(
     adapter: Adapter,
@@ -150,33 +175,47 @@ def adapt_site(
     folder: Path,
     prior_only: Sequence[str] = (),
     skip: bool = False,
+    draw: Callable[[Path, Site], object] | None = None,
 ) -> Site:
     """Write into ``folder`` what ``posterior:FOLDER`` reads: a site's path, and one for each camera with two images.
 
-    Paths of an earlier adaptation are removed.
+    The files of an earlier adaptation, as its adapt.json lists them, are replaced in the end.
 
     Args:
         records: the site's images.
         cameras: those of each camera that is to have a path of its own.
         prior_only, skip: as :meth:`Adapter.adapt` takes them.
+        draw: writes FIGURE, of which it gets the path, for that site.
+
+    Raises:
+        UserError: as :func:`check_output` and :meth:`Adapter.adapt`.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    whole = adapter.adapt(records, folder / SITE, prior_only, skip)
-    adapted = {
-        camera: adapter.adapt(own, folder / f"camera-{quote(camera, safe='')}.npz", prior_only, skip)
-        for camera, own in cameras.items()
-        if len(own) > 1
-    }
-    of_cameras = {
-        camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in adapted.items()
-    }
-    own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
-    with replacing(folder / SUMMARY) as part:
-        part.write_text(json.dumps({"file": SITE, **own, "cameras": of_cameras}, indent=2) + "\n")
-    for file in folder.glob("camera-*.npz"):
-        if file.name not in {one.file.name for one in adapted.values()}:
-            file.unlink()
-    return Site(whole, adapted)
+    several = {camera: own for camera, own in cameras.items() if len(own) > 1}
+    check_output(folder, several)
+    with in_place_of(folder, written_files(folder)) as part:
+        whole = adapter.adapt(records, part / SITE, prior_only, skip)
+        adapted = {
+            camera: adapter.adapt(own, part / _file_of(camera), prior_only, skip) for camera, own in several.items()
+        }
+        site = Site(_in(folder, whole), {camera: _in(folder, one) for camera, one in adapted.items()})
+        if draw:
+            draw(part / FIGURE, site)
+        of_cameras = {
+            camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in adapted.items()
+        }
+        own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
+        written = {file.name: digest(file) for file in sorted(part.iterdir())}
+        summary = {"file": SITE, **own, "cameras": of_cameras, "files": written}
+        (part / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+    return site
+
+
+def _file_of(camera: str) -> str:
+    return f"camera-{quote(camera, safe='')}.npz"
+
+
+def _in(folder: Path, adapted: Adapted) -> Adapted:
+    return adapted._replace(file=folder / adapted.file.name)
 
 
 def _guard(adapted: Adapted) -> dict[str, Any]:

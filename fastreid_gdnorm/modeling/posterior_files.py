@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..layers import LayerPosterior, PosteriorPath
 from .chosen_paths import CameraPaths
 
-SUMMARY, SITE = "adapt.json", "posterior.npz"  # in a folder of fastreid adapt
+SUMMARY, SITE, FIGURE = "adapt.json", "posterior.npz", "weights.png"  # in a folder of fastreid adapt
 VERSION = 2
 
 
@@ -91,6 +91,20 @@ def files_of(place: str | Path) -> dict[str, Path]:
         return {"": place / SITE, **{camera: place / found["file"] for camera, found in cameras.items()}}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{place} is no folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
+
+
+def written_files(folder: Path) -> dict[str, str]:
+    """{name: SHA-256} of what ``fastreid adapt`` has written into a folder, as its adapt.json says; {} if it has not.
+
+    A digest that an earlier version did not write down is "".
+    """
+    try:
+        summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_text())
+        paths = [SITE, *(found["file"] for found in summary["cameras"].values())]
+        listed = {SUMMARY: "", **dict.fromkeys((*paths, FIGURE), ""), **summary.get("files", {})}
+        return {name: sha256 for name, sha256 in listed.items() if Path(name).name == name}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def load_site(place: str | Path) -> PosteriorPath | CameraPaths:

@@ -207,7 +207,7 @@ def test_damaged_files_are_named(toy_run, adapting, tmp_path, fastreid_here, dam
 
 def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fastreid_here):
     (tmp_path / "one").mkdir()
-    shutil.copy(min(site.glob("*.jpg")), tmp_path / "one" / "nameless.jpg")
+    shutil.copy(min((site.parent / "query").glob("*.jpg")), tmp_path / "one" / "nameless.jpg")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "0001_c1s1_000001_00.jpg").write_text("no image")
     mistakes = {
@@ -231,3 +231,45 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
         FeatureExtractor(exported, path="mean")
     with pytest.raises(Exception, match="a path for each camera is for tests"):
         FeatureExtractor(toy_run, path=f"posterior:{adapting[0]}")
+
+
+def test_in_the_folder_of_an_adaptation_only_its_own_files_go(toy_run, site, tmp_path, fastreid_here):
+    words = ["adapt", "--model", toy_run, "--output", tmp_path, "--images"]
+    two = sorted(site.glob("*_c1s*.jpg"))[:2] + sorted(site.glob("*_c3s*.jpg"))[:2]
+    assert fastreid_here(*words, *two, "--by-camera").returncode == 0
+    (tmp_path / "camera-mine.npz").write_text("mine")
+    assert fastreid_here(*words, *two[:2], "--by-camera").returncode == 0
+    assert {file.name for file in tmp_path.iterdir()} == {
+        *("adapt.json", "posterior.npz", "camera-1.npz", "weights.png", "camera-mine.npz")
+    }
+    assert (tmp_path / "camera-mine.npz").read_text() == "mine"
+    before = (tmp_path / "posterior.npz").read_bytes()
+    (tmp_path / "table.csv").write_text("path,camera\n" + "".join(f"{file},mine\n" for file in two))
+    line = one_line(fastreid_here(*words, tmp_path / "table.csv", "--by-camera"))
+    assert "camera-mine.npz is there already and fastreid adapt did not write it" in line
+    (tmp_path / "camera-1.npz").write_text("changed")
+    assert "camera-1.npz has changed since fastreid adapt wrote it" in one_line(fastreid_here(*words, *two))
+    assert (tmp_path / "posterior.npz").read_bytes() == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "weights.png").write_text("a photograph")
+    words[4] = tmp_path / "other"
+    assert "weights.png is there already" in one_line(fastreid_here(*words, *two))
+    words[4] = tmp_path / "table.csv" / "x"
+    assert "cannot be written to" in one_line(fastreid_here(*words, *two))
+
+
+def test_copies_count_once_and_a_camera_has_one_name_however_it_is_written(toy_run, site, tmp_path, fastreid_here):
+    one, other = sorted(site.glob("*.jpg"))[:2]
+    for number in range(5):
+        shutil.copy(one, tmp_path / f"copy{number}.jpg")
+    (tmp_path / "table.csv").write_text(
+        "path,camera\n" + "".join(f"copy{number}.jpg,01\n" for number in range(5)) + f"{other},1\n"
+    )
+    words = ["adapt", "--model", toy_run, "--by-camera", "--output", tmp_path / "o", "--images"]
+    done = fastreid_here(*words, tmp_path / "table.csv")
+    assert done.returncode == 0, done.stderr
+    assert "4 images are copies of others and count once, such as" in done.stdout
+    summary = json.loads((tmp_path / "o" / "adapt.json").read_text())
+    assert summary["n"] == 2 and {camera: own["n"] for camera, own in summary["cameras"].items()} == {"1": 2}
+    (tmp_path / "table.csv").write_text("path\n" + "".join(f"copy{number}.jpg\n" for number in range(5)))
+    assert "1 readable images do not tell" in one_line(fastreid_here(*words[:3], *words[4:], tmp_path / "table.csv"))
