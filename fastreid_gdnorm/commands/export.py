@@ -57,7 +57,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from ..export import each_camera, export_model
+    from ..export import check_output, each_camera, export_model
 
-    for folder, path in each_camera(args.path, args.output).items():
+    paths = each_camera(args.path, args.output)
+    for folder in paths:
+        check_output(folder, args.onnx, args.fuse, args.consumers)
+    for folder, path in paths.items():
         export_model(args.config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)

@@ -1,5 +1,5 @@
 """A path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
 
-from .model import each_camera, export_model
+from .model import check_output, each_camera, export_model
 
-__all__ = ["each_camera", "export_model"]
+__all__ = ["check_output", "each_camera", "export_model"]

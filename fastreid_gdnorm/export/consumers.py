@@ -115,11 +115,16 @@ def word_about(consumer: str, architecture: str, features: int) -> str:
     )
 
 
+def sidecar_of(file: str) -> str:
+    """The name of BoxMOT's description of a model's file."""
+    return f"{file}.metadata.json"
+
+
 def write_sidecar(consumer: str, file: Path, description: Description) -> Path | None:
     """What a consumer reads beside its file: BoxMOT a ``.metadata.json``, which names the size and how to resize."""
     if consumer != "boxmot":
         return None
-    sidecar = file.with_name(f"{file.name}.metadata.json")
+    sidecar = file.with_name(sidecar_of(file.name))
     size = list(description.input.size)
     content = {
         "schema_version": 1,

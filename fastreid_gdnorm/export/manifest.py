@@ -11,8 +11,10 @@ from typing import Any
 from fastreid.config import CfgNode
 
 from ..disk import digest, write_text
-from ..inference.description import MANIFEST, Description
+from ..errors import UserError
+from ..inference.description import MANIFEST, Description, read_manifest
 from ..runs import files
+from .consumers import sidecar_of
 
 PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime")
 
@@ -26,7 +28,7 @@ def write_manifest(
     checks: dict[str, Any],
     consumers: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write ``folder``'s manifest once all else is there, and return it.
+    """Write ``folder``'s manifest once all else is there, and return it; ``written`` lists all that is there.
 
     Args:
         cfg: of the trained model; MODEL.WEIGHTS is its checkpoint, TEST_PATH the exported path.
@@ -53,10 +55,28 @@ def write_manifest(
         "files": {name: {**check, "sha256": digest(folder / name)} for name, check in checks.items()},
         "consumers": consumers,
         "config_sha256": digest(folder / files.CONFIG),
+        "written": {file.name: digest(file) for file in sorted(folder.iterdir())},
         "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     return manifest
+
+
+def written_files(folder: Path) -> dict[str, str]:
+    """{name: SHA-256} of what ``fastreid export`` has written into a folder, as its manifest says; {} if it has not.
+
+    A digest that the manifest does not have is "".
+    """
+    try:
+        manifest = read_manifest(folder)
+        files_of_consumers = {found["file"]: found["sha256"] for found in manifest["consumers"].values()}
+        sidecars = dict.fromkeys(map(sidecar_of, files_of_consumers), "")
+        listed = {name: check["sha256"] for name, check in manifest["files"].items()}
+        listed = {files.CONFIG: manifest["config_sha256"], **sidecars, **files_of_consumers, **listed}
+        listed = manifest.get("written", listed)
+        return {MANIFEST: "", **{name: sha256 for name, sha256 in listed.items() if Path(name).name == name}}
+    except (UserError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 def _version(package: str) -> str | None:

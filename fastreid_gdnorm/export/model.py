@@ -16,13 +16,14 @@ from ..inference.description import MANIFEST, Description, ModelInput
 from ..modeling import branched
 from ..modeling.path_names import POSTERIOR, posterior_place
 from ..modeling.posterior_files import files_of
+from ..own_files import check_free, in_place_of
 from ..runs import files
 from ..runs.checkpoints import find_weights, load_model, model_digest
 from ..runs.config import load_config
 from .check import check_images, compare, compare_fed
-from .consumers import CONSUMERS, word_about, write_sidecar
+from .consumers import CONSUMERS, sidecar_of, word_about, write_sidecar
 from .formats import CHECKPOINT, ONNX, TORCHSCRIPT
-from .manifest import write_manifest
+from .manifest import write_manifest, written_files
 from .stock import on_cpu, path_to_fold, stock_config, stock_model
 
 
@@ -50,7 +51,8 @@ def export_model(
         UserError: there is no stock model for it, it cannot be used by a consumer, or what was written gives other
             features than the trained model.
     """
-    consumers = list(dict.fromkeys(consumers))
+    output, consumers = Path(output), list(dict.fromkeys(consumers))
+    check_output(output, onnx, fuse, consumers)
     cfg = load_config(config_file, overrides)
     cfg.MODEL.WEIGHTS = find_weights(cfg)
     if path != "mean":
@@ -66,24 +68,26 @@ def export_model(
     words = [word_about(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
     stock = stock_model(stock_cfg, trained.model, folded)
 
-    output = Path(output)
-    output.mkdir(parents=True, exist_ok=True)
-    (output / MANIFEST).unlink(missing_ok=True)
-    write_text(output / files.CONFIG, stock_cfg.dump())
-    checks, runs = {}, {}
-    for form in (CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx):
-        run = runs[form.file] = form.write(stock, description, output / form.file)
-        checks[form.file] = compare(form.file, run, images, expected, form.tolerance)
-    of_consumers = {}
-    for name in consumers:
-        consumer = CONSUMERS[name]
-        takes, file = consumer.input(size), output / consumer.file
-        if consumer.has_own_file:
-            runs[consumer.file] = ONNX.write(stock, description._replace(input=takes), file)
-            write_sidecar(name, file, description)
-        fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, takes)
-        of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": takes.as_json(), **fed}
-    manifest = write_manifest(output, config_file, cfg, stock_cfg, description, checks, of_consumers)
+    former = written_files(output)
+    with in_place_of(output, former) as part:
+        write_text(part / files.CONFIG, stock_cfg.dump())
+        checks, runs = {}, {}
+        for form in (CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx):
+            run = runs[form.file] = form.write(stock, description, part / form.file)
+            checks[form.file] = compare(form.file, run, images, expected, form.tolerance)
+        of_consumers = {}
+        for name in consumers:
+            consumer = CONSUMERS[name]
+            takes, file = consumer.input(size), part / consumer.file
+            if consumer.has_own_file:
+                runs[consumer.file] = ONNX.write(stock, description._replace(input=takes), file)
+                write_sidecar(name, file, description)
+            fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, takes)
+            of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": takes.as_json(), **fed}
+        manifest = write_manifest(part, config_file, cfg, stock_cfg, description, checks, of_consumers)
+    stale = [name for name in former if name not in manifest["written"] and name != MANIFEST]
+    if stale:
+        say(f"removed from {output}, as an earlier export wrote it: {', '.join(sorted(stale))}")
     for name, check in checks.items():
         say(f"{output / name}: largest difference {check['difference']:.1e} (tolerance {check['tolerance']:.0e})")
     config, weights = output / files.CONFIG, output / CHECKPOINT.file
@@ -96,6 +100,17 @@ def export_model(
         if word:
             say(f"    {word}")
     return manifest
+
+
+def check_output(output: Path, onnx: bool = False, fuse: bool = False, consumers: Sequence[str] = ()) -> None:
+    """That an export with these files can be written to ``output`` and loses nothing of the user's there.
+
+    Raises:
+        UserError: it cannot.
+    """
+    own = [CONSUMERS[name].file for name in consumers]
+    names = [MANIFEST, files.CONFIG, CHECKPOINT.file, *[TORCHSCRIPT.file] * fuse, *[ONNX.file] * onnx, *own]
+    check_free(output, [*names, *map(sidecar_of, own)], written_files(output), "fastreid export")
 
 
 def each_camera(path: str, output: str | Path) -> dict[Path, str]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..disk import digest
 from ..errors import UserError
 from ..runs import files
 
@@ -25,10 +26,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     file = folder / MANIFEST
     try:
         manifest: dict[str, Any] = json.loads(file.read_text())
-        manifest["model"], manifest["sources"]
+        for key in ("model", "sources", "files", "config_sha256"):
+            manifest[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{file} is damaged or of an older version ({error}): run fastreid export again") from error
     return manifest
+
+
+def check_written(file: Path) -> None:
+    """That a file of an export is as it was written, by the manifest beside it; without one, nothing is known.
+
+    Raises:
+        UserError: it has changed since, or the manifest is damaged.
+    """
+    if not (file.parent / MANIFEST).is_file():
+        return
+    manifest = read_manifest(file.parent)
+    listed = {files.CONFIG: manifest["config_sha256"], **manifest.get("written", {})}
+    for name, check in manifest["files"].items():
+        listed.setdefault(name, check["sha256"])
+    if file.name in listed and (not file.is_file() or digest(file) != listed[file.name]):
+        raise UserError(f"{file} is not what {MANIFEST} beside it was written for: run fastreid export again")
 
 
 def other_version(model: str, fix: str) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..runs import files
-from .description import MANIFEST, ONNX_FILE, Description
+from .description import CHECKPOINT_FILE, MANIFEST, ONNX_FILE, Description, check_written, read_manifest
 
 
 class Network(Protocol):
@@ -54,6 +54,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         _check_folded(model, path)
         from .onnx_network import OnnxNetwork
 
+        check_written(place)
         return OnnxNetwork(place, device, half)
     if not place.is_dir():
         raise UserError(f"--model {model} is not there: name a run's folder, an export's folder or an ONNX file")
@@ -69,6 +70,8 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
     from .torch_network import TorchNetwork
 
     if is_export:
+        for name in (files.CONFIG, CHECKPOINT_FILE):
+            check_written(place / name)
         return TorchNetwork.of_export(place, device, half)
     return TorchNetwork.of_run(place, device, half, path)
 
@@ -79,6 +82,6 @@ def _check_folded(model: str | Path, path: str) -> None:
 
 
 def _onnx_of(export: Path) -> Path:
-    if not (export / ONNX_FILE).is_file():
+    if ONNX_FILE not in read_manifest(export)["files"] or not (export / ONNX_FILE).is_file():
         raise UserError(f"{export} has no {ONNX_FILE}: export with --onnx, or install torch and fastreid")
     return export / ONNX_FILE

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 import torch
 from fastreid.engine import DefaultTrainer
 
+from fastreid_gdnorm import FeatureExtractor
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import evaluate_rank
 from fastreid_gdnorm.export import export_model, formats
@@ -20,6 +22,7 @@ from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 
 from ..conftest import DEMO, TINY
+from ..runs.toy import one_line
 
 STOCK = Path(__file__).with_name("stock_fastreid.py")
 
@@ -171,6 +174,42 @@ def test_a_file_that_gives_other_features_is_refused(toy_run, tmp_path, monkeypa
     with pytest.raises(UserError, match="model.pth gives other features: they differ by .*, more than 1e-05"):
         export_model(config, tmp_path)
     assert not (tmp_path / "manifest.json").exists()
+
+
+def test_an_export_replaces_an_earlier_one_and_nothing_of_the_users(toy_run, tmp_path, fastreid_here, monkeypatch):
+    def export(output, *words):
+        return fastreid_here("export", "--config-file", toy_run / "config.yaml", "--output", output, *words)
+
+    before = (toy_run / "config.yaml").read_bytes()
+    line = one_line(export(toy_run, "OUTPUT_DIR", toy_run))
+    assert "config.yaml is there already and fastreid export did not write it" in line
+    assert (toy_run / "config.yaml").read_bytes() == before and not (toy_run / "manifest.json").exists()
+
+    assert export(tmp_path, "--onnx", "--for", "boxmot").returncode == 0
+    (tmp_path / "mine.onnx").write_text("mine")
+    done = export(tmp_path, "--path", "source:1")
+    assert done.returncode == 0, done.stderr
+    assert {file.name for file in tmp_path.iterdir()} == {"config.yaml", "model.pth", "manifest.json", "mine.onnx"}
+    assert "removed from" in done.stdout and "model.onnx, model_boxmot.onnx, model_boxmot.onnx.metadata" in done.stdout
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match="has no model.onnx: export with --onnx"):
+        FeatureExtractor(tmp_path)
+    (tmp_path / "model.onnx").write_text("of another export")
+    with pytest.raises(UserError, match="has no model.onnx: export with --onnx"):
+        FeatureExtractor(tmp_path)
+    assert "model.onnx is there already" in one_line(export(tmp_path, "--onnx"))
+
+
+@pytest.mark.parametrize("name", ["model.pth", "config.yaml", "model.onnx"])
+def test_a_file_that_was_swapped_under_its_manifest_is_named(exported, tmp_path, name, fastreid_here):
+    for file in ("manifest.json", "config.yaml", "model.pth", "model.onnx"):
+        shutil.copy(exported / file, tmp_path)
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"\n")
+    with pytest.raises(UserError, match=f"{name} is not what manifest.json beside it was written for"):
+        FeatureExtractor(tmp_path / name if name.endswith("onnx") else tmp_path)
+    words = ["export", "--config-file", exported / "config.yaml", "--output", tmp_path, "--onnx"]
+    words += ["MODEL.WEIGHTS", exported / "model.pth"]
+    assert f"{name} has changed since fastreid export wrote it" in one_line(fastreid_here(*words))
 
 
 def test_what_cannot_be_exported_says_why(toy_run, tmp_path, monkeypatch):
