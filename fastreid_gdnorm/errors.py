@@ -17,3 +17,16 @@ class Failure(RuntimeError):
 
     The ``fastreid`` command prints it without a traceback, which is in that process's log, and exits with 1.
     """
+
+
+def not_finite(image: object, model: object) -> UserError:
+    """The mistake of taking features that are NaN or infinite.
+
+    Args:
+        image: the first image that has such features: its path, or what else names it.
+        model: the model's folder or file.
+    """
+    return UserError(
+        f"{model} gives no usable features for {image} (NaN, infinite or all zero): its training has diverged or its "
+        "file is damaged; use another checkpoint, and with --half try without it"
+    )

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from ..data import read
 from ..disk import digest
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..image_loading import read_picture
 from ..image_names import canonical_camera
 from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
@@ -107,7 +107,11 @@ class Adapter:
         verdict = consult(self.model, images, path)
         nearness = NearnessPath()
         with torch.no_grad():
-            forward_along(self.model.eval(), {"images": images}, nearness)
+            features = forward_along(self.model.eval(), {"images": images}, nearness)
+        unusable = (~features.isfinite().all(dim=1)).nonzero()
+        if len(unusable):
+            looked_at = [record.path for record in spread_out if record.path not in sample.skipped]
+            raise not_finite(looked_at[int(unusable[0])], self.cfg.MODEL.WEIGHTS)
         used = [record.path for record in records if record.path not in batches.skipped]
         save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
         return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())

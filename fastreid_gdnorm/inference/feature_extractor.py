@@ -13,8 +13,9 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..image_loading import Picture, list_pictures, read_picture
+from .comparable import unusable_rows
 from .description import Description
 from .network import open_network
 
@@ -93,20 +94,27 @@ class FeatureExtractor:
             (N, D), in rows of length 1 if the model compares by cosine. Images that were skipped have no row.
 
         Raises:
-            UserError: an image cannot be read, and is not to be skipped.
+            UserError: an image cannot be read and is not to be skipped, or its features are NaN, infinite or all zero.
         """
         if unreadable not in ("fail", "skip"):
             raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
         skipped: list[Skipped] = []
         batches = [np.empty((0, self.description.features), np.float32)]
-        prepared = prepared_ahead(self._prepare, list_pictures(images), 2 * self._batch_size, self._workers)
+        pictures = list_pictures(images)
+        prepared = prepared_ahead(self._prepare, pictures, 2 * self._batch_size, self._workers)
         readable = _readable(prepared, skipped if unreadable == "skip" else None)
         while batch := list(itertools.islice(readable, self._batch_size)):
             batches.append(self._network(batch))
         self.skipped = skipped
         features = np.concatenate(batches)
+        unusable = unusable_rows(features, self.description.metric)
+        if len(unusable):
+            left_out = {place for place, _ in skipped}
+            place = [place for place in range(len(pictures)) if place not in left_out][unusable[0]]
+            is_file = isinstance(pictures[place], (str, os.PathLike))
+            raise not_finite(pictures[place] if is_file else f"image {place + 1}", self.model)
         if self.description.metric == "cosine":
-            features /= np.linalg.norm(features, axis=1, keepdims=True).clip(1e-12)
+            features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features
 
     def _prepare(self, picture: Picture) -> NDArray[np.uint8] | UserError:

@@ -1,4 +1,4 @@
-"""The seam at fast-reid's ranking: in bounded memory if TEST.RANKING says so."""
+"""The seam at fast-reid's ranking: of finite features alone, and in bounded memory if TEST.RANKING says so."""
 
 import contextlib
 import functools
@@ -6,13 +6,17 @@ import importlib
 
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
 
-from ..errors import UserError
+from ..errors import UserError, not_finite
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
 
 
 def connect():
-    """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking."""
+    """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking.
+
+    Features that are NaN or infinite are refused: stock ranks them, and gives numbers.
+    """
     stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
+    stock_process = ReidEvaluator.process
 
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
@@ -24,7 +28,16 @@ def connect():
         with _bounded_functions() if is_bounded(self.cfg) else contextlib.nullcontext():
             return stock_evaluate(self)
 
+    @functools.wraps(stock_process)
+    def process(self, inputs, outputs):
+        unusable = (~outputs.isfinite().all(dim=1)).nonzero()
+        if len(unusable):
+            begun = f", begun with {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
+            raise not_finite(inputs["img_paths"][int(unusable[0])], f"the model of {self.cfg.OUTPUT_DIR}{begun}")
+        stock_process(self, inputs, outputs)
+
     ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate = compile_dependencies, evaluate
+    ReidEvaluator.process = process
 
 
 def is_bounded(cfg):

@@ -20,7 +20,7 @@ from ..errors import UserError
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
-from .checkpoints import load_model
+from .checkpoints import find_weights, load_model
 from .config import find_config, load_config
 from .processes import Processes, launch
 
@@ -76,6 +76,7 @@ def evaluate(
 
 def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
     setup_logger(distributed_rank=comm.get_rank())
+    cfg.MODEL.WEIGHTS = find_weights(cfg)
     model = load_model(cfg)
     folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
     cfg.OUTPUT_DIR = str(output or os.path.join(cfg.OUTPUT_DIR, folder))

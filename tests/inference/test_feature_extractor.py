@@ -1,7 +1,9 @@
 """Features without a config are those of evaluation, whatever form the images come in."""
 
+import shutil
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -12,7 +14,7 @@ from fastreid.data import build_reid_test_loader
 from fastreid.engine import DefaultTrainer
 from PIL import Image
 
-from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm import FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model
 from fastreid_gdnorm.layers import gdnorm_layers
@@ -22,6 +24,7 @@ from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
 from ..conftest import DEMO, TINY
+from ..runs.toy import one_line
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +145,59 @@ def test_what_is_no_model_says_what_to_name(toy_run, exported, tmp_path):
         FeatureExtractor(toy_run, device="gpu")
     with pytest.raises(UserError, match="order is RGB or BGR"):
         FeatureExtractor(toy_run, order="GBR")
+
+
+@pytest.fixture(scope="module")
+def diverged(toy_run, tmp_path_factory):
+    """The toy run with a weight that is NaN, and a gallery of it."""
+    folder = tmp_path_factory.mktemp("diverged") / "run"
+    shutil.copytree(toy_run, folder)
+    checkpoint = folder / (folder / "last_checkpoint").read_text()
+    content = torch.load(checkpoint, weights_only=False)
+    next(values for values in content["model"].values() if values.ndim == 4)[0] = float("nan")  # a convolution's
+    torch.save(content, checkpoint)
+    Gallery(FeatureExtractor(folder).description, str(folder)).save(folder / "site")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words, written",
+    [
+        ("index --model {0} {1} --gallery {2}", "{2}/gallery.json"),
+        ("search --gallery {0}/site {1} --html {2}/found.html", "{2}/found.html"),
+        ("extract --model {0} {1} --output {2}/f.npz", "{2}/f.npz"),
+        ("calibrate --model {0} {1}", "{0}/threshold.json"),
+        ("adapt --model {0} --images {1} --output {2}", "{2}/posterior.npz"),
+        ("eval --config-file {0}/config.yaml --output {2} OUTPUT_DIR {0}", "{2}/test_results.json"),
+    ],
+    ids=lambda words: words.split()[0],
+)
+def test_features_that_are_not_finite_are_one_line(diverged, datasets, tmp_path, fastreid_here, words, written):
+    images = datasets / "RenderedStation" / "query"
+    words, written = (text.format(diverged, images, tmp_path) for text in (words, written))
+    said = one_line(fastreid_here(*words.split()))
+    assert f"no usable features for {sorted(images.iterdir())[0]} (NaN" in said and str(diverged) in said
+    assert not Path(written).exists()
+
+
+def test_no_image_is_taken_whose_features_cannot_be_compared(toy_run, datasets, monkeypatch, tmp_path):
+    extractor = FeatureExtractor(toy_run, batch_size=2)
+    images = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
+    (tmp_path / "text.jpg").write_text("no picture")
+    network = extractor._network
+
+    class Dead:
+        """As the network, but for the last image of each batch the features are those of a dead one."""
+
+        description, prepare = network.description, network.prepare
+
+        def __call__(self, batch):
+            features = network(batch)
+            features[-1] = 0
+            return features
+
+    extractor._network = Dead()
+    with pytest.raises(UserError, match=f"no usable features for {images[1]}"):
+        extractor([tmp_path / "text.jpg", *images], unreadable="skip")
+    with pytest.raises(UserError, match="no usable features for image 2 "):
+        extractor(np.zeros((3, 32, 16, 3), np.uint8))
