@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import importlib.util
+import io
 import pkgutil
 import re
 import sys
@@ -23,6 +24,9 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and a terminal need not know all of it
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     args = parse(sys.argv[1:] if argv is None else argv)
     load_plugins()
     try:

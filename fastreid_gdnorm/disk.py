@@ -10,7 +10,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from .errors import UserError
 
@@ -19,10 +19,15 @@ LOCK = ".lock"
 
 def digest(file: str | Path) -> str:
     """The SHA-256 of a file's contents."""
-    sha256 = hashlib.sha256()
     with open(file, "rb") as stream:
-        while block := stream.read(2**20):
-            sha256.update(block)
+        return digest_of(stream)
+
+
+def digest_of(stream: BinaryIO) -> str:
+    """The SHA-256 of what is left to read of a stream."""
+    sha256 = hashlib.sha256()
+    while block := stream.read(2**20):
+        sha256.update(block)
     return sha256.hexdigest()
 
 

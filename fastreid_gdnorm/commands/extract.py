@@ -34,15 +34,16 @@ def run(args: Namespace) -> None:
     from ..inference.journal import Journal
     from ..inference.records import find_images
 
-    check_output(args.output)
     records = find_images(args.images)
+    check_output(args.output, records)
     extractor = extractor_of(args)
     description = extractor.description
     journal = Journal(args.output.with_name(args.output.name + ".journal"), description.model)
     extraction = extract(extractor, records, journal, skip_unreadable=args.skip_unreadable)
     save_features(args.output, extraction, description)
     journal.remove()
+    left_out = f" ({extraction.left_out} left out)" if extraction.left_out else ""
     say(
-        f"{args.output}: {len(extraction.records)} images, {description.features} features each, "
+        f"{args.output}: {len(extraction.records)} images{left_out}, {description.features} features each, "
         f"compared by {description.metric}; model {description.model[:16]}"
     )

@@ -12,14 +12,18 @@ from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor
 
 SUMMARY = "build a gallery of your own images, or add to it; list and remove what is in one"
 DESCRIPTION = (
-    "Put the features of images into a gallery, a folder that fastreid search finds people in. Images whose\n"
-    "contents are there already are not added again. Whenever it is stopped, the gallery is as before or complete,\n"
-    "and the same command goes on where it was.\n\n" + ABOUT_MODELS + ABOUT_IMAGES
+    "Put the features of images into a gallery, a folder that fastreid search finds people in. Images are known by\n"
+    "their contents: of one that is there already, path, camera, time and identity are updated where they are given\n"
+    "now, and an image goes whose file has other contents now. To take back a camera or an identity, --remove the\n"
+    "image and index it again. It is safe to interrupt: the gallery stays valid, and rerunning the command resumes.\n\n"
+    + ABOUT_MODELS
+    + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:
   fastreid index --model logs/mine crops --gallery site
   fastreid index more/*.jpg --gallery site                    (adds to it, by the same model)
+  fastreid index cameras.csv --gallery site                   (the images are there: adds their cameras)
   fastreid index --gallery site --list
   fastreid index --gallery site --remove "*/2024-05-*"
 """
@@ -31,7 +35,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--approximate", action="store_true", help="search a large gallery faster, and miss a little")
     parser.add_argument("--list", action="store_true", help="print a table of what is in it")
     parser.add_argument(
-        "--remove", action="append", default=[], metavar="PATTERN", help="take out images by their path"
+        "--remove",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="take out images by their path, or those it fits",
     )
     add_images(parser, nargs="*")
 
@@ -51,7 +59,7 @@ def _add(args: Namespace) -> None:
     from ..console import say
     from ..disk import locked
     from ..inference.extraction import extract
-    from ..inference.gallery import Gallery
+    from ..inference.gallery import Gallery, absolute
     from ..inference.gallery_files import JOURNAL, is_gallery, read_contents
     from ..inference.journal import Journal
     from ..inference.records import find_images
@@ -61,7 +69,7 @@ def _add(args: Namespace) -> None:
         raise UserError(f"--gallery {folder} is a file: name a folder")
     if not is_gallery(folder) and not args.model:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
-    records = [record._replace(path=os.path.abspath(record.path)) for record in find_images(args.images)]
+    records = absolute(find_images(args.images))
     known = read_contents(folder) if is_gallery(folder) else {}
     extractor = extractor_of(args, known.get("model", ""), known.get("path", ""))
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,11 +79,21 @@ def _add(args: Namespace) -> None:
         gallery.model, gallery.path = extractor.model, extractor.path
         gallery.approximate = gallery.approximate or args.approximate
         journal = Journal(folder / JOURNAL, extractor.description.model)
-        extraction = extract(extractor, records, journal, gallery.digests, args.skip_unreadable)
-        added = gallery.add(extraction)
+        extraction = extract(extractor, records, journal, set(gallery.digests), args.skip_unreadable)
+        changes = gallery.update(extraction)
         gallery.save(folder)
         journal.remove()
-    say(f"{folder}: {added} images added, {len(records) - added} were there already or left out; {len(gallery)} in all")
+    more = [
+        f", {count} {what}"
+        for count, what in (
+            (extraction.left_out, "left out"),
+            (changes.copies, "with the contents of another"),
+            (changes.replaced, "gone, as their files have other contents now"),
+        )
+        if count
+    ]
+    counts = f"{changes.added} images added, {changes.updated} updated, {changes.unchanged} unchanged{''.join(more)}"
+    say(f"{folder}: {counts}; {len(gallery)} in all")
     if gallery.is_approximate:
         say(f"approximate: a search finds {100 * gallery.recall(10):.1f} % of the 10 best matches among all images")
 
@@ -89,13 +107,15 @@ def _remove(args: Namespace) -> None:
         raise UserError(f"--gallery {args.gallery} is not there")
     with locked(args.gallery):
         gallery = Gallery.load(args.gallery)
-        rows = {
-            row
-            for row, record in enumerate(gallery.records)
-            if any(fnmatch.fnmatch(record.path, pattern) for pattern in args.remove)
-        }
-        if not rows:
-            raise UserError(f"--remove {' '.join(args.remove)} matches no path in {args.gallery}; --list shows them")
+        rows = set()
+        for pattern in args.remove:
+            names = (pattern, os.path.abspath(pattern))  # as they are, since a[1].jpg as a pattern fits a1.jpg
+            fitting = {
+                row for row, (path, *_) in enumerate(gallery.records) if path in names or fnmatch.fnmatch(path, pattern)
+            }
+            if not fitting:
+                raise UserError(f"--remove {pattern} matches no path in {args.gallery}; --list shows them")
+            rows |= fitting
         gallery.remove(rows)
         gallery.save(args.gallery)
     say(f"{args.gallery}: {len(rows)} images removed; {len(gallery)} in all")

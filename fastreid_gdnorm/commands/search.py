@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,8 @@ from ..errors import UserError
 from ._model import ABOUT_IMAGES, add_images, add_model, extractor_of
 
 if TYPE_CHECKING:
+    from ..inference.feature_extractor import FeatureExtractor
+    from ..inference.gallery import Gallery
     from ..inference.queries import Found
     from ..inference.thresholds import Threshold
 
@@ -37,49 +41,75 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--top", type=int, default=10, metavar="N", help="matches of a query; default: %(default)s")
     parser.add_argument("--exclude-same-camera", action="store_true", help="leave out the images of the query's camera")
     parser.add_argument("--rerank", action="store_true", help="order the 100 best matches by shared neighbours")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each query in place of the table")
+    parser.add_argument("--json", action="store_true", help="a line of JSON for each query, and no other line")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
     add_images(parser)
 
 
 def run(args: Namespace) -> None:
     from ..console import say
-    from ..inference.extraction import extract
-    from ..inference.gallery import Gallery
-    from ..inference.queries import search
-    from ..inference.records import find_images
-    from ..inference.thresholds import read_threshold
 
     if args.top < 1:
         raise UserError(f"--top is 1 or more, got {args.top}")
+    if args.html and args.html.is_dir():
+        raise UserError(f"--html {args.html} is a folder: name a file")
+    with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
+        found, about = _search(args)
+    for one in found:
+        print(_line_of_json(one) if args.json else _table(one))
+    if not args.json:
+        say(about)
+
+
+def _search(args: Namespace) -> tuple[list[Found], str]:
+    """What is found, and a sentence about it; all that is to be written is written."""
+    from ..console import say
+    from ..inference.extraction import extract
+    from ..inference.gallery import Gallery
+    from ..inference.queries import not_excluded, search
+    from ..inference.records import find_images
+
     records = find_images(args.images)
     gallery = Gallery.load(args.gallery)
     extractor = extractor_of(args, gallery.model, gallery.path)
     gallery.check_model(extractor.description)
-    threshold = read_threshold(extractor.model, extractor.description)
+    threshold = _threshold(extractor)
     queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)
-    found = search(
-        gallery, queries, args.top, args.exclude_same_camera, args.rerank, threshold.score if threshold else None
-    )
-    for one in found:
-        print(_line_of_json(one) if args.json else _table(one))
+    score = threshold.score if threshold else None
+    found = search(gallery, queries, args.top, args.exclude_same_camera, args.rerank, score)
+    if args.exclude_same_camera and (line := not_excluded(gallery, [one.query for one in found])):
+        say(line)
+    about = _about(args.gallery, gallery, threshold)
+    if queries.left_out:
+        about += f" {queries.left_out} of {len(records)} queries were left out."
     if args.html:
         from ..report.search_page import write_search_page
 
-        write_search_page(args.html, found, _about(args.gallery, len(gallery), threshold))
-    if not args.json:
-        say(_about(args.gallery, len(gallery), threshold))
+        write_search_page(args.html, found, about)
+    return found, about
 
 
-def _about(folder: Path, images: int, threshold: Threshold | None) -> str:
+def _threshold(extractor: FeatureExtractor) -> Threshold | None:
+    """The model's; None, with a line that says why, if there is one that does not fit."""
+    from ..console import say
+    from ..inference.thresholds import read_threshold
+
+    try:
+        return read_threshold(extractor.model, extractor.description)
+    except (UserError, OSError) as error:
+        say(f"matches are not called same or unknown: {error}")
+        return None
+
+
+def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
+    about = f"{folder}: {len(gallery)} images."
+    if gallery.is_approximate:
+        about += " They are searched approximately, which can miss a few of the best matches."
     if threshold is None:
-        return (
-            f"{folder}: {images} images. From which score on a match is the same person is not known: `fastreid "
-            "calibrate` finds it."
-        )
+        return f"{about} From which score on a match is the same person is not known: `fastreid calibrate` finds it."
     return (
-        f"{folder}: {images} images. Matches from {threshold.score:.3f} on are called the same person. On "
-        f"{threshold.data}, {100 * threshold.false_accept.value:.2g} % of the pairs of different people reach that."
+        f"{about} Matches from {threshold.score:.3f} on are called the same person. On {threshold.data}, "
+        f"{100 * threshold.false_accept.value:.2g} % of the pairs of different people reach that."
     )
 
 
@@ -104,4 +134,4 @@ def _line_of_json(found: Found) -> str:
 
 
 def _shown(path: str) -> str:
-    return min(path, os.path.relpath(path), key=len).encode(errors="replace").decode()
+    return min(path, os.path.relpath(path), key=len)

@@ -27,11 +27,15 @@ class Extraction(NamedTuple):
         records: N.
         digests: the SHA-256 of each file's contents.
         features: (N, D).
+        known: images whose features were known before, each with its digest; they have no row.
+        left_out: how many images could not be read.
     """
 
     records: list[Record]
     digests: list[str]
     features: NDArray[np.float32]
+    known: Sequence[tuple[Record, str]] = ()
+    left_out: int = 0
 
 
 def extract(
@@ -46,19 +50,22 @@ def extract(
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
             the caller removes it. Without one, nothing is kept on disk.
-        known: digests of images to leave out.
+        known: digests of images whose features are not needed.
         skip_unreadable: leave out and name what cannot be read.
 
     Raises:
-        UserError: a file is not there, or cannot be read.
+        UserError: a file is not there or cannot be read, all are left out, or the model's features are not usable.
     """
     journal = journal or Journal()
     kept: list[tuple[Record, str]] = []
+    known_ones: list[tuple[Record, str]] = []
     with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
             with ThreadPoolExecutor() as pool:
-                found = [pair for pair in zip(chunk, pool.map(_digest, chunk)) if pair[1] not in known]
+                found = list(zip(chunk, pool.map(_digest, chunk)))
+            known_ones += [pair for pair in found if pair[1] in known]
+            found = [pair for pair in found if pair[1] not in known]
             new = {sha256: record.path for record, sha256 in found if sha256 not in journal}
             features = extractor(list(new.values()), unreadable="skip")
             unreadable = dict(extractor.skipped)
@@ -69,11 +76,16 @@ def extract(
                 say(f"left out: {reason}")
             kept += [(record, sha256) for record, sha256 in found if sha256 in journal]
             progress.update(len(chunk))
+    left_out = len(records) - len(kept) - len(known_ones)
+    if records and left_out == len(records):
+        raise UserError(f"none of the {left_out} images can be read")
     features = np.array([journal[sha256] for _, sha256 in kept], np.float32)
     return Extraction(
         [record for record, _ in kept],
         [sha256 for _, sha256 in kept],
         features.reshape(-1, extractor.description.features),
+        known_ones,
+        left_out,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,15 @@ from .records import Record
 COLUMNS = Record._fields
 
 
-def check_output(file: Path) -> None:
-    """That features can be written to such a file, before hours are spent on them.
+def check_output(file: Path, records: Sequence[Record]) -> None:
+    """That features of these images can be written to such a file, before hours are spent on them.
 
     Raises:
-        UserError: its suffix is neither .npz nor .parquet, or pyarrow is not there for the latter.
+        UserError: it is a folder, its suffix is neither .npz nor .parquet, or for the latter pyarrow is not there or a
+            name is not UTF-8.
     """
+    if file.is_dir():
+        raise UserError(f"--output {file} is a folder: name a file")
     if file.suffix not in (".npz", ".parquet"):
         raise UserError(f"--output {file} ends in neither .npz nor .parquet")
     if file.suffix == ".parquet":
@@ -29,6 +33,9 @@ def check_output(file: Path) -> None:
             import pyarrow  # noqa: F401
         except ImportError as error:
             raise UserError(f"--output {file} needs pyarrow: pip install 'fastreid_gdnorm[parquet]'") from error
+        for record in records:
+            if any("\udc80" <= letter <= "\udcff" for letter in record.path):  # a byte that is not UTF-8
+                raise UserError(f"{record.path!a} is not UTF-8, which .parquet must be: rename it, or write .npz")
     file.parent.mkdir(parents=True, exist_ok=True)
 
 

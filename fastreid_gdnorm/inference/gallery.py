@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator, Sequence
+import os
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,14 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import UserError
+from ..image_names import canonical_camera
+from .comparable import as_comparable
 from .description import Description, other_version
 from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
 from .gallery_files import Stored, read_gallery, write_gallery
+from .nearest import is_graph, nearest
 from .records import Record, find_images
 
 APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
-NEIGHBOURS, BEAM = 32, 256  # links of an image in the graph, and images kept in sight when it is searched
+NEIGHBOURS = 32  # links of an image in the graph
 SAMPLE = 500  # images that recall is measured with
 
 
@@ -36,8 +40,28 @@ class Match(NamedTuple):
     record: Record
 
 
+class Changes(NamedTuple):
+    """What adding images has done.
+
+    Args:
+        added: images whose contents are new.
+        updated: known contents of which something else is known now: path, camera, time or identity.
+        unchanged: known contents of which nothing else is known.
+        replaced: images that are gone, as other contents are at their path now.
+        copies: images left out, as they have the contents of another one that was given.
+    """
+
+    added: int
+    updated: int
+    unchanged: int
+    replaced: int
+    copies: int
+
+
 class Gallery:
     """Features of images by one model, each with what is known of the image; no two images have the same contents.
+
+    Cameras are in the form of :func:`canonical_camera`.
 
     >>> gallery = Gallery.build(extractor, ["crops"])
     >>> (matches,) = gallery.search(extractor("query.jpg"), top=5)
@@ -63,7 +87,7 @@ class Gallery:
     def build(cls, extractor: FeatureExtractor, images: Iterable[str], approximate: bool = False) -> Gallery:
         """A gallery of files, folders, patterns and tables, as :func:`find_images` takes them."""
         gallery = cls(extractor.description, extractor.model, extractor.path, approximate)
-        gallery.add(extract(extractor, find_images(images)))
+        gallery.add(extract(extractor, absolute(find_images(images))))
         return gallery
 
     @classmethod
@@ -75,7 +99,8 @@ class Gallery:
         """
         stored = read_gallery(Path(folder))
         gallery = cls(stored.description, stored.model, stored.path, stored.approximate)
-        gallery.records, gallery.digests, gallery._index = stored.records, stored.digests, stored.index
+        gallery.records = list(map(_with_canonical_camera, stored.records))
+        gallery.digests, gallery._index = stored.digests, stored.index
         return gallery
 
     def save(self, folder: str | Path) -> None:
@@ -89,7 +114,7 @@ class Gallery:
     @property
     def is_approximate(self) -> bool:
         """Whether a search looks at a graph rather than at all images."""
-        return isinstance(faiss.downcast_index(self._index), faiss.IndexHNSW)
+        return is_graph(self._index)
 
     def features(self, rows: Sequence[int] | None = None) -> NDArray[np.float32]:
         """Of the images at some places, or of all: (images, D)."""
@@ -115,23 +140,58 @@ class Gallery:
             )
 
     def add(self, extraction: Extraction) -> int:
-        """Add images whose contents are not there yet; how many these were.
+        """As :meth:`update`; how many images were added."""
+        return self.update(extraction).added
+
+    def update(self, extraction: Extraction) -> Changes:
+        """Add images whose contents are not there yet, and write down what else is known now of those that are there.
+
+        An image has the path it was given with last; of several with the same contents in one extraction, the path that
+        it had counts, else the first. What is not given, or only with a copy, does not erase what was known. An image
+        at whose path there are other contents now is removed.
 
         Raises:
-            UserError: the features have another length than this model's.
+            UserError: the features are not of this model's length, NaN, infinite, or all zero where cosine compares.
         """
-        if extraction.features.shape[1:] != (self.description.features,):
-            raise UserError(f"features are of shape (N, {self.description.features}), got {extraction.features.shape}")
-        first = {sha256: row for row, sha256 in reversed(list(enumerate(extraction.digests)))}
-        new = sorted(first[sha256] for sha256 in first.keys() - set(self.digests))
-        features = extraction.features if len(new) == len(extraction.records) else extraction.features[new]
-        if self.approximate and not self.is_approximate and len(self) + len(new) >= APPROXIMATE_FROM:
+        features = as_comparable(extraction.features, self.description, "features", "N")
+        if not len(extraction.records) == len(extraction.digests) == len(features):
+            raise UserError(
+                f"{len(extraction.records)} records, {len(extraction.digests)} digests and {len(features)} features: "
+                "give as many of each"
+            )
+        images = [*zip(extraction.records, extraction.digests), *extraction.known]
+        given: dict[str, list[Record]] = {}
+        for record, sha256 in images:
+            given.setdefault(sha256, []).append(_with_canonical_camera(record))
+        paths = {record.path for record, _ in images} - {""}
+        gone = {
+            row
+            for row, (record, sha256) in enumerate(zip(self.records, self.digests))
+            if record.path in paths and sha256 not in given
+        }
+        if gone:
+            self.remove(gone)
+        known = [row for row, sha256 in enumerate(self.digests) if sha256 in given]
+        updated = sum(self._update(row, given.pop(self.digests[row])) for row in known)
+        new: dict[str, int] = {}
+        for row, sha256 in enumerate(extraction.digests):
+            if sha256 in given:
+                new.setdefault(sha256, row)
+        self._append(features if len(new) == len(features) else features[list(new.values())])
+        self.records += [_joined(given[sha256]) for sha256 in new]
+        self.digests += new
+        return Changes(len(new), updated, len(known) - updated, len(gone), len(images) - len(known) - len(new))
+
+    def _update(self, row: int, given: Sequence[Record]) -> bool:
+        before = self.records[row]
+        self.records[row] = _joined([*sorted(given, key=lambda record: record.path != before.path), before])
+        return self.records[row] != before
+
+    def _append(self, features: NDArray[np.float32]) -> None:
+        if self.approximate and not self.is_approximate and len(self) + len(features) >= APPROXIMATE_FROM:
             features = np.concatenate((self.features(), features))
             self._index = self._new_index(len(features))
         self._index.add(features)
-        self.records += [extraction.records[row] for row in new]
-        self.digests += [extraction.digests[row] for row in new]
-        return len(new)
 
     def remove(self, rows: Container[int]) -> None:
         """Remove images by their places."""
@@ -149,6 +209,7 @@ class Gallery:
         *,
         not_from: Sequence[str] | None = None,
         not_same_as: Sequence[str] | None = None,
+        exact: bool = False,
     ) -> list[list[Match]]:
         """The best matches of each query, best first; fewer than ``top`` where the gallery has no more.
 
@@ -156,16 +217,29 @@ class Gallery:
             queries: features (Q, D) by the gallery's model.
             not_from: a camera for each query whose images do not count, or "".
             not_same_as: a SHA-256 for each query; an image with the same contents does not count.
+            exact: compare with all images, however many there are.
+
+        Raises:
+            UserError: ``top`` is below 1, another argument has not an entry for each query, or the queries are not as
+                :meth:`update` takes features.
         """
-        if queries.ndim != 2 or queries.shape[1] != self.description.features:
-            raise UserError(f"queries are of shape (Q, {self.description.features}), got {queries.shape}")
+        if top < 1:
+            raise UserError(f"top is 1 or more, got {top}")
+        queries = as_comparable(queries, self.description, "queries", "Q")
+        for name, given in (("not_from", not_from), ("not_same_as", not_same_as)):
+            if given is not None and len(given) != len(queries):
+                raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries")
         found: list[list[Match]] = [[] for _ in queries]
-        asked = np.array(not_from if not_from is not None else [""] * len(queries), str)
-        for camera in np.unique(asked):
-            numbers = np.flatnonzero(asked == camera).tolist()
-            for number, matches in zip(numbers, self._nearest(queries[numbers], top + 1, str(camera))):
-                same = not_same_as[number] if not_same_as is not None else None
-                found[number] = [match for match in matches if self.digests[match.row] != same][:top]
+        asked = np.array([""] * len(queries) if not_from is None else list(map(canonical_camera, not_from)), str)
+        for camera in np.unique(asked).tolist():
+            places = np.flatnonzero(asked == camera).tolist()
+            allowed = np.ones(len(self), bool)
+            if camera:
+                allowed = np.array([record.camera != camera for record in self.records], bool)
+            for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
+                same = not_same_as[place] if not_same_as is not None else None
+                matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != same]
+                found[place] = matches[:top]
         return found
 
     def recall(self, top: int = 10) -> float:
@@ -173,44 +247,30 @@ class Gallery:
 
         An image itself is not counted among its matches.
         """
-        features = self.features()
-        exact = self._flat()
-        exact.add(features)
-        sample = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int)
-        top = min(top, len(self) - 1)
-        right = exact.search(features[sample], top + 1)[1]
-        found = self._index.search(features[sample], top + 1, params=self._parameters(None))[1]
-        right, found = ([row[row != own][:top] for own, row in zip(sample, rows)] for rows in (right, found))
-        return float(np.mean([np.isin(*pair).mean() for pair in zip(right, found)]))
-
-    def _nearest(self, queries: NDArray[np.float32], top: int, not_from: str) -> Iterator[list[Match]]:
-        selector, allowed = None, len(self)
-        if not_from:
-            rows = np.flatnonzero([record.camera != not_from for record in self.records])
-            selector, allowed = faiss.IDSelectorBatch(rows), len(rows)
-        parameters, top = self._parameters(selector), min(top, allowed)
-        if not top:
-            return iter([[] for _ in queries])
-        scores, rows = self._index.search(np.ascontiguousarray(queries), top, params=parameters)
-        scores = scores if self.description.metric == "cosine" else -scores
-        return (self._matches(*query) for query in zip(rows.tolist(), scores.tolist()))
-
-    def _matches(self, rows: list[int], scores: list[float]) -> list[Match]:
-        # faiss fills up with -1 what a graph did not find
-        return [Match(row, score, self.records[row]) for row, score in zip(rows, scores) if row >= 0]
-
-    def _parameters(self, selector: Any) -> Any:
-        if self.is_approximate:
-            return faiss.SearchParametersHNSW(sel=selector, efSearch=BEAM)
-        return faiss.SearchParameters(sel=selector) if selector else None
-
-    def _flat(self) -> Any:
-        return (faiss.IndexFlatIP if self.description.metric == "cosine" else faiss.IndexFlatL2)(
-            self.description.features
+        rows = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int).tolist()
+        own = [self.digests[row] for row in rows]
+        right, found = (
+            [{match.row for match in matches} for matches in self.search(self.features(rows), top, **how)]
+            for how in ({"not_same_as": own, "exact": True}, {"not_same_as": own})
         )
+        return sum(len(a & b) for a, b in zip(right, found)) / max(1, sum(map(len, right)))
 
     def _new_index(self, images: int) -> Any:
-        if not self.approximate or images < APPROXIMATE_FROM:
-            return self._flat()
         metric = faiss.METRIC_INNER_PRODUCT if self.description.metric == "cosine" else faiss.METRIC_L2
+        if not self.approximate or images < APPROXIMATE_FROM:
+            return faiss.IndexFlat(self.description.features, metric)
         return faiss.IndexHNSWFlat(self.description.features, NEIGHBOURS, metric)
+
+
+def absolute(records: Iterable[Record]) -> list[Record]:
+    """With paths that hold in any working directory."""
+    return [record._replace(path=os.path.abspath(record.path)) for record in records]
+
+
+def _with_canonical_camera(record: Record) -> Record:
+    return record._replace(camera=canonical_camera(record.camera))
+
+
+def _joined(records: Sequence[Record]) -> Record:
+    """What several records of one image say: each field as the first one says that knows it."""
+    return Record(*(next(filter(None, values), "") for values in zip(*records)))

@@ -7,22 +7,30 @@ that no earlier ones had. Nothing in a gallery is code, and no pickle is read.
 from __future__ import annotations
 
 import csv
+import io
 import json
+import re
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TextIO
 
 import faiss
+import numpy as np
 
-from ..disk import digest, replacing
+from ..disk import digest, digest_of, replacing
 from ..errors import UserError
 from .description import Description
+from .nearest import flat_part
 from .records import Record
 
 CONTENTS, VERSION = "gallery.json", 2
+KINDS = {"images": int, "model": str, "path": str, "description": str, "approximate": bool, "files": dict}
 JOURNAL = "journal"  # a folder, there while images are added
+WRITING = "gallery.writing"  # a list of the files that are written or go, there while a gallery is put in place
 INDEX, TABLE = "index-{}.faiss", "images-{}.csv"
+NUMBERED = re.compile(r"index-\d{1,9}\.faiss|images-\d{1,9}\.csv", re.ASCII)
 AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # of names in any encoding
 COLUMNS = (*Record._fields, "sha256")
+TRIES = 100  # to read a gallery that others write all the time
 
 
 class Stored(NamedTuple):
@@ -44,29 +52,86 @@ class Stored(NamedTuple):
 
 
 def read_gallery(folder: Path) -> Stored:
-    """What :func:`write_gallery` has written.
+    """What :func:`write_gallery` has written, whole, also while another process writes.
 
     Raises:
-        UserError: it is not there, damaged, or of a later version.
+        UserError: it is not there, damaged, or of a later version of this package or of faiss.
     """
-    contents = read_contents(folder)
-    for name, expected in contents["files"].items():
-        if not (folder / name).is_file() or digest(folder / name) != expected:
-            if read_contents(folder) != contents:  # another process has put a new one in place meanwhile
-                return read_gallery(folder)
-            raise UserError(f"gallery {folder} is damaged: {name} is missing or has changed; build it again")
-    index_file, table = contents["files"]
-    with open(folder / table, newline="", **AS_TEXT) as lines:
-        rows = list(csv.DictReader(lines))
-    return Stored(
-        Description.from_property(contents["description"]),
-        contents["model"],
-        contents["path"],
-        contents["approximate"],
-        [Record(*(row[column] for column in Record._fields)) for row in rows],
-        [row["sha256"] for row in rows],
-        faiss.read_index(str(folder / index_file)),
-    )
+    for _ in range(TRIES):
+        contents = read_contents(folder)
+        try:
+            return _read(folder, contents)
+        except FileNotFoundError as error:
+            reason = f"{Path(error.filename).name} is missing or has changed"
+        except ValueError as error:
+            reason = str(error)
+        if read_contents(folder) == contents:  # else another process has put a new one in place meanwhile
+            raise UserError(f"gallery {folder} is damaged: {reason}; build it again")
+    raise UserError(f"gallery {folder} changes faster than it can be read: wait for the process that writes it")
+
+
+def _read(folder: Path, contents: dict[str, Any]) -> Stored:
+    """Raises ValueError with the reason if it is damaged."""
+    index_file, table_file = (folder / name for name in contents["files"])
+    # an open file can be read to its end, also after another process has removed it
+    with open(index_file, "rb") as index_stream, open(table_file, "rb") as table_stream:
+        for stream, expected in zip((index_stream, table_stream), contents["files"].values()):
+            if digest_of(stream) != expected:
+                raise ValueError(f"{Path(stream.name).name} is missing or has changed")
+            stream.seek(0)
+        description = _read_description(contents["description"])
+        index = _read_index(index_stream, index_file, description)
+        records, digests = _read_table(io.TextIOWrapper(table_stream, newline="", **AS_TEXT), table_file.name)
+    if not len(records) == index.ntotal == contents["images"]:
+        raise ValueError(
+            f"{CONTENTS} counts {contents['images']} images, {table_file.name} has {len(records)} and "
+            f"{index_file.name} {index.ntotal}"
+        )
+    how = (contents["model"], contents["path"], contents["approximate"])
+    return Stored(description, *how, records, digests, index)
+
+
+def _read_description(text: str) -> Description:
+    try:
+        description = Description.from_property(text)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{CONTENTS} does not describe a model ({error})") from error
+    if description.metric not in ("cosine", "euclidean") or description.features < 1:
+        raise ValueError(f"{CONTENTS} describes {description.features} features, compared by {description.metric!r}")
+    return description
+
+
+def _read_table(lines: TextIO, name: str) -> tuple[list[Record], list[str]]:
+    try:
+        header, *rows = csv.reader(lines)
+    except (csv.Error, ValueError) as error:
+        raise ValueError(f"{name} is no table ({error})") from error
+    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        raise ValueError(f"{name} does not have the columns {', '.join(COLUMNS)} in every row")
+    digests = [row[-1] for row in rows]
+    if len(set(digests)) != len(digests):
+        raise ValueError(f"{name} has an image twice")
+    return [Record(*row[:-1]) for row in rows], digests
+
+
+def _read_index(stream: BinaryIO, file: Path, description: Description) -> Any:
+    try:
+        index = faiss.read_index(faiss.PyCallbackIOReader(stream.read))
+    except (RuntimeError, MemoryError) as error:
+        raise UserError(
+            f"{file} cannot be read by faiss {faiss.__version__} ({' '.join(str(error).split())}): it is damaged or "
+            "was written by a newer faiss; pip install -U faiss-cpu, or build the gallery again"
+        ) from error
+    flat = flat_part(index)
+    metric = faiss.METRIC_INNER_PRODUCT if description.metric == "cosine" else faiss.METRIC_L2
+    fits = all((part.d, part.metric_type) == (description.features, metric) for part in (index, flat))
+    if not isinstance(flat, faiss.IndexFlat) or not fits or flat.ntotal != index.ntotal:
+        raise ValueError(f"{file.name} is no index of {description.features} features compared by {description.metric}")
+    if flat.ntotal:
+        features = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
+        if not np.isfinite((features.min(), features.max())).all():
+            raise ValueError(f"{file.name} has features that are NaN or infinite")
+    return index
 
 
 def is_gallery(folder: Path) -> bool:
@@ -89,21 +154,32 @@ def read_contents(folder: Path) -> dict[str, Any]:
             raise UserError(
                 f"gallery {folder} is of version {contents['version']}, this is for {VERSION}: build it again"
             )
-        for key in ("model", "path", "description", "approximate"):
-            contents[key]
-        contents["files"].items()
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        for key, kind in KINDS.items():
+            if not isinstance(contents[key], kind):
+                raise TypeError(f"{key} is {contents[key]!r}")
+        if [_kind(name) for name in contents["files"]] != ["index", "images"]:
+            raise ValueError(f"files are {list(contents['files'])}")
+    except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"gallery {folder} is damaged: {CONTENTS} cannot be read ({error}); build it again") from error
     return contents
 
 
 def write_gallery(folder: Path, stored: Stored) -> None:
-    """Write ``folder``, which is made; what it held is there until all of this is."""
+    """Write ``folder``, which is made; what it held is there until all of this is.
+
+    Of what else is in it, only files of an earlier call are removed: ``gallery.json`` lists them, or WRITING where that
+    call was killed.
+
+    Raises:
+        UserError: the folder has a ``gallery.json`` that is of something else.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    number = 1 + max((int(name.stem.split("-")[1]) for name in folder.glob(INDEX.format("*"))), default=0)
-    index_file, table = INDEX.format(number), TABLE.format(number)
-    with replacing(folder / index_file) as part:
-        faiss.write_index(stored.index, str(part))
+    former = _written(folder)
+    index_file, table = _free_names(folder, former)
+    with replacing(folder / WRITING) as part:
+        part.write_text(json.dumps([*former, index_file, table]), encoding="utf-8")
+    with replacing(folder / index_file) as part, open(part, "wb") as stream:
+        faiss.write_index(stored.index, faiss.PyCallbackIOWriter(stream.write))
     with replacing(folder / table) as part, open(part, "w", newline="", **AS_TEXT) as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
@@ -119,7 +195,37 @@ def write_gallery(folder: Path, stored: Stored) -> None:
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    for pattern in (INDEX, TABLE):
-        for file in folder.glob(pattern.format("*") + "*"):
-            if file.name not in contents["files"]:
-                file.unlink()
+    for name in former:
+        (folder / name).unlink(missing_ok=True)
+        (folder / f"{name}.part").unlink(missing_ok=True)
+    (folder / WRITING).unlink()
+
+
+def _written(folder: Path) -> list[str]:
+    """The index and table files that earlier calls have written, or were about to write when they were killed.
+
+    Raises:
+        UserError: what has the name of ``gallery.json`` is something else.
+    """
+    names: list[Any] = []
+    try:
+        if (folder / CONTENTS).exists():
+            names += json.loads((folder / CONTENTS).read_text(encoding="utf-8"))["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{folder / CONTENTS} is not of a gallery: remove it, or name another folder") from error
+    if (folder / WRITING).exists():
+        names += json.loads((folder / WRITING).read_text(encoding="utf-8"))
+    return [name for name in dict.fromkeys(map(str, names)) if _kind(name)]
+
+
+def _free_names(folder: Path, former: list[str]) -> tuple[str, str]:
+    """The next number's index and table, in whose place no file is."""
+    number = 1 + max((int(re.sub(r"\D", "", name)) for name in former), default=0)
+    while any((folder / f"{name.format(number)}{end}").exists() for name in (INDEX, TABLE) for end in ("", ".part")):
+        number += 1
+    return INDEX.format(number), TABLE.format(number)
+
+
+def _kind(name: str) -> str:
+    """ "index" or "images" for a file name of :func:`write_gallery`, "" for any other."""
+    return name.partition("-")[0] if NUMBERED.fullmatch(name) else ""

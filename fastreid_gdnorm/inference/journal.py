@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,16 +24,15 @@ class Journal:
     """
 
     def __init__(self, folder: Path | None = None, model: str = "") -> None:
-        self._top, self._folder = folder, folder and folder / model[:16]
+        self._folder = folder and folder / model[:16]
         self._features: dict[str, NDArray[np.float32]] = {}
-        self._parts = 0
-        for part in sorted(self._folder.glob("*.npz")) if self._folder else []:
+        self._parts = sorted(filter(_is_part, self._folder.iterdir())) if self._folder and self._folder.is_dir() else []
+        for part in self._parts:
             try:
                 with np.load(part, allow_pickle=False) as kept:
-                    self._features.update(zip(kept["digests"].tolist(), kept["features"]))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-                raise UserError(f"{part} is damaged ({error}): remove {folder}, and start again") from error
-            self._parts += 1
+                    self._take(kept["digests"].tolist(), kept["features"])
+            except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+                raise UserError(f"{part} is damaged ({error}): remove it, and run the same command again") from error
 
     def __contains__(self, digest: str) -> bool:
         return digest in self._features
@@ -44,15 +44,35 @@ class Journal:
         """Add features (N, D); whenever the process is killed, all of them are kept or none."""
         if not digests:
             return
-        self._features.update(zip(digests, features))
+        self._take(digests, features)
         if not self._folder:
             return
         self._folder.mkdir(parents=True, exist_ok=True)
-        with replacing(self._folder / f"{self._parts:06d}.npz") as part, open(part, "wb") as stream:
+        file = self._next_part(self._folder)
+        with replacing(file) as part, open(part, "wb") as stream:
             np.savez(stream, digests=np.array(digests), features=features)
-        self._parts += 1
+        self._parts.append(file)
 
     def remove(self) -> None:
-        """Forget everything: it is in its place."""
-        if self._top:
-            shutil.rmtree(self._top, ignore_errors=True)
+        """Forget everything: it is in its place. Only its own files go, and its folders if nothing else is in them."""
+        if not self._folder:
+            return
+        for part in (*self._parts, self._next_part(self._folder)):  # a killed process has begun the next one
+            part.unlink(missing_ok=True)
+            part.with_name(f"{part.name}.part").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something else is in there
+            self._folder.rmdir()
+            self._folder.parent.rmdir()
+
+    def _next_part(self, folder: Path) -> Path:
+        return folder / f"{1 + int(self._parts[-1].stem) if self._parts else 0:06d}.npz"
+
+    def _take(self, digests: Sequence[str], features: NDArray[np.float32]) -> None:
+        if features.ndim != 2 or len(digests) != len(features):
+            raise ValueError(f"{len(digests)} images and features of shape {features.shape}")
+        # those of earlier versions may be NaN: they are computed again, and refused there
+        self._features.update(pair for pair in zip(digests, features) if np.isfinite(pair[1]).all())
+
+
+def _is_part(file: Path) -> bool:
+    return re.fullmatch(r"\d{6}\.npz", file.name) is not None

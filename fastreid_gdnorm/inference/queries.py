@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..image_names import canonical_camera
 from .extraction import Extraction
 from .gallery import Gallery, Match
 from .records import Record
@@ -52,15 +53,40 @@ def search(
     Raises:
         UserError: a query's camera would be needed and is not known, or re-ranking finds no torch.
     """
-    cameras = [record.camera for record in queries.records] if exclude_same_camera else None
-    for record in queries.records if exclude_same_camera else ():
+    records = [record._replace(camera=canonical_camera(record.camera)) for record in queries.records]
+    cameras = [record.camera for record in records] if exclude_same_camera else None
+    for record in records if exclude_same_camera else ():
         if not record.camera:
             raise UserError(f"--exclude-same-camera: the camera of {record.path} is not known; give it in a table")
     candidates = max(top, CANDIDATES) if rerank else top
     found = gallery.search(queries.features, candidates, not_from=cameras, not_same_as=queries.digests)
     if rerank:
         found = [_reranked(gallery, queries, number, matches)[:top] for number, matches in enumerate(found)]
-    return [Found(record, matches, threshold) for record, matches in zip(queries.records, found)]
+    return [Found(record, matches, threshold) for record, matches in zip(records, found)]
+
+
+def not_excluded(gallery: Gallery, queries: Sequence[Record]) -> str:
+    """What leaving out images of a query's camera cannot do, as a line; "" if there is nothing."""
+    cameras = {record.camera for record in gallery.records} - {""}
+    without = sum(not record.camera for record in gallery.records)
+    others = {record.camera for record in queries} - cameras
+    parts = []
+    if without:
+        parts.append(
+            f"{without} of {len(gallery)} images in the gallery are not left out, as their camera is not known: "
+            "index them again with a table of cameras"
+        )
+    if others and cameras:
+        parts.append(
+            f"nothing is left out for {sum(record.camera in others for record in queries)} of {len(queries)} queries, "
+            f"as no image in the gallery is of camera {_some(others)} (it has {_some(cameras)})"
+        )
+    return f"--exclude-same-camera: {'; '.join(parts)}" if parts else ""
+
+
+def _some(names: Iterable[str]) -> str:
+    first, rest = sorted(names)[:5], sorted(names)[5:]
+    return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
 
 
 def _reranked(gallery: Gallery, queries: Extraction, number: int, matches: Sequence[Match]) -> list[Match]:

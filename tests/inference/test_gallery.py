@@ -5,10 +5,12 @@ import multiprocessing
 import os
 import random
 import re
+import shutil
 import signal
 import time
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from PIL import Image
@@ -19,6 +21,7 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference import extraction, gallery, gallery_files
 from fastreid_gdnorm.inference.description import Description, ModelInput
 from fastreid_gdnorm.inference.extraction import Extraction
+from fastreid_gdnorm.inference.journal import Journal
 from fastreid_gdnorm.inference.records import Record
 
 from ..conftest import undisturbed
@@ -160,6 +163,117 @@ def test_a_damaged_gallery_is_refused_in_one_line(damage, tmp_path, fastreid_her
     assert message in one_line(fastreid_here("index", "--gallery", tmp_path, "--list"))
 
 
+def tampered(change):
+    """A change of what a gallery says, after which its digests are right."""
+
+    def spoil(file):
+        contents = json.loads(file.read_text())
+        change(file.parent, contents)
+        contents["files"] = {name: gallery_files.digest(file.parent / name) for name in contents["files"]}
+        file.write_text(json.dumps(contents))
+
+    return spoil
+
+
+def with_index(index):
+    return lambda folder, _: faiss.write_index(index, str(folder / "index-1.faiss"))
+
+
+def with_table(change):
+    return lambda folder, _: (folder / "images-1.csv").write_text(change((folder / "images-1.csv").read_text()))
+
+
+def with_features(value):
+    index = faiss.IndexFlatIP(DIMENSIONS)
+    index.add(np.full((60, DIMENSIONS), value, np.float32))
+    return with_index(index)
+
+
+def of_a_newer_faiss(folder, _):
+    (folder / "index-1.faiss").write_bytes(b"IxZZ" + (folder / "index-1.faiss").read_bytes()[4:])
+
+
+TAMPERED = {
+    "fewer features": with_index(faiss.IndexFlatIP(DIMENSIONS)),
+    "other dimension": with_index(faiss.IndexFlatIP(DIMENSIONS + 1)),
+    "other metric": with_index(faiss.IndexFlatL2(DIMENSIONS)),
+    "other type": with_index(faiss.index_factory(DIMENSIONS, "PQ4x4")),
+    "features NaN": with_features(np.nan),
+    "features infinite": with_features(np.inf),
+    "index of a newer faiss": of_a_newer_faiss,
+    "index of nothing": lambda folder, _: (folder / "index-1.faiss").write_bytes(b""),
+    "a row less": with_table(lambda text: text[: text.rstrip().rfind("\n") + 1]),
+    "a column less": with_table(lambda text: text.replace("identity,", "", 1)),
+    "a cell less": with_table(lambda text: text.replace(",0-59", "")),
+    "a row twice": with_table(lambda text: text.replace(",0-59", ",0-58")),
+    "an empty table": with_table(lambda text: ""),
+    "a cell too long": with_table(lambda text: text.replace(",0-59", ",0-59" + "9" * 200_000)),
+    "no description": lambda _, contents: contents.update(description="{}"),
+    "an unknown metric": lambda _, contents: contents.update(
+        description=contents["description"].replace("cosine", "manhattan")
+    ),
+    "files of others": lambda folder, contents: contents.update(files={"../index-1.faiss": 0, "images-1.csv": 0}),
+    "a number for a path": lambda _, contents: contents.update(path=1),
+}
+
+
+@pytest.mark.parametrize("change", TAMPERED)
+def test_what_a_gallery_must_not_hold_is_refused_in_one_line_though_its_digests_fit(change, tmp_path, fastreid_here):
+    site = tmp_path / "site"
+    filled().save(site)
+    (tmp_path / "index-1.faiss").write_bytes(b"not the gallery's")
+    tampered(TAMPERED[change])(site / "gallery.json")
+    said = one_line(fastreid_here("index", "--gallery", site, "--list"))
+    assert "is damaged" in said and ("faiss-cpu" in said) == change.startswith("index of")
+
+
+def test_only_its_own_files_are_removed(tmp_path):
+    """Of the user's, none goes or changes, whatever its name; of its own, none stays, also after a kill."""
+    others = [
+        "images-2024.csv",
+        "index-old.faiss",
+        "images-.csv",
+        "index-2.faiss",
+        "images-3.csv.part",
+        "index-x-1.faiss",
+    ]
+    for name in others:
+        (tmp_path / name).write_text(name)
+    for images in 10, 20, 30:
+        filled(images=images).save(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        killed_while_writing(tmp_path)
+    assert len(Gallery.load(tmp_path)) == 30
+    filled(images=40).save(tmp_path)
+    (index, table) = json.loads((tmp_path / "gallery.json").read_text())["files"]
+    assert {file.name for file in tmp_path.iterdir()} == {*others, "gallery.json", index, table}
+    assert all((tmp_path / name).read_text() == name for name in others)
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "gallery.json").write_text('{"pictures": []}')
+    with pytest.raises(UserError, match="gallery.json is not of a gallery: remove it, or name another folder"):
+        filled().save(own)
+
+
+def killed_while_writing(folder):
+    stored = filled(images=35)
+    stored.records[20] = (1 / number for number in (1, 0))
+    stored.save(folder)
+
+
+def test_a_journal_removes_its_own_parts_alone(tmp_path):
+    kept = Journal(tmp_path / "journal", "a" * 64)
+    kept.keep(["x"], np.ones((1, 3), np.float32))
+    own = tmp_path / "journal" / ("a" * 16)
+    (own / "000001.npz.part").write_text("begun when it was killed")
+    (tmp_path / "journal" / "notes.txt").write_text("the user's")
+    (own / "mine.npz").write_text("the user's")
+    again = Journal(tmp_path / "journal", "a" * 64)
+    assert "x" in again
+    again.remove()
+    assert [file.name for file in (tmp_path / "journal").rglob("*.*")] == ["notes.txt", "mine.npz"]
+
+
 def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here):
     people, site = datasets / "RenderedStation", tmp_path / "site"
 
@@ -169,11 +283,11 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
         return done.stdout
 
     test = sorted((people / "bounding_box_test").glob("*.jpg"))
-    assert f"{len(test)} images added, 0 were there" in index("--model", toy_run, people / "bounding_box_test")
-    (tmp_path / "copy.jpg").write_bytes(test[0].read_bytes())
+    first = index("--model", toy_run, people / "bounding_box_test")
+    assert f"{len(test)} images added, 0 updated, 0 unchanged; {len(test)} in all" in first
     queries = sorted((people / "query").glob("*.jpg"))
-    said = index(people / "query", tmp_path / "copy.jpg")
-    assert f"{len(queries)} images added, 1 were there" in said
+    said = index(people / "query", test[0])
+    assert f"{len(queries)} images added, 0 updated, 1 unchanged; " in said
     made = Gallery.load(site)
     assert [record.path for record in made.records] == list(map(str, test + queries))
     assert np.abs(made.features() - FeatureExtractor(toy_run)(test + queries)).max() <= 1e-6
@@ -181,6 +295,150 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
     listed = index("--list")
     assert str(test[0]) in listed and str(queries[0]) not in listed and f"{len(test)} images" in listed
     assert [record.path for record in Gallery.load(site).records] == list(map(str, test))
+
+
+def test_what_is_known_of_contents_is_updated(tmp_path):
+    """Moved, overwritten, told its camera: of each image there is one row, with what was said last."""
+    kept = filled(images=6)
+    of = drawn(6)
+
+    def given(*images):
+        """Of each its place in what was drawn, and its record."""
+        rows = [place for place, _ in images]
+        return Extraction([record for _, record in images], [of.digests[row] for row in rows], of.features[rows])
+
+    changes = kept.update(
+        given(
+            (0, of.records[0]),
+            (1, Record("/moved/1.jpg", identity="9")),
+            (2, Record(of.records[2].path, " 07.0 ")),
+            (3, Record("/copy/3.jpg", "8")),  # its own path is given, too
+            (3, Record(of.records[3].path)),
+        )
+    )
+    assert changes == (0, 3, 1, 0, 1) and len(kept) == 6
+    assert kept.records[1] == of.records[1]._replace(path="/moved/1.jpg", identity="9")
+    assert kept.records[2] == of.records[2]._replace(camera="7")
+    assert kept.records[3] == of.records[3]._replace(camera="8")
+    other = drawn(2, seed=1)
+    overwritten = other._replace(
+        records=[Record(of.records[0].path, "5"), Record("")], known=[(Record(of.records[4].path), of.digests[5])]
+    )
+    assert kept.update(overwritten) == (2, 1, 0, 2, 0)  # at the paths of 0 and 4 there is something else now
+    assert kept.digests == [*of.digests[1:4], of.digests[5], *other.digests]
+    assert [record.path for record in kept.records[3:]] == [of.records[4].path, of.records[0].path, ""]
+    assert np.array_equal(kept.features(), np.concatenate((of.features[[1, 2, 3, 5]], other.features)))
+
+
+def test_index_follows_images_that_are_overwritten_moved_and_told_their_cameras(
+    toy_run, datasets, tmp_path, fastreid_here
+):
+    crops, site = tmp_path / "crops", tmp_path / "site"
+    people = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
+    crops.mkdir()
+    for name, image in zip("abc", people):
+        shutil.copy(image, crops / f"{name}.jpg")
+
+    def index(*words):
+        done = fastreid_here("index", "--model", toy_run, "--gallery", site, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "3 images added, 0 updated, 0 unchanged; 3 in all" in index(crops)
+    (tmp_path / "t.csv").write_text('path,camera,identity\ncrops/a.jpg,lobby,"Smith, John"\ncrops/b.jpg,02,\n')
+    assert "0 images added, 2 updated, 0 unchanged; 3 in all" in index(tmp_path / "t.csv")
+    shutil.copy(people[3], crops / "c.jpg")
+    shutil.copy(crops / "a.jpg", crops / "z.jpg")
+    (crops / "text.jpg").write_text("no picture")
+    said = index(crops, "--skip-unreadable")
+    assert "1 images added, 0 updated, 2 unchanged, 1 left out, 1 with the contents of another, 1 gone, as" in said
+    assert "; 3 in all" in said
+    crops.rename(tmp_path / "moved")
+    assert "0 images added, 3 updated, 0 unchanged" in index(tmp_path / "moved", "--skip-unreadable")
+    assert {
+        Path(record.path).relative_to(tmp_path).as_posix(): record[1:] for record in Gallery.load(site).records
+    } == {
+        "moved/a.jpg": ("lobby", "", "Smith, John"),
+        "moved/b.jpg": ("2", "", ""),
+        "moved/c.jpg": ("", "", ""),
+    }
+
+
+def test_names_of_all_kinds_are_listed_and_removed(toy_run, datasets, tmp_path, fastreid_here):
+    names = [b"caf\xe9.jpg", b"a[1].jpg", b"new\nline, and comma.jpg", b"plain.jpg"]
+    crops, site = tmp_path / "crops", tmp_path / os.fsdecode(b"site\xe9")
+    crops.mkdir()
+    for name, image in zip(names, sorted((datasets / "RenderedStation" / "query").iterdir())):
+        shutil.copy(image, os.path.join(os.fsencode(crops), name))
+    assert fastreid_here("index", "--model", toy_run, "--gallery", site, crops).returncode == 0
+    done = fastreid_here("index", "--gallery", site, "--list")
+    assert done.returncode == 0 and "caf?.jpg" in done.stdout and "4 images; model" in done.stdout
+    done = fastreid_here("search", "--gallery", site, crops, "--html", tmp_path / "found.html")
+    assert done.returncode == 0 and "caf?.jpg" in done.stdout and (tmp_path / "found.html").is_file()
+    done = fastreid_here("search", "--gallery", site, crops, "--json")
+    found = [json.loads(line)["query"]["path"] for line in done.stdout.splitlines()]
+    assert sorted(map(os.fsencode, map(os.path.basename, found))) == sorted(names)
+    refused = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.parquet"))
+    assert (
+        "is not UTF-8, which .parquet must be: rename it, or write .npz" in refused
+        and not (tmp_path / "f.parquet").exists()
+    )
+    assert fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz").returncode == 0
+    assert os.fsdecode(names[0]) in map(os.path.basename, np.load(tmp_path / "f.npz")["path"].tolist())
+    assert "--remove nothing* matches no path" in one_line(
+        fastreid_here("index", "--gallery", site, "--remove", "*plain*", "--remove", "nothing*")
+    )
+    for pattern, left in ("*caf\udce9*", 3), (crops / "a[1].jpg", 2), ("*line,*", 1):
+        assert fastreid_here("index", "--gallery", site, "--remove", pattern).returncode == 0
+        assert len(Gallery.load(site)) == left
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_an_approximate_search_finds_as_many_as_there_are(metric, monkeypatch):
+    """Whatever cameras are left out and however long the list, and nearly those that a loop finds."""
+    monkeypatch.setattr(gallery, "APPROXIMATE_FROM", 5000)
+    images = drawn(6000, metric=metric)
+    # nearly all the images near the first query are of its own camera; camera 2 has six images
+    near = np.argsort(((images.features - images.features[0]) ** 2).sum(axis=1))
+    for rank, row in enumerate(near):
+        camera = "1" if rank < 400 or rank % 2 else "0"
+        images.records[row] = images.records[row]._replace(camera="2" if rank > 5993 else camera)
+    made = Gallery(described(metric), approximate=True)
+    made.add(images)
+    assert made.is_approximate
+    queries = images.features[[0, *near[3000:3007]]]
+    for cameras, top in [("1", 10), ("2", 10), ("", 10), ("", 500), ("", 5999), ("1", 3000)]:
+        excluded = [cameras] * len(queries)
+        right, found = (
+            [[match.row for match in matches] for matches in made.search(queries, top, not_from=excluded, exact=exact)]
+            for exact in (True, False)
+        )
+        allowed = sum(record.camera != cameras for record in images.records)
+        assert {len(set(rows)) for rows in found} == {min(top, allowed)}
+        assert all(made.records[row].camera != cameras for rows in found for row in rows)
+        assert np.mean([len(set(a) & set(b)) for a, b in zip(right, found)]) >= 0.95 * min(top, allowed), (cameras, top)
+    scores = queries @ images.features.T if metric == "cosine" else -((queries[:, None] - images.features) ** 2).sum(2)
+    assert [[m.row for m in ms] for ms in made.search(queries, 9, exact=True)] == np.argsort(-scores)[:, :9].tolist()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 0])
+def test_features_that_cannot_be_compared_are_refused(value):
+    searched, features = filled(images=20), drawn(3, seed=1).features
+    features[1] = value
+    for call in (searched.search, lambda features: searched.add(drawn(3, seed=1)._replace(features=features))):
+        with pytest.raises(
+            UserError, match="cannot be compared: 1 of 3 are NaN, infinite or all zero, the first at place 1"
+        ):
+            call(features)
+    assert len(searched) == 20
+    with pytest.raises(UserError, match=r"of shape \(Q, 24\), got object \(1, 24\)"):
+        searched.search(np.full((1, DIMENSIONS), None))
+    with pytest.raises(UserError, match="not_from has 1 entries for 2 queries"):
+        searched.search(drawn(2).features, not_from=["1"])
+    twice_as_long = searched.search(2 * drawn(2).features.astype(np.float64), 3)
+    for one, other in zip(twice_as_long, searched.search(drawn(2).features, 3)):
+        assert [match.row for match in one] == [match.row for match in other]
+        assert [match.score for match in one] == pytest.approx([match.score for match in other], abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
@@ -281,17 +539,28 @@ def test_two_processes_do_not_write_one_gallery(toy_run, tmp_path, fastreid_here
     assert "another process is at work in" in one_line(done)
 
 
-def test_a_reader_takes_what_another_process_has_put_in_place_meanwhile(tmp_path, monkeypatch):
-    filled(images=20).save(tmp_path)
-    real = gallery_files.digest
+def test_a_reader_has_a_whole_gallery_while_another_process_writes(tmp_path):
+    sizes = {20: filled(images=20), 30: filled(images=30)}
+    sizes[20].save(tmp_path)
+    context = multiprocessing.get_context("fork")
+    stop = context.Event()
 
-    def replaced_meanwhile(file):
-        monkeypatch.setattr(gallery_files, "digest", real)
-        filled(images=30).save(tmp_path)
-        return real(file) if Path(file).exists() else "gone"
+    def write():
+        while not stop.is_set():
+            for made in sizes.values():
+                made.save(tmp_path)
 
-    monkeypatch.setattr(gallery_files, "digest", replaced_meanwhile)
-    assert len(Gallery.load(tmp_path)) == 30
+    writer = context.Process(target=write)
+    writer.start()
+    try:
+        loaded = [Gallery.load(tmp_path) for _ in range(200)]
+    finally:
+        stop.set()
+        writer.join(60)
+    assert {len(made) for made in loaded} == {20, 30}
+    for made in loaded:
+        assert made.digests == sizes[len(made)].digests
+        assert np.array_equal(made.features(), sizes[len(made)].features())
 
 
 def test_build_takes_what_the_command_takes(toy_run, datasets):

@@ -1,6 +1,8 @@
 """``fastreid search``: who is like a query, and whether that is the same person; in a table, JSON and a page."""
 
+import contextlib
 import json
+import os
 import re
 import shutil
 
@@ -8,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from fastreid_gdnorm import FeatureExtractor, Gallery
+from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.evaluation.reranking import jaccard
 from fastreid_gdnorm.inference.queries import CANDIDATES
 from fastreid_gdnorm.inference.thresholds import Rate, Threshold, save_threshold
 
+from ..conftest import undisturbed
 from ..runs.toy import one_line
 
 
@@ -114,6 +117,59 @@ def test_without_a_threshold_it_says_how_to_find_one(fastreid_here, site, querie
     assert "fastreid calibrate" in done.stdout and " same  " not in done.stdout
 
 
+def test_a_threshold_that_does_not_fit_is_said_and_the_search_goes_on(fastreid_here, model, site, queries, threshold):
+    text = (model / "threshold.json").read_text()
+    for other, message in [
+        ("{", "threshold.json is damaged"),
+        (text.replace(FeatureExtractor(model).description.model, "f" * 64), "is of model ffffffffffffffff"),
+    ]:
+        (model / "threshold.json").write_text(other)
+        done = fastreid_here("search", "--gallery", site, queries[0], "--json")
+        (found,) = map(json.loads, done.stdout.splitlines())
+        assert found["threshold"] is None and len(found["matches"]) == 10
+        (said,) = [line for line in done.stderr.splitlines() if "threshold.json" in line]
+        assert message in said and "run fastreid calibrate again" in said
+
+
+def test_json_is_all_there_is_on_stdout(fastreid_here, site, queries, tmp_path):
+    (tmp_path / "text.jpg").write_text("no picture")
+    words = [tmp_path / "text.jpg", queries[0], "--skip-unreadable", "--exclude-same-camera"]
+    table = tmp_path / "t.csv"
+    table.write_text(f"path,camera\ntext.jpg,1\n{queries[0]},lobby\n")
+    done = fastreid_here("search", "--gallery", site, table, *words[2:], "--json")
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert found["query"]["camera"] == "lobby"
+    assert "text.jpg" in done.stderr and "no image in the gallery is of camera lobby (it has 1, 2" in done.stderr
+    assert "1 of 2 queries were left out" in fastreid_here("search", "--gallery", site, *words[:3]).stdout
+    assert "none of the 1 images can be read" in one_line(
+        fastreid_here("search", "--gallery", site, words[0], words[2])
+    )
+
+
+def test_cameras_are_the_same_however_they_are_written(fastreid_here, model, queries, tmp_path):
+    for camera in "01", " 1 ", "1.0", "":
+        (tmp_path / "t.csv").write_text(f"path,camera\n{queries[1]},{camera}\n")
+        site = tmp_path / f"site{camera}"
+        assert fastreid_here("index", "--model", model, "--gallery", site, tmp_path / "t.csv").returncode == 0
+        (tmp_path / "q.csv").write_text(f"path,camera\n{queries[0]},001\n")
+        words = ["--gallery", site, tmp_path / "q.csv", "--exclude-same-camera", "--json"]
+        done = fastreid_here("search", *words)
+        found = json.loads(done.stdout)
+        assert found["query"]["camera"] == "1" and len(found["matches"]) == (camera == "")
+        unknown = "--exclude-same-camera: 1 of 1 images in the gallery are not left out, as their camera is not known"
+        assert (unknown in done.stderr) == (camera == "")
+
+
+def test_a_page_is_written_though_nobody_reads_the_table(site, queries, tmp_path):
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = ["search", "--gallery", site, queries[0], "--html", tmp_path / "found.html"]
+    stdout = open(writer, "w", buffering=1)  # noqa: SIM115  closing it is a broken pipe, too
+    with contextlib.suppress(BrokenPipeError), stdout, contextlib.redirect_stdout(stdout), undisturbed():
+        cli.main(list(map(str, words)))
+    assert "data:image/jpeg" in (tmp_path / "found.html").read_text()
+
+
 def test_the_page_shows_every_query_with_its_matches(fastreid_here, site, queries, threshold, tmp_path):
     copied = tmp_path / "<query> & 'more'.jpg"
     shutil.copy(queries[1], copied)
@@ -148,8 +204,5 @@ def test_mistakes_are_one_line(fastreid_here, model, site, queries, tmp_path, ex
         assert message in one_line(fastreid_here("search", "--gallery", site, *words))
     done = fastreid_here("search", "--gallery", tmp_path / "none", queries[0])
     assert "none is no gallery" in one_line(done)
-    (model / "threshold.json").write_text("{")
-    assert "threshold.json is damaged" in one_line(fastreid_here("search", "--gallery", site, queries[0]))
-    (model / "threshold.json").unlink()
     # what was exported from the model is the same model
     assert len(found_by(fastreid_here, site, queries[0], "--model", exported / "model.onnx")[0]["matches"]) == 10
