@@ -10,10 +10,11 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """``model`` in eval mode; on the way out, also by an exception, in the mode that it was in."""
-    was_training = model.training
+    """``model`` in eval mode; on the way out, also by an exception, every module is in the mode that it was in."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(was_training)
+        for module, training in modes:
+            module.training = training

@@ -10,7 +10,9 @@ device                 the default ``MODEL.DEVICE`` is CUDA even on machines wit
 loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image, which the
                        error does not name
 data sets              the error about a missing one does not mention ``FASTREID_DATASETS``
-optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained
+optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained; a resumed
+                       run counts ``FREEZE_ITERS`` from its own start
+tests                  afterwards all of the model is in training mode, also what was frozen
 trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
 images                 palettes are read as their indices, transparent, CMYK and 16-bit ones not at all;
                        ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
@@ -37,7 +39,7 @@ import importlib.util
 import sys
 import types
 
-from . import checkpoints, config, data, evaluation, models, precision, pretrained, processes, training
+from . import checkpoints, config, data, evaluation, freezing, models, precision, pretrained, processes, training
 
 PATCHES = (
     config.patch_config,
@@ -50,6 +52,8 @@ PATCHES = (
     processes.patch_hard_coded_norms,
     data.patch_data_sets,
     training.patch_optimizer,
+    freezing.patch_freezing,
+    freezing.patch_modes,
     training.patch_trainer,
     training.patch_preprocessing,
     training.patch_events,
