@@ -4,7 +4,6 @@ Where torch is not installed, there is no toolbox to register with, and ONNX fil
 """
 
 import importlib
-import importlib.util
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
     from .inference import FeatureExtractor as FeatureExtractor
     from .inference import Gallery as Gallery
 
-if importlib.util.find_spec("torch"):
-    register_when_needed()
+register_when_needed()
 
 
 def __getattr__(name: str) -> Any:

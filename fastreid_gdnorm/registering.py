@@ -1,4 +1,4 @@
-"""Registration when it is first needed: before fast-reid, or a part of the plugin that needs it, is imported.
+"""Registration when it is first needed: before anything of fast-reid's, or of the plugin that needs it, is loaded.
 
 So ``import fastreid_gdnorm`` does not wait for torch and fast-reid, nor do ``fastreid --help`` and the commands that
 need neither.
@@ -6,10 +6,12 @@ need neither.
 
 from __future__ import annotations
 
-import copy
+import contextlib
 import importlib
 import importlib.util
 import sys
+import threading
+from collections.abc import Iterator
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -17,64 +19,115 @@ from typing import Any
 
 PACKAGE = __name__.rpartition(".")[0]
 WITHOUT_FASTREID = frozenset(
-    ("__main__", "_version", "cli", "commands", "console", "disk", "errors", "image_loading", "image_names")
-    + ("inference", "layers", "plugins", "registering", "registration")
+    "__main__ _version cli commands console disk errors image_loading image_names inference layers own_files plugins "
+    "registering".split()
 )
 
 
 def register_when_needed() -> None:
-    """Register at once if fast-reid is imported already, else when it is about to be."""
-    if "fastreid" in sys.modules:
-        importlib.import_module(f"{PACKAGE}.registration")
-    else:
-        sys.meta_path.insert(0, _Registering())
+    """Register before modules of fast-reid's are loaded; at once if some are already."""
+    finder = next((finder for finder in sys.meta_path if isinstance(finder, _Registering)), None)
+    if finder is None and f"{PACKAGE}.registration" not in sys.modules:
+        finder = _Registering()
+        sys.meta_path.insert(0, finder)
+    if finder and any(name.startswith("fastreid.") for name in sys.modules):
+        finder.register()
+
+
+def _needs_registration(name: str) -> bool:
+    """Whether the module ``name`` is loaded only once all is registered; ``fastreid`` itself has nothing to patch."""
+    package, _, part = name.partition(".")
+    return bool(part) and (package == "fastreid" or (package == PACKAGE and part.split(".")[0] not in WITHOUT_FASTREID))
 
 
 class _Registering(MetaPathFinder):
-    """Registers before anything is imported that needs it; an error in this is raised whenever it is needed again."""
+    """Finds modules as the finders after it do, and registers when one of them is loaded. It goes once that is done."""
 
     def __init__(self) -> None:
-        self._has_begun = False
-        self._error: BaseException | None = None
+        self._lock = threading.Lock()
+        self._thread: int | None = None  # the one that registers
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        package, _, rest = name.partition(".")
-        if package not in ("fastreid", PACKAGE) or (package == PACKAGE and rest.split(".")[0] in WITHOUT_FASTREID):
+        if not _needs_registration(name) or self._thread == threading.get_ident():
             return None
-        if self._error:
-            raise self._error
-        if self._has_begun:
-            return None
-        self._has_begun = True
-        if package == "fastreid" and not importlib.util.find_spec("fastreid"):
-            self._has_begun = False
-            return None
-        try:
-            importlib.import_module(f"{PACKAGE}.registration")
-        except BaseException as error:
-            self._error = error
-            raise
-        return _given(sys.modules[name]) if name in sys.modules else None
+        if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
+            return None  # nothing can be registered, and some parts of the plugin do without
+        after = sys.meta_path[sys.meta_path.index(self) + 1 :] if self in sys.meta_path else []
+        found = (finder.find_spec(name, path, target) for finder in after)
+        spec = next((spec for spec in found if spec is not None), None)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _AfterRegistration(self, spec.loader)
+        return spec
+
+    def register(self) -> None:
+        """Register, once; after an error all is as before, and the next import tries again."""
+        with _without_module_locks(), self._lock:
+            if self not in sys.meta_path:  # another thread has registered meanwhile
+                return
+            before = set(sys.modules)
+            self._thread = threading.get_ident()
+            try:
+                importlib.import_module(f"{PACKAGE}.registration")
+                sys.meta_path.remove(self)
+            except BaseException:
+                _forget([name for name in sys.modules if _needs_registration(name) and name not in before])
+                raise
+            finally:
+                self._thread = None
 
 
-def _given(module: ModuleType) -> ModuleSpec:
-    """A spec of a module that is there already, by which the import that asks for it gets the module itself."""
-    spec = copy.copy(module.__spec__)
-    assert spec is not None and module.__spec__ is not None
-    spec.loader = _Given(module.__spec__)
-    module.__spec__ = spec  # importlib takes this one, where it finds that the module has come meanwhile
-    return spec
+class _AfterRegistration(Loader):
+    """Registers, then gives the module that this has loaded, or loads it by ``loader``."""
 
-
-class _Given(Loader):
-    def __init__(self, spec: ModuleSpec) -> None:
-        self._spec = spec
+    def __init__(self, finder: _Registering, loader: Any) -> None:
+        self._finder, self._loader = finder, loader
+        self._loaded: ModuleSpec | None = None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._spec.loader, name)
+        return getattr(self._loader, name)
 
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        return sys.modules[spec.name]
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        self._finder.register()
+        module = sys.modules.get(spec.name)
+        if module is not None:
+            self._loaded = module.__spec__
+            return module
+        created: ModuleType | None = self._loader.create_module(spec)
+        return created
 
     def exec_module(self, module: ModuleType) -> None:
-        module.__spec__ = self._spec
+        if self._loaded is not None:
+            module.__spec__ = self._loaded
+            return
+        assert module.__spec__ is not None
+        module.__spec__.loader = module.__loader__ = self._loader
+        self._loader.exec_module(module)
+
+
+def _forget(names: list[str]) -> None:
+    """Unload modules, so that the next import loads them anew."""
+    for name in names:
+        parent, _, child = name.rpartition(".")
+        module = sys.modules.pop(name)
+        if vars(sys.modules.get(parent, module)).get(child) is module:
+            delattr(sys.modules[parent], child)
+
+
+@contextlib.contextmanager
+def _without_module_locks() -> Iterator[None]:
+    """Within it, this thread lets go of the modules that it is about to load, for another may have to load them first.
+
+    importlib has a lock for each module, and no other way for two threads that import at once to let each other by.
+    """
+    all_locks = getattr(getattr(importlib, "_bootstrap", None), "_module_locks", {})
+    ours = [lock for reference in list(all_locks.values()) if (lock := reference()) and _needs_registration(lock.name)]
+    thread, held = threading.get_ident(), []
+    for lock in sorted(ours, key=lambda lock: len(lock.name), reverse=True):  # as they were taken: children first
+        while getattr(lock, "owner", None) == thread:
+            lock.release()
+            held.append(lock)
+    try:
+        yield
+    finally:
+        for lock in held:
+            lock.acquire()

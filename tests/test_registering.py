@@ -45,6 +45,71 @@ def test_until_then_nothing_is_waited_for(first):
     run(check)
 
 
+AFTER_ERRORS = """
+import importlib, importlib.util, sys, threading, traceback
+import fastreid_gdnorm
+
+for name in ("fastreid", "fastreid.engine", "fastreid_gdnorm.modeling"):
+    assert importlib.util.find_spec(name)
+assert not {"torch", "fastreid.config", "fastreid_gdnorm.modeling", "fastreid_gdnorm.registration"} & {*sys.modules}
+
+class Interrupting:
+    "A Ctrl-C while a module is looked for, once."
+    def __init__(self, name):
+        self.name = name
+    def find_spec(self, name, path=None, target=None):
+        if name == self.name:
+            sys.meta_path.remove(self)
+            raise KeyboardInterrupt
+
+def fails(name, error):
+    try:
+        importlib.import_module(name)
+    except error:
+        assert not [name for name in sys.modules if name.startswith(("fastreid.", "fastreid_gdnorm.modeling"))]
+        return
+    raise AssertionError(name)
+
+sys.modules["faiss"] = None  # not installed
+fails("fastreid.config", ImportError)
+del sys.modules["faiss"]  # installed meanwhile
+sys.meta_path.insert(0, Interrupting("fastreid_gdnorm.rendered"))
+fails("fastreid_gdnorm.modeling.meta_arch", KeyboardInterrupt)
+
+found = {}
+
+def use(name):
+    try:
+        importlib.import_module(name)
+        from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+        found[name] = META_ARCH_REGISTRY.get("GDNormBaseline")
+    except BaseException:
+        traceback.print_exc()
+
+names = sys.argv[1:]
+threads = [threading.Thread(target=use, args=(name,), daemon=True) for name in names]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join(100)
+assert [*sorted(found)] == sorted(names) and {*found.values()} == {fastreid_gdnorm.modeling.GDNormBaseline}, found
+for module in map(importlib.import_module, names):
+    assert module.__spec__.loader is module.__loader__ and "Registration" not in type(module.__loader__).__name__
+for module in fastreid_gdnorm, sys.modules["fastreid"], sys.modules["fastreid.config"]:
+    importlib.reload(module)
+from fastreid.engine import DefaultTrainer
+depth, function = 0, DefaultTrainer.test.__func__
+while function := getattr(function, "__wrapped__", None):
+    depth += 1
+print(depth)
+"""
+
+
+def test_an_error_is_forgotten_and_threads_that_import_at_once_find_all_registered():
+    names = ("fastreid.engine.hooks", "fastreid.config", "fastreid_gdnorm.modeling.meta_arch", "fastreid_gdnorm.export")
+    assert run(AFTER_ERRORS, *names) == "1\n", "each seam is connected once"
+
+
 def test_the_layers_need_no_fastreid():
     check = "import sys; from fastreid_gdnorm.layers import GDNorm; assert 'fastreid' not in sys.modules"
     run(check)
