@@ -93,6 +93,10 @@ class DomainBalancedIdentitySampler(Sampler):
                     *(self._num_instances, name, images, smaller),
                 )
 
+    def reseed(self, seed):
+        """Have the next iteration's stream be that of ``seed``."""
+        self._seed = seed
+
     def __iter__(self):
         rng = np.random.default_rng(self._seed)
         turns = {domain: deque() for domain in range(self._num_domains)}

@@ -1,0 +1,170 @@
+"""SEED with samplers of other people's."""
+
+import itertools
+import logging
+
+import numpy as np
+import pytest
+import torch
+from fastreid.data.samplers import NaiveIdentitySampler, TrainingSampler
+from fastreid.engine import DefaultTrainer, hooks
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
+
+from fastreid_gdnorm.data import DomainBalancedIdentitySampler
+from fastreid_gdnorm.registries import SAMPLER_REGISTRY
+from fastreid_gdnorm.training.reproducible import Reproducible
+
+
+class Counting(Sampler):
+    """Its state is its generator's."""
+
+    @classmethod
+    def from_config(cls, cfg, train_set):
+        sampler = cls()
+        sampler.size = len(train_set)
+        return sampler
+
+    def __iter__(self):
+        return (number % self.size for number in itertools.count())
+
+
+class SeededOnce(Counting):
+    """Its state is its own."""
+
+    rng = None
+
+    def __iter__(self):
+        self.rng = self.rng or np.random.default_rng(0)
+        while True:
+            yield int(self.rng.integers(self.size))
+
+
+class WithEpochs(Counting):
+    """It is told the epoch, as torch's DistributedSampler is."""
+
+    epoch = 0
+
+    def set_epoch(self, epoch):
+        self.epoch = epoch
+
+    def __iter__(self):
+        return (number % self.size for number in itertools.count(100 * self.epoch))
+
+
+class CountsOn(TrainingSampler):
+    """One of fast-reid's own that iterates in another way."""
+
+    def __iter__(self):
+        return iter(itertools.cycle(range(self._size)))
+
+
+class BatchesOfTheirOwn(Sampler):
+    def __iter__(self):
+        return ([number % 24, number % 7] for number in itertools.count())
+
+
+class Images(torch.utils.data.Dataset):
+    img_items = [(f"{number}.jpg", number // 4, 0) for number in range(24)]
+
+    def __len__(self):
+        return 24
+
+    def __getitem__(self, index):
+        return index
+
+
+class Endless(torch.utils.data.IterableDataset):
+    def __iter__(self):
+        return itertools.count()
+
+
+class Inner:
+    """What a trainer of fast-reid's has inside."""
+
+    def __init__(self, loader):
+        self.data_loader, self._data_loader_iter = loader, iter(loader)
+
+
+class Outer:
+    """A trainer's loop, of which only the batches count."""
+
+    start_epoch, iters = 0, 3
+    data_loader = property(lambda self: self._trainer.data_loader)
+
+    def __init__(self, loader):
+        self._trainer = Inner(loader)
+
+    def epochs(self, *numbers):
+        hook = Reproducible(seed=5, metrics=None)
+        hook.trainer = self
+        taken = []
+        for self.epoch in numbers:
+            hook.before_epoch()
+            taken.append([next(self._trainer._data_loader_iter).tolist() for _ in range(self.iters)])
+        return taken
+
+
+def batches(sampler, size=4):
+    return DataLoader(Images(), batch_sampler=BatchSampler(sampler, size, True))
+
+
+def of_size(kind):
+    sampler = kind()
+    sampler.size = 24
+    return sampler
+
+
+ENDLESS = {
+    "counting": lambda: batches(of_size(Counting)),
+    "seeded once": lambda: batches(of_size(SeededOnce)),
+    "derived": lambda: batches(CountsOn(24, seed=1)),
+    "batches of their own": lambda: DataLoader(Images(), batch_sampler=BatchesOfTheirOwn()),
+    "iterable data set": lambda: DataLoader(Endless(), batch_size=4),
+}
+WITH_EPOCHS = {
+    "set_epoch": lambda: batches(of_size(WithEpochs)),
+    "stock": lambda: batches(NaiveIdentitySampler(Images.img_items, 4, 2, seed=1)),
+    "ours": lambda: batches(DomainBalancedIdentitySampler(Images.img_items, [0] * 24, 4, 2, seed=1)),
+    "torch's": lambda: DataLoader(Images(), batch_size=4, sampler=RandomSampler(Images())),
+}
+
+
+@pytest.mark.parametrize("loader", ENDLESS.values(), ids=ENDLESS)
+def test_a_sampler_that_knows_no_epochs_goes_on_from_one_to_the_next(loader):
+    found = Outer(loader()).epochs(0, 1, 2)
+    without_seed = iter(loader())
+    assert found == [[next(without_seed).tolist() for _ in range(3)] for _ in range(3)]
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize("loader", WITH_EPOCHS.values(), ids=WITH_EPOCHS)
+def test_a_sampler_that_knows_epochs_begins_each_by_its_number_alone(loader):
+    first, second, third = Outer(loader()).epochs(0, 1, 2)
+    assert first != second != third
+    assert Outer(loader()).epochs(1, 2) == [second, third], "as a resumed run has them"
+
+
+def test_a_registered_sampler_trains_on_with_a_seed_and_what_it_cannot_promise_is_said(tiny, monkeypatch, caplog):
+    monkeypatch.setitem(SAMPLER_REGISTRY._obj_map, "Counting", Counting)
+    cfg = tiny("baseline", "SEED", "0", "DATALOADER.SAMPLER_TRAIN", "Counting", "SOLVER.MAX_EPOCH", "2")
+    seen = []
+
+    class Trainer(DefaultTrainer):
+        @classmethod
+        def test(cls, cfg, model):
+            return {}
+
+        def build_hooks(self):
+            return [hook for hook in super().build_hooks() if not isinstance(hook, hooks.PeriodicCheckpointer)]
+
+        def run_step(self):
+            seen.append(next(self._trainer._data_loader_iter)["img_paths"])
+
+    trainer = Trainer(cfg)
+    trainer.checkpointer.save("before")
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    trainer.train()
+    taken = [path for batch in seen for path in batch]
+    items = [item[0] for item in trainer.data_loader.dataset.img_items]
+    assert len(taken) == 2 * 6 * 12 and taken == (items * 3)[: len(taken)]
+    assert "neither reseed(seed) nor set_epoch(epoch)" in caplog.text
