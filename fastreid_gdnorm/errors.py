@@ -8,8 +8,12 @@ class UserError(RuntimeError):
     """
 
 
+class MissingFile(UserError, FileNotFoundError):
+    """A file that is not there, where fast-reid raises a FileNotFoundError, which some callers catch."""
+
+
 class UnreadableImage(UserError, OSError):
-    """An image that cannot be read: also an OSError, which data sets of fast-reid's users catch."""
+    """An image that cannot be read, where fast-reid raises an OSError, which some data sets catch."""
 
 
 class Failure(RuntimeError):

@@ -1,7 +1,8 @@
 """Lets stock fastreid 1.4.0 import and run on today's Python, torch and NumPy, on CPU and CUDA, without forking it.
 
 A patch that changes what fastreid does looks for its defect first, so a fork or a release without the defect is left
-alone; one that only adds (a seed, a clear error) wraps whatever is there. What is broken:
+alone; one that only adds (a clear error) wraps whatever is there. Each file can be deleted by itself when upstream has
+mended what it mends: it imports no other patch, and nothing of the plugin but its errors and layers. What is broken:
 
 =====================  ======================================================================================
 imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
@@ -13,7 +14,7 @@ data sets              the error about a missing one does not mention ``FASTREID
 optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained; a resumed
                        run counts ``FREEZE_ITERS`` from its own start
 tests                  afterwards all of the model is in training mode, also what was frozen
-trainer                no seed (issues 384, 439, 750); AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
+trainer                AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
 images                 palettes are read as their indices, transparent, CMYK and 16-bit ones not at all;
                        ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
 half precision         distances between features of norm 256 overflow, and a clamp hides it; a loss that overflows

@@ -3,14 +3,10 @@
 import contextlib
 import functools
 import os
-import pickle
-import tarfile
-
-import torch
 
 from ..disk import replacing
 from ..errors import UserError
-from .tools import Overlay, source_has
+from .tools import Overlay, load_weights, source_has
 
 
 class _AtomicPathManager(Overlay):
@@ -23,26 +19,6 @@ class _AtomicPathManager(Overlay):
     def _replace(self, path, mode, **kwargs):
         with replacing(path) as part, self._stock.open(str(part), mode, **kwargs) as file:
             yield file
-
-
-def load_weights(path, what, fix):
-    """The tensors and plain values in a file that torch saved, on the CPU; code in the file is not run.
-
-    Args:
-        what: names the file in errors.
-        fix: what to do if it cannot be loaded, for errors.
-
-    Raises:
-        UserError: it is damaged, holds more than weights, or is a tar archive.
-    """
-    if tarfile.is_tarfile(path):  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
-        raise UserError(f"{what} is a tar archive, torch's format until 2017, which may hold code: {fix}")
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
-        raise UserError(f"{what} is damaged or holds more than weights ({reason}): {fix}") from error
 
 
 def patch_checkpoints():

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import torch
 
-from ..errors import UserError
-from .checkpoints import load_weights
-from .tools import Overlay, source_has
+from ..errors import MissingFile, UserError
+from .tools import PUBLISHED, ROOTS, Overlay, load_weights, source_has
 
-WEIGHTS = "projects/GDNorm/weights"
 OWN_FILE = "name a file with MODEL.BACKBONE.PRETRAIN_PATH"
 
 # the ResNet files that are tar archives, and torchvision's newer files of the same weights
@@ -79,21 +77,18 @@ def _patched_backbone(name, stock, module):
 
 
 def _find(path):
-    """``path``, or the project's own file of that name; UserError if there is none."""
-    from ..runs.config import find_file  # which imports what is patched here
-
-    place = find_file(path)
-    if not place:
-        raise UserError(f"pretrained file {path!r} is not found: {OWN_FILE}")
+    """``path``, or the file of that name in one of ROOTS; MissingFile if there is none."""
+    places = (Path(path), *(Path(root) / path for root in ROOTS))
+    place = next((str(place) for place in places if place.is_file()), None)
+    if place is None:
+        raise MissingFile(f"pretrained file {path!r} is not found: {OWN_FILE}")
     return place
 
 
 def _check(path, urls):
-    """Raise UserError if a file has the name of a published one, or of the project's own, but other contents."""
-    from ..runs.config import shipped
-
+    """Raise UserError if a file has the name of a published one but other contents."""
     name = os.path.basename(path)
-    if _hash_in(name) and (name in map(os.path.basename, urls) or shipped(f"{WEIGHTS}/{name}").is_file()):
+    if _hash_in(name) and name in (*map(os.path.basename, urls), *PUBLISHED):
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
         if not digest.startswith(_hash_in(name)):
             raise UserError(

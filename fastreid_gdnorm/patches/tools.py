@@ -1,6 +1,15 @@
 """What the patches share."""
 
 import inspect
+import pickle
+import tarfile
+
+import torch
+
+from ..errors import UserError
+
+ROOTS = []  # folders that relative paths of weights are looked for in, besides the working directory
+PUBLISHED = set()  # names of weights that are checked by the hash in their name, besides fastreid's own
 
 
 class Overlay:
@@ -23,3 +32,23 @@ def rebind(name, wrapper, *modules):
 def source_has(function, text):
     """Whether a defect is there, as its text in the source of a function, class or module shows."""
     return text in inspect.getsource(function)
+
+
+def load_weights(path, what, fix):
+    """The tensors and plain values in a file that torch saved, on the CPU; code in the file is not run.
+
+    Args:
+        what: names the file in errors.
+        fix: what to do if it cannot be loaded, for errors.
+
+    Raises:
+        UserError: it is damaged, holds more than weights, or is a tar archive.
+    """
+    if tarfile.is_tarfile(path):  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
+        raise UserError(f"{what} is a tar archive, torch's format until 2017, which may hold code: {fix}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
+        raise UserError(f"{what} is damaged or holds more than weights ({reason}): {fix}") from error

@@ -29,10 +29,8 @@ def patch_optimizer():
 
 
 def patch_trainer():
-    """There is no seed, half precision without CUDA fails in mid-run, and ``OUTPUT_DIR`` is not made."""
+    """Half precision without CUDA fails in mid-run, and ``OUTPUT_DIR`` is not made."""
     from fastreid.engine import DefaultTrainer
-    from fastreid.utils import comm
-    from fastreid.utils.env import seed_all_rng
 
     stock_init = DefaultTrainer.__init__
 
@@ -42,8 +40,6 @@ def patch_trainer():
             raise UserError("SOLVER.AMP.ENABLED needs CUDA, which is not used here: set SOLVER.AMP.ENABLED False")
         if cfg.OUTPUT_DIR:
             os.makedirs(cfg.OUTPUT_DIR, exist_ok=True)  # only default_setup makes it
-        if cfg.SEED >= 0:
-            seed_all_rng(cfg.SEED + comm.get_rank())
         stock_init(self, cfg)
 
     DefaultTrainer.__init__ = init
@@ -53,12 +49,12 @@ def patch_preprocessing():
     """``preprocess_image`` normalises the batch in place: twice, if the model is called twice."""
     from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
-    from ..modeling.batches import copy_images
-
     def on_a_copy(stock):
         @functools.wraps(stock)
         def preprocess_image(self, batched_inputs):
-            return stock(self, copy_images(batched_inputs))
+            if isinstance(batched_inputs, torch.Tensor):
+                return stock(self, batched_inputs.clone())
+            return stock(self, {**batched_inputs, "images": batched_inputs["images"].clone()})
 
         return preprocess_image
 
@@ -73,14 +69,17 @@ def patch_events():
     from fastreid.engine.hooks import EvalHook, PeriodicWriter
     from fastreid.utils.events import CommonMetricPrinter, get_event_storage
 
-    from ..training.storage import after_the_epoch
-
     stock_eval, stock_close, stock_write = EvalHook._do_eval, PeriodicWriter.after_train, CommonMetricPrinter.write
 
     @functools.wraps(stock_eval)
     def do_eval(self):
-        with after_the_epoch(self.trainer):
+        # the metrics of the epoch's last step are written already: these count as after it
+        storage, step = self.trainer.storage, self.trainer.storage.iter
+        storage.iter = self.trainer.iter
+        try:
             stock_eval(self)
+        finally:
+            storage.iter = step
 
     @functools.wraps(stock_close)
     def after_train(self):
