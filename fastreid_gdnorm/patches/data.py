@@ -5,7 +5,7 @@ import functools
 import torch
 from PIL import Image
 
-from ..errors import UnreadableImage, UserError
+from ..errors import MissingFile, UnreadableImage, UserError
 from ..image_loading import read_picture
 from .tools import rebind, source_has
 
@@ -79,7 +79,8 @@ def patch_images():
             with PathManager.open(file_name, "rb") as file, Image.open(file) as image:
                 return read_picture(image)
         except Exception as error:  # Pillow raises all kinds for damaged files
-            raise UnreadableImage(f"cannot read image {file_name} ({error}): replace it or take it away") from error
+            kind = MissingFile if isinstance(error, FileNotFoundError) else UnreadableImage
+            raise kind(f"cannot read image {file_name} ({error}): replace it or take it away") from error
 
     rebind("read_image", read_image, common, data_utils)
 
@@ -88,14 +89,19 @@ def patch_workers():
     """Worker processes that are spawned, not forked, import an unpatched fastreid."""
     from fastreid.data import CommDataset
 
-    # to unpickle _restore, a worker process must import the plugin, which patches fastreid
-    CommDataset.__reduce__ = lambda self: (_restore, (type(self), vars(self)))
+    stock_reduce = CommDataset.__reduce_ex__  # by the __reduce__, __getstate__ and __setstate__ of subclasses
+
+    @functools.wraps(stock_reduce)
+    def reduce_ex(self, protocol):
+        reduced = stock_reduce(self, protocol)
+        # to unpickle _restore, a worker process must import the plugin, which patches fastreid
+        return reduced if isinstance(reduced, str) else (_restore, reduced[:2], *reduced[2:])
+
+    CommDataset.__reduce_ex__ = reduce_ex
 
 
-def _restore(kind, state):
-    dataset = kind.__new__(kind)
-    vars(dataset).update(state)
-    return dataset
+def _restore(make, arguments):
+    return make(*arguments)
 
 
 def patch_data_sets():
