@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from fastreid.utils import compute_dist
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -43,12 +44,18 @@ class Distances:
 def build_dist(queries: Tensor, gallery: Tensor, metric: str = "euclidean", **options: Any) -> Distances:
     """As ``fastreid.utils.compute_dist.build_dist``, and with its formulas, but not computed yet.
 
+    Where all distances fit into one block they are stock's own, to the last digit, so that ties are ordered as there.
+
     Args:
         queries, gallery: features of shape (images, dimensions).
         metric: "euclidean" (squared, as stock's), "cosine", or "jaccard" with the options ``k1`` and ``k2``.
     """
+    shape = len(queries), len(gallery)
+    if metric != "jaccard" and 4 * shape[0] * shape[1] <= BLOCK_BYTES:
+        whole = compute_dist.build_dist(queries, gallery, metric)
+        return Distances(shape, lambda some: whole[some])
     rows = {"euclidean": _euclidean, "cosine": _cosine, "jaccard": jaccard}[metric]
-    return Distances((len(queries), len(gallery)), rows(queries.detach(), gallery.detach(), **options))
+    return Distances(shape, rows(queries.detach(), gallery.detach(), **options))
 
 
 def blocks(distances: Distances | NDArray[Any]) -> Iterator[slice]:

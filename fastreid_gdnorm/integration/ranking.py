@@ -6,6 +6,7 @@ import importlib
 
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
 
+from ..config import completed
 from ..errors import UserError, not_finite
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
 
@@ -46,14 +47,18 @@ def is_bounded(cfg):
     Raises:
         UserError: TEST.RANKING has none of its values.
     """
-    if cfg.TEST.RANKING not in ("bounded", "stock"):
-        raise UserError(f'TEST.RANKING is {cfg.TEST.RANKING!r}, it can be "bounded" or "stock"')
-    return cfg.TEST.RANKING == "bounded"
+    ranking = completed(cfg).TEST.RANKING
+    if ranking not in ("bounded", "stock"):
+        raise UserError(f'TEST.RANKING is {ranking!r}, it can be "bounded" or "stock"')
+    return ranking == "bounded"
 
 
 @contextlib.contextmanager
 def _bounded_functions():
-    """Within it, ReidEvaluator.evaluate finds the bounded functions in the place of stock's."""
+    """Within it, ReidEvaluator.evaluate finds the bounded functions in the place of stock's.
+
+    Where a project has put a function of its own in the place of one of them, all are left as they are.
+    """
     # imported now and no earlier, as they look for their compiled parts when they are imported
     rank, roc = (importlib.import_module(f"fastreid.evaluation.{name}") for name in ("rank", "roc"))
     bounded = (
@@ -62,6 +67,9 @@ def _bounded_functions():
         (roc, "evaluate_roc", evaluate_roc),
     )
     stock = [(module, name, getattr(module, name)) for module, name, _ in bounded]
+    if not all(function.__module__.startswith("fastreid.") for _, _, function in stock):
+        yield
+        return
     try:
         for module, name, function in bounded:
             setattr(module, name, function)

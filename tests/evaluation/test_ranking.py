@@ -100,7 +100,7 @@ def clustered(images, dimensions=16, ids=30, seed=3):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_distances_and_their_sums_are_those_of_stock(metric):
+def test_distances_and_their_sums_are_those_of_stock(metric, block):
     features = clustered(200)[0].double()
     queries, gallery = features[:50], features[50:]
     ours, stock = build_dist(queries, gallery, metric), stock_dist(queries, gallery, metric)
@@ -169,6 +169,20 @@ def test_evaluator_gives_what_stock_gives(metric, options, evaluator, monkeypatc
     assert 20 < stock["mAP"] < 99.5
     for name in stock:
         assert bounded[name] == pytest.approx(stock[name], abs=1e-4), name
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_a_network_that_tells_no_one_apart_is_ranked_as_in_stock(metric, tiny, monkeypatch):
+    """The order of its images is one of rounding alone, so distances must be stock's to the last digit."""
+    monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)
+    _, pids = clustered(240, ids=24)
+    features = 3 + 1e-6 * torch.randn(240, 64, generator=torch.Generator().manual_seed(0))
+    found = []
+    for ranking_by in ("bounded", "stock"):
+        evaluator = ReidEvaluator(tiny("gdnorm", "TEST.METRIC", metric, "TEST.RANKING", ranking_by), num_query=40)
+        evaluator.process({"targets": pids, "camids": torch.arange(240) % 4}, features)
+        found.append(evaluator.evaluate())
+    assert found[0] == pytest.approx(found[1], abs=1e-4) and found[1]["mAP"] < 30
 
 
 def test_stock_functions_are_back_after_a_test_and_its_failure(evaluator, monkeypatch):

@@ -52,10 +52,11 @@ def test_result_files_change_nothing_in_what_a_test_returns(tiny, tmp_path, targ
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monkeypatch):
     rank = importlib.import_module("fastreid.evaluation.rank")
-    in_python = functools.partial(rank.evaluate_rank, use_cython=False)  # which does not average in float32
+    in_python = functools.wraps(rank.evaluate_rank)(functools.partial(rank.evaluate_rank, use_cython=False))
     monkeypatch.setattr(rank, "evaluate_rank", in_python)
     stock_dist, ranked = reid_evaluation.build_dist, []
-    monkeypatch.setattr(reid_evaluation, "build_dist", lambda *args: ranked.append(stock_dist(*args)) or ranked[-1])
+    kept = functools.wraps(stock_dist)(lambda *args: ranked.append(stock_dist(*args)) or ranked[-1])
+    monkeypatch.setattr(reid_evaluation, "build_dist", kept)
     cfg = tiny("baseline", "TEST.METRIC", metric, "TEST.RANKING", "stock")
     stock = stock_test(cfg)
     loader, num_query = build_reid_test_loader(cfg, dataset_name="RenderedStation")
@@ -70,3 +71,12 @@ def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monke
     assert list(found) == list(stock) == METRICS
     assert 20 < stock["mAP"] < 90
     assert found == pytest.approx(stock, rel=1e-12, abs=0)  # sums of the same numbers in another order
+
+
+def test_distances_of_a_projects_own_are_ranked_by(tiny, monkeypatch):
+    def farthest_first(queries, gallery, metric):
+        return queries.numpy() @ gallery.numpy().T
+
+    monkeypatch.setattr(reid_evaluation, "build_dist", farthest_first)
+    monkeypatch.setattr(importlib.import_module("fastreid.evaluation.rank"), "IS_CYTHON_AVAI", False)
+    assert DefaultTrainer.test(tiny("baseline"), Drawn())["mAP"] < 20
