@@ -12,22 +12,36 @@ def remove_gdnorm_config(cfg: CfgNode) -> None:
     for name, value in added.items():
         keys, node = (value, cfg[name]) if name in SECTIONS else ([name], cfg)
         for key in keys:
-            del node[key]
+            node.pop(key, None)
+
+
+def completed(cfg: CfgNode) -> CfgNode:
+    """``cfg`` if it has all of the plugin's keys, else a copy with the defaults of those that it lacks.
+
+    It lacks them if it was made before the plugin was imported, or if a section of it was replaced.
+    """
+    whole = cfg.clone()
+    add_gdnorm_config(whole)
+    if whole == cfg:
+        return cfg
+    if cfg.is_frozen():
+        whole.freeze()
+    return whole
 
 
 def add_gdnorm_config(cfg: CfgNode) -> None:
     """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
-    gdnorm = CfgNode()
+    gdnorm = cfg.MODEL.setdefault("GDNORM", CfgNode())
     # The backbone whose BN layers get branches: any BN backbone in fast-reid's registry.
-    gdnorm.BACKBONE = "build_resnet_backbone"
+    gdnorm.setdefault("BACKBONE", "build_resnet_backbone")
     # Whether the BN neck of the head gets branches too.
-    gdnorm.HEADS = True
+    gdnorm.setdefault("HEADS", True)
     # Lambda of Eq. 11: how far sampled paths lie from the mean path.
-    gdnorm.LAMBDA = 0.6
+    gdnorm.setdefault("LAMBDA", 0.6)
     # What scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading.
-    gdnorm.NOISE = "variance"
+    gdnorm.setdefault("NOISE", "variance")
     # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
-    gdnorm.NUM_PATHS = 1
+    gdnorm.setdefault("NUM_PATHS", 1)
     # Whether a training step takes each path's gradients before it follows the next path, so that only one path's
     # activations are in memory. Activation checkpointing needs it, with use_reentrant=False. The losses must then be
     # added up without weights, as fast-reid's trainers do, and gradients of activations that were kept from the forward
@@ -35,19 +49,18 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # before the trainer's own factor. Where a parameter has a hook (register_hook), something besides the model's
     # parameters requires a gradient (images, another network), or half precision's scale is not known, the step takes
     # its gradients all at once, and the log says so.
-    gdnorm.EARLY_GRADIENTS = True
+    gdnorm.setdefault("EARLY_GRADIENTS", True)
     # The path to test along: mean, source:K (K from 0), sample:SEED, ensemble (features averaged over the sources),
     # weighted (each image by the branches whose statistics are near its own), weighted:W,W,... (a weight for each
     # source), instance (each image by its own statistics, as far as one image counts), or posterior:FILE (made by
     # fastreid adapt from unlabelled images of the target).
-    gdnorm.TEST_PATH = "mean"
+    gdnorm.setdefault("TEST_PATH", "mean")
     # What the mean path averages over the branches. "affine": their a and b (Eq. 10). "statistics": gamma, beta, mu and
     # sigma^2. "path": gamma and beta, with the statistics that images of all sources have on the mean path itself.
-    gdnorm.MEAN_OF = "affine"
+    gdnorm.setdefault("MEAN_OF", "affine")
     # Whether only the last source's branch and the classifier are trained, and all else stays as it was loaded: what
     # fastreid train --add-source NAME --from RUN --new-branch-only sets.
-    gdnorm.NEW_BRANCH_ONLY = False
-    cfg.MODEL.setdefault("GDNORM", gdnorm)
+    gdnorm.setdefault("NEW_BRANCH_ONLY", False)
     if "MODEL.GDNORM.RECOMPUTE" not in cfg.__dict__[CfgNode.DEPRECATED_KEYS]:  # of runs from before EARLY_GRADIENTS
         cfg.register_deprecated_key("MODEL.GDNORM.RECOMPUTE")
 
@@ -71,13 +84,17 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # one was stopped and resumed. -1: a new seed each time.
     cfg.setdefault("SEED", -1)
 
-    # How tests rank and re-rank. "bounded": one block of queries at a time, with the same results as stock and without
-    # a compiler. "stock": fast-reid's own functions, which keep queries x gallery values in memory, and for re-ranking
+    # How tests rank and re-rank. "bounded": one block of queries at a time, without a compiler. Its results equal
+    # stock's to rounding. Where the distances do not fit into one block, images that are equally far from a query but
+    # for rounding may come in another order than stock's; that shows only in a network that tells hardly anyone apart.
+    # "stock": fast-reid's own functions, which keep queries x gallery values in memory, and for re-ranking
     # (queries + gallery)^2. TEST.ROC keeps all pairs in memory in any case.
     cfg.TEST.setdefault("RANKING", "bounded")
 
     # Variants of data sets on which papers disagree; see projects/GDNorm/DATASETS.md.
     # DGCUHK03: "detected" or "labeled" boxes.
-    cfg.DATASETS.setdefault("CUHK03", CfgNode({"BOXES": "detected"}))
+    cfg.DATASETS.setdefault("CUHK03", CfgNode()).setdefault("BOXES", "detected")
     # DGMSMT17: "V1", or "V2" with masked faces; and whether the validation images are used for training.
-    cfg.DATASETS.setdefault("MSMT17", CfgNode({"VERSION": "V1", "VAL": True}))
+    msmt17 = cfg.DATASETS.setdefault("MSMT17", CfgNode())
+    msmt17.setdefault("VERSION", "V1")
+    msmt17.setdefault("VAL", True)

@@ -21,11 +21,14 @@ LEFT_OUT = "metric"  # fast-reid's own (Rank-1 + mAP) / 2, by which it chooses a
 def add_average(results: dict[str, Any]) -> None:
     """Add to ``results``, {target: metrics}, the average over targets tested on splits, if there are several.
 
+    It is of the metrics that all of them have.
+
     Its standard deviation is that of the average of independently drawn splits, sqrt(sum of variances) / targets.
     """
     split = [metrics for metrics in results.values() if isinstance(metrics, SplitResults)]
     if len(split) > 1:
-        average = OrderedDict((name, sum(metrics[name] for metrics in split) / len(split)) for name in split[0])
+        shared = [name for name in split[0] if all(name in metrics for metrics in split)]
+        average = OrderedDict((name, sum(metrics[name] for metrics in split) / len(split)) for name in shared)
         for name in [name for name in average if name.endswith(SPREAD)]:
             average[name] = math.sqrt(sum(metrics[name] ** 2 for metrics in split)) / len(split)
         results[AVERAGE] = average
@@ -39,13 +42,15 @@ def summary_table(results: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def metric_names(results: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The names of the metrics in {target: metrics} that tables show."""
-    first = next(iter(results.values()))
-    return [name for name in first if name != LEFT_OUT and not name.endswith(SPREAD)]
+    """The names of the metrics in {target: metrics} that tables show; a target may lack some."""
+    names = dict.fromkeys(name for metrics in results.values() for name in metrics)
+    return [name for name in names if name not in (LEFT_OUT, "splits") and not name.endswith(SPREAD)]
 
 
 def metric_text(metrics: Mapping[str, float], name: str) -> str:
-    """A metric as tables have it, with its standard deviation where there are splits."""
+    """A metric as tables have it, with its standard deviation where there are splits; "-" where it is missing."""
+    if name not in metrics:
+        return "-"
     spread = f" ± {metrics[name + SPREAD]:.1f}" if name + SPREAD in metrics else ""
     return f"{metrics[name]:.1f}{spread}"
 

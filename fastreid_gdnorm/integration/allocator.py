@@ -12,6 +12,8 @@ import platform
 
 from fastreid.engine import DefaultTrainer
 
+from ..config import completed
+
 logger = logging.getLogger("fastreid.gdnorm.allocator")
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
@@ -24,7 +26,7 @@ def connect():
 
     @functools.wraps(stock_init)
     def init(self, cfg):
-        if cfg.SOLVER.KEEP_MEMORY and cfg.MODEL.DEVICE == "cpu" and keep_memory():
+        if completed(cfg).SOLVER.KEEP_MEMORY and cfg.MODEL.DEVICE == "cpu" and keep_memory():
             logger.info("Memory that is freed is kept for the next step; SOLVER.KEEP_MEMORY False gives it back")
         stock_init(self, cfg)
 

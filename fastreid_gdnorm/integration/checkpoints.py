@@ -13,10 +13,12 @@ def connect():
 
     @functools.wraps(stock_load)
     def load_model(self, checkpoint):
-        state = checkpoint["model"]
-        self._convert_ndarray_to_tensor(state)
-        _strip_prefix_if_present(state, "module.")
-        for name, layer in gdnorm_layers(self.model).items():
+        layers = gdnorm_layers(self.model)
+        if layers:
+            state = checkpoint["model"]
+            self._convert_ndarray_to_tensor(state)
+            _strip_prefix_if_present(state, "module.")
+        for name, layer in layers.items():
             layer.spread_stock_state(state, f"{name}.")
         return stock_load(self, checkpoint)
 

@@ -2,55 +2,62 @@
 
 import functools
 
-from fastreid.engine import DefaultTrainer, hooks
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
 from fastreid.utils.events import JSONWriter
 
+from ..config import completed
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY
 from ..training.best_metric import BestMetric
 from ..training.reproducible import Reproducible
 from .ranking import is_bounded
+from .seed import seed_of
 
 
 def connect():
     """The trainer has the hooks of SOLVER.HOOKS, and with a SEED the one that makes runs repeatable.
 
     A training that fails in its last epoch is not tested, as no earlier one is: of several processes one would test,
-    and wait for the others.
+    and wait for the others. With TEST.EVAL_PERIOD 0, by which stock divides, it is tested after the last epoch.
     """
-    stock_hooks, stock_after_train = DefaultTrainer.build_hooks, hooks.EvalHook.after_train
+    stock_hooks, stock_after_train = DefaultTrainer.build_hooks, EvalHook.after_train
 
     @functools.wraps(stock_after_train)
     def after_train(self):
-        if self.trainer.iter >= self.trainer.max_iter:
+        if self.trainer.iter >= getattr(self.trainer, "max_iter", 0):
+            self._period = self._period or self.trainer.max_epoch + 1
             stock_after_train(self)
 
     @functools.wraps(stock_hooks)
     def build_hooks(self):
-        is_bounded(self.cfg)  # so that a mistake there does not wait for the first test
-        _check_mean_path(self)
+        cfg = completed(self.cfg)
+        is_bounded(cfg)  # so that a mistake there does not wait for the first test
+        _check_mean_path(self, cfg)
         all_hooks = stock_hooks(self)
-        evaluation = next(i for i, hook in enumerate(all_hooks) if isinstance(hook, hooks.EvalHook))
-        if self.cfg.SEED >= 0:
-            all_hooks.insert(evaluation + 1, Reproducible(self.cfg.SEED, _metrics_writer(all_hooks)))
+        evaluation = _place(all_hooks, EvalHook, _place(all_hooks, PeriodicCheckpointer, len(all_hooks)))
+        if (seed := seed_of(cfg)) is not None:
+            all_hooks.insert(evaluation + 1, Reproducible(seed, _metrics_writer(all_hooks)))
         _checkpoint_more(self, all_hooks)
-        own = [HOOK_REGISTRY.get(name).from_config(self.cfg, self) for name in self.cfg.SOLVER.HOOKS]
+        own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
         return all_hooks[:evaluation] + own + all_hooks[evaluation:]
 
-    DefaultTrainer.build_hooks, hooks.EvalHook.after_train = build_hooks, after_train
+    DefaultTrainer.build_hooks, EvalHook.after_train = build_hooks, after_train
 
 
-def _check_mean_path(trainer):
-    if (
-        getattr(trainer.checkpointer.model, "mean_of", None) == "path"
-        and "DomainPreciseBN" not in trainer.cfg.SOLVER.HOOKS
-    ):
+def _place(all_hooks, kind, otherwise):
+    """The place of the first hook of that kind; a trainer may have none."""
+    return next((place for place, hook in enumerate(all_hooks) if isinstance(hook, kind)), otherwise)
+
+
+def _check_mean_path(trainer, cfg):
+    if getattr(trainer.checkpointer.model, "mean_of", None) == "path" and "DomainPreciseBN" not in cfg.SOLVER.HOOKS:
         raise UserError("MODEL.GDNORM.MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it")
 
 
 def _metrics_writer(all_hooks):
     """The JSONWriter of metrics.json; None where another process writes."""
-    writers = [writer for hook in all_hooks if isinstance(hook, hooks.PeriodicWriter) for writer in hook._writers]
+    writers = [writer for hook in all_hooks if isinstance(hook, PeriodicWriter) for writer in hook._writers]
     return next((writer for writer in writers if isinstance(writer, JSONWriter)), None)
 
 
@@ -62,5 +69,5 @@ def _checkpoint_more(trainer, all_hooks):
     for hook in all_hooks:
         if isinstance(hook, Reproducible):
             checkpointables["metrics_history"] = hook
-        elif isinstance(hook, hooks.PeriodicCheckpointer):
+        elif type(hook) is PeriodicCheckpointer:  # a class of somebody else's may mean another best
             checkpointables["best_metric"] = BestMetric(hook)

@@ -15,6 +15,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import defaults
 from fastreid.utils import comm
 
+from ..config import completed
 from ..data import DomainDataset, datasets_root, is_read_by, numbered, read, read_sources
 from ..data.device import on_device
 from ..data.readers import Reader
@@ -77,7 +78,7 @@ def _from_config(stock, prepare):
             args = (kwargs.pop("cfg"), *args)
         if not (args and isinstance(args[0], CfgNode)):
             return stock(*args, **kwargs)
-        cfg, arguments = prepare(*args, **kwargs)
+        cfg, arguments = prepare(completed(args[0]), *args[1:], **kwargs)
         build._root = datasets_root()  # stock reads FASTREID_DATASETS only once, when it is imported
         built = stock(cfg, **arguments)
         on_device(built[0] if isinstance(built, tuple) else built, cfg)

@@ -7,6 +7,7 @@ from fastreid.engine import DefaultTrainer
 from fastreid.utils import comm
 from torch.utils import _pytree as pytree
 
+from ..config import completed
 from ..layers import gather_rows
 
 
@@ -20,7 +21,7 @@ def connect():
     @functools.wraps(stock_build)
     def build_model(cls, cfg):
         model = stock_build(cls, cfg)
-        if comm.get_world_size() > 1 and cfg.SOLVER.GLOBAL_LOSSES:
+        if comm.get_world_size() > 1 and completed(cfg).SOLVER.GLOBAL_LOSSES:
             model.losses = functools.partial(_of_all_processes, model.losses)
         return model
 

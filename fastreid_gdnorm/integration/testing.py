@@ -1,13 +1,17 @@
 """The seam at fast-reid's tests: splits, an average over targets, result files."""
 
+import contextlib
 import functools
 import logging
+from collections import OrderedDict
 
 from fastreid.data import CommDataset, build
 from fastreid.engine import DefaultTrainer
+from fastreid.evaluation.testing import flatten_results_dict
 from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
+from ..config import completed
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
 from ..evaluation import TRANSDUCTIVE, SplitEvaluator, SplitResults, add_average, summary_table
@@ -21,13 +25,17 @@ logger = logging.getLogger("fastreid.gdnorm.test")
 
 
 def connect():
-    """A data set with splits is tested on each of them; every test writes test_results.csv and test_results.json."""
+    """A data set with splits is tested on each of them; every test writes test_results.csv and test_results.json.
+
+    A trainer may have evaluators of its own, with other metrics for each target, or none.
+    """
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
     @functools.wraps(stock_evaluator)
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
         if not is_read_by(SingleShot, dataset_name):
             return stock_evaluator(cls, cfg, dataset_name, output_dir)
+        cfg = completed(cfg)
         of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer may have transforms of its own
         data = read(cfg, dataset_name)
         images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
@@ -36,6 +44,7 @@ def connect():
 
     @functools.wraps(stock_test)
     def test(cls, cfg, model):
+        cfg = completed(cfg)
         model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
         with keeping_statistics(model):
@@ -43,17 +52,32 @@ def connect():
             results = stock_test(cls, cfg, model)
         if comm.is_main_process():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
-            by_target = results if len(targets) > 1 else {targets[0]: results}  # as stock returns them
+            by_target = {targets[0]: results} if len(targets) == 1 else results  # as stock returns them
             add_average(by_target)
             _mark_transductive(cfg, by_target)
-            if any(isinstance(metrics, SplitResults) for metrics in by_target.values()):
-                logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(by_target))
-            if cfg.OUTPUT_DIR:
-                save_test_results(by_target, cfg.OUTPUT_DIR)
+            tested = {target: _numbers(target, metrics) for target, metrics in by_target.items()}
+            if any(isinstance(metrics, SplitResults) for metrics in tested.values()):
+                logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(tested))
+            if cfg.OUTPUT_DIR and any(tested.values()):
+                save_test_results(tested, cfg.OUTPUT_DIR)
                 logger.info("Results in %s: test_results.csv, test_results.json", cfg.OUTPUT_DIR)
         return results
 
     DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)
+
+
+def _numbers(target, metrics):
+    """The metrics that are numbers, nested ones under "name/name", as fast-reid's evaluation hook takes them."""
+    if isinstance(metrics, SplitResults):
+        return metrics
+    flat, numbers = flatten_results_dict(metrics), OrderedDict()
+    for name, value in flat.items():
+        with contextlib.suppress(TypeError, ValueError, RuntimeError):
+            numbers[name] = float(value)
+    others = ", ".join(name for name in flat if name not in numbers)
+    if others:
+        logger.warning("%s: test_results leaves out %s, which is not a number", target, others)
+    return numbers
 
 
 def _mark_transductive(cfg, by_target):

@@ -9,6 +9,7 @@ from fastreid.engine import DefaultTrainer
 from fastreid.engine.train_loop import AMPTrainer
 from fastreid.utils import comm
 
+from ..config import completed
 from ..errors import UserError
 from ..layers import put_statistics
 from ..modeling import GDNormTraining, is_gdnorm
@@ -29,6 +30,7 @@ def connect():
 
     @functools.wraps(stock_init)
     def init(self, cfg):
+        cfg = completed(cfg)
         _check_processes(cfg)
         _check_test_path(cfg)
         stock_init(self, cfg)
@@ -107,16 +109,16 @@ def _check_test_path(cfg):
 
 
 def _check_processes(cfg):
-    """Raise UserError for a batch that several processes cannot share; say what they do otherwise than one."""
-    processes, place = comm.get_world_size(), started_place(os.environ)
-    if processes == 1 and place:
+    """Raise UserError for what GDNorm cannot be trained by; say what several processes do otherwise than one."""
+    processes = comm.get_world_size()
+    if processes == 1 and is_gdnorm(cfg) and (place := started_place(os.environ)):
         raise UserError(
             f"{place.number} processes do not know each other: each would train a network of its own in the same "
             "OUTPUT_DIR. Start them by fastreid train, or by fastreid.engine.launch"
         )
     if processes == 1:
         return
-    if cfg.SOLVER.IMS_PER_BATCH % processes:
+    if cfg.SOLVER.IMS_PER_BATCH % processes and is_gdnorm(cfg):
         raise UserError(
             f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} is of all processes: make it a multiple of {processes}"
         )

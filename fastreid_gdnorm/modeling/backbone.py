@@ -6,6 +6,7 @@ from fastreid.config import CfgNode
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from torch import nn
 
+from ..config import completed
 from ..errors import UserError
 from ..layers import convert_gdnorm, gdnorm_layers
 
@@ -18,6 +19,7 @@ def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
     Raises:
         UserError: the backbone has no BN, or one that cannot be branched.
     """
+    cfg = completed(cfg)
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.GDNORM.BACKBONE)(cfg)
     return convert(backbone, cfg, cfg.MODEL.BACKBONE.NORM, "MODEL.GDNORM.BACKBONE " + cfg.MODEL.GDNORM.BACKBONE)
 

@@ -13,6 +13,7 @@ from fastreid.modeling.meta_arch.mgn import MGN
 from fastreid.utils.events import EventStorage, get_event_storage
 from torch import Tensor, nn
 
+from ..config import completed
 from ..errors import UserError
 from ..layers import (
     DomainPath,
@@ -97,6 +98,7 @@ class GDNormTraining(Stock):
         Raises:
             UserError: a key of MODEL.GDNORM has none of its values, or the model has a BN that takes no branches.
         """
+        cfg = completed(cfg)
         gdnorm = cfg.MODEL.GDNORM
         if gdnorm.NOISE not in ("variance", "std"):
             raise UserError(f"MODEL.GDNORM.NOISE is variance or std, got {gdnorm.NOISE!r}")

@@ -28,10 +28,10 @@ def read_test_results(folder: Path) -> dict[str, dict[str, Any]] | None:
 def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[list[object]]:
     for target, metrics in results.items():
         for number, split in enumerate(_splits_of(metrics).get("splits", [])):
-            yield [target, number, *(split[name] for name in names)]
-        yield [target, "mean", *(metrics[name] for name in names)]
-        if names[0] + SPREAD in metrics:
-            yield [target, "std", *(metrics[name + SPREAD] for name in names)]
+            yield [target, number, *(split.get(name, "") for name in names)]
+        yield [target, "mean", *(metrics.get(name, "") for name in names)]
+        if any(name + SPREAD in metrics for name in names):
+            yield [target, "std", *(metrics.get(name + SPREAD, "") for name in names)]
 
 
 def _splits_of(metrics: Mapping[str, float]) -> dict[str, Sequence[Mapping[str, float]]]:

@@ -1,0 +1,128 @@
+"""Projects that use fast-reid in ways of their own, with configs that do not ask for the plugin."""
+
+from collections import OrderedDict
+
+import pytest
+import torch
+from fastreid.engine import DefaultTrainer, hooks
+from fastreid.evaluation import DatasetEvaluator
+from fastreid.utils.checkpoint import Checkpointer
+from torch.utils.data import DataLoader
+
+from fastreid_gdnorm.config import remove_gdnorm_config
+from fastreid_gdnorm.registries import HOOK_REGISTRY
+from fastreid_gdnorm.runs.results import read_test_results
+from fastreid_gdnorm.training.reproducible import Reproducible
+
+
+class Fixed(DatasetEvaluator):
+    """Gives the same results whatever it is shown."""
+
+    def __init__(self, results):
+        self.results = results
+
+    def evaluate(self):
+        return OrderedDict(self.results)
+
+
+class Unseeing(torch.nn.Module):
+    def forward(self, batch):
+        return torch.zeros(len(batch["targets"]), 2)
+
+
+RESULTS = {
+    "RenderedStation": {"Acc@1": torch.tensor([12.5]), "metric": 12.5},
+    "RenderedNight": {"attributes": OrderedDict(hat=3.0, bag=OrderedDict(big=4))},
+    "RenderedMall": {},
+}
+
+
+class Project(DefaultTrainer):
+    """Has evaluators for some of its targets."""
+
+    @classmethod
+    def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+        if dataset_name not in RESULTS:
+            raise NotImplementedError
+        images = [{"targets": 0, "images": torch.zeros(3, 32, 16)}] * 3
+        return DataLoader(images), Fixed(RESULTS[dataset_name])
+
+
+TESTED = {
+    "two": ["RenderedStation", "RenderedNight"],
+    "the first without any": ["RenderedMall", "RenderedStation", "RenderedNight"],
+    "one": ["RenderedStation"],
+    "no evaluator": ["RenderedCampus"],
+    "no target": [],
+}
+
+
+@pytest.mark.parametrize("targets", TESTED.values(), ids=TESTED)
+def test_results_of_any_shape_are_returned_as_stock_does_and_their_numbers_are_saved(tiny, tmp_path, targets):
+    cfg = tiny("baseline")
+    cfg.DATASETS.TESTS = tuple(targets)
+    remove_gdnorm_config(cfg)
+    stock = DefaultTrainer.test.__func__.__wrapped__(Project, cfg, Unseeing())
+    found = Project.test(cfg, Unseeing())
+    assert found == stock and type(found) is type(stock)
+    saved = read_test_results(tmp_path / "run")
+    numbers = {
+        "RenderedStation": {"Acc@1": 12.5, "metric": 12.5},
+        "RenderedNight": {"attributes/hat": 3.0, "attributes/bag/big": 4.0},
+        "RenderedMall": {},
+    }
+    assert saved == ({target: numbers[target] for target in targets} if "RenderedStation" in targets else None)
+
+
+class Standing(Project):
+    """Learns nothing, at no cost."""
+
+    def run_step(self):
+        pass
+
+
+@pytest.mark.parametrize("period", [0, 1, 2])
+def test_a_trainer_without_evaluator_or_keys_of_the_plugin_comes_to_its_last_checkpoint(tiny, tmp_path, period):
+    cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1", "DATASETS.TESTS", "('RenderedCampus',)")
+    cfg.TEST.EVAL_PERIOD = period
+    remove_gdnorm_config(cfg)
+    assert Standing(cfg).train() == {}
+    assert (tmp_path / "run/model_final.pth").is_file() and not (tmp_path / "run/test_results.json").exists()
+
+
+class OwnEvaluation(hooks.HookBase):
+    def __init__(self, period, function):
+        self.function = function
+
+    def after_train(self):
+        self.function()
+
+
+class LeastIsBest(hooks.PeriodicCheckpointer):
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.best_metric = float("inf")
+
+
+def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(hooks, "EvalHook", OwnEvaluation)
+    monkeypatch.setattr(hooks, "PeriodicCheckpointer", LeastIsBest)
+    added = hooks.CallbackHook()
+    monkeypatch.setitem(HOOK_REGISTRY._obj_map, "Added", type("Added", (), {"from_config": lambda cfg, trainer: added}))
+    cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1", "SEED", "0", "SOLVER.HOOKS", "('Added',)")
+    trainer = Standing(cfg)
+    kinds = [type(hook) for hook in trainer._hooks]
+    assert "best_metric" not in trainer.checkpointer.checkpointables
+    place = kinds.index(LeastIsBest)
+    assert trainer._hooks[place - 1] is added or kinds[place - 1] is Reproducible
+    assert set(kinds) > {OwnEvaluation, LeastIsBest, Reproducible} and added in trainer._hooks[:place]
+    assert trainer.train() == RESULTS["RenderedStation"]
+
+
+def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):
+    """Which takes one prefix off, and no more."""
+    model = torch.nn.ModuleDict({"module": torch.nn.Linear(2, 1)})
+    ones = {f"module.module.{name}": torch.ones_like(values) for name, values in model["module"].state_dict().items()}
+    torch.save({"model": ones}, tmp_path / "wrapped.pth")
+    Checkpointer(model).load(str(tmp_path / "wrapped.pth"))
+    assert all((values == 1).all() for values in model.parameters())
