@@ -6,6 +6,7 @@ import os
 from typing import Any
 
 from fastreid.config import CfgNode
+from fastreid.data import build
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import Dataset
 from fastreid.utils import comm
@@ -15,10 +16,13 @@ from .identities import apart
 from .readers import Reader
 
 STOCK_READERS = "fastreid.data.datasets."  # which assert, and raise all kinds for what they do not expect
+ROOT = build._root  # as fast-reid read it, once, when it was imported
 
 
 def datasets_root() -> str:
-    """The folder that holds the data sets, as FASTREID_DATASETS names it now."""
+    """The folder that holds the data sets: what FASTREID_DATASETS is now, or what a project has set in fast-reid."""
+    if build._root != ROOT:
+        return str(build._root)
     return os.getenv("FASTREID_DATASETS") or "datasets"
 
 

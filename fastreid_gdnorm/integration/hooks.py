@@ -1,6 +1,7 @@
 """The seam at the trainer's hooks: those of SOLVER.HOOKS, and what else a resumed training goes on from."""
 
 import functools
+import sys
 
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import EvalHook, PeriodicCheckpointer, PeriodicWriter
@@ -21,11 +22,17 @@ def connect():
     A training that fails in its last epoch is not tested, as no earlier one is: of several processes one would test,
     and wait for the others. With TEST.EVAL_PERIOD 0, by which stock divides, it is tested after the last epoch.
     """
-    stock_hooks, stock_after_train = DefaultTrainer.build_hooks, EvalHook.after_train
+    stock_hooks = DefaultTrainer.build_hooks
+    stock_before_train, stock_after_train = EvalHook.before_train, EvalHook.after_train
+
+    @functools.wraps(stock_before_train)
+    def before_train(self):
+        self._error = sys.exc_info()[1]  # of whoever trains again after it
+        stock_before_train(self)
 
     @functools.wraps(stock_after_train)
     def after_train(self):
-        if self.trainer.iter >= getattr(self.trainer, "max_iter", 0):
+        if sys.exc_info()[1] is getattr(self, "_error", None):
             self._period = self._period or self.trainer.max_epoch + 1
             stock_after_train(self)
 
@@ -42,7 +49,8 @@ def connect():
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
         return all_hooks[:evaluation] + own + all_hooks[evaluation:]
 
-    DefaultTrainer.build_hooks, EvalHook.after_train = build_hooks, after_train
+    DefaultTrainer.build_hooks = build_hooks
+    EvalHook.before_train, EvalHook.after_train = before_train, after_train
 
 
 def _place(all_hooks, kind, otherwise):

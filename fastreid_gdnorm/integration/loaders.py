@@ -79,8 +79,11 @@ def _from_config(stock, prepare):
         if not (args and isinstance(args[0], CfgNode)):
             return stock(*args, **kwargs)
         cfg, arguments = prepare(completed(args[0]), *args[1:], **kwargs)
-        build._root = datasets_root()  # stock reads FASTREID_DATASETS only once, when it is imported
-        built = stock(cfg, **arguments)
+        root, build._root = build._root, datasets_root()  # stock reads FASTREID_DATASETS once, when it is imported
+        try:
+            built = stock(cfg, **arguments)
+        finally:
+            build._root = root
         on_device(built[0] if isinstance(built, tuple) else built, cfg)
         return built
 
@@ -131,10 +134,11 @@ def _check_lone_identities(cfg):
 def _check_identities(cfg, train_set):
     """Raise UserError for a batch that cannot be made: fast-reid's own samplers would search for it for ever."""
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
-    if images % instances or train_set.num_classes < images // instances:
+    identities = len({item[1] for item in train_set.img_items})  # as the samplers count them
+    if images % instances or identities < images // instances:
         raise UserError(
             f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
-            f"identities than the training set's {train_set.num_classes}"
+            f"identities than the training set's {identities}"
         )
 
 

@@ -15,7 +15,7 @@ from ..config import completed
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
 from ..evaluation import TRANSDUCTIVE, SplitEvaluator, SplitResults, add_average, summary_table
-from ..layers import keeping_statistics, share_statistics
+from ..layers import gdnorm_layers, keeping_statistics, share_statistics
 from ..modeling.posterior_files import image_digests, load_posterior
 from ..runs.checkpoints import posterior_files
 from ..runs.results import save_test_results
@@ -47,7 +47,8 @@ def connect():
         cfg = completed(cfg)
         model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
-        with keeping_statistics(model):
+        moved = gdnorm_layers(model) or comm.get_world_size() > 1  # else a test's own changes are left as in stock
+        with keeping_statistics(model) if moved else contextlib.nullcontext():
             share_statistics(model)  # which each process may have of its own; a checkpoint has the main one's
             results = stock_test(cls, cfg, model)
         if comm.is_main_process():

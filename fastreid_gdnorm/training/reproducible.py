@@ -96,7 +96,8 @@ class Reproducible(HookBase):
     def _cut_metrics_file(self, size):
         file = self._metrics._file_handle.name
         if size == 0:
-            shutil.copyfile(file, file + ".old")  # what an earlier run has left in this folder
+            with open(file, "rb") as earlier, open(file + ".old", "ab") as kept:  # what earlier runs have left here
+                shutil.copyfileobj(earlier, kept)
         os.truncate(file, size)
 
     def _size(self):

@@ -4,6 +4,7 @@ from collections import OrderedDict
 
 import pytest
 import torch
+from fastreid.data import build, build_reid_test_loader, build_reid_train_loader
 from fastreid.engine import DefaultTrainer, hooks
 from fastreid.evaluation import DatasetEvaluator
 from fastreid.utils.checkpoint import Checkpointer
@@ -30,8 +31,9 @@ class Unseeing(torch.nn.Module):
         return torch.zeros(len(batch["targets"]), 2)
 
 
+STATION = "RenderedStation"
 RESULTS = {
-    "RenderedStation": {"Acc@1": torch.tensor([12.5]), "metric": 12.5},
+    STATION: {"Acc@1": torch.tensor([12.5]), "metric": 12.5},
     "RenderedNight": {"attributes": OrderedDict(hat=3.0, bag=OrderedDict(big=4))},
     "RenderedMall": {},
 }
@@ -49,9 +51,9 @@ class Project(DefaultTrainer):
 
 
 TESTED = {
-    "two": ["RenderedStation", "RenderedNight"],
-    "the first without any": ["RenderedMall", "RenderedStation", "RenderedNight"],
-    "one": ["RenderedStation"],
+    "two": [STATION, "RenderedNight"],
+    "the first without any": ["RenderedMall", STATION, "RenderedNight"],
+    "one": [STATION],
     "no evaluator": ["RenderedCampus"],
     "no target": [],
 }
@@ -67,11 +69,11 @@ def test_results_of_any_shape_are_returned_as_stock_does_and_their_numbers_are_s
     assert found == stock and type(found) is type(stock)
     saved = read_test_results(tmp_path / "run")
     numbers = {
-        "RenderedStation": {"Acc@1": 12.5, "metric": 12.5},
+        STATION: {"Acc@1": 12.5, "metric": 12.5},
         "RenderedNight": {"attributes/hat": 3.0, "attributes/bag/big": 4.0},
         "RenderedMall": {},
     }
-    assert saved == ({target: numbers[target] for target in targets} if "RenderedStation" in targets else None)
+    assert saved == ({target: numbers[target] for target in targets} if STATION in targets else None)
 
 
 class Standing(Project):
@@ -88,6 +90,52 @@ def test_a_trainer_without_evaluator_or_keys_of_the_plugin_comes_to_its_last_che
     remove_gdnorm_config(cfg)
     assert Standing(cfg).train() == {}
     assert (tmp_path / "run/model_final.pth").is_file() and not (tmp_path / "run/test_results.json").exists()
+
+
+def test_a_training_is_tested_at_its_end_unless_it_failed_however_long_its_epochs_are(tiny):
+    class Short(Standing):
+        fails = True
+
+        def train(self):
+            self.iters_per_epoch = 2
+            return super().train()
+
+        def run_step(self):
+            if self.fails:
+                raise FloatingPointError
+
+    trainers = [Short(tiny("baseline", "SOLVER.MAX_EPOCH", "1", "TEST.EVAL_PERIOD", "2")) for _ in range(2)]
+    trainers[1].fails = False
+    try:
+        trainers[0].train()
+    except FloatingPointError:
+        assert trainers[1].train() == RESULTS[STATION], "also while another's error is handled"
+    assert not hasattr(trainers[0], "_last_eval_results")
+
+
+def test_a_test_may_change_a_stock_models_statistics(tiny):
+    class Adapting(Fixed):
+        def evaluate(self):
+            model.running_mean += 1
+            return super().evaluate()
+
+    class Adapted(Project):
+        @classmethod
+        def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+            return super().build_evaluator(cfg, dataset_name)[0], Adapting(RESULTS[dataset_name])
+
+    model = torch.nn.BatchNorm2d(1)
+    model.forward = lambda batch: batch["images"]
+    Adapted.test(tiny("baseline"), model)
+    assert model.running_mean == 1
+
+
+def test_a_folder_of_data_sets_that_a_project_has_set_is_read(tiny, datasets, monkeypatch):
+    monkeypatch.setenv("FASTREID_DATASETS", "/nowhere")
+    monkeypatch.setattr(build, "_root", str(datasets))
+    for loader in build_reid_train_loader(tiny("baseline")), build_reid_test_loader(tiny(), dataset_name=STATION)[0]:
+        assert loader.dataset.img_items[0][0].startswith(str(datasets))
+    assert build._root == str(datasets)
 
 
 class OwnEvaluation(hooks.HookBase):
@@ -116,7 +164,7 @@ def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch
     place = kinds.index(LeastIsBest)
     assert trainer._hooks[place - 1] is added or kinds[place - 1] is Reproducible
     assert set(kinds) > {OwnEvaluation, LeastIsBest, Reproducible} and added in trainer._hooks[:place]
-    assert trainer.train() == RESULTS["RenderedStation"]
+    assert trainer.train() == RESULTS[STATION]
 
 
 def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):

@@ -6,6 +6,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from fastreid.data.data_utils import DataLoaderX
 from fastreid.data.samplers import NaiveIdentitySampler, TrainingSampler
 from fastreid.engine import DefaultTrainer, hooks
 from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sampler
@@ -105,7 +106,14 @@ class Outer:
 
 
 def batches(sampler, size=4):
-    return DataLoader(Images(), batch_sampler=BatchSampler(sampler, size, True))
+    return toolbox_loader(BatchSampler(sampler, size, True))
+
+
+def toolbox_loader(batch_sampler):
+    """fast-reid's loader, whose batches stay on the CPU."""
+    loader = DataLoaderX(0, dataset=Images(), batch_sampler=batch_sampler)
+    loader.stream = None
+    return loader
 
 
 def of_size(kind):
@@ -118,7 +126,7 @@ ENDLESS = {
     "counting": lambda: batches(of_size(Counting)),
     "seeded once": lambda: batches(of_size(SeededOnce)),
     "derived": lambda: batches(CountsOn(24, seed=1)),
-    "batches of their own": lambda: DataLoader(Images(), batch_sampler=BatchesOfTheirOwn()),
+    "batches of their own": lambda: toolbox_loader(BatchesOfTheirOwn()),
     "iterable data set": lambda: DataLoader(Endless(), batch_size=4),
 }
 WITH_EPOCHS = {
