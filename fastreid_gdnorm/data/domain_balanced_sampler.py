@@ -38,14 +38,32 @@ class DomainBalancedIdentitySampler(Sampler):
         rank, world_size: this process and the number of processes.
         full: whether every domain has a whole batch.
         synchronized: whether branches take their statistics from all ranks, so that a domain may be missing on one.
+        sources: the domains' names, by number; those without any image count, too.
 
     Raises:
         UserError: no such batch can be made.
     """
 
     def __init__(
-        self, items, domains, batch_size, num_instances, seed, rank=0, world_size=1, full=False, synchronized=False
+        self,
+        items,
+        domains,
+        batch_size,
+        num_instances,
+        seed,
+        rank=0,
+        world_size=1,
+        full=False,
+        synchronized=False,
+        sources=(),
     ):
+        if len(domains) != len(items):
+            raise ValueError(f"there are {len(domains)} domains for {len(items)} items")
+        if batch_size < 1 or num_instances < 1:
+            raise UserError(
+                "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE must be 1 or more, got "
+                f"{batch_size} and {num_instances}"
+            )
         self._cameras = [camera for _, _, camera in items]
         self._images = defaultdict(list)  # (domain, pid): indices
         for index, ((_, pid, _), domain) in enumerate(zip(items, domains)):
@@ -54,7 +72,8 @@ class DomainBalancedIdentitySampler(Sampler):
         for identity in sorted(self._images):
             self._identities[identity[0]].append(identity)
 
-        self._num_domains = max(domains) + 1
+        self._sources = sources
+        self._num_domains = max([len(sources) - 1, *domains]) + 1
         self._num_identities = batch_size // num_instances
         self._num_instances = num_instances
         self._seed = seed
@@ -77,6 +96,7 @@ class DomainBalancedIdentitySampler(Sampler):
             world_size=comm.get_world_size(),
             full=cfg.DATALOADER.DOMAIN_BATCH == "full",
             synchronized=cfg.MODEL.BACKBONE.NORM == cfg.MODEL.HEADS.NORM == "syncBN",
+            sources=cfg.DATASETS.NAMES,
         )
         sampler.warn_of_copies(cfg.DATASETS.NAMES)
         return sampler
@@ -150,12 +170,18 @@ class DomainBalancedIdentitySampler(Sampler):
         fit = (n for n in range(most, 1, -1) if size % (n * self._world_size) == 0 and fewest <= size // n <= there_are)
         return next(fit, None)
 
+    def _name(self, domain):
+        return f"source {domain} ({self._sources[domain]})" if domain < len(self._sources) else f"source {domain}"
+
     @property
     def _sharers(self):
         """The ranks that share a batch's identities and each need enough of them."""
         return 1 if self._synchronized else self._world_size
 
     def _check(self, batch_size):
+        empty = [self._name(domain) for domain in range(self._num_domains) if not self._identities[domain]]
+        if empty or not self._num_domains:
+            raise UserError(f"DATASETS.NAMES: {', '.join(empty) or 'the training set'} has no training images")
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances}"
         if batch_size % self._num_instances:
             raise UserError(f"{batch} is not a whole number of identities")
@@ -178,5 +204,5 @@ class DomainBalancedIdentitySampler(Sampler):
             if len(self._identities[domain]) < needed:
                 raise UserError(
                     f"{batch} needs {needed} identities of each source in a batch, "
-                    f"source {domain} has {len(self._identities[domain])}"
+                    f"{self._name(domain)} has {len(self._identities[domain])}"
                 )

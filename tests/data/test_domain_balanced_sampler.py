@@ -167,6 +167,17 @@ def test_an_impossible_batch_says_so_with_the_numbers(batch_size, num_instances,
         DomainBalancedIdentitySampler(items, domains, batch_size, num_instances, seed=0)
 
 
+@pytest.mark.parametrize("sizes, named", [([6, 6, 0], 2), ([6, 0, 6], 1), ([0, 6, 6], 0)])
+def test_a_source_without_images_is_named(sizes, named):
+    items, domains = make_items([[4] * identities for identities in sizes])
+    with pytest.raises(UserError, match=rf"source {named} \({'abc'[named]}\) has no training images"):
+        DomainBalancedIdentitySampler(items, domains, 12, 2, seed=0, sources="abc")
+    with pytest.raises(UserError, match="the training set has no training images"):
+        DomainBalancedIdentitySampler([], [], 12, 2, seed=0)
+    with pytest.raises(UserError, match="NUM_INSTANCE must be 1 or more, got 12 and 0"):
+        DomainBalancedIdentitySampler(items, domains, 12, 0, seed=0)
+
+
 def test_a_full_batch_of_one_identity_is_refused_with_the_numbers_of_a_domain():
     items, domains = make_items([[4] * 6] * 3)
     with pytest.raises(UserError, match="1 identities in a batch, .*NUM_INSTANCE 8 or SOLVER.IMS_PER_BATCH 32"):
