@@ -31,11 +31,14 @@ def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
-    """Make the model's running statistics what they were when they were copied; layers that it has not are left out."""
+    """Make the model's running statistics what they were when they were copied; layers that it has not are left out.
+
+    Passes whose gradients are still to be taken keep them: like BN's own moves, this is none of autograd's changes.
+    """
     own = _statistics(model)
     for name, values in copied.items():
         if name in own and own[name].shape == values.shape:
-            own[name].copy_(values)
+            own[name].data.copy_(values)
 
 
 def share_statistics(model: nn.Module) -> None:

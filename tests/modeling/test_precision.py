@@ -28,13 +28,18 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
             assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
 
 
+@torch.no_grad()
+def make_a_large(net):
+    """As where running statistics lag behind the weights."""
+    for bn in net.backbone.features[17].conv[7].branches:
+        bn.running_var.fill_(1e-9)
+        bn.weight.fill_(1e3)
+
+
 @pytest.mark.parametrize("heads", ["True", "False"])
 def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
     net = model("MODEL.GDNORM.HEADS", heads).float().train()
-    with torch.no_grad():
-        for bn in net.backbone.features[17].conv[7].branches:
-            bn.running_var.fill_(1e-9)  # |a| is large, as where running statistics lag behind the weights
-            bn.weight.fill_(1e4)
+    make_a_large(net)
 
     state = copy.deepcopy(net.state_dict())
 
@@ -57,3 +62,13 @@ def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_f
     full = along(alone)
     assert all(torch.allclose(moved[name], values) for name, values in net.state_dict().items()), "statistics too"
     assert all(loss.item() == pytest.approx(full[name].item(), rel=1e-5) for name, loss in found.items())
+
+
+@pytest.mark.parametrize("heads", ["True", "False"])
+def test_a_path_that_is_followed_again_leaves_the_passes_before_it_their_gradients(model, batch, heads):
+    net = model("MODEL.GDNORM.EARLY_GRADIENTS", "False", "MODEL.GDNORM.HEADS", heads).float().train()
+    make_a_large(net)
+    with EventStorage(), torch.autocast("cpu", dtype=torch.float16):
+        losses = net(batch)
+    sum(losses.values()).backward()
+    assert torch.isfinite(net.heads.weight.grad).all()
