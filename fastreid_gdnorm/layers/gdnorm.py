@@ -191,8 +191,6 @@ def why_not_branchable(bn: nn.modules.batchnorm._BatchNorm) -> str:
     tensors = (bn.weight, bn.bias, bn.running_mean, bn.running_var)
     if any(tensor is None for tensor in tensors):
         return "Eq. 9 needs its gamma, beta and population statistics (affine, bias, track_running_stats)"
-    if nn.parameter.is_lazy(bn.weight):
-        return "it is lazy and does not know its number of channels yet; run a batch through the model first"
     return ""
 
 

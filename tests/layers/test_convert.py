@@ -9,7 +9,7 @@ from fastreid.layers import get_norm
 from fastreid.modeling.backbones import build_backbone
 from torch import nn
 
-from fastreid_gdnorm.layers import DomainPath, GDNorm, SourcePath, convert_gdnorm, fold_gdnorm, follow
+from fastreid_gdnorm.layers import DomainPath, GDNorm, SourcePath, add_branch, convert_gdnorm, fold_gdnorm, follow
 
 K = 3
 NEAR = 1e-10  # in parts of the largest feature
@@ -129,14 +129,49 @@ def test_a_single_layer_and_a_converted_model_convert_too():
     assert isinstance(fold_gdnorm(layer, SourcePath(1)), nn.BatchNorm2d)
 
 
+def test_every_layer_keeps_its_mode_what_is_frozen_and_its_hooks():
+    model, seen, x = nn.Sequential(nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4))), [], torch.randn(2, 4, 3, 2)
+    model.eval()[1].train()
+    model[1][0].eval().bias.requires_grad_(False)
+    handle = model[0].register_forward_hook(lambda layer, args, out: seen.append(layer))
+    model[0].register_full_backward_hook(lambda layer, *gradients: seen.append(layer))
+    for change in (lambda m: convert_gdnorm(m, K), add_branch, fold_gdnorm):
+        change(model)
+        for name, module in model.named_modules():
+            assert module.training == (name == "1")
+        assert {name for name, p in model.named_parameters() if not p.requires_grad} == {
+            name for name, _ in model.named_parameters() if name.startswith("1.0") and name.endswith("bias")
+        }
+        seen.clear()
+        model(x.requires_grad_()).sum().backward()
+        assert seen == [model[0]] * 2
+    handle.remove()
+    model(x)
+    assert len(seen) == 2
+    only_the_last = convert_gdnorm(nn.BatchNorm2d(4), K)
+    only_the_last.branches[:-1].requires_grad_(False)
+    assert fold_gdnorm(only_the_last).weight.requires_grad
+
+
 def test_what_cannot_be_branched_is_refused_and_left_as_it_was():
     ghost = backbone(*BACKBONES["resnet"], norm="GhostBN")
     with pytest.raises(ValueError, match="cannot branch GhostBatchNorm 'bn1'.*set the layer's NORM to BN"):
         convert_gdnorm(ghost, K)
-    partly = nn.Sequential(nn.BatchNorm2d(4), nn.BatchNorm2d(4, affine=False))
-    with pytest.raises(ValueError, match="cannot branch BatchNorm2d '1'"):
-        convert_gdnorm(partly, K)
-    assert isinstance(partly[0], nn.BatchNorm2d)
+    without_bias = nn.BatchNorm2d(4)
+    without_bias.register_parameter("bias", None)  # as BatchNorm2d(4, bias=False) of newer torch makes it
+    for wrong in (
+        nn.BatchNorm2d(4, affine=False),
+        nn.BatchNorm2d(4, track_running_stats=False),
+        without_bias,
+        nn.SyncBatchNorm(4, affine=False),
+        nn.BatchNorm1d(4),
+        nn.LazyBatchNorm2d(),
+        GDNorm(nn.BatchNorm2d(4), K + 1),
+    ):
+        partly = nn.Sequential(nn.BatchNorm2d(4), wrong)
+        with pytest.raises(ValueError, match=f"{type(wrong).__name__} '1'"):
+            convert_gdnorm(partly, K)
+        assert isinstance(partly[0], nn.BatchNorm2d)
     with pytest.raises(ValueError, match="VisionTransformer has no BatchNorm2d to branch"):
         convert_gdnorm(backbone("build_vit_backbone", "small", {}), K)
     with pytest.raises(TypeError, match="DomainPath treats images differently"):

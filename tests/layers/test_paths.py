@@ -1,6 +1,7 @@
 """Sampled paths (Eq. 11), their gradients, half precision, and ``follow``."""
 
 import copy
+import functools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,8 +15,10 @@ from fastreid_gdnorm.layers import (
     GaussianProcess,
     GDNorm,
     MeanPath,
+    PathOfEach,
     SampledPath,
     SourcePath,
+    WeightedPath,
     convert_gdnorm,
     fold_gdnorm,
     follow,
@@ -169,6 +172,44 @@ def test_half_precision_activations_stay_half_and_close_to_full(path):
     assert torch.allclose(half.float(), full, rtol=2**-7, atol=0.02)
 
 
+LONG = functools.partial(torch.tensor, dtype=torch.long)
+EACH = [SourcePath(0), SourcePath(1)]
+OF_EACH_IMAGE = {
+    "domain": lambda n: DomainPath(LONG([1, 0, 2][:n])),
+    "weighted": lambda n: WeightedPath(torch.eye(K)[:n]),
+    "chosen": lambda n: PathOfEach(EACH, LONG([1, 0, 1][:n])),
+}
+
+
+@pytest.mark.parametrize("kind", OF_EACH_IMAGE)
+def test_a_path_of_each_image_is_for_as_many_images(kind):
+    layer = random_layer().eval()
+    with follow(layer, OF_EACH_IMAGE[kind](0)):
+        assert torch.equal(layer(random_images(0)), random_images(0)), "as stock BN has it in eval mode"
+    for path, images in ((2, 3), (3, 2), (1, 3), (3, 1), (0, 1)):
+        said = f"the path is of {path} images, the batch has {images}"
+        with follow(layer, OF_EACH_IMAGE[kind](path)), pytest.raises(ValueError, match=said):
+            layer(random_images(images))
+
+
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (
+            lambda: DomainPath(LONG([[0], [1]])),
+            r"domains must be a LongTensor \(B,\), got .* shape \(2, 1\)",
+        ),
+        (lambda: DomainPath(torch.tensor([True, False])), r"domains must be a LongTensor \(B,\), got torch.bool"),
+        (lambda: PathOfEach(EACH, torch.tensor([0.0])), r"choice must be a LongTensor \(B,\), got torch.float32"),
+        (lambda: PathOfEach(EACH, LONG([0, -1])), r"choice has the numbers \[-1, 0\], there are 2 paths"),
+        (lambda: PathOfEach(EACH, LONG([2])), r"choice has the numbers \[2\], there are 2 paths"),
+    ],
+)
+def test_numbers_of_images_that_say_nothing_are_refused(make, said):
+    with pytest.raises(ValueError, match=said):
+        make()
+
+
 def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
     model = convert_gdnorm(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(nn.BatchNorm2d(C))), K)
     outer, inner = SourcePath(0), SampledPath()
@@ -187,26 +228,24 @@ def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
 
 
 def test_threads_that_follow_paths_through_one_model_take_turns():
-    model, x, inside, other_follows = random_layer().eval(), random_images(3), threading.Event(), threading.Event()
-
-    def pause(layer, args):
-        inside.set()
-        other_follows.wait(0.2)
+    model, x = random_layer().eval(), random_images(3)
+    first_runs, second_follows, first_ran = (threading.Event() for _ in range(3))
 
     def second():
-        inside.wait()
+        first_runs.wait()
         with follow(model, SourcePath(1)), follow(model, SourcePath(2)):
-            other_follows.set()
+            second_follows.set()
+            first_ran.wait(0.2)
             return model(x)
 
     with ThreadPoolExecutor(1) as pool:
-        handle = model.register_forward_pre_hook(pause)
         of_second = pool.submit(second)
         with follow(model, SourcePath(0)):
+            first_runs.set()
+            second_follows.wait(0.2)
             first = model(x)
-        handle.remove()
-        found = [first, of_second.result()]
-    for out, k in zip(found, (0, 2)):
+        first_ran.set()
+    for out, k in ((first, 0), (of_second.result(), 2)):
         with follow(model, SourcePath(k)):
             assert torch.equal(out, model(x))
     assert isinstance(model.path, MeanPath)

@@ -128,8 +128,10 @@ def test_any_batches_in_any_order_are_one_path_and_the_model_stays_as_it_was():
 def test_no_image_and_one_are_the_prior_and_very_many_are_the_images_own_statistics():
     layer, x = random_layer(), images_of(5)
     _, _, means, variances = layer.stacked()
-    for images in ([], x[:1]):
+    none, one = x[:0], x[:1]
+    for images, n in (([], 0), (none, 0), ([none], 0), ([none, none], 0), (one, 1), ([none, one], 1)):
         path = PosteriorPath.from_images(layer, images)
+        assert path.images == n
         (own,) = path.layers.values()
         assert torch.allclose(own.mean, means.mean(0)) and not own.weight.any()
         eps = layer.branches[0].eps
@@ -161,6 +163,8 @@ def test_models_that_have_no_prior_are_refused():
         PosteriorPath.from_images(one, random_images(3))
     with pytest.raises(ValueError, match="all branches are the same"):
         PosteriorPath.from_images(convert_gdnorm(nn.BatchNorm2d(C).double(), K), random_images(3))
+    with pytest.raises(ValueError, match="images can be gone through only once"):
+        PosteriorPath.from_images(random_layer(), iter([random_images(3)]))
     other = PosteriorPath.from_images(random_layer(), random_images(3))
     with pytest.raises(ValueError, match="a posterior path of another model"), follow(Deep(), other):
         pass

@@ -10,7 +10,18 @@ from fastreid.modeling.meta_arch import Baseline
 from fastreid.utils.events import EventStorage
 from torch import nn
 
-from fastreid_gdnorm.layers import DomainPath, GDNorm, MeanPath, PooledPath, SampledPath, SourcePath, follow
+from fastreid_gdnorm.layers import (
+    DomainPath,
+    GDNorm,
+    MeanPath,
+    PooledPath,
+    PosteriorPath,
+    SampledPath,
+    SourcePath,
+    fold_gdnorm,
+    follow,
+    gdnorm_layers,
+)
 from fastreid_gdnorm.modeling import GDNormTraining
 from fastreid_gdnorm.modeling.batches import balanced
 
@@ -155,6 +166,19 @@ def test_test_paths(model, batch):
     with torch.no_grad():
         assert torch.equal(of_statistics(batch), of_statistics.embed(batch, [MeanPath("statistics")]))
         assert not torch.equal(of_statistics(batch), features("mean"))
+
+
+def test_a_model_that_is_folded_along_its_test_path_is_the_stock_one(model, batch):
+    net = model().eval()
+    for layer in gdnorm_layers(net).values():
+        layer.branches[0].running_mean.add_(0.1)
+    net.test_paths = (PosteriorPath.from_images(net, batch),)
+    with torch.no_grad():
+        expected = net(batch)
+        folded = fold_gdnorm(net, net.test_paths[0])
+        assert torch.allclose(folded(batch), expected, rtol=NEAR, atol=NEAR)
+    with EventStorage():
+        assert set(folded.train()(batch)) == {"loss_cls", "loss_triplet"}
 
 
 def test_a_head_without_a_neck_needs_no_branches(model, batch):
