@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from . import commands
 from .errors import Failure, UserError
+from .interrupts import ending_on_ctrl_c
 from .plugins import load_plugins
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None  # without it there are the commands that need none
@@ -28,9 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     args = parse(sys.argv[1:] if argv is None else argv)
-    load_plugins()
     try:
-        args.run(args)
+        with ending_on_ctrl_c():
+            load_plugins()
+            args.run(args)
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2

@@ -25,6 +25,7 @@ from torch.distributed.distributed_c10d import Store
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
 from ..errors import Failure, UserError
+from ..interrupts import ending_on_ctrl_c
 from ..plugins import load_plugins
 from .meeting import connect, meet, part
 from .places import Place, started_place
@@ -134,7 +135,15 @@ def _spawn(processes: Processes, device: str, main: Callable[..., object], args:
     first = processes.machine_rank * processes.num_gpus
     try:
         workers = multiprocessing.get_start_method()
-        spawn(_spawned, (first, workers, processes, address, device, main, args), processes.num_gpus)
+        given = (first, workers, processes, address, device, main, args)
+        context = spawn(_spawned, given, processes.num_gpus, join=False)
+        try:
+            while not context.join():
+                pass
+        except KeyboardInterrupt:
+            for process in context.processes:
+                process.terminate()
+            raise
     except ProcessRaisedException as error:
         line = str(error).strip().splitlines()[-1]
         kind = UserError if "UserError: " in line else Failure
@@ -153,7 +162,8 @@ def _spawned(
         torch.set_num_threads(threads_each(processes.num_gpus))
     rank = first + local_rank
     place = Place(rank, processes.number, local_rank, str(processes.machine_rank), address, hosts=rank == 0)
-    _work_at(place, device, main, args)
+    with ending_on_ctrl_c():
+        _work_at(place, device, main, args)
 
 
 def _work_at(place: Place, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:

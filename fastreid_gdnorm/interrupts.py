@@ -1,0 +1,74 @@
+"""Ctrl-C ends a command, whatever it meets."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+AGAIN = 5.0  # seconds until an interrupt that has got lost is raised again
+SOON = 0.05  # seconds until one that came during a fork is raised
+_handled_here = _is_forking = False
+
+
+@contextlib.contextmanager
+def ending_on_ctrl_c() -> Iterator[None]:
+    """Within it Ctrl-C, or a SIGINT, ends in a KeyboardInterrupt for certain, where this is the main thread.
+
+    Python drops a KeyboardInterrupt that is raised in a callback of its own, as in those of ``os.fork`` while a loader
+    starts its workers. So it waits until the fork is done, and is raised again until it is out of here. An error that
+    follows from it becomes one too. Forked processes leave SIGINT to this one, which ends them.
+    """
+    global _handled_here
+    handler = signal.getsignal(signal.SIGINT)
+    if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield  # somebody handles it otherwise
+        return
+    came = False
+    can_repeat = hasattr(signal, "setitimer")  # not on Windows
+
+    def interrupt(*_: Any) -> None:
+        nonlocal came
+        came = True
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, SOON if _is_forking else AGAIN)
+        if not _is_forking:
+            raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    alarm = signal.signal(signal.SIGALRM, interrupt) if can_repeat else None
+    _handled_here = True
+    try:
+        yield
+    except Exception as error:
+        if came:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        _handled_here = False
+        if can_repeat:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, alarm)
+        signal.signal(signal.SIGINT, handler)
+
+
+def _set_forking(value: bool) -> None:
+    global _is_forking
+    _is_forking = value
+
+
+def _ignore_in_forked_child() -> None:
+    _set_forking(False)
+    if _handled_here:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+if hasattr(os, "register_at_fork"):  # where there is a timer too
+    os.register_at_fork(
+        before=lambda: _set_forking(True),
+        after_in_parent=lambda: _set_forking(False),
+        after_in_child=_ignore_in_forked_child,
+    )

@@ -1,0 +1,60 @@
+"""Ctrl-C, at moments at which Python loses it, and what a training leaves then."""
+
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+from fastreid_gdnorm import interrupts
+
+from .conftest import command, fastreid, training
+
+
+@pytest.fixture
+def lost_interrupt():
+    """Arms a Ctrl-C in the callback that follows the next fork, where Python drops the exception."""
+    armed = []
+
+    def interrupt():
+        if armed:
+            armed.clear()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    os.register_at_fork(after_in_parent=interrupt)
+    yield lambda: armed.append(True)
+    armed.clear()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_one_that_comes_while_workers_start_ends_the_training(
+    datasets, tmp_path, lost_interrupt, fastreid_here, monkeypatch
+):
+    monkeypatch.setattr(interrupts, "AGAIN", 0.5)
+    late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 TEST.EVAL_PERIOD 400 SOLVER.CHECKPOINT_PERIOD 1".split()
+    lost_interrupt()
+    start = time.monotonic()
+    done = fastreid_here(*training(tmp_path, overrides=late))
+    assert done.returncode == 130 and done.stderr.splitlines()[-1] == "fastreid train: stopped"
+    assert time.monotonic() - start < 60
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seconds", [0, 0.05, 0.5])
+def test_a_real_one_at_any_moment_leaves_a_folder_to_resume_in(datasets, tmp_path, seconds):
+    late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 TEST.EVAL_PERIOD 400 SOLVER.CHECKPOINT_PERIOD 1".split()
+    process = subprocess.Popen(
+        **command(*training(tmp_path, overrides=late)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    for line in process.stdout:
+        if "Starting training from epoch" in line:
+            break
+    time.sleep(seconds)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130 and said.splitlines()[-1] == "fastreid train: stopped", said
+    assert "Traceback" not in said
+    resumed = fastreid(*training(tmp_path, "--resume", overrides=["DATALOADER.NUM_WORKERS", 2]))
+    assert resumed.returncode == 0, resumed.stderr
