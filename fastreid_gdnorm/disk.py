@@ -15,6 +15,8 @@ from typing import Any, BinaryIO
 from .errors import UserError
 
 LOCK = ".lock"
+HELD = "FASTREID_LOCK"  # of a child's environment: the descriptor of a lock that its parent shares with it
+_descriptors: set[int] = set()  # of the locks that this process holds
 
 
 def digest(file: str | Path) -> str:
@@ -97,7 +99,9 @@ def _why_not(part: Path) -> int | None:
 def locked(folder: Path) -> Iterator[tuple[int, ...]]:
     """Keep other processes that ask for it out of ``folder``.
 
-    Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed.
+    Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed. A child
+    whose environment says one of them as ``HELD`` works in the folder too. Forked processes, such as a loader's
+    workers, do not hold it.
 
     Raises:
         UserError: another process has it.
@@ -107,9 +111,35 @@ def locked(folder: Path) -> Iterator[tuple[int, ...]]:
     except ImportError:  # Windows
         yield ()
         return
-    with open(folder / LOCK, "a") as file:
+    descriptor, is_own = _shared_by_parent(folder / LOCK), False
+    if descriptor is None:
+        descriptor, is_own = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666), True
+        _descriptors.add(descriptor)
+    try:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(f"another process is at work in {folder}: wait for it, or stop it") from None
-        yield (file.fileno(),)
+        yield (descriptor,)
+    finally:
+        if is_own:
+            _descriptors.remove(descriptor)
+            os.close(descriptor)
+
+
+def _shared_by_parent(file: Path) -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        descriptor = int(os.environ.get(HELD, ""))
+        if os.path.samestat(os.fstat(descriptor), os.stat(file)):
+            return descriptor
+    return None
+
+
+def _close_in_forked_child() -> None:
+    for descriptor in _descriptors:
+        os.close(descriptor)
+    _descriptors.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_in_forked_child)

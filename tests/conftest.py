@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,20 @@ def public_datasets(public_root, monkeypatch):
     """FASTREID_DATASETS for a test: the small public data sets and the rendered domains."""
     monkeypatch.setenv("FASTREID_DATASETS", str(public_root))
     return public_root
+
+
+@pytest.fixture
+def station(datasets, tmp_path, monkeypatch):
+    """The folder of a test's own copy of RenderedStation, beside the other rendered domains in FASTREID_DATASETS."""
+    root = tmp_path / "data"
+    root.mkdir()
+    for folder in datasets.iterdir():
+        if folder.name == "RenderedStation":
+            shutil.copytree(folder, root / folder.name)
+        else:
+            (root / folder.name).symlink_to(folder)
+    monkeypatch.setenv("FASTREID_DATASETS", str(root))
+    return root / "RenderedStation"
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Ranking in bounded memory, splits, summaries, path sweeps."""
 
 from .distances import build_dist
+from .matches import check_matches, splits_of
 from .metrics import HEADLINE, METRICS, SPREAD, TRANSDUCTIVE, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
@@ -15,11 +16,13 @@ __all__ = [
     "SplitResults",
     "add_average",
     "build_dist",
+    "check_matches",
     "evaluate_rank",
     "evaluate_roc",
     "header",
     "interval",
     "metric_names",
     "metric_text",
+    "splits_of",
     "summary_table",
 ]

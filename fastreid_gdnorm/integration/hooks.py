@@ -11,7 +11,9 @@ from ..config import completed
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY
 from ..training.best_metric import BestMetric
+from ..training.finite import Finite
 from ..training.reproducible import Reproducible
+from ..training.untested import Untested
 from .ranking import is_bounded
 from .seed import seed_of
 
@@ -21,9 +23,19 @@ def connect():
 
     A training that fails in its last epoch is not tested, as no earlier one is: of several processes one would test,
     and wait for the others. With TEST.EVAL_PERIOD 0, by which stock divides, it is tested after the last epoch.
+
+    What a test looks at is finite, and on disk before the test begins; a run that is resumed from there begins with the
+    test.
     """
-    stock_hooks = DefaultTrainer.build_hooks
+    stock_hooks, stock_begin = DefaultTrainer.build_hooks, DefaultTrainer.before_train
     stock_before_train, stock_after_train = EvalHook.before_train, EvalHook.after_train
+
+    @functools.wraps(stock_begin)
+    def begin(self):
+        stock_begin(self)
+        for hook in self._hooks:
+            if isinstance(hook, Untested):
+                hook.finish_epoch()
 
     @functools.wraps(stock_before_train)
     def before_train(self):
@@ -45,11 +57,13 @@ def connect():
         evaluation = _place(all_hooks, EvalHook, _place(all_hooks, PeriodicCheckpointer, len(all_hooks)))
         if (seed := seed_of(cfg)) is not None:
             all_hooks.insert(evaluation + 1, Reproducible(seed, _metrics_writer(all_hooks)))
+        if any(isinstance(hook, EvalHook) for hook in all_hooks):
+            all_hooks.append(Untested(self.checkpointer, all_hooks[evaluation]))
         _checkpoint_more(self, all_hooks)
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
-        return all_hooks[:evaluation] + own + all_hooks[evaluation:]
+        return [*all_hooks[:evaluation], *own, Finite(), *all_hooks[evaluation:]]
 
-    DefaultTrainer.build_hooks = build_hooks
+    DefaultTrainer.build_hooks, DefaultTrainer.before_train = build_hooks, begin
     EvalHook.before_train, EvalHook.after_train = before_train, after_train
 
 
@@ -77,5 +91,7 @@ def _checkpoint_more(trainer, all_hooks):
     for hook in all_hooks:
         if isinstance(hook, Reproducible):
             checkpointables["metrics_history"] = hook
+        elif isinstance(hook, Untested):
+            checkpointables["untested"] = hook
         elif type(hook) is PeriodicCheckpointer:  # a class of somebody else's may mean another best
             checkpointables["best_metric"] = BestMetric(hook)

@@ -7,6 +7,7 @@ from collections import OrderedDict
 
 from fastreid.data import CommDataset, build
 from fastreid.engine import DefaultTrainer
+from fastreid.evaluation import ReidEvaluator
 from fastreid.evaluation.testing import flatten_results_dict
 from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
@@ -14,7 +15,15 @@ from torch.nn.parallel import DistributedDataParallel
 from ..config import completed
 from ..data import is_read_by, read
 from ..data.readers import SingleShot
-from ..evaluation import TRANSDUCTIVE, SplitEvaluator, SplitResults, add_average, summary_table
+from ..evaluation import (
+    TRANSDUCTIVE,
+    SplitEvaluator,
+    SplitResults,
+    add_average,
+    check_matches,
+    splits_of,
+    summary_table,
+)
 from ..layers import gdnorm_layers, keeping_statistics, share_statistics
 from ..modeling.posterior_files import image_digests, load_posterior
 from ..runs.checkpoints import posterior_files
@@ -34,12 +43,17 @@ def connect():
     @functools.wraps(stock_evaluator)
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
         if not is_read_by(SingleShot, dataset_name):
-            return stock_evaluator(cls, cfg, dataset_name, output_dir)
+            loader, evaluator = stock_evaluator(cls, cfg, dataset_name, output_dir)
+            if type(evaluator) is ReidEvaluator and isinstance(loader.dataset, CommDataset):
+                items, queries = loader.dataset.img_items, evaluator._num_query
+                check_matches(dataset_name, [(items[:queries], items[queries:])])
+            return loader, evaluator
         cfg = completed(cfg)
         of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer may have transforms of its own
         data = read(cfg, dataset_name)
         images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
         loader, _ = build.build_reid_test_loader(cfg, test_set=images)
+        check_matches(dataset_name, splits_of(data))
         return loader, SplitEvaluator(cfg, data.splits, output_dir)
 
     @functools.wraps(stock_test)

@@ -15,6 +15,7 @@ from ..layers import put_statistics
 from ..modeling import GDNormTraining, is_gdnorm
 from ..modeling.path_names import posterior_place
 from ..runs.places import started_place
+from .before_training import check_tests
 
 logger = logging.getLogger("fastreid.gdnorm.trainer")
 
@@ -33,6 +34,7 @@ def connect():
         cfg = completed(cfg)
         _check_processes(cfg)
         _check_test_path(cfg)
+        check_tests(type(self), cfg)
         stock_init(self, cfg)
         self.checkpointer.checkpointables["processes"] = _Number(comm.get_world_size())
 

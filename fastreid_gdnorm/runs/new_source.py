@@ -11,7 +11,7 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from ..data import DomainDataset, read_sources
-from ..disk import replacing, write_text
+from ..disk import locked, replacing, write_text
 from ..errors import UserError
 from ..layers import PosteriorPath, add_branch
 from ..modeling import is_gdnorm
@@ -66,11 +66,12 @@ def begin_with_new_source(
     if resume and config.is_file() and checkpoint.is_file():
         return str(config)
     folder.mkdir(parents=True, exist_ok=True)
-    new.MODEL.WEIGHTS = str(checkpoint)
-    write_text(config, new.dump())
-    load_config(config)  # finds what is wrong with it before any work is done
-    with replacing(checkpoint) as part:
-        torch.save({"model": _with_new_branch(old, new)}, part)
+    with locked(folder):
+        new.MODEL.WEIGHTS = str(checkpoint)
+        write_text(config, new.dump())
+        load_config(config)  # finds what is wrong with it before any work is done
+        with replacing(checkpoint) as part:
+            torch.save({"model": _with_new_branch(old, new)}, part)
     return str(config)
 
 

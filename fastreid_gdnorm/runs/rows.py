@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..console import say
-from ..disk import digest, locked, write_text
+from ..disk import HELD, digest, locked, write_text
 from ..errors import UserError
 from ..training.progress_bar import LINE
 from . import files
@@ -64,6 +64,7 @@ class Row(NamedTuple):
             command = [sys.executable, "-m", "fastreid_gdnorm", *map(str, self.words)]
             # stderr is for the progress bar and the user's mistakes
             env = {**os.environ, **(env or {}), "PYTHONWARNINGS": "ignore"}
+            env.update((HELD, str(descriptor)) for descriptor in lock)
             with open(log_file, "w") as log:
                 failed = run_together(command, stdout=log, env=env, pass_fds=lock)
             if failed:

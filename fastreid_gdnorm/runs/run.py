@@ -15,12 +15,12 @@ from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..disk import replacing
-from ..errors import UserError
+from ..disk import locked, replacing
+from ..errors import Failure, UserError
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
-from .checkpoints import find_weights, load_model
+from .checkpoints import find_weights, last_checkpoint, load_model
 from .config import find_config, load_config
 from .processes import Processes, launch
 
@@ -85,7 +85,7 @@ def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
 
 
 def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
-    with _kept_on_mistakes(Path(cfg.OUTPUT_DIR)) if comm.is_main_process() else contextlib.nullcontext():
+    with _alone_in(Path(cfg.OUTPUT_DIR)) if comm.is_main_process() else contextlib.nullcontext():
         default_setup(cfg, words)
         _hide_tracebacks_of_mistakes()
         if words.eval_only:
@@ -93,14 +93,42 @@ def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
             return
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=words.resume)
-        if trainer.start_epoch >= trainer.max_epoch:
+        lacks_test = trainer.checkpointer.checkpointables["untested"].is_pending
+        if trainer.start_epoch >= trainer.max_epoch and not lacks_test:
             logger.info("Training had already finished in %s; testing it", cfg.OUTPUT_DIR)
             DefaultTrainer.test(cfg, trainer.model)
             return
         if comm.is_main_process():
             trainer.register_hooks([ProgressBar()])
         with logging_redirect_tqdm([logging.getLogger("fastreid")]):
-            trainer.train()
+            _follow(trainer)
+
+
+def _follow(trainer: DefaultTrainer) -> None:
+    try:
+        trainer.train()
+    except FloatingPointError as error:
+        last = last_checkpoint(trainer.cfg.OUTPUT_DIR)
+        kept = f"the last good checkpoint is {last}" if last else "no checkpoint was saved before"
+        raise Failure(
+            f"training diverged at iteration {trainer.iter}: {' '.join(str(error).split())}; {kept}; begin anew, or "
+            f"from one by MODEL.WEIGHTS, with a lower SOLVER.BASE_LR than {trainer.cfg.SOLVER.BASE_LR:g}"
+        ) from error
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run's folder, which is made; its former config comes back on mistakes."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder))
+        except OSError as error:
+            raise UserError(
+                f"OUTPUT_DIR {folder} cannot be written ({error.strerror}): choose another folder"
+            ) from error
+        stack.enter_context(_kept_on_mistakes(folder))
+        yield
 
 
 @contextlib.contextmanager
@@ -111,7 +139,7 @@ def _kept_on_mistakes(folder: Path) -> Iterator[None]:
     saved = _modified(checkpoint)
     try:
         yield
-    except Exception:
+    except BaseException:  # also Ctrl-C
         if before is not None and saved == _modified(checkpoint):
             with replacing(file) as part:
                 part.write_bytes(before)
@@ -124,7 +152,7 @@ def _modified(file: Path) -> int | None:
 
 def _hide_tracebacks_of_mistakes() -> None:
     def without_traceback(record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], UserError):
+        if record.exc_info and isinstance(record.exc_info[1], (UserError, FloatingPointError)):
             record.exc_info = None
         return True
 

@@ -51,9 +51,12 @@ class Reproducible(HookBase):
             storage.smoothing_hints()[name] = hint
             for value, iteration in values:
                 storage.histories()[name].update(value, iteration)
+        storage._latest_scalars.update(self._resumed.get("latest", {}))
         size = 0 if self.trainer.start_iter == 0 else self._resumed["size"]  # None: the checkpoint is of no such run
-        if self._metrics and size is not None and self._size() > size:
-            self._cut_metrics_file(size)
+        if self._metrics:
+            self._metrics._last_write = self._resumed.get("written", self._metrics._last_write)
+            if size is not None and self._size() > size:
+                self._cut_metrics_file(size)
 
     def before_epoch(self):
         epoch = self.trainer.epoch
@@ -80,7 +83,7 @@ class Reproducible(HookBase):
             self._metrics.write()
 
     def state_dict(self):
-        """For the checkpoint: what metrics look back on, and how long their file is."""
+        """For the checkpoint: what metrics look back on, which of them are written, and how long their file is."""
         storage = getattr(self.trainer, "storage", None)
         if storage is None:  # saved before training
             return self._resumed
@@ -88,7 +91,8 @@ class Reproducible(HookBase):
             name: (storage.smoothing_hints()[name], values.values()[-HISTORY:])
             for name, values in storage.histories().items()
         }
-        return {"history": history, "size": self._size()}
+        written = {"latest": dict(storage.latest()), "written": self._metrics._last_write} if self._metrics else {}
+        return {"history": history, "size": self._size(), **written}
 
     def load_state_dict(self, state):
         self._resumed = state

@@ -11,8 +11,10 @@ from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import PeriodicCheckpointer
 from fastreid.utils.events import EventStorage
 
+from fastreid_gdnorm.disk import locked
+
 from ..conftest import command, training
-from .toy import metrics
+from .toy import metrics, one_line
 
 # config, workers, epochs between tests, the checkpoint after which it is killed (None: before the first)
 KILLS = [
@@ -52,6 +54,26 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
     again = fastreid_here(*training(broken, "--resume", config=config, overrides=longer))
     assert again.returncode == 0 and "Training had already finished" in again.stdout
     assert metrics(broken) == metrics(unbroken)
+
+
+def test_two_trainings_into_one_folder_are_refused_until_the_first_is_killed(datasets, tmp_path, fastreid_here):
+    late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 SOLVER.CHECKPOINT_PERIOD 400 TEST.EVAL_PERIOD 400".split()
+    words = command(*training(tmp_path, overrides=late))
+    process = subprocess.Popen(**words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        while "Starting training from epoch" not in process.stdout.readline():
+            assert process.poll() is None
+        config = (tmp_path / "config.yaml").read_text()
+        for flags in [], ["--resume"], ["--eval-only"]:
+            line = one_line(fastreid_here(*training(tmp_path, *flags)))
+            assert f"another process is at work in {tmp_path}" in line
+        assert (tmp_path / "config.yaml").read_text() == config
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    with locked(tmp_path):
+        pass  # at once, though workers of the killed one may be there still
 
 
 def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(tiny):

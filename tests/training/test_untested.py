@@ -1,0 +1,42 @@
+"""An error in a test does not lose what was trained."""
+
+import pytest
+import torch
+
+from ..conftest import training
+from ..runs import one_and_two  # noqa: F401  registers build_small_backbone
+from ..runs.toy import metrics, one_line
+
+SMALL = "MODEL.BACKBONE.FEAT_DIM 32 MODEL.GDNORM.BACKBONE build_small_backbone".split()
+
+
+@pytest.fixture
+def query(station):
+    """A query that is neither the first nor the last."""
+    return sorted((station / "query").glob("*.jpg"))[1]
+
+
+@pytest.mark.parametrize("config, period, lost", [("gdnorm", 1, "first"), ("baseline", 3, "last")])
+def test_an_unreadable_query_costs_no_training(query, tmp_path, config, period, lost, fastreid_here):
+    backbone = "build_gdnorm_backbone" if config == "gdnorm" else "build_small_backbone"
+    words = [*SMALL, "MODEL.BACKBONE.NAME", backbone, "TEST.EVAL_PERIOD", period, "SOLVER.CHECKPOINT_PERIOD", 2]
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    assert fastreid_here(*training(unbroken, config=config, overrides=words)).returncode == 0
+
+    image = query.read_bytes()
+    query.write_bytes(image[:200])
+    for flags in [], ["--resume"]:  # the second begins with the test
+        line = one_line(fastreid_here(*training(broken, *flags, config=config, overrides=words)))
+        assert f"cannot read image {query}" in line
+        assert (broken / "last_checkpoint").read_text() == "model_untested.pth"
+        saved = torch.load(broken / "model_untested.pth", weights_only=True)
+        assert saved["epoch"] == {"first": 0, "last": 1}[lost] and saved["optimizer"]["state"]
+
+    query.write_bytes(image)
+    resumed = fastreid_here(*training(broken, "--resume", config=config, overrides=words))
+    assert resumed.returncode == 0, resumed.stderr
+    assert metrics(broken) == metrics(unbroken)
+    assert sorted(file.name for file in broken.glob("*.pth")) == sorted(file.name for file in unbroken.glob("*.pth"))
+    ours, theirs = (torch.load(folder / "model_final.pth", weights_only=True) for folder in (broken, unbroken))
+    assert all(torch.equal(ours["model"][name], values) for name, values in theirs["model"].items())
+    assert (broken / "last_checkpoint").read_text() == "model_final.pth"
