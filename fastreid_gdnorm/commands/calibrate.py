@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._model import ABOUT_MODELS, add_model, extractor_of
+
+if TYPE_CHECKING:
+    from ..inference.thresholds import CameraThreshold
 
 SUMMARY = "find the score from which on two images are called the same person"
 DESCRIPTION = (
     "Compare labelled images that the model was not trained on, each with all others, and find the lowest\n"
-    "score that no more than a share of the pairs of different people reach. It is written beside the model, with the\n"
-    "pairs that it rests on and a figure, and fastreid search uses it from then on.\n\n"
+    "score that no more than a share of the pairs of different people reach: of all pairs, of those within a\n"
+    "camera and of those across cameras. They are written beside the model, with the pairs that they rest on and a\n"
+    "figure, and fastreid search uses the one for each pair from then on. Every path through a model has its own.\n\n"
     "LABELLED is a CSV file with the columns path, identity and, better, camera; a folder of names like\n"
     "Market-1501's; or a data set of fast-reid's registry, of which query and gallery are taken. By default it is\n"
-    "what the run is tested on. It should look like the cameras that the model is for: a threshold found on one\n"
-    "camera is another one's only by luck (projects/GDNorm/README.md).\n\n"
+    "what the run is tested on. It should look like the cameras that the model is for: a threshold depends on the\n"
+    "cameras as well as on the model (projects/GDNorm/README.md). Copies of an image count once.\n\n"
     "The share is of pairs. A search compares a query with every image: among 1,000 images of other people,\n"
     "0.01 means about 10 that are called the same.\n\n" + ABOUT_MODELS
 )
@@ -32,37 +38,81 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--false-accept", type=float, default=0.01, metavar="SHARE", help="of pairs of different people; default: 0.01"
     )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="where threshold.json and the figure go; default: the model's folder. fastreid search also looks in the "
+        "gallery's folder",
+    )
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
 
 
 def run(args: Namespace) -> None:
+    import numpy as np
+
     from ..console import say
     from ..errors import UserError
+    from ..inference.contents import distinct
     from ..inference.extraction import extract
     from ..inference.journal import Journal
-    from ..inference.labelled import check_not_trained_on, labelled_images
-    from ..inference.thresholds import FIGURE, beside, choose_images, find_threshold, label_pairs, save_threshold
+    from ..inference.labelled import check_labels, check_not_trained_on, labelled_images
+    from ..inference.thresholds import (
+        beside,
+        check_enough,
+        choose_images,
+        figure_of,
+        find_threshold,
+        label_pairs,
+        read_thresholds,
+        save_threshold,
+    )
+    from ..own_files import check_writable
     from ..report.threshold_figure import save_threshold_figure
 
-    records, name = labelled_images(args.labelled, args.model)
+    folder = Path(args.output) if args.output else beside(args.model)
+    check_writable(folder, "name another folder with --output, best the gallery's, where fastreid search looks too")
+    read_thresholds(folder)
+    labelled = labelled_images(args.labelled, args.model)
+    name, (records, copies) = labelled.name, distinct(labelled.records)
+    check_labels(copies)
+    if copies:
+        say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
     chosen = choose_images(records)
     if not chosen:
         raise UserError(f"{name} has no image of known identity: name a table with a column identity")
     check_not_trained_on(chosen, args.model)
+    blank = label_pairs(np.zeros((len(chosen), 1), np.float32), *labelled.columns(chosen), "cosine")
+    check_enough(blank, args.false_accept, name)
     extractor = extractor_of(args)
-    folder, description = beside(args.model), extractor.description
+    description = extractor.description
+    folder.mkdir(parents=True, exist_ok=True)
     journal = Journal(folder / "calibrate.journal", description.model)
-    extraction = extract(extractor, chosen, journal)
-    identities, cameras = ([getattr(record, field) for record in chosen] for field in ("identity", "camera"))
-    pairs = label_pairs(extraction.features, identities, cameras, description.metric)
-    threshold = find_threshold(pairs, args.false_accept, description, len(chosen), name)
-    save_threshold_figure(folder / FIGURE, pairs, threshold)
+    extraction = extract(extractor, chosen, journal, skip_unreadable=args.skip_unreadable)
+    pairs = label_pairs(extraction.features, *labelled.columns(extraction.records), description.metric)
+    threshold = find_threshold(pairs, args.false_accept, description, len(extraction.records), name)
+    save_threshold_figure(folder / figure_of(threshold), pairs.counted(), threshold)
     save_threshold(folder, threshold)
     journal.remove()
     say(
-        f"{name}: {threshold.images} of {len(records)} images, {threshold.identities} people\n"
+        f"{name}: {threshold.images} of {len(labelled.records)} images, {threshold.identities} people\n"
         f"the same person from {threshold.score:.4f} on ({description.metric})\n"
         f"  false accepts: {threshold.false_accept} of {threshold.different:,} pairs of different people\n"
-        f"  true accepts:  {threshold.true_accept} of {threshold.same:,} pairs of one person\n"
+        f"  true accepts:  {threshold.true_accept} of {threshold.same:,} pairs of one person, not of one camera\n"
+        f"{_of_cameras('within a camera', threshold.within)}\n"
+        f"{_of_cameras('across cameras', threshold.across)}\n"
         f"among 1,000 images of other people, a search calls about {1000 * threshold.false_accept.value:.1f} the same\n"
-        f"written to {folder}: threshold.json, {FIGURE}"
+        f"written to {folder}: threshold.json, {figure_of(threshold)}"
+    )
+
+
+def _of_cameras(what: str, found: CameraThreshold | None) -> str:
+    if found is None:
+        return f"{what}: too few pairs or people of known cameras to tell; the score above is used"
+    accepted = (
+        f"{found.true_accept} of {found.same:,} pairs" if found.true_accept else f"too few people, {found.same} pairs"
+    )
+    return (
+        f"{what}: from {found.score:.4f} on; the score above would accept {100 * found.common:.2f} %\n"
+        f"  false accepts: {found.false_accept} of {found.different:,} pairs\n"
+        f"  true accepts:  {accepted}"
     )

@@ -14,7 +14,6 @@ from ..errors import UserError
 from ._model import ABOUT_IMAGES, add_images, add_model, extractor_of
 
 if TYPE_CHECKING:
-    from ..inference.feature_extractor import FeatureExtractor
     from ..inference.gallery import Gallery
     from ..inference.queries import Found
     from ..inference.thresholds import Threshold
@@ -68,15 +67,15 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
     from ..inference.gallery import Gallery
     from ..inference.queries import not_excluded, search
     from ..inference.records import find_images
+    from ..inference.thresholds import read_threshold
 
     records = find_images(args.images)
     gallery = Gallery.load(args.gallery)
     extractor = extractor_of(args, gallery.model, gallery.path)
     gallery.check_model(extractor.description)
-    threshold = _threshold(extractor)
+    threshold = read_threshold(extractor.model, extractor.description, args.gallery)
     queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)
-    score = threshold.score if threshold else None
-    found = search(gallery, queries, args.top, args.exclude_same_camera, args.rerank, score)
+    found = search(gallery, queries, args.top, args.exclude_same_camera, args.rerank, threshold)
     if args.exclude_same_camera and (line := not_excluded(gallery, [one.query for one in found])):
         say(line)
     about = _about(args.gallery, gallery, threshold)
@@ -89,26 +88,20 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
     return found, about
 
 
-def _threshold(extractor: FeatureExtractor) -> Threshold | None:
-    """The model's; None, with a line that says why, if there is one that does not fit."""
-    from ..console import say
-    from ..inference.thresholds import read_threshold
-
-    try:
-        return read_threshold(extractor.model, extractor.description)
-    except (UserError, OSError) as error:
-        say(f"matches are not called same or unknown: {error}")
-        return None
-
-
 def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
     about = f"{folder}: {len(gallery)} images."
     if gallery.is_approximate:
         about += " They are searched approximately, which can miss a few of the best matches."
     if threshold is None:
         return f"{about} From which score on a match is the same person is not known: `fastreid calibrate` finds it."
+    of_cameras = [
+        f"{found.score:.3f} {what}"
+        for found, what in ((threshold.within, "within the query's camera"), (threshold.across, "across cameras"))
+        if found
+    ]
+    known = f" ({', '.join(of_cameras)}, where cameras are known)" if of_cameras else ""
     return (
-        f"{about} Matches from {threshold.score:.3f} on are called the same person. On {threshold.data}, "
+        f"{about} Matches from {threshold.score:.3f} on{known} are called the same person. On {threshold.data}, "
         f"{100 * threshold.false_accept.value:.2g} % of the pairs of different people reach that."
     )
 
@@ -130,7 +123,12 @@ def _line_of_json(found: Found) -> str:
         {"rank": rank, "score": match.score, "verdict": verdict or None, **match.record._asdict()}
         for rank, (match, verdict) in enumerate(found.judged(), 1)
     ]
-    return json.dumps({"query": found.query._asdict(), "threshold": found.threshold, "matches": matches})
+    threshold = found.threshold
+    of_cameras = {
+        kind: score.score for kind in ("within", "across") if (score := getattr(threshold, kind, None)) is not None
+    }
+    scores = {"threshold": threshold.score if threshold else None, "thresholds_of_cameras": of_cameras}
+    return json.dumps({"query": found.query._asdict(), **scores, "matches": matches})
 
 
 def _shown(path: str) -> str:

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..console import say
 from ..disk import digest, write_text
 from ..inference.description import MANIFEST, Description, ModelInput
+from ..inference.thresholds import read_thresholds, save_threshold
 from ..modeling import branched
 from ..modeling.path_names import POSTERIOR, posterior_place
 from ..modeling.posterior_files import files_of
@@ -85,6 +86,10 @@ def export_model(
             fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, takes)
             of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": takes.as_json(), **fed}
         manifest = write_manifest(part, config_file, cfg, stock_cfg, description, checks, of_consumers)
+    threshold = read_thresholds(Path(cfg.MODEL.WEIGHTS).parent).get(description.model)
+    if threshold:
+        save_threshold(output, threshold)
+        say(f"{output}: the threshold of this path, which fastreid calibrate has found, comes with it")
     stale = [name for name in former if name not in manifest["written"] and name != MANIFEST]
     if stale:
         say(f"removed from {output}, as an earlier export wrote it: {', '.join(sorted(stale))}")
@@ -110,6 +115,7 @@ def check_output(output: Path, onnx: bool = False, fuse: bool = False, consumers
     """
     own = [CONSUMERS[name].file for name in consumers]
     names = [MANIFEST, files.CONFIG, CHECKPOINT.file, *[TORCHSCRIPT.file] * fuse, *[ONNX.file] * onnx, *own]
+    read_thresholds(output)  # to which one may be added
     check_free(output, [*names, *map(sidecar_of, own)], written_files(output), "fastreid export")
 
 

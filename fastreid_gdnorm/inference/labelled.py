@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..console import say
 from ..errors import UserError
+from ..image_names import canonical_camera
 from ..runs import files
+from .contents import find_copy
 from .description import MANIFEST, read_manifest
 from .records import Record, find_images
 from .thresholds import beside
@@ -18,8 +20,28 @@ if TYPE_CHECKING:
     from fastreid.config import CfgNode
 
 
-def labelled_images(name: str, model: str | Path) -> tuple[list[Record], str]:
-    """The images and what to call them.
+class Labelled(NamedTuple):
+    """Labelled images and what to call them.
+
+    Args:
+        data_sets: {path: the data set that the image is of}; cameras of two data sets are different ones.
+    """
+
+    records: list[Record]
+    name: str
+    data_sets: Mapping[str, str]
+
+    def columns(self, records: Sequence[Record]) -> tuple[list[str], list[str]]:
+        """The identities and the cameras of some of the images, for :func:`label_pairs`."""
+        cameras = [
+            f"{self.data_sets.get(record.path, '')} {canonical_camera(record.camera)}" if record.camera else ""
+            for record in records
+        ]
+        return [record.identity for record in records], cameras
+
+
+def labelled_images(name: str, model: str | Path) -> Labelled:
+    """The images to find a threshold by.
 
     Args:
         name: a table, a folder, or a data set, of which the test's images are taken. Without one, what the run of that
@@ -29,7 +51,7 @@ def labelled_images(name: str, model: str | Path) -> tuple[list[Record], str]:
         UserError: there is nothing of that name, or no torch to read a data set with.
     """
     if name and (os.path.exists(name) or name.lower().endswith(".csv")):
-        return find_images([name]), name
+        return Labelled(find_images([name]), name, {})
     cfg = _config(model)
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
     if cfg is None or not names:
@@ -40,21 +62,36 @@ def labelled_images(name: str, model: str | Path) -> tuple[list[Record], str]:
     from fastreid.data.datasets import DATASET_REGISTRY
 
     from ..data import read
+    from ..modeling.chosen_paths import camera_label
 
     for one in names:
         if one not in DATASET_REGISTRY._obj_map:
             raise UserError(f"{one} is no file, no folder, and no data set of fast-reid's registry")
-    records = []
+    records, data_sets = [], {}
     for one in names:
         data = read(cfg, one)
-        records += [
-            Record(path, str(camera), "", _identity(one, pid)) for path, pid, camera in data.query + data.gallery
-        ]
-    return records, ", ".join(names)
+        for path, pid, camid in data.query + data.gallery:
+            records.append(Record(path, camera_label(path, camid), "", _identity(one, pid)))
+            data_sets[path] = one
+    return Labelled(records, ", ".join(names), data_sets)
+
+
+def check_labels(copies: Sequence[tuple[Record, Record]]) -> None:
+    """That no image is of two people.
+
+    Raises:
+        UserError: a copy has another identity than the image that it is a copy of.
+    """
+    for copy, original in copies:
+        if copy.identity and original.identity and copy.identity != original.identity:
+            raise UserError(
+                f"{copy.path} has the contents of {original.path}, but identity {copy.identity} and not "
+                f"{original.identity}: correct one of them"
+            )
 
 
 def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
-    """That a model has not learned from these images, as far as its sources are known and on this machine.
+    """That a model has not learned from these images, by their contents, as far as its sources are known and here.
 
     Raises:
         UserError: it has learned from one of them.
@@ -65,17 +102,19 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
         return
     from ..data import read
 
-    ours = {os.path.realpath(record.path): record.path for record in records}
     for name in sources:
         try:
             trained_on = read(cfg, name, combineall=cfg.DATASETS.COMBINEALL).train
         except (UserError, RuntimeError, KeyError):
             say(f"{name}, which the model was trained on, is not here: see to it that none of these images is of that.")
             continue
-        for path, *_ in trained_on:
-            mine = ours.get(os.path.realpath(path))
-            if mine:
-                raise UserError(f"the model was trained on {mine}, of {name}: a threshold needs images new to it")
+        found = find_copy(records, (item[0] for item in trained_on))
+        if found:
+            record, original = found
+            raise UserError(
+                f"the model was trained on {record.path}, of {name}: a threshold needs images new to it (there it is "
+                f"{original})"
+            )
 
 
 def _config(model: str | Path) -> CfgNode | None:

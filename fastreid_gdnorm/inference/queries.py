@@ -10,6 +10,7 @@ from ..image_names import canonical_camera
 from .extraction import Extraction
 from .gallery import Gallery, Match
 from .records import Record
+from .thresholds import Threshold
 
 CANDIDATES = 100  # matches of a query that are re-ranked
 
@@ -18,12 +19,12 @@ class Found(NamedTuple):
     """A query and what it found, best first.
 
     Args:
-        threshold: the score from which matches are the same person, or None if nobody has found one.
+        threshold: from which matches are the same person, or None if nobody has found one.
     """
 
     query: Record
     matches: list[Match]
-    threshold: float | None
+    threshold: Threshold | None
 
     def judged(self) -> Iterator[tuple[Match, str]]:
         """Each match with "same" or "unknown", or with "" if there is no threshold."""
@@ -31,7 +32,8 @@ class Found(NamedTuple):
             if self.threshold is None:
                 yield match, ""
             else:
-                yield match, "same" if match.score >= self.threshold else "unknown"
+                score = self.threshold.score_for(self.query.camera, match.record.camera)
+                yield match, "same" if match.score >= score else "unknown"
 
 
 def search(
@@ -40,7 +42,7 @@ def search(
     top: int = 10,
     exclude_same_camera: bool = False,
     rerank: bool = False,
-    threshold: float | None = None,
+    threshold: Threshold | None = None,
 ) -> list[Found]:
     """What each query finds; an image with the query's own contents is left out.
 

@@ -10,26 +10,34 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..console import say
 from ..disk import replacing
 from ..errors import UserError
-from .description import Description
+from ..image_names import canonical_camera
+from .description import Description, other_version
+from .pairs import ACROSS, FEWEST_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
 from .records import Record
 
-FILE, FIGURE = "threshold.json", "threshold.png"  # beside the model
+FILE, VERSION = "threshold.json", 2  # beside the model
 MOST_IMAGES = 4000  # of which all pairs are looked at: 8 million
-RESAMPLES = 1000
 BLOCK = 512  # images of which the pairs with all others are in memory at once
 
 
-class Rate(NamedTuple):
-    """A share of pairs, and the interval that holds 95 % of what resampled identities give."""
+class CameraThreshold(NamedTuple):
+    """The score for pairs within a camera, or across cameras.
 
-    value: float
-    low: float
-    high: float
+    Args:
+        score, false_accept, true_accept, different, same: as of a :class:`Threshold`, of these pairs alone. The true
+            accepts are None if fewer than FEWEST_PEOPLE people have such a pair.
+        common: the share of these pairs of different people that reach the score of all pairs.
+    """
 
-    def __str__(self) -> str:
-        return f"{100 * self.value:.2f} % (95 %: {100 * self.low:.2f} to {100 * self.high:.2f})"
+    score: float
+    false_accept: Rate
+    true_accept: Rate | None
+    different: int
+    same: int
+    common: float
 
 
 class Threshold(NamedTuple):
@@ -47,6 +55,7 @@ class Threshold(NamedTuple):
         different, same: how many pairs these are shares of.
         images, identities: how many the pairs are of.
         data: the name of the labelled images.
+        within, across: the same for pairs of one camera and of two; None if too few are known to tell.
     """
 
     model: str
@@ -60,30 +69,14 @@ class Threshold(NamedTuple):
     images: int
     identities: int
     data: str
+    within: CameraThreshold | None = None
+    across: CameraThreshold | None = None
 
-
-RATES = ("false_accept", "true_accept")  # the fields that are one
-
-
-class Pairs(NamedTuple):
-    """The scores of all pairs of labelled images, each pair once.
-
-    Args:
-        scores: (P,).
-        first, second: (P,), the identities of the two images, from 0.
-        identities: how many there are.
-    """
-
-    scores: NDArray[np.float32]
-    first: NDArray[np.int32]
-    second: NDArray[np.int32]
-    identities: int
-
-    @property
-    def is_same(self) -> NDArray[np.bool_]:
-        """Whether both images show one person."""
-        is_same: NDArray[np.bool_] = self.first == self.second
-        return is_same
+    def score_for(self, camera: str, other: str) -> float:
+        """The score that counts for a pair of images of two cameras, "" where one is not known."""
+        one, two = canonical_camera(camera), canonical_camera(other)
+        of_cameras = (self.within if one == two else self.across) if one and two else None
+        return of_cameras.score if of_cameras else self.score
 
 
 def choose_images(records: Sequence[Record]) -> list[Record]:
@@ -96,87 +89,142 @@ def choose_images(records: Sequence[Record]) -> list[Record]:
 
 
 def label_pairs(features: NDArray[np.float32], identities: Sequence[str], cameras: Sequence[str], metric: str) -> Pairs:
-    """All pairs of images, save those of one person and one camera: evaluation does not count them either.
+    """All pairs of images.
 
     Args:
         features: (N, D).
-        identities, cameras: N; a camera that is not known is empty, and is another one than any.
+        identities, cameras: N; a camera that is not known is empty.
         metric: "cosine" or "euclidean".
     """
     names, labels = np.unique(np.asarray(identities, str), return_inverse=True)
     labels, of_camera = labels.astype(np.int32), np.asarray(cameras, str)
-    squares = (features**2).sum(axis=1)
+    squares, is_known = (features**2).sum(axis=1), of_camera != ""
     parts = []
     for start in range(0, len(features), BLOCK):
         rows = slice(start, start + BLOCK)
         scores = features[rows] @ features.T
         if metric == "euclidean":
             scores = 2 * scores - squares[rows, None] - squares
-        is_same = labels[rows, None] == labels
-        is_pair = ~(is_same & (of_camera[rows, None] == of_camera) & (of_camera != ""))
-        is_pair &= np.arange(len(features))[rows, None] < np.arange(len(features))
-        here, there = np.nonzero(is_pair)
-        parts.append((scores[is_pair], labels[rows][here], labels[there]))
-    scores, first, second = (np.concatenate(column) for column in zip(*parts))
-    return Pairs(scores, first, second, len(names))
+        here, there = np.nonzero(np.arange(len(features))[rows, None] < np.arange(len(features)))
+        one = here + start
+        of_cameras = np.where(of_camera[one] == of_camera[there], WITHIN, ACROSS)
+        of_cameras[~(is_known[one] & is_known[there])] = UNKNOWN
+        parts.append((scores[here, there], labels[one], labels[there], of_cameras.astype(np.int8)))
+    scores, first, second, of_cameras = (np.concatenate(column) for column in zip(*parts))
+    return Pairs(scores, first, second, len(names), of_cameras)
 
 
-def find_threshold(pairs: Pairs, asked: float, description: Description, images: int, data: str) -> Threshold:
-    """The lowest score at which the pairs of different people are called the same no more often than ``asked``.
-
-    The intervals are of bootstrap samples of identities, not of pairs, as the pairs of one person are not independent.
+def check_enough(pairs: Pairs, asked: float, data: str) -> None:
+    """That pairs tell a threshold; their scores do not matter.
 
     Raises:
-        UserError: ``asked`` is no rate, or there are too few pairs to tell.
+        UserError: ``asked`` is no rate, or there are too few people or pairs.
     """
     if not 0 < asked < 1:
         raise UserError(f"--false-accept is between 0 and 1, got {asked}")
-    is_same = pairs.is_same
-    different, same = int((~is_same).sum()), int(is_same.sum())
-    if not same:
+    counted = pairs.counted()
+    different, people = int((~counted.is_same).sum()), counted.people(same=True)
+    if not people:
         raise UserError(f"{data} has no two images of one person in different cameras: nothing to find a threshold by")
+    if people < FEWEST_PEOPLE:
+        raise UserError(
+            f"{data} has {people} people with two images in different cameras, too few to tell how the rates vary "
+            f"between people, which takes {FEWEST_PEOPLE}; label more people"
+        )
     if different * asked < 10:
         raise UserError(
             f"{data} has {different} pairs of different people: of {asked:g} of them one cannot tell, which takes "
             f"{int(np.ceil(10 / asked))}; label more images, or ask for a higher --false-accept"
         )
-    score = _lowest_score(pairs.scores[~is_same], asked)
-    false_accept, true_accept = _rates(pairs, score)
-    rates = false_accept, true_accept, different, same
-    return Threshold(description.model, description.metric, score, asked, *rates, images, pairs.identities, data)
+
+
+def find_threshold(pairs: Pairs, asked: float, description: Description, images: int, data: str) -> Threshold:
+    """The lowest score at which the pairs of different people are called the same no more often than ``asked``.
+
+    Raises:
+        UserError: as :func:`check_enough`.
+    """
+    check_enough(pairs, asked, data)
+    counted = pairs.counted()
+    score, same = lowest_score(counted, asked), int(counted.is_same.sum())
+    return Threshold(
+        description.model,
+        description.metric,
+        score,
+        asked,
+        accept_rate(counted, score, same=False),
+        accept_rate(counted, score, same=True),
+        len(counted.scores) - same,
+        same,
+        images,
+        pairs.identities,
+        data,
+        _of_cameras(pairs.of_cameras(WITHIN), asked, score),
+        _of_cameras(pairs.of_cameras(ACROSS), asked, score),
+    )
+
+
+def _of_cameras(pairs: Pairs, asked: float, common: float) -> CameraThreshold | None:
+    different, same = int((~pairs.is_same).sum()), int(pairs.is_same.sum())
+    if different * asked < 10 or pairs.people(same=False) < FEWEST_PEOPLE:
+        return None
+    score = lowest_score(pairs, asked)
+    true_accept = accept_rate(pairs, score, same=True) if pairs.people(same=True) >= FEWEST_PEOPLE else None
+    reach = float((pairs.scores[~pairs.is_same] >= np.float32(common)).mean())
+    return CameraThreshold(score, accept_rate(pairs, score, same=False), true_accept, different, same, reach)
 
 
 def save_threshold(folder: Path, threshold: Threshold) -> None:
-    """Write threshold.json beside a model."""
+    """Write a threshold into threshold.json beside a model, among those of other models or paths."""
+    thresholds = {**read_thresholds(folder), threshold.model: threshold}
+    content = {"version": VERSION, "thresholds": [_to_json(one) for one in thresholds.values()]}
     with replacing(folder / FILE) as part:
-        part.write_text(json.dumps(_to_json(threshold), indent=2) + "\n")
+        part.write_text(json.dumps(content, indent=2) + "\n")
 
 
-def read_threshold(model: str | Path, description: Description) -> Threshold | None:
-    """The threshold beside a model, or None if nobody has found one.
-
-    Args:
-        model: a folder, or an ONNX file.
+def read_thresholds(folder: Path) -> dict[str, Threshold]:
+    """{digest of a model along a path: its threshold} of a folder; {} if it has none.
 
     Raises:
-        UserError: it is damaged, or of another model.
+        UserError: the file is damaged, or of a later version.
     """
-    file = beside(model) / FILE
-    if not file.is_file():
-        return None
+    file = folder / FILE
+    if not file.exists():
+        return {}
     try:
-        data: dict[str, Any] = json.loads(file.read_text())
-        for rate in RATES:
-            data[rate] = Rate(**data[rate])
-        threshold = Threshold(**data)
-    except (ValueError, TypeError, KeyError) as error:
-        raise UserError(f"{file} is damaged ({error}): run fastreid calibrate again") from error
-    if threshold.model != description.model:
-        raise UserError(
-            f"{file} is of model {threshold.model[:16]}, and this is model {description.model[:16]}: run fastreid "
-            "calibrate again"
-        )
-    return threshold
+        content: dict[str, Any] = json.loads(file.read_text())
+        if content.get("version", VERSION) > VERSION:
+            raise UserError(f"{file} is of version {content['version']}, this is for {VERSION}: calibrate again")
+        thresholds = map(_from_json, content.get("thresholds", [content]))  # an earlier version had one
+        return {threshold.model: threshold for threshold in thresholds}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(f"{file} is damaged ({error}): remove it and run fastreid calibrate again") from error
+
+
+def read_threshold(model: str | Path, description: Description, *others: Path) -> Threshold | None:
+    """The threshold of a model, or None; if there are thresholds, but none that fits, a line says why.
+
+    Args:
+        model: a folder, or an ONNX file; the threshold is beside it.
+        others: more folders to look in.
+    """
+    reasons = []
+    for folder in (beside(model), *others):
+        try:
+            thresholds = read_thresholds(folder)
+        except UserError as error:
+            reasons.append(str(error))
+            continue
+        if description.model in thresholds:
+            return thresholds[description.model]
+        reasons += [
+            f"{folder / FILE} is of model {one[:16]}, and this is model {description.model[:16]}: calibrate this one, "
+            f"along its path{other_version(one, 'calibrate')}"
+            for one in list(thresholds)[-1:]
+        ]
+    if reasons:
+        say(f"matches are not called same or unknown: {'; '.join(reasons)}")
+    return None
 
 
 def beside(model: str | Path) -> Path:
@@ -185,39 +233,23 @@ def beside(model: str | Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _to_json(threshold: Threshold) -> dict[str, Any]:
-    return {**threshold._asdict(), **{rate: getattr(threshold, rate)._asdict() for rate in RATES}}
+def figure_of(threshold: Threshold) -> str:
+    """The name of its figure, of which each model and path has its own."""
+    return f"threshold-{threshold.model[-8:]}.png"
 
 
-def _lowest_score(different: NDArray[np.float32], asked: float) -> float:
-    """The lowest of those of different people that may be accepted; of equal ones none is, or all are."""
-    scores = np.sort(different)
-    highest_refused = scores[len(scores) - int(asked * len(scores)) - 1]
-    accepted = scores[scores > highest_refused]
-    return float(accepted[0] if len(accepted) else np.nextafter(highest_refused, np.float32(np.inf)))
+def _to_json(value: Any) -> Any:
+    """Named tuples as dicts."""
+    return {key: _to_json(one) for key, one in value._asdict().items()} if hasattr(value, "_asdict") else value
 
 
-def _rates(pairs: Pairs, score: float) -> tuple[Rate, Rate]:
-    """False and true accepts, each with its interval."""
-    shape = (pairs.identities, pairs.identities)
-    place = pairs.first.astype(np.int64) * pairs.identities + pairs.second
-    accepted = pairs.scores >= np.float32(score)
-    total, above = (
-        np.bincount(place, weights, minlength=shape[0] * shape[1]).reshape(shape) for weights in (None, accepted)
-    )
-    rng = np.random.default_rng(0)
-    weights = rng.multinomial(pairs.identities, np.full(pairs.identities, 1 / pairs.identities), RESAMPLES).astype(
-        float
-    )
-    rates = []
-    for is_same in (False, True):
-        if is_same:  # a person drawn twice counts twice
-            a, t = (weights @ counts.diagonal() for counts in (above, total))
-        else:
-            a, t = (
-                ((weights @ (counts - np.diag(counts.diagonal()))) * weights).sum(axis=1) for counts in (above, total)
-            )
-        mask = np.eye(*shape, dtype=bool) == is_same
-        low, high = np.quantile(a[t > 0] / t[t > 0], (0.025, 0.975))
-        rates.append(Rate(float(above[mask].sum() / total[mask].sum()), float(low), float(high)))
-    return rates[0], rates[1]
+def _from_json(data: dict[str, Any]) -> Threshold:
+    of_cameras = {
+        kind: CameraThreshold(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
+    }
+    return Threshold(**{**_with_rates(data), **of_cameras})
+
+
+def _with_rates(data: dict[str, Any]) -> dict[str, Any]:
+    rates = {key: Rate(**data[key]) for key in ("false_accept", "true_accept") if data[key] is not None}
+    return {**data, **rates}

@@ -2,17 +2,21 @@
 
 import itertools
 import json
+import re
+import shutil
 
 import numpy as np
 import pytest
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 from PIL import Image
+from sklearn.metrics import roc_curve
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference import thresholds
 from fastreid_gdnorm.inference.description import Description, ModelInput
 from fastreid_gdnorm.inference.labelled import labelled_images
+from fastreid_gdnorm.inference.pairs import ACROSS, WITHIN, Pairs, lowest_score
 from fastreid_gdnorm.inference.records import Record
 from fastreid_gdnorm.inference.thresholds import (
     choose_images,
@@ -69,7 +73,7 @@ def test_rates_are_those_of_loops_over_all_pairs(description, block, monkeypatch
 def test_ties_are_not_let_in_by_halves():
     features = np.float32([[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8], [0.6, 0.8]]).repeat(10, axis=0)
     identities = [str(number) for number in range(60)]
-    identities[1] = identities[0]
+    identities[1:10:2] = identities[:10:2]
     pairs = label_pairs(features, identities, [""] * 60, "cosine")
     found = find_threshold(pairs, 0.35, COSINE, 60, "tied")
     accepted = (pairs.scores >= np.float32(found.score)) & ~pairs.is_same
@@ -119,19 +123,90 @@ def test_of_many_images_whole_identities_are_chosen(monkeypatch):
     assert chosen == [record for record in records if record.identity in identities]
 
 
-def test_it_is_kept_beside_the_model_and_belongs_to_it(tmp_path):
+def test_it_is_kept_beside_the_model_and_belongs_to_it(tmp_path, capsys):
     data = labelled()
     found = find_threshold(label_pairs(*data, "cosine"), 0.05, COSINE, 60, "drawn")
     (tmp_path / "model.onnx").touch()
     assert read_threshold(tmp_path, COSINE) is None
     save_threshold(tmp_path, found)
     assert read_threshold(tmp_path, COSINE) == read_threshold(tmp_path / "model.onnx", COSINE) == found
-    with pytest.raises(UserError, match="threshold.json is of model mmmm.*, and this is model nnnn"):
-        read_threshold(tmp_path, COSINE._replace(model="n" * 64))
-    for text in "{", "[]", '{"score": 0.5}', (tmp_path / "threshold.json").read_text().replace('"low"', '"below"'):
+    along_another_path = found._replace(model="v2-" + "n" * 64)
+    save_threshold(tmp_path, along_another_path)
+    assert read_threshold(tmp_path, COSINE) == found
+    assert read_threshold(tmp_path, COSINE._replace(model=along_another_path.model)) == along_another_path
+    assert not capsys.readouterr().out
+
+
+def test_one_that_does_not_fit_is_none_and_says_why(tmp_path, capsys):
+    def reason(description=COSINE, *others):
+        assert read_threshold(tmp_path, description, *others) is None
+        return capsys.readouterr().out
+
+    assert not reason()
+    found = find_threshold(label_pairs(*labelled(), "cosine"), 0.05, COSINE, 60, "drawn")
+    save_threshold(tmp_path, found)
+    said = reason(COSINE._replace(model="n" * 64))
+    assert "threshold.json is of model mmmm" in said and "this is model nnnn" in said and said.count("\n") == 1
+    (tmp_path / "gallery").mkdir()
+    save_threshold(tmp_path / "gallery", found._replace(model="n" * 64))
+    assert read_threshold(tmp_path, COSINE._replace(model="n" * 64), tmp_path / "gallery").score == found.score
+    # as version 1 wrote it
+    one = json.loads((tmp_path / "threshold.json").read_text())["thresholds"][0]
+    del one["within"], one["across"]
+    (tmp_path / "threshold.json").write_text(json.dumps(one))
+    assert read_threshold(tmp_path, COSINE) == found._replace(within=None, across=None)
+    for text in "{", "[]", '{"score": 0.5}', json.dumps(one).replace('"low"', '"below"'):
         (tmp_path / "threshold.json").write_text(text)
-        with pytest.raises(UserError, match="threshold.json is damaged .*: run fastreid calibrate again"):
-            read_threshold(tmp_path, COSINE)
+        assert "threshold.json is damaged" in reason()
+        with pytest.raises(UserError, match="threshold.json is damaged .*: remove it and run fastreid calibrate again"):
+            save_threshold(tmp_path, found)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_score_is_the_lowest_as_scikit_learn_finds_it(seed):
+    rng = np.random.default_rng(seed)
+    scores = rng.integers(0, 40, 300).astype(np.float32) / 40 + (rng.random(300).astype(np.float32) if seed % 2 else 0)
+    is_same = rng.random(300) < 0.2
+    people = np.arange(300, dtype=np.int32)
+    pairs = Pairs(scores, people, np.where(is_same, people, people + 1), 301, np.zeros(300, np.int8))
+    false, _, candidates = roc_curve(is_same, scores, drop_intermediate=False)
+    different = (~is_same).sum()
+    for asked in (*rng.random(20), *(rng.integers(1, different, 20) / different), 0.29, 0.07):
+        expected = candidates[false <= asked].min()
+        found = lowest_score(pairs, asked)
+        assert found == expected or (np.isinf(expected) and found > scores.max())
+
+
+def test_within_and_across_cameras_have_their_own_scores_and_rates():
+    features, identities, _ = labelled(people=12, images=6)
+    cameras = [str(image % 3) for _ in range(12) for image in range(6)]
+    cameras[0] = ""
+    # people of one camera look alike
+    features += 0.5 * np.eye(6, dtype=np.float32)[[int(camera or 0) for camera in cameras]]
+    pairs = label_pairs(features, identities, cameras, "cosine")
+    found = find_threshold(pairs, 0.05, COSINE, 72, "drawn")
+    for kind, one in (WITHIN, found.within), (ACROSS, found.across):
+        same, different = [], []
+        for i, j in itertools.combinations(range(72), 2):
+            if cameras[i] and cameras[j] and (cameras[i] == cameras[j]) == (kind == WITHIN):
+                (same if identities[i] == identities[j] else different).append(float(features[i] @ features[j]))
+        assert (one.same, one.different) == (len(same), len(different))
+        assert one.false_accept.value == pytest.approx(np.mean(np.array(different) >= one.score - 1e-6))
+        assert one.false_accept.value <= 0.05
+        assert one.true_accept.value == pytest.approx(np.mean(np.array(same) >= one.score - 1e-6))
+        assert one.common == pytest.approx(np.mean(np.array(different) >= found.score - 1e-6))
+    assert found.within.common > 0.05 > found.across.common and found.within.score > found.across.score
+    assert [found.score_for(*pair) for pair in (("1", "01"), ("1", "2"), ("", "2"))] == [
+        *(found.within.score, found.across.score, found.score)
+    ]
+    unknown = find_threshold(label_pairs(features, identities, [""] * 72, "cosine"), 0.05, COSINE, 72, "drawn")
+    assert unknown.within is None is unknown.across and unknown.score_for("1", "1") == unknown.score
+
+
+def test_too_few_people_are_refused_as_too_few_pairs_are():
+    features, identities, cameras = labelled(people=4, images=30)
+    with pytest.raises(UserError, match="drawn has 4 people with two images in different cameras, .* takes 5"):
+        find_threshold(label_pairs(features, identities, cameras, "cosine"), 0.1, COSINE, 120, "drawn")
 
 
 @pytest.fixture
@@ -147,15 +222,17 @@ def model(toy_run, tmp_path):
 def test_the_command_writes_a_threshold_and_its_figure(model, fastreid_here):
     done = fastreid_here("calibrate", "--model", model, "RenderedStation", "--false-accept", "0.05")
     assert done.returncode == 0, done.stderr
-    written = json.loads((model / "threshold.json").read_text())
+    (written,) = json.loads((model / "threshold.json").read_text())["thresholds"]
     assert written["data"] == "RenderedStation" and written["asked"] == 0.05 and written["identities"] == 6
     assert f"the same person from {written['score']:.4f} on" in done.stdout
-    with Image.open(model / "threshold.png") as figure:
+    with Image.open(model / f"threshold-{written['model'][-8:]}.png") as figure:
         assert figure.width > 600
     assert not (model / "calibrate.journal").exists()
     again = fastreid_here("calibrate", "--model", model, "--false-accept", "0.05")
     assert again.returncode == 0, again.stderr
-    assert json.loads((model / "threshold.json").read_text()) == written  # the run is tested on RenderedStation
+    assert json.loads((model / "threshold.json").read_text())["thresholds"] == [
+        written
+    ]  # the run is tested on RenderedStation
 
 
 def test_people_of_a_data_set_may_be_text(model, monkeypatch):
@@ -184,3 +261,48 @@ def test_what_the_model_has_learned_from_is_refused(model, datasets, tmp_path, f
         fastreid_here("calibrate", "--model", model, tmp_path / "people.csv")
     )
     assert not (model / "threshold.json").exists()
+    shutil.copy(seen, tmp_path / "renamed.jpg")
+    rows = "\n".join(f"{path},{path.name[:4]}" for path in [*new, tmp_path / "renamed.jpg"])
+    (tmp_path / "people.csv").write_text(f"path,identity\n{rows}\n")
+    line = one_line(fastreid_here("calibrate", "--model", model, tmp_path / "people.csv", "--false-accept", 0.5))
+    assert f"renamed.jpg, of RenderedMall: a threshold needs images new to it (there it is {seen})" in line
+
+
+def test_each_path_has_its_threshold_and_an_export_brings_its_own(model, datasets, tmp_path, fastreid_here):
+    def calibrate(*words):
+        done = fastreid_here("calibrate", "--model", model, "--false-accept", "0.05", *words)
+        assert done.returncode == 0, done.stderr
+        return json.loads((model / "threshold.json").read_text())["thresholds"]
+
+    (mean,) = calibrate()
+    assert calibrate("--path", "source:1")[0] == mean
+    assert len(list(model.glob("threshold-*.png"))) == 2
+    words = ["export", "--config-file", model / "config.yaml", "--output", tmp_path / "export", "OUTPUT_DIR", model]
+    assert "the threshold of this path" in fastreid_here(*words).stdout
+    assert json.loads((tmp_path / "export" / "threshold.json").read_text())["thresholds"] == [mean]
+    for file in datasets.glob("RenderedStation/query/*.jpg"):
+        for number in range(2):
+            (tmp_path / "twice").mkdir(exist_ok=True)
+            shutil.copy(file, tmp_path / "twice" / f"{file.stem}_{number}.jpg")
+    done = fastreid_here("calibrate", "--model", model, tmp_path / "twice", "--false-accept", "0.5")
+    copies = len(list(datasets.glob("RenderedStation/query/*.jpg")))
+    assert f"{copies} images are copies of others and count once" in done.stdout
+    assert json.loads((model / "threshold.json").read_text())["thresholds"][0]["images"] <= copies
+
+
+def test_what_it_needs_is_checked_before_the_work(model, datasets, tmp_path, fastreid_here, monkeypatch):
+    monkeypatch.setattr("fastreid_gdnorm.commands.calibrate.extractor_of", None)  # which loads the model
+    query = min(datasets.glob("RenderedStation/query/*.jpg"))
+    shutil.copy(query, tmp_path)
+    shutil.copy(query, tmp_path / "copy.jpg")
+    (tmp_path / "two.csv").write_text(f"path,identity\n{query.name},a\ncopy.jpg,b\n")
+    (tmp_path / "file").touch()
+    for words, message in [
+        (["--false-accept", 2], "--false-accept is between 0 and 1"),
+        (["--false-accept", 0.001], "of 0.001 of them one cannot tell"),
+        ([tmp_path / "two.csv"], "has the contents of .* but identity b and not a"),
+        (["--output", tmp_path / "file" / "x"], "cannot be written to .*: name another folder with --output"),
+    ]:
+        assert re.search(message, one_line(fastreid_here("calibrate", "--model", model, *words)))
+    (model / "threshold.json").write_text("notes of mine")
+    assert "threshold.json is damaged" in one_line(fastreid_here("calibrate", "--model", model))

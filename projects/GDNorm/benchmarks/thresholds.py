@@ -56,11 +56,12 @@ def main():
 
 
 def pairs_of(run, domain):
-    """All pairs of a domain's test images."""
+    """The pairs of a domain's test images that evaluation counts."""
     records = choose_images(labelled_images(domain, run)[0])
     extractor = FeatureExtractor(run)
     columns = ([getattr(record, field) for record in records] for field in ("identity", "camera"))
-    return label_pairs(extractor([record.path for record in records]), *columns, extractor.description.metric)
+    pairs = label_pairs(extractor([record.path for record in records]), *columns, extractor.description.metric)
+    return pairs.counted()
 
 
 def table(pairs, sources, asked, description):
