@@ -47,6 +47,8 @@ def extract(
 ) -> Extraction:
     """The features of all images, in their order; files with the same contents are looked at once.
 
+    Where the model goes by cameras, a line says how many images follow their camera's path.
+
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
             the caller removes it. Without one, nothing is kept on disk.
@@ -66,20 +68,24 @@ def extract(
                 found = list(zip(chunk, pool.map(_digest, chunk)))
             known_ones += [pair for pair in found if pair[1] in known]
             found = [pair for pair in found if pair[1] not in known]
-            new = {sha256: record.path for record, sha256 in found if sha256 not in journal}
-            features = extractor(list(new.values()), unreadable="skip")
+            keys = [_key(extractor, record, sha256) for record, sha256 in found]
+            new = {key: record for key, (record, _) in zip(keys, found) if key not in journal}
+            paths, cameras = ([getattr(record, field) for record in new.values()] for field in ("path", "camera"))
+            features = extractor(paths, unreadable="skip", cameras=cameras)
             unreadable = dict(extractor.skipped)
-            journal.keep([sha256 for place, sha256 in enumerate(new) if place not in unreadable], features)
+            journal.keep([key for place, key in enumerate(new) if place not in unreadable], features)
             for reason in unreadable.values():
                 if not skip_unreadable:
                     raise UserError(f"{reason}: replace it, or leave it out with --skip-unreadable")
                 say(f"left out: {reason}")
-            kept += [(record, sha256) for record, sha256 in found if sha256 in journal]
+            kept += [pair for key, pair in zip(keys, found) if key in journal]
             progress.update(len(chunk))
     left_out = len(records) - len(kept) - len(known_ones)
     if records and left_out == len(records):
         raise UserError(f"none of the {left_out} images can be read")
-    features = np.array([journal[sha256] for _, sha256 in kept], np.float32)
+    if extractor.cameras.names and kept:
+        say(extractor.cameras.usage(record.camera for record, _ in kept))
+    features = np.array([journal[_key(extractor, *pair)] for pair in kept], np.float32)
     return Extraction(
         [record for record, _ in kept],
         [sha256 for _, sha256 in kept],
@@ -87,6 +93,12 @@ def extract(
         known_ones,
         left_out,
     )
+
+
+def _key(extractor: FeatureExtractor, record: Record, sha256: str) -> str:
+    """What an image's features are known by: its contents, and its camera where the features depend on it."""
+    camera = extractor.cameras.find(record.camera)
+    return f"{sha256} {camera}" if camera else sha256
 
 
 def _digest(record: Record) -> str:

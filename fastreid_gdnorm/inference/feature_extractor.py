@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -19,6 +20,7 @@ from .comparable import unusable_rows
 from .description import Description
 from .network import open_network
 
+logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -50,6 +52,7 @@ class FeatureExtractor:
     Attributes:
         model, path: its place, and the path through it; files are absolute.
         description: the model's digest, its metric, the number of features, and what it takes.
+        cameras: those that have a path of their own, along posterior:DIR of ``fastreid adapt --by-camera``; else none.
         skipped: the images that the last call to end has left out.
 
     Raises:
@@ -77,34 +80,44 @@ class FeatureExtractor:
         kind, _, file = path.partition(":")
         self.path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
         self._network = open_network(model, device, half, path)
-        self.description = self._network.description
+        self.description, self.cameras = self._network.description, self._network.cameras
         self._batch_size, self._order = batch_size, order
         self._workers = workers
         self.skipped: list[Skipped] = []
 
-    def __call__(self, images: Any, unreadable: str = "fail") -> NDArray[np.float32]:
+    def __call__(
+        self, images: Any, unreadable: str = "fail", cameras: Sequence[str] | None = None
+    ) -> NDArray[np.float32]:
         """The features of all images, in their order.
 
         Args:
             images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as a
                 detector gives them, boxes (N, 4) of x1, y1, x2, y2 in pixels; or files, PIL images and arrays in a row.
             unreadable: "fail" at an image that cannot be read, or "skip" it.
+            cameras: each image's, "" where it is not known, for a model that goes by them (``self.cameras``). An image
+                of another camera, or of an unknown one, goes along the site's path.
 
         Returns:
             (N, D), in rows of length 1 if the model compares by cosine. Images that were skipped have no row.
 
         Raises:
-            UserError: an image cannot be read and is not to be skipped, or its features are NaN, infinite or all zero.
+            UserError: an image cannot be read and is not to be skipped, or its features are NaN, infinite or all zero;
+                or there are not as many cameras as images.
         """
         if unreadable not in ("fail", "skip"):
             raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
         skipped: list[Skipped] = []
         batches = [np.empty((0, self.description.features), np.float32)]
         pictures = list_pictures(images)
+        if cameras is None and self.cameras.names and pictures:
+            logger.warning("no cameras are given, so all %d images go along the site's path", len(pictures))
+        if cameras is not None and len(cameras) != len(pictures):
+            raise UserError(f"{len(cameras)} cameras are given for {len(pictures)} images: give each image one, or ''")
+        of = cameras if cameras is not None else [""] * len(pictures)
         prepared = prepared_ahead(self._prepare, pictures, 2 * self._batch_size, self._workers)
         readable = _readable(prepared, skipped if unreadable == "skip" else None)
         while batch := list(itertools.islice(readable, self._batch_size)):
-            batches.append(self._network(batch))
+            batches.append(self._network([image for _, image in batch], [of[place] for place, _ in batch]))
         self.skipped = skipped
         features = np.concatenate(batches)
         unusable = unusable_rows(features, self.description.metric)
@@ -126,11 +139,11 @@ class FeatureExtractor:
 
 def _readable(
     prepared: Iterable[NDArray[np.uint8] | UserError], skipped: list[Skipped] | None
-) -> Iterator[NDArray[np.uint8]]:
-    """The images that could be read; the others are added to ``skipped``, or an error if that is None."""
+) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """The images that could be read, and their places; others are added to ``skipped``, or an error if that is None."""
     for place, image in enumerate(prepared):
         if not isinstance(image, UserError):
-            yield image
+            yield place, image
         elif skipped is None:
             raise UserError(f"image {place + 1}: {image}")
         else:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..runs import files
+from ..site_cameras import SiteCameras
 from .description import CHECKPOINT_FILE, MANIFEST, ONNX_FILE, Description, check_written, read_manifest
 
 
@@ -22,15 +23,17 @@ class Network(Protocol):
 
     Attributes:
         description: what they are.
+        cameras: those that have a path of their own; none in a network that does not go by cameras.
     """
 
     description: Description
+    cameras: SiteCameras
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """An RGB picture of any size as one of a batch, (H, W, 3); may be called by several threads at once."""
 
-    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Features (B, D), as they come, of what :meth:`prepare` has made."""
+    def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str]) -> NDArray[np.float32]:
+        """Features (B, D), as they come, of what :meth:`prepare` has made, and each image's camera or ""."""
 
 
 def open_network(model: str | Path, device: str = "", half: bool = False, path: str = "") -> Network:

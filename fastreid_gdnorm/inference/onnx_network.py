@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ..errors import UserError
+from ..site_cameras import SiteCameras
 from .description import PROPERTY, Description
 
 
 class OnnxNetwork:
     """A :class:`Network` of one file, which says itself what it takes."""
+
+    cameras = SiteCameras(())
 
     def __init__(self, file: Path, device: str = "", half: bool = False) -> None:
         try:
@@ -44,8 +47,8 @@ class OnnxNetwork:
         height, width = self.description.input.size
         return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
 
-    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Features (B, D)."""
+    def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
+        """Features (B, D), whatever the cameras."""
         images = self.description.input.feed(np.stack(batch))
         features: NDArray[np.float32] = self._session.run(None, {self._session.get_inputs()[0].name: images})[0]
         return features

@@ -17,10 +17,12 @@ from torchvision.transforms import Compose
 from ..errors import UserError
 from ..layers import AffinePath, MeanPath, fold_gdnorm
 from ..modeling import branched
+from ..modeling.chosen_paths import CameraPaths
 from ..runs import files
 from ..runs.checkpoints import load_model, model_digest
 from ..runs.config import load_config
 from ..runs.run_folder import load_run_config
+from ..site_cameras import SiteCameras
 from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest
 
 
@@ -41,7 +43,10 @@ class TorchNetwork:
         if half and self._device.type != "cuda":
             raise UserError(f"--half is for CUDA; the model runs on {self._device}")
         self._half = half
-        self._model = _folded(load_model(cfg).eval())
+        model = load_model(cfg).eval()
+        paths = getattr(model, "test_paths", ())
+        self.cameras = next((path.cameras for path in paths if isinstance(path, CameraPaths)), SiteCameras(()))
+        self._model = _folded(model)
         self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
         blank = self.prepare(Image.new("RGB", size[::-1]))
@@ -69,11 +74,11 @@ class TorchNetwork:
         return self._resize(picture)
 
     @torch.no_grad()
-    def __call__(self, batch: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Features (B, D)."""
+    def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
+        """Features (B, D); the images' cameras, if any are given, are for a path that goes by them."""
         images = torch.from_numpy(self.description.input.feed(np.stack(batch))).to(self._device)
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
-            features: Tensor = self._model({"images": images})
+            features: Tensor = self._model({"images": images, **({"cameras": cameras} if cameras else {})})
         return features.float().cpu().numpy()
 
 

@@ -25,6 +25,7 @@ from ..evaluation import (
     summary_table,
 )
 from ..layers import gdnorm_layers, keeping_statistics, share_statistics
+from ..modeling.chosen_paths import CameraPaths, camera_label
 from ..modeling.posterior_files import image_digests, load_posterior
 from ..runs.checkpoints import posterior_files
 from ..runs.results import save_test_results
@@ -70,6 +71,7 @@ def connect():
             by_target = {targets[0]: results} if len(targets) == 1 else results  # as stock returns them
             add_average(by_target)
             _mark_transductive(cfg, by_target)
+            _say_cameras(cfg, model)
             tested = {target: _numbers(target, metrics) for target, metrics in by_target.items()}
             if any(isinstance(metrics, SplitResults) for metrics in tested.values()):
                 logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(tested))
@@ -108,3 +110,12 @@ def _mark_transductive(cfg, by_target):
                 target,
                 share,
             )
+
+
+def _say_cameras(cfg, model):
+    """After a test along each camera's path, say for every target how many images followed theirs."""
+    for path in getattr(model, "test_paths", ()):
+        for target in cfg.DATASETS.TESTS if isinstance(path, CameraPaths) else ():
+            data = read(cfg, target)
+            cameras = [camera_label(item[0], item[2]) for item in data.query + data.gallery]
+            logger.info("%s: %s", target, path.cameras.usage(cameras))

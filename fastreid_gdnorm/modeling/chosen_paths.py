@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..errors import UserError
 from ..image_names import camera_of
 from ..layers import NearnessPath, Path, PathOfEach, PosteriorPath, WeightedPath
+from ..site_cameras import SiteCameras
 
 # (model, batch) to the path of that batch; the model is a GDNorm meta-architecture in eval mode
 Chooser = Callable[[Any, Any], Path]
@@ -36,28 +36,40 @@ class CameraPaths:
     """Every image along the path of its camera.
 
     Args:
-        paths: {camera: path}; a camera is what :func:`camera_label` gives.
-        others: the path of images of other cameras.
+        paths: {camera: path}, by any name that :class:`SiteCameras` understands.
+        others: the path of images of other cameras, or of unknown ones.
+
+    Attributes:
+        cameras: those that have a path.
     """
 
     def __init__(self, paths: Mapping[str, PosteriorPath], others: PosteriorPath) -> None:
         self.paths = dict(paths)
         self.others = others
+        self.cameras = SiteCameras(self.paths)
 
     def __call__(self, model: Any, batch: Any) -> PathOfEach:
-        """The batch's paths.
-
-        Raises:
-            UserError: the batch does not say which camera its images are of.
-        """
-        if not isinstance(batch, dict) or "camids" not in batch:
-            raise UserError("a path for each camera is for tests, where images have cameras: name one camera's file")
+        """The batch's paths: by its ``cameras``, a name for each image, or as fast-reid's test loaders say them."""
         numbers = {camera: number for number, camera in enumerate(self.paths)}
-        labels = map(camera_label, batch["img_paths"], batch["camids"].tolist())
-        choice: Tensor = torch.tensor([numbers.get(label, len(numbers)) for label in labels], device=model.device)
+        found = (numbers.get(self.cameras.find(camera), len(numbers)) for camera in _cameras(batch))
+        choice: Tensor = torch.tensor(list(found), device=model.device)
         return PathOfEach([*self.paths.values(), self.others], choice)
 
 
+def _cameras(batch: Any) -> list[str]:
+    if isinstance(batch, dict) and "cameras" in batch:
+        return list(batch["cameras"])
+    if isinstance(batch, dict) and "camids" in batch:
+        return list(map(camera_label, batch["img_paths"], batch["camids"].tolist()))
+    return [""] * len(batch["images"] if isinstance(batch, dict) else batch)
+
+
 def camera_label(path: str, camid: object) -> str:
-    """What a camera is called: as the image's name says, or by the number that the data set's reader gives."""
-    return camera_of(path) or str(camid)
+    """What a data set's camera is called: as the image's name says, else ``camid N`` by the number of its reader.
+
+    Readers number as they like, most from 0, so that such a number is not another one's camera of the same number.
+
+    Args:
+        camid: an item's; those of training items have the data set's name before them.
+    """
+    return camera_of(path) or f"camid {str(camid).rpartition('_')[2]}"

@@ -3,21 +3,26 @@
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fastreid.data import build_reid_test_loader
 from fastreid.data.transforms import build_transforms
 from PIL import Image
 
-from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm import FeatureExtractor, Gallery, cli
+from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import PosteriorPath, WeightedPath, follow
+from fastreid_gdnorm.modeling.chosen_paths import camera_label
 from fastreid_gdnorm.modeling.posterior_files import load_posterior
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
+from fastreid_gdnorm.site_cameras import SiteCameras
 
-from ..conftest import DEMO, TINY
+from ..conftest import DEMO, TINY, undisturbed
 from ..runs.toy import one_line
 
 
@@ -229,8 +234,6 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
     assert "is of another checkpoint than" in one_line(fastreid_here(*words, "MODEL.WEIGHTS", other))
     with pytest.raises(Exception, match="is an export, which is folded along one path"):
         FeatureExtractor(exported, path="mean")
-    with pytest.raises(Exception, match="a path for each camera is for tests"):
-        FeatureExtractor(toy_run, path=f"posterior:{adapting[0]}")
 
 
 def test_in_the_folder_of_an_adaptation_only_its_own_files_go(toy_run, site, tmp_path, fastreid_here):
@@ -273,3 +276,97 @@ def test_copies_count_once_and_a_camera_has_one_name_however_it_is_written(toy_r
     assert summary["n"] == 2 and {camera: own["n"] for camera, own in summary["cameras"].items()} == {"1": 2}
     (tmp_path / "table.csv").write_text("path\n" + "".join(f"copy{number}.jpg\n" for number in range(5)))
     assert "1 readable images do not tell" in one_line(fastreid_here(*words[:3], *words[4:], tmp_path / "table.csv"))
+
+
+@pytest.fixture(scope="module")
+def by_table(toy_run, site, tmp_path_factory):
+    """A run, whose site's cameras were written in several ways in a table, and that site."""
+    folder = tmp_path_factory.mktemp("by_table")
+    written = {1: "cam-1", 2: "02", 3: " 3 ", 4: "gate"}
+    rows = [f"{file},{written[int(file.name.split('_c')[1][0])]}" for file in sorted(site.glob("*.jpg"))]
+    (folder / "table.csv").write_text("\n".join(["path,camera", *rows]) + "\n")
+    words = ["adapt", "--model", toy_run, "--images", folder / "table.csv", "--by-camera", "--output", folder]
+    with undisturbed():
+        assert cli.main(list(map(str, words))) == 0
+    assert set(json.loads((folder / "adapt.json").read_text())["cameras"]) == {"cam-1", "2", "3", "gate"}
+    return folder
+
+
+def expected_along(toy_run, folder, file_of, files):
+    """Features of length 1 of each image along the path in its file."""
+    cfg = load_run_config(toy_run, "cpu")
+    model = load_model(cfg).eval()
+    with torch.no_grad():
+        rows = [
+            model.embed({"images": images_of(cfg, [file])}, [load_posterior(folder / file_of(file)).path])[0]
+            for file in files
+        ]
+    return torch.nn.functional.normalize(torch.stack(rows)).numpy()
+
+
+def of_name(file):
+    """The path's file of a camera that the image's name says."""
+    camera = file.name.split("_c")[1][0]
+    return {"1": "camera-cam-1.npz", "4": "posterior.npz"}.get(camera, f"camera-{camera}.npz")
+
+
+def test_images_of_a_data_set_follow_the_path_of_their_camera_however_it_was_written(
+    toy_run, datasets, by_table, tmp_path, fastreid_here
+):
+    night = ["DATASETS.TESTS", "('RenderedNight',)", "OUTPUT_DIR", str(toy_run), "MODEL.GDNORM.TEST_PATH"]
+    cfg = load_config(toy_run / "config.yaml", [*night, f"posterior:{by_table}"])
+    loader, _ = build_reid_test_loader(cfg, dataset_name="RenderedNight")
+    model = load_model(cfg).eval()
+    with torch.no_grad():
+        found = torch.nn.functional.normalize(torch.cat([model(batch) for batch in loader])).cpu().numpy()
+    files = [Path(item[0]) for item in loader.dataset.img_items]
+    assert np.abs(found - expected_along(toy_run, by_table, of_name, files)).max() < 1e-4
+    words = ["eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path, "--path", f"posterior:{by_table}"]
+    done = fastreid_here(*words, *night[:-1])
+    own = sum("_c4" not in file.name for file in files)
+    assert f"RenderedNight: {own} of {len(files)} images follow their camera's path; those of cameras that" in (
+        done.stdout
+    )
+    assert "go along the site's: 4; the site's paths without an image are of cameras gate" in done.stdout
+
+
+def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets, by_table, tmp_path, fastreid_here):
+    files = sorted((datasets / "RenderedNight" / "query").glob("*.jpg"))
+    crops = [Path(shutil.copy(file, tmp_path / f"crop{number}.jpg")) for number, file in enumerate(files)]
+    cameras = [file.name.split("_c")[1][0] for file in files]
+    cameras[0] = ""
+    rows = [f"{crop.name},{camera and f'Cam_0{camera}'}" for crop, camera in zip(crops, cameras)]
+    (tmp_path / "crops.csv").write_text("\n".join(["path,camera", *rows]) + "\n")
+    along = ["--model", toy_run, "--path", f"posterior:{by_table}"]
+    done = fastreid_here("index", *along, tmp_path / "crops.csv", "--gallery", tmp_path / "site")
+    assert done.returncode == 0, done.stderr
+    own = sum(camera in "123" for camera in cameras[1:])
+    assert f"{own} of {len(files)} images follow their camera's path; 1 of unknown camera go along" in done.stdout
+    gallery = Gallery.load(tmp_path / "site")
+    renamed = {str(crop): file for crop, file in zip(crops[1:], files[1:])}
+    expected = expected_along(
+        toy_run,
+        by_table,
+        lambda crop: of_name(renamed[str(crop)]) if str(crop) in renamed else "posterior.npz",
+        [Path(record.path) for record in gallery.records],
+    )
+    assert np.abs(gallery.features() - expected).max() < 1e-4
+    done = fastreid_here("search", "--gallery", tmp_path / "site", tmp_path / "crops.csv", "--json")
+    assert done.returncode == 0, done.stderr
+    extractor = FeatureExtractor(toy_run, path=f"posterior:{by_table}", batch_size=3)
+    found = extractor([tmp_path / "none.jpg", *crops], unreadable="skip", cameras=["2", *cameras])
+    order = [record.path for record in gallery.records]
+    assert np.abs(found - expected[[order.index(str(crop)) for crop in crops]]).max() < 1e-4
+    with pytest.raises(UserError, match="1 cameras are given for 2 images"):
+        extractor(crops[:2], cameras=["1"])
+
+
+def test_readers_numbers_are_no_other_cameras_numbers():
+    assert camera_label("a/0002_c1s1_000451_03.jpg", 0) == "1"
+    # as fast-reid's readers number the same camera in training and in testing
+    assert camera_label("0000_000_01_0303morning_0015_0.jpg", "msmt17_0") == camera_label("x.jpg", 0) == "camid 0"
+    cameras = SiteCameras(["1", "cam-1", "c2", "camid 0", "north gate"])
+    found = [
+        cameras.find(name) for name in ("01", "Cam 1", "cam-1", "2", "camera_02", "0", "camid 0", "north gate", "")
+    ]
+    assert found == ["1", "", "cam-1", "c2", "c2", "", "camid 0", "north gate", ""]

@@ -1,0 +1,60 @@
+"""Which of a site's cameras an image is of, however its camera is written, and what to say of the images of none."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+
+from .image_names import canonical_camera
+
+NUMBERED = re.compile(r"(?:c|cam|camera)?[\s_-]*0*(\d+)", re.IGNORECASE)  # 1, 01, c1, cam-1, Camera 01
+
+
+class SiteCameras:
+    """The cameras that a site has a path for.
+
+    A camera is the one of the same name, else the only one that its number can mean: ``cam-1`` is camera 1 unless the
+    site has both.
+
+    Args:
+        names: as they were written.
+    """
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.names = tuple(names)
+        self._exact = {canonical_camera(name): name for name in self.names}
+        often = Counter(map(_number, self.names))
+        self._numbered = {_number(name): name for name in self.names if _number(name) and often[_number(name)] == 1}
+
+    def find(self, camera: str) -> str:
+        """The name that a camera has here, or "" if it has no path or is not known."""
+        return self._exact.get(canonical_camera(camera)) or self._numbered.get(_number(camera), "")
+
+    def usage(self, cameras: Iterable[str]) -> str:
+        """How many images follow their camera's path, and which cameras have none or no image, as a line.
+
+        Args:
+            cameras: of each image, "" where it is not known.
+        """
+        counts = Counter(cameras)
+        followed = sum(n for camera, n in counts.items() if self.find(camera))
+        others = sorted({canonical_camera(camera) for camera in counts if camera and not self.find(camera)})
+        parts = [f"{followed} of {sum(counts.values())} images follow their camera's path"]
+        if counts[""]:
+            parts.append(f"{counts['']} of unknown camera go along the site's path")
+        if others:
+            parts.append(f"those of cameras that have no path here go along the site's: {_some(others)}")
+        unmet = sorted(set(self.names) - {self.find(camera) for camera in counts})
+        if unmet:
+            parts.append(f"the site's paths without an image are of cameras {_some(unmet)}")
+        return "; ".join(parts)
+
+
+def _number(camera: str) -> str:
+    match = NUMBERED.fullmatch(camera.strip())
+    return match[1] if match else ""
+
+
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
