@@ -10,7 +10,7 @@ OFFICIAL = (
     r"(?P<identity>\d{4,5})_c(?P<camera>\d{1,3})_(?P<time>f\d{7})",  # DukeMTMC-reID: 0005_c2_f0046985.jpg
 )
 # in folders laid out as Market-1501's: identity and camera, then the end or something that belongs to neither
-MARKET_STYLE = r"(?P<identity>-?\d+)_c(?P<camera>\d+)(?:(?:s\d|[^0-9a-zA-Z]).*)?"
+MARKET_STYLE = r"(-?\d+)_c(\d+)(?:(?:s\d|[^0-9a-zA-Z]).*)?"
 
 
 def official(path: str) -> re.Match[str] | None:
@@ -23,7 +23,7 @@ def camera_of(path: str) -> str:
     """The camera that a name in a data set in Market-1501's style says, as a decimal number; empty for others."""
     stem, _ = os.path.splitext(os.path.basename(path))
     match = re.fullmatch(MARKET_STYLE, stem)
-    return str(int(match["camera"])) if match else ""
+    return str(int(match[2])) if match else ""
 
 
 def canonical_camera(text: str) -> str:

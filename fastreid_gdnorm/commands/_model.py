@@ -15,7 +15,8 @@ onnxruntime and neither torch nor fast-reid.
 ABOUT_IMAGES = """\
 IMAGES are files, folders with all that is below them, patterns in quotes, and tables: CSV files with a column path,
 relative to the table, and columns camera, time and identity where these are known. Otherwise they are read off names
-like Market-1501's (0002_c1s1_000451_03.jpg). An image should show one person, cut out as a detector does.
+in the form of Market-1501's (0002_c1s1_000451_03.jpg) or DukeMTMC-reID's (0005_c2_f0046985.jpg). An image should show
+one person, cut out as a detector does.
 """
 
 

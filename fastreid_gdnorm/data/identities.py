@@ -20,15 +20,12 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
     """Training items of which no two sources share an identity or a camera, save those that carry their prefix.
 
     fast-reid's own readers make both text that begins with the data set's name. Where sources share a number, or a text
-    without that, it gets the source's name in front; else all are left as they are. Images of nobody, whose identity is
-    None or negative, are left out, and counted in a warning.
+    without that, or where some are numbers and others text, all without it get their source's name in front; else they
+    stay as they are. Images of nobody, whose identity is None or negative, are left out, and counted in a warning.
 
     Args:
         names: of the sources, each another.
         prefixes: what a source's text begins with where it has the data set's name; empty if all of it has.
-
-    Raises:
-        UserError: of a source's identities or cameras some are numbers and others text or None.
     """
     kept = [[item for item in items if not _is_nobody(item[1])] for items in sources]
     for name, before, after in zip(names, sources, kept):
@@ -40,15 +37,12 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
     for field, called in (1, "identities"), (2, "cameras"):
         scopes: dict[Any, set[str]] = {}
         for name, prefix, items in zip(names, prefixes, kept):
-            values = {item[field] for item in items}
-            kinds = sorted(set(map(_kind, values)))
-            if len(kinds) > 1:
-                raise UserError(f"{name}: its {called} are {' and '.join(kinds)}: make all numbers, or all text")
-            for value in values:
+            for value in {item[field] for item in items}:
                 scopes.setdefault(value, set()).add(prefix if _carries(value, prefix) else name)
         shared = [value for value, of in scopes.items() if len(of) > 1]
-        if shared or len({isinstance(value, str) for value in scopes}) > 1:
+        if shared:
             logger.info("%d %s are numbered alike in several sources, and are each source's own", len(shared), called)
+        if shared or len({None if value is None else isinstance(value, str) for value in scopes}) > 1:
             for name, prefix, items in zip(names, prefixes, kept):
                 items[:] = [_with(item, field, name, prefix) for item in items]
     return kept
@@ -76,10 +70,6 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
         numbers[None] = NOBODY
         parts = [[(*item[:field], numbers[item[field]], *item[field + 1 :]) for item in items] for items in parts]
     return parts[0], parts[1]
-
-
-def _kind(value: Any) -> str:
-    return "None" if value is None else "text" if isinstance(value, str) else "numbers"
 
 
 def _is_nobody(identity: Any) -> bool:

@@ -76,17 +76,25 @@ def begin_with_new_source(
 
 
 def _with_new_branch(old: CfgNode, new: CfgNode) -> dict[str, Tensor]:
-    sources = read_sources(new, combineall=new.DATASETS.COMBINEALL)
-    known, all_of_them = DomainDataset(sources[:-1]), DomainDataset(sources)
+    known, all_of_them = (DomainDataset(read_sources(cfg, combineall=new.DATASETS.COMBINEALL)) for cfg in (old, new))
     model = load_model(old)
     loaders, _ = domain_loaders(new, all_of_them)
     path = PosteriorPath.from_images(model, loaders[-1])
     logger.info("The new branch begins as the posterior path of %d images of %s", path.images, new.DATASETS.NAMES[-1])
     state = add_branch(model, path).state_dict()
-    rows = torch.tensor([all_of_them.pid_dict[pid] for pid in known.pids])
+    rows = torch.tensor(classes_among(all_of_them, known))
     for key, values in state.items():
         if "head" in key and values.dim() == 2 and len(values) == len(rows):  # a classifier
             wider = 0.01 * torch.randn(all_of_them.num_classes, values.shape[1])  # as stock begins
             wider[rows] = values
             state[key] = wider
     return dict(state)
+
+
+def classes_among(all_of_them: DomainDataset, known: DomainDataset) -> list[int]:
+    """The class in a training set of each class of another, whose images are its first ones.
+
+    The same person may have another name in it, where a further source has numbers that were nobody else's before.
+    """
+    names = {item[1]: same[1] for item, same in zip(known.img_items, all_of_them.img_items)}
+    return [all_of_them.pid_dict[names[pid]] for pid in known.pids]

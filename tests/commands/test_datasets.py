@@ -66,7 +66,10 @@ def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_n
 def test_a_set_that_is_there_in_part_is_not_called_missing(root, said):
     shutil.rmtree(root / "Market-1501-v15.09.15/query")
     (root / "VIPeR/cam_a/notes.txt").touch()
-    out, mistake = said("--no-decode", "DGMarket1501", "DGVIPeR", "DGMSMT17", "MSMT17")
+    trees.dukemtmc(root, put)
+    shutil.move(root / "DukeMTMC-reID/query/0002_c1_f0046182.jpg", root / "DukeMTMC-reID/query/0002_c1_f0046182.JPG")
+    out, mistake = said("--no-decode", "DGMarket1501", "DGVIPeR", "DGMSMT17", "MSMT17", "DukeMTMC")
+    assert "DukeMTMC: 1 of 8 images in " in out and "takes none but *.jpg; the first is 0002_c1_f0046182.JPG" in out
     assert "DGMarket1501: incomplete or damaged" in out and "v15.09.15 has no folder query" in out
     assert "DGMSMT17: not found" in out and "MSMT17: fast-reid's own reader cannot read it in" in out
     assert f"{root}/VIPeR/cam_a: 1 of 633 left out: 1 with the suffix .txt" in out

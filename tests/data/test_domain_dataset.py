@@ -9,7 +9,6 @@ from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 
 from fastreid_gdnorm.data import DomainDataset
-from fastreid_gdnorm.errors import UserError
 
 SAMPLERS = ["DomainBalancedIdentitySampler", "NaiveIdentitySampler", "BalancedIdentitySampler", "TrainingSampler"]
 
@@ -75,8 +74,7 @@ def test_people_that_sources_share_on_purpose_stay_one(tiny, monkeypatch):
     text = [[("", f"market1501_{pid}", k) for pid in (1, 2)] for k in range(2)]
     assert DomainDataset(text).num_classes == 2
     assert DomainDataset([[("", 10, 0), ("", 9, 0)], [("", 2, 1)]]).pids == [2, 9, 10]
-    with pytest.raises(UserError, match="source0: its identities are numbers and text"):
-        DomainDataset([[("", 1, 0), ("", "anna", 0)]])
+    assert DomainDataset([[("", 1, 0), ("", "anna", None)]]).pids == ["anna", "source0_1"]
 
 
 def test_the_readers_arguments_reach_them(tiny):

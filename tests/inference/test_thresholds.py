@@ -239,7 +239,7 @@ def test_people_of_a_data_set_may_be_text(model, monkeypatch):
     parts = [], [("a.jpg", "anna", 0)], [("b.jpg", "anna", 1), ("c.jpg", None, 1), ("d.jpg", -1, 1), ("e.jpg", 3, 1)]
     reader = type("Own", (ImageDataset,), {"__init__": lambda self, root: ImageDataset.__init__(self, *parts)})
     monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
-    records, _ = labelled_images("Own", model)
+    records = labelled_images("Own", model)[0]
     assert [record.identity for record in records] == ["Own anna", "Own anna", "", "", "Own 3"]
 
 

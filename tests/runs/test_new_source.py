@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from fastreid_gdnorm.data import DomainDataset, read_sources
+from fastreid_gdnorm.data.identities import apart
 from fastreid_gdnorm.layers import PosteriorPath, SourcePath, follow
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
-from fastreid_gdnorm.runs.new_source import begin_with_new_source
+from fastreid_gdnorm.runs.new_source import begin_with_new_source, classes_among
 from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.population_statistics import domain_loaders
 
@@ -16,6 +17,14 @@ from .toy import metrics, one_line
 
 NEW = "RenderedNight"
 ROOM = ["SOLVER.IMS_PER_BATCH", "16"]  # for two identities of four sources
+
+
+def test_classes_are_found_again_where_the_new_source_has_the_same_numbers():
+    old, more = ([(f"{place}_{pid}.jpg", pid, 0) for pid in range(1, 13)] for place in ("old", "new"))
+    known, both = (DomainDataset(apart(sources, "AB", ["a_", "b_"])) for sources in ([old], [old, more]))
+    assert both.num_classes == 24 and both.pids != sorted(both.pids, key=lambda name: int(name[2:]))
+    for name, number in zip(known.pids, classes_among(both, known)):
+        assert both.pids[number] == f"A_{name}"
 
 
 def test_the_new_branch_is_the_posterior_path_and_all_else_is_as_it_was(toy_run, tmp_path):
