@@ -6,7 +6,6 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, Union
 
 import numpy as np
@@ -50,7 +49,7 @@ def read_picture(source: Picture, order: str = "RGB") -> Image.Image:
 
 def is_picture(name: str) -> bool:
     """Whether a file's name is that of a picture: by its suffix, in any case, unless the file is hidden."""
-    return Path(name).suffix.lower() in SUFFIXES and not is_litter(name)
+    return os.path.splitext(name)[1].lower() in SUFFIXES and not is_litter(name)
 
 
 def is_litter(name: str) -> bool:

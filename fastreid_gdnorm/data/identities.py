@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import re
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
@@ -14,6 +16,9 @@ logger = logging.getLogger("fastreid.gdnorm.identities")
 Item = tuple[str, Any, Any]  # image path, identity, camera
 
 NOBODY = -1
+
+# {place in an item: text that is an integer}: 007 may be another person than 7, while camera 01 is camera 1
+INTEGERS = {1: r"-?(0|[1-9]\d*)", 2: r"\d+"}
 
 
 def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Sequence[str]) -> list[list[Item]]:
@@ -51,8 +56,8 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
 def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item], list[Item]]:
     """Test items with identities and cameras as integers, which is what fast-reid's evaluator takes.
 
-    Integers are left as they are. Where one is text, all are numbered in order of their text, alike in both parts; an
-    identity of None is nobody's, -1.
+    Integers are left as they are, and text that is one becomes it. Other text is numbered from the next integer on in
+    alphabetical order, alike in both parts. None is -1, nobody.
 
     Raises:
         UserError: a query's identity is None.
@@ -61,12 +66,13 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
     if unknown:
         raise UserError(f"{unknown} of {len(query)} queries have the identity None: a query needs an identity")
     parts = [list(query), list(gallery)]
-    for field in 1, 2:
+    for field, integer in INTEGERS.items():
         values = {item[field] for items in parts for item in items} - {None}
-        if all(isinstance(value, Integral) for value in values):
-            numbers = {value: int(value) for value in values}
-        else:
-            numbers = {value: number for number, value in enumerate(sorted(values, key=str))}
+        numbers = {
+            value: int(value) for value in values if isinstance(value, Integral) or re.fullmatch(integer, str(value))
+        }
+        others = sorted(values - set(numbers), key=str)
+        numbers.update(zip(others, itertools.count(max(numbers.values(), default=-1) + 1)))
         numbers[None] = NOBODY
         parts = [[(*item[:field], numbers[item[field]], *item[field + 1 :]) for item in items] for items in parts]
     return parts[0], parts[1]

@@ -193,10 +193,7 @@ def test_parts_are_what_the_names_of_files_tell(reader, kwargs, build, counts, p
     assert tuple(map(len, found.values())) == counts
 
 
-WITHOUT_LISTS_OF_FILES = [name for name in SETS if not name.startswith("MSMT17")]
-
-
-@pytest.mark.parametrize("name", WITHOUT_LISTS_OF_FILES)
+@pytest.mark.parametrize("name", SETS)
 def test_half_of_the_files_with_another_suffix_are_read_too(name, tmp_path):
     reader, kwargs, build, _, _ = SETS[name]
     build(tmp_path, Path.touch)

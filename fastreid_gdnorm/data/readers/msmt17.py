@@ -4,6 +4,7 @@ import os
 import re
 
 from ...errors import UserError
+from ...image_loading import is_picture
 from .on_disk import check_folder, read_list
 from .reader import Counts, NotFound, Reader
 
@@ -66,4 +67,25 @@ class DGMSMT17(Reader):
             if not camera:
                 raise UserError(f"{list_file} names {path}, which tells no camera: unpack it again")
             items.append((os.path.join(images, path), pid, int(camera[1]) - 1))
+        return _as_on_disk(items, list_file)
+
+
+def _as_on_disk(items, list_file):
+    """The items with their files' own suffixes, which may be in another case or of another format than in the list.
+
+    Raises:
+        UserError: an image is not there.
+    """
+    folders = {path.rpartition("/")[0] for path, _, _ in items}
+    there = {f"{folder}/{name}" for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
+    listed = [path for path, _, _ in items]
+    if there.issuperset(listed):
         return items
+    alike = {os.path.splitext(path)[0]: path for path in there if is_picture(os.path.basename(path))}
+    found = [path if path in there else alike.get(os.path.splitext(path)[0]) for path in listed]
+    missing = [path for path, file in zip(listed, found) if not file]
+    if missing:
+        raise UserError(
+            f"{missing[0]} is not there; {list_file} names it, and {len(missing)} of {len(items)} are missing"
+        )
+    return [(file, *item[1:]) for file, item in zip(found, items)]
