@@ -7,6 +7,7 @@ need neither.
 from __future__ import annotations
 
 import contextlib
+import copy
 import importlib
 import importlib.util
 import sys
@@ -46,9 +47,10 @@ class _Registering(MetaPathFinder):
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._thread: int | None = None  # the one that registers
+        self._modules: contextlib.ExitStack  # which that has loaded
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if not _needs_registration(name) or self._thread == threading.get_ident():
+        if not _needs_registration(name):
             return None
         if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
             return None  # nothing can be registered, and some parts of the plugin do without
@@ -61,19 +63,28 @@ class _Registering(MetaPathFinder):
 
     def register(self) -> None:
         """Register, once; after an error all is as before, and the next import tries again."""
+        if self._thread == threading.get_ident():  # what registration itself imports
+            return
         with _without_module_locks(), self._lock:
             if self not in sys.meta_path:  # another thread has registered meanwhile
                 return
             before = set(sys.modules)
             self._thread = threading.get_ident()
             try:
-                importlib.import_module(f"{PACKAGE}.registration")
-                sys.meta_path.remove(self)
-            except BaseException:
-                _forget([name for name in sys.modules if _needs_registration(name) and name not in before])
-                raise
+                with contextlib.ExitStack() as self._modules:
+                    try:
+                        importlib.import_module(f"{PACKAGE}.registration")
+                        sys.meta_path.remove(self)
+                    except BaseException:
+                        _forget([name for name in sys.modules if _needs_registration(name) and name not in before])
+                        raise
             finally:
                 self._thread = None
+
+    def keep(self, module: ModuleType) -> None:
+        """While this thread registers, let others that import ``module`` wait, as if it was still being loaded."""
+        if self._thread == threading.get_ident():
+            self._modules.enter_context(_being_loaded(module))
 
 
 class _AfterRegistration(Loader):
@@ -102,6 +113,7 @@ class _AfterRegistration(Loader):
         assert module.__spec__ is not None
         module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
+        self._finder.keep(module)
 
 
 def _forget(names: list[str]) -> None:
@@ -113,13 +125,14 @@ def _forget(names: list[str]) -> None:
             delattr(sys.modules[parent], child)
 
 
+# importlib has a lock for each module, and no public way for two threads that import at once to let each other by.
+_bootstrap: Any = getattr(importlib, "_bootstrap", None)
+
+
 @contextlib.contextmanager
 def _without_module_locks() -> Iterator[None]:
-    """Within it, this thread lets go of the modules that it is about to load, for another may have to load them first.
-
-    importlib has a lock for each module, and no other way for two threads that import at once to let each other by.
-    """
-    all_locks = getattr(getattr(importlib, "_bootstrap", None), "_module_locks", {})
+    """Within it, this thread lets go of the modules that it is about to load: another may have to load them."""
+    all_locks = getattr(_bootstrap, "_module_locks", {})
     ours = [lock for reference in list(all_locks.values()) if (lock := reference()) and _needs_registration(lock.name)]
     thread, held = threading.get_ident(), []
     for lock in sorted(ours, key=lambda lock: len(lock.name), reverse=True):  # as they were taken: children first
@@ -131,3 +144,17 @@ def _without_module_locks() -> Iterator[None]:
     finally:
         for lock in held:
             lock.acquire()
+
+
+@contextlib.contextmanager
+def _being_loaded(module: ModuleType) -> Iterator[None]:
+    """Within it, other threads that import ``module`` wait."""
+    spec = module.__spec__
+    waiting: Any = copy.copy(spec)
+    waiting._initializing = True  # by which importlib asks for the module's lock
+    with _bootstrap._ModuleLockManager(module.__name__) if _bootstrap else contextlib.nullcontext():
+        module.__spec__ = waiting
+        try:
+            yield
+        finally:
+            module.__spec__ = spec
