@@ -8,6 +8,7 @@ import hashlib
 import os
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -77,6 +78,24 @@ def write_text(file: str | Path, text: str, errors: str = "strict") -> None:
     """Write a whole text in UTF-8, its line ends as they are; as :func:`replacing`."""
     with replacing(file) as part:
         part.write_bytes(text.encode("utf-8", errors))
+
+
+def check_writable(folder: str | Path) -> None:
+    """That files can be written in a folder, which need not be there yet; nothing is made.
+
+    Raises:
+        OSError: they cannot.
+    """
+    nearest = Path(os.path.abspath(folder))
+    try:
+        while not nearest.exists():
+            nearest = nearest.parent
+        with tempfile.TemporaryFile(dir=nearest) as file:
+            file.write(bytes(2**12))
+    except OSError as error:
+        if not error.errno:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(folder)) from error
 
 
 def save_figure(file: str | Path, figure: Any, dpi: int) -> None:

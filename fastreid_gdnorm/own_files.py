@@ -7,22 +7,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from .disk import digest, replacing
+from .disk import check_writable, digest, replacing
 from .errors import UserError
-
-
-def check_writable(folder: Path, fix: str) -> None:
-    """That files can be written into ``folder``, or that it can be made.
-
-    Raises:
-        UserError: they cannot; the line ends with ``fix``.
-    """
-    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-    try:
-        with tempfile.TemporaryFile(dir=there):
-            pass
-    except OSError as error:
-        raise UserError(f"{folder} cannot be written to ({error.strerror}): {fix}") from error
 
 
 def check_free(folder: Path, names: Iterable[str], former: Mapping[str, str], command: str) -> None:
@@ -33,11 +19,11 @@ def check_free(folder: Path, names: Iterable[str], former: Mapping[str, str], co
         command: what the error calls it.
 
     Raises:
-        UserError: a file is in the way that the command did not write, or that has changed since, or nothing can be
-            written there.
+        UserError: a file is in the way that the command did not write, or that has changed since.
+        OSError: nothing can be written there.
     """
     fix = "move it away, or choose another --output"
-    check_writable(folder, "choose another --output")
+    check_writable(folder)
     for name in names:
         if name not in former and (folder / name).exists():
             raise UserError(f"{folder / name} is there already and {command} did not write it: {fix}")

@@ -51,6 +51,7 @@ def run(args: Namespace) -> None:
     import numpy as np
 
     from ..console import say
+    from ..disk import check_writable
     from ..errors import UserError
     from ..inference.contents import distinct
     from ..inference.extraction import extract
@@ -66,11 +67,16 @@ def run(args: Namespace) -> None:
         read_thresholds,
         save_threshold,
     )
-    from ..own_files import check_writable
     from ..report.threshold_figure import save_threshold_figure
 
     folder = Path(args.output) if args.output else beside(args.model)
-    check_writable(folder, "name another folder with --output, best the gallery's, where fastreid search looks too")
+    try:
+        check_writable(folder)
+    except OSError as error:
+        raise UserError(
+            f"{folder} cannot be written to ({error.strerror}): name another folder with --output, best the gallery's, where "
+            "fastreid search looks too"
+        ) from error
     read_thresholds(folder)
     labelled = labelled_images(args.labelled, args.model)
     name, (records, copies) = labelled.name, distinct(labelled.records)

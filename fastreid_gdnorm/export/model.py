@@ -20,7 +20,7 @@ from ..modeling.posterior_files import files_of
 from ..own_files import check_free, in_place_of
 from ..runs import files
 from ..runs.checkpoints import find_weights, load_model, model_digest
-from ..runs.config import load_config
+from ..runs.run_folder import load_trained_config
 from .check import check_images, compare, compare_fed
 from .consumers import CONSUMERS, sidecar_of, word_about, write_sidecar
 from .formats import CHECKPOINT, ONNX, TORCHSCRIPT
@@ -54,7 +54,7 @@ def export_model(
     """
     output, consumers = Path(output), list(dict.fromkeys(consumers))
     check_output(output, onnx, fuse, consumers)
-    cfg = load_config(config_file, overrides)
+    cfg = load_trained_config(config_file, overrides)
     cfg.MODEL.WEIGHTS = find_weights(cfg)
     if path != "mean":
         cfg = branched(cfg)

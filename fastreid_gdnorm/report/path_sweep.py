@@ -10,15 +10,15 @@ from fastreid.config import CfgNode
 from fastreid.utils import comm
 
 from ..console import say
-from ..disk import locked, save_figure
+from ..disk import check_writable, locked, save_figure
 from ..errors import UserError
 from ..evaluation import METRICS
 from ..evaluation.path_sweep import summarize, sweep
 from ..modeling import is_gdnorm
 from ..runs import files
 from ..runs.checkpoints import load_model
-from ..runs.config import load_config
 from ..runs.processes import launch
+from ..runs.run_folder import load_trained_config
 from ..runs.sweep_claim import claim
 from ..runs.tables import save_table
 from .document import Heading, to_markdown
@@ -43,9 +43,10 @@ def sweep_paths(
     Raises:
         UserError: it is no GDNorm model, or ``output`` holds a sweep of another one, or one tested in another way.
     """
-    cfg = load_config(config_file, overrides)
+    cfg = load_trained_config(config_file, overrides)
     if not is_gdnorm(cfg):
         raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
+    check_writable(output)
     cfg.MODEL.GDNORM.TEST_PATH = "mean"  # so that the model comes with all that its mean path takes
     launch(_sweep, device=cfg.MODEL.DEVICE, args=(cfg, Path(output), samples, lambdas))
 

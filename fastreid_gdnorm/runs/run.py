@@ -15,7 +15,7 @@ from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from ..disk import locked, replacing
+from ..disk import check_writable, locked, replacing
 from ..errors import Failure, UserError
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
@@ -23,6 +23,7 @@ from . import files
 from .checkpoints import find_weights, last_checkpoint, load_model
 from .config import find_config, load_config
 from .processes import Processes, launch
+from .run_folder import load_trained_config
 
 logger = logging.getLogger("fastreid.gdnorm.run")
 
@@ -48,6 +49,8 @@ def train(
         Failure: one of several processes failed.
     """
     cfg = load_config(config_file, overrides)
+    if resume or eval_only:
+        cfg.OUTPUT_DIR = load_trained_config(config_file, overrides).OUTPUT_DIR
     if seed is not None:
         cfg.SEED = seed
     cfg.freeze()
@@ -67,10 +70,11 @@ def evaluate(
     Raises:
         UserError: a mistake in the config, no checkpoint, or a path for a model that can have no branches.
     """
-    cfg = load_config(config_file, overrides)
+    cfg = load_trained_config(config_file, overrides)
     if path:
         cfg = branched(cfg)
         cfg.MODEL.GDNORM.TEST_PATH = path
+    check_writable(output or cfg.OUTPUT_DIR)
     launch(_evaluate, device=cfg.MODEL.DEVICE, args=(cfg, output))
 
 

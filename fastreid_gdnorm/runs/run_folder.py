@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from fastreid.config import CfgNode
 from ..errors import UserError
 from ..evaluation import METRICS, SPREAD
 from ..modeling import is_gdnorm
+from ..modeling.path_names import POSTERIOR, posterior_place
 from . import files
 from .checkpoints import find_weights, last_checkpoint
 from .config import load_config
@@ -38,15 +41,50 @@ def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = 
     if not device and not torch.cuda.is_available():
         device = "cpu"
     cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [], has_data_sets)
+    _relocate(cfg, folder)
+    cfg.MODEL.WEIGHTS = find_weights(cfg)
+    return cfg
+
+
+def load_trained_config(config_file: str | Path, overrides: Sequence[object] = ()) -> CfgNode:
+    """The config of a trained model, as :func:`load_config`; a run's own config.yaml is of the run that it lies in.
+
+    So OUTPUT_DIR and MODEL.WEIGHTS, unless the overrides say them, are found from any working directory, and wherever
+    the run has been moved since.
+    """
+    cfg = load_config(config_file, overrides)
+    folder, given = Path(config_file).parent, [str(key) for key in overrides[::2]]
+    if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in given and _is_run(folder, cfg):
+        weights = cfg.MODEL.WEIGHTS
+        _relocate(cfg, folder)
+        if "MODEL.WEIGHTS" in given:
+            cfg.MODEL.WEIGHTS = weights
+    return cfg
+
+
+def _is_run(folder: Path, cfg: CfgNode) -> bool:
+    """Whether a run has left its checkpoints in the folder of its config, rather than in another OUTPUT_DIR."""
+    elsewhere = os.path.isfile(cfg.MODEL.WEIGHTS) or last_checkpoint(cfg.OUTPUT_DIR)
+    return bool(last_checkpoint(folder) or (any(folder.glob("*.pth")) and not elsewhere))
+
+
+def _relocate(cfg: CfgNode, folder: Path) -> None:
+    """Let the config of a run name the files in ``folder``, where the run is now; MODEL.WEIGHTS is its checkpoint."""
+
+    def moved(path: str) -> str:
+        inside = os.path.relpath(path, cfg.OUTPUT_DIR or folder)
+        return path if inside.startswith(os.pardir) else str(folder / inside)
+
+    place = posterior_place(cfg.MODEL.GDNORM.TEST_PATH)
+    if place:
+        cfg.MODEL.GDNORM.TEST_PATH = f"{POSTERIOR}:{moved(place)}"
     # MODEL.WEIGHTS is what was tested if it is of this run, else what training began with
-    named, own = cfg.MODEL.WEIGHTS, (folder.resolve(), Path(cfg.OUTPUT_DIR).resolve())
-    is_own = named and Path(named).parent.resolve() in own
-    cfg.MODEL.WEIGHTS = str(folder / Path(named).name) if is_own else last_checkpoint(folder) or named
+    named = Path(moved(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else Path()
+    is_own = named.parent.resolve() == folder.resolve() and named.name not in ("", files.START)
+    cfg.MODEL.WEIGHTS = str(named) if is_own else last_checkpoint(folder) or cfg.MODEL.WEIGHTS
     if not cfg.MODEL.WEIGHTS and len(list(folder.glob("*.pth"))) == 1:
         (cfg.MODEL.WEIGHTS,) = map(str, folder.glob("*.pth"))
     cfg.OUTPUT_DIR = str(folder)
-    cfg.MODEL.WEIGHTS = find_weights(cfg)
-    return cfg
 
 
 class RunFolder:

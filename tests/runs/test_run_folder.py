@@ -1,0 +1,78 @@
+"""A run's own config means the run that it lies in, from any working directory and wherever it has been moved."""
+
+from pathlib import Path
+
+import pytest
+
+from fastreid_gdnorm.runs import files
+from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_folder import load_run_config, load_trained_config
+
+from ..conftest import DEMO
+from .toy import table
+
+
+@pytest.fixture
+def moved(toy_run, tmp_path, monkeypatch):
+    """A run that was trained into the relative folder logs/run, and is now in another, relative to another one."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    folder = Path("../moved")
+    folder.mkdir()
+    for file in toy_run.iterdir():
+        if file.is_file():
+            (folder / file.name).symlink_to(file)
+    cfg = load_config(folder / files.CONFIG)
+    cfg.OUTPUT_DIR = "logs/run"
+    (folder / files.CONFIG).unlink()
+
+    def write(**of_model):
+        cfg.MODEL.WEIGHTS = of_model.get("weights", "")
+        cfg.MODEL.GDNORM.TEST_PATH = of_model.get("path", "mean")
+        (folder / files.CONFIG).write_text(cfg.dump())
+        return folder / files.CONFIG
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "weights, meant",
+    [
+        ("", "model_final.pth"),
+        ("logs/run/model_0000.pth", "model_0000.pth"),  # which was tested
+        ("elsewhere/pretrained.pth", "model_final.pth"),  # which training began with
+        ("logs/run/start.pth", "model_final.pth"),  # so did that of one more source
+    ],
+)
+def test_its_files_are_found(moved, weights, meant):
+    config = moved(weights=weights, path="posterior:logs/run/site")
+    for cfg in (load_trained_config(config), load_run_config(config.parent)):
+        assert cfg.OUTPUT_DIR == "../moved" and str(cfg.MODEL.WEIGHTS) == f"../moved/{meant}"
+        assert cfg.MODEL.GDNORM.TEST_PATH == "posterior:../moved/site"
+
+
+def test_overrides_and_other_configs_mean_what_they_say(moved):
+    config = moved()
+    cfg = load_trained_config(config, ["MODEL.WEIGHTS", "other.pth"])
+    assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("../moved", "other.pth")
+    cfg = load_trained_config(config, ["OUTPUT_DIR", "logs/other"])
+    assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("logs/other", "")
+    assert load_trained_config(f"{DEMO}/gdnorm.yml") == load_config(f"{DEMO}/gdnorm.yml")
+    for file in config.parent.glob("*.pth"):
+        file.unlink()
+    (config.parent / files.LAST_CHECKPOINT).unlink()
+    assert load_trained_config(config).OUTPUT_DIR == "logs/run", "its checkpoints are elsewhere"
+
+
+def test_commands_take_it_from_there(moved, tmp_path, fastreid_here):
+    config = moved()
+    done = fastreid_here("eval", "--config-file", config)
+    assert done.returncode == 0 and (config.parent / "eval-mean/test_results.json").is_file(), done.stderr
+    again = fastreid_here("train", "--resume", "--config-file", config)
+    assert "Training had already finished in ../moved; testing it" in again.stdout
+    assert table(again.stdout) == table(done.stdout)
+    exported = fastreid_here("export", "--config-file", config, "--output", "export")
+    assert exported.returncode == 0, exported.stderr
+    swept = fastreid_here("paths", "--config-file", config, "--output", "paths", "--samples", 1, "--lambdas", 1)
+    assert swept.returncode == 0, swept.stderr
+    assert sorted(path.name for path in Path().iterdir()) == ["export", "paths"]
