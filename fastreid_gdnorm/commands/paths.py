@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 
 from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+from ._values import at_least, lambdas
 
 SUMMARY = "test every source's path, the mean path, the ensemble and sampled paths: the paper's Figure 2, Table 5"
 DESCRIPTION = (
@@ -24,11 +25,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
     parser.add_argument("--output", required=True, metavar="DIR", help="for tables and figures")
     parser.add_argument(
-        "--samples", type=int, default=100, metavar="N", help="paths at each lambda; default: %(default)s"
+        "--samples", type=at_least(0), default=100, metavar="N", help="paths at each lambda; default: %(default)s"
     )
     parser.add_argument(
         "--lambdas",
-        type=_numbers,
+        type=lambdas,
         default="0.1,0.2,0.3,0.4,0.5,0.6,0.7,0.8,0.9,1",
         metavar="L,L,...",
         help="of Eq. 11; default: %(default)s",
@@ -40,7 +41,3 @@ def run(args: Namespace) -> None:
     from ..report.path_sweep import sweep_paths
 
     sweep_paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)
-
-
-def _numbers(text: str) -> tuple[float, ...]:
-    return tuple(map(float, text.split(",")))

@@ -6,6 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 
 from ._config import ABOUT_CONFIGS
+from ._values import at_least
 
 SUMMARY = "train on DATASETS.NAMES and test on DATASETS.TESTS"
 DESCRIPTION = "Train with fast-reid's DefaultTrainer, and test.\n\n" + ABOUT_CONFIGS
@@ -28,7 +29,9 @@ def parents() -> list[ArgumentParser]:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, metavar="S", help="the key SEED: runs with one seed are the same on CPU")
+    parser.add_argument(
+        "--seed", type=at_least(-1), metavar="S", help="the key SEED: runs with one seed are the same on CPU"
+    )
     parser.add_argument(
         "--add-source",
         metavar="NAME",
@@ -53,6 +56,11 @@ def run(args: Namespace) -> None:
 
     if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):
         raise UserError("--add-source NAME and --from RUN go together, and --new-branch-only goes with them")
+    if args.num_gpus < 0 or not 0 <= args.machine_rank < args.num_machines:
+        raise UserError(
+            "--num-gpus is 0 or more, --num-machines 1 or more, and --machine-rank counts the machines from 0; got "
+            f"{args.num_gpus}, {args.num_machines} and {args.machine_rank}"
+        )
     processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
     if args.add_source:
         if processes.number > 1 or started_place(os.environ):

@@ -20,6 +20,7 @@ from ..data import is_read_by
 from ..data.readers import SingleShot
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY, SAMPLER_REGISTRY
+from .overrides import check_overrides
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
@@ -59,8 +60,15 @@ def load_config(config_file: str | Path, overrides: Sequence[object] = (), has_d
     path = find_config(config_file)
     cfg = get_cfg()
     _merge(path, cfg.merge_from_file, path)
+    check_overrides(overrides, (key for key, _ in flat(cfg)))
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
     _check_names(cfg, has_data_sets)
+    try:
+        torch.device(cfg.MODEL.DEVICE)
+    except RuntimeError as error:
+        raise UserError(f"MODEL.DEVICE is cpu, cuda or cuda:N, got {cfg.MODEL.DEVICE!r}") from error
+    if cfg.DATALOADER.NUM_WORKERS < 0:
+        raise UserError(f"DATALOADER.NUM_WORKERS is 0 or more, got {cfg.DATALOADER.NUM_WORKERS}")
     if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
@@ -83,7 +91,14 @@ def flat(cfg: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
     try:
         merge(what)
-    except (KeyError, AssertionError, ValueError, TypeError, OSError, yaml.YAMLError, UserError) as error:
+    except OSError as error:
+        base = "" if error.filename == where else f": its _BASE_ {error.filename}, as seen from the config's folder"
+        raise UserError(f"{where}: {error.strerror}{base}") from error
+    except RecursionError as error:
+        raise UserError(f"{where}: its _BASE_ leads back to itself") from error
+    except (AttributeError, TypeError) as error:
+        raise UserError(f"{where}: it is not a YAML file of keys and their values ({error})") from error
+    except (KeyError, AssertionError, ValueError, yaml.YAMLError, UserError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 

@@ -16,6 +16,17 @@ MISTAKES = {
         "NaiveIdentitySampler may leave a source one identity .*set DATALOADER.SAMPLER_TRAIN DomainBalanced",
     ),
     "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
+    "no value": (["SEED"], "SEED has no value after it"),
+    "one word": (["SEED=3"], "SEED=3 is one word: write SEED 3"),
+    "lower case": (["model.device", "cpu"], "model.device; did you mean MODEL.DEVICE"),
+    "late flag": (["SEED", "3", "--resume"], "--resume is a flag: flags come before the first KEY"),
+    "value of a flag": (["--resume", "logs/mine"], "write OUTPUT_DIR logs/mine .*; --resume .* no value"),
+    "two configs": (["--config-file", "configs/Base-GDNorm.yml"], "--config-file is given more than once"),
+    "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS is 0 or more, got -1"),
+    "device": (["MODEL.DEVICE", "gpu"], "MODEL.DEVICE is cpu, cuda or cuda:N, got 'gpu'"),
+    "negative seed": (["--seed", "-5"], "--seed: is a whole number, -1 or more, got '-5'"),
+    "fewer than no GPUs": (["--num-gpus", "-1"], "--num-gpus is 0 or more"),
+    "rank without machine": (["--machine-rank", "1"], "--machine-rank counts the machines from 0; got 1, 1 and 1"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
     "unknown hook": (["SOLVER.HOOKS", "('DomainPrecisBN',)"], "SOLVER.HOOKS: .* did you mean DomainPreciseBN"),
     "unknown sampler": (
@@ -103,7 +114,15 @@ def test_an_unreadable_image_is_named(datasets, tmp_path, workers, fastreid_here
     assert (run / "config.yaml").read_text() == "of an earlier run"
 
 
-@pytest.mark.parametrize("text, said", [("_BASE_: nowhere.yml", "No such file.*nowhere.yml"), ("a: [", "expected")])
+@pytest.mark.parametrize(
+    "text, said",
+    [
+        ("_BASE_: nowhere.yml", "No such file.* its _BASE_ .*nowhere.yml"),
+        ("_BASE_: bad.yml", "its _BASE_ leads back to itself"),
+        ("a: [", "expected"),
+        ("", "is not a YAML file of keys"),
+    ],
+)
 def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastreid_here):
     (tmp_path / "bad.yml").write_text(text)
     line = one_line(fastreid_here("train", "--config-file", tmp_path / "bad.yml"))
