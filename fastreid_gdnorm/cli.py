@@ -6,13 +6,16 @@ import argparse
 import importlib
 import importlib.util
 import io
+import logging
+import os
 import pkgutil
 import re
+import select
 import sys
 from collections.abc import Sequence
 
 from . import commands
-from .errors import Failure, UserError
+from .errors import Failure, UserError, file_mistake
 from .interrupts import ending_on_ctrl_c
 from .plugins import load_plugins
 
@@ -24,15 +27,23 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C."""
+    """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C, 141 nobody reads its output."""
+    logging.raiseExceptions = False  # a run whose output nobody reads any more goes on, and has its log
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and a terminal need not know all of it
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    args = parse(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(parse(sys.argv[1:] if argv is None else argv))
+    finally:
+        _drop_output()
+
+
+def _run(args: argparse.Namespace) -> int:
     try:
         with ending_on_ctrl_c():
             load_plugins()
             args.run(args)
+            sys.stdout.flush()
     except UserError as error:
         print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
         return 2
@@ -47,7 +58,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"fastreid {args.command}: stopped", file=sys.stderr)
         return 130
+    except OSError as error:
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return 141
+        line = file_mistake(error)
+        if not line:
+            raise
+        print(f"fastreid {args.command}: {line}", file=sys.stderr)
+        return 2
     return 0
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader is gone."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return bool(output.poll(0))
+
+
+def _drop_output() -> None:
+    """Drop what was printed and cannot be written, about which Python would complain as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -55,7 +89,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = build_parser(next((word for word in argv if not word.startswith("-")), ""))
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
-        parser.error(f"fastreid {args.command} does not know {' '.join(rest)}")
+        parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
+    if sum(word.partition("=")[0] == "--config-file" for word in argv) > 1:
+        parser.exit(2, f"fastreid {args.command}: --config-file is given more than once: give one, and KEY VALUE\n")
     if rest:
         args.opts = [*args.opts, *rest]  # argparse ends a list of words at the first option after it
     return args

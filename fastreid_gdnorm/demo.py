@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from .console import say
 from .data import read
+from .disk import check_writable
 from .evaluation import interval
 from .evaluation.kept_images import KeptTest
 from .export import export_model
@@ -62,6 +63,7 @@ def run_demo(
     stopped goes on. ``overrides`` are KEY, VALUE, ... for all rows.
     """
     folder = Path(output)
+    check_writable(folder)
     folder.mkdir(parents=True, exist_ok=True)
     data = ["DATASETS.NAMES", str(tuple(sources)), "DATASETS.TESTS", str(tuple(targets[:2]))]
     with warnings.catch_warnings():

@@ -1,5 +1,23 @@
 """The exceptions that are one line to whoever sees them."""
 
+from __future__ import annotations
+
+import errno
+
+FIXES = {
+    ("ENOSPC", "EDQUOT"): "free some space, or write elsewhere",
+    ("EFBIG",): "files of that size are not allowed there, write elsewhere",
+    ("EROFS",): "write elsewhere",
+    ("EACCES", "EPERM"): "change its permissions, or use another place",
+    ("ENOTDIR", "EEXIST"): "a file is where a folder must be, use another place",
+    ("EISDIR",): "name a file",
+    ("ENOENT",): "check the path",
+    ("ENAMETOOLONG",): "use a shorter name",
+    ("ELOOP",): "its links lead in a circle",
+    ("EBUSY", "ETXTBSY"): "another program uses it",
+    ("EMFILE", "ENFILE"): "raise the limit (ulimit -n), or use fewer workers",
+}
+
 
 class UserError(RuntimeError):
     """A mistake of the user's: its text is one line that says what, where and the fix.
@@ -34,3 +52,10 @@ def not_finite(image: object, model: object) -> UserError:
         f"{model} gives no usable features for {image} (NaN, infinite or all zero): its training has diverged or its "
         "file is damaged; use another checkpoint, and with --half try without it"
     )
+
+
+def file_mistake(error: OSError) -> str:
+    """The line for a file that cannot be read or written, or "" if the error is not of the user's making."""
+    name = errno.errorcode.get(error.errno or 0)
+    fix = next((fix for names, fix in FIXES.items() if name in names), "")
+    return f"{error.filename or 'its output'}: {error.strerror}; {fix}" if fix else ""

@@ -6,6 +6,7 @@ import itertools
 import logging
 import os
 import random
+import resource
 import shutil
 import subprocess
 import sys
@@ -150,6 +151,14 @@ def fastreid_here(capsys):
         return subprocess.CompletedProcess(arguments, status, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture
+def small_files():
+    """A function (bytes): from then on no file of this process may be longer, which writers notice as a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def amp_step(trainer, monkeypatch):

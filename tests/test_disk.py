@@ -1,7 +1,6 @@
 """Files that are whole or not there."""
 
 import os
-import resource
 import stat
 import threading
 
@@ -11,15 +10,6 @@ import pytest
 import torch
 
 from fastreid_gdnorm.disk import replacing, write_text
-
-
-@pytest.fixture
-def small_files():
-    """No file may grow beyond 64 KiB, which a writer notices as it does a full disk."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def by_numpy(part):
@@ -41,6 +31,7 @@ def by_torch(part):
 def test_where_no_more_can_be_written_the_file_is_as_before_and_the_error_names_it(write, tmp_path, small_files):
     file = tmp_path / "output"
     file.write_text("before")
+    small_files(2**16)
     with pytest.raises(OSError, match="File too large: '.*/output'"), replacing(file) as part:
         write(part)
     assert file.read_text() == "before" and os.listdir(tmp_path) == ["output"]

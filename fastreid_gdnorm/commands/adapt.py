@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ._values import at_least, device
+
 SUMMARY = "fit a trained model to a site by unlabelled images of it, without training"
 DESCRIPTION = (
     "Take the statistics of unlabelled images of where the model is to be used, and weigh them in every\n"
@@ -42,7 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="BN layers that keep the sources' statistics: names as in the model, or patterns such as 'heads.*'",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
-    parser.add_argument("--device", default="", metavar="D", help="cpu, cuda or cuda:N; default: CUDA if there is one")
+    parser.add_argument(
+        "--device", type=device, default="", metavar="D", help="cpu, cuda or cuda:N; default: CUDA if there is one"
+    )
     parser.add_argument(
         "--batch-size",
         type=int,
@@ -50,7 +54,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="up to so many images take one pass, more take one for each BN layer; default: %(default)s",
     )
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that read images; default: cores")
+    parser.add_argument(
+        "--workers", type=at_least(0), default=0, metavar="N", help="threads that read images; default: cores"
+    )
 
 
 def run(args: Namespace) -> None:

@@ -34,6 +34,7 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
     parser.add_argument("labelled", nargs="?", default="", metavar="LABELLED", help="a table, a folder or a data set")
     parser.add_argument(
         "--false-accept", type=float, default=0.01, metavar="SHARE", help="of pairs of different people; default: 0.01"
@@ -74,8 +75,8 @@ def run(args: Namespace) -> None:
         check_writable(folder)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror}): name another folder with --output, best the gallery's, where "
-            "fastreid search looks too"
+            f"{folder} cannot be written to ({error.strerror}): name another folder with --output, best the gallery's, "
+            "where fastreid search looks too"
         ) from error
     read_thresholds(folder)
     labelled = labelled_images(args.labelled, args.model)

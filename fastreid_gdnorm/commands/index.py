@@ -57,7 +57,7 @@ def run(args: Namespace) -> None:
 
 def _add(args: Namespace) -> None:
     from ..console import say
-    from ..disk import locked
+    from ..disk import check_writable, locked
     from ..inference.extraction import extract
     from ..inference.gallery import Gallery, absolute
     from ..inference.gallery_files import JOURNAL, is_gallery, read_contents
@@ -67,6 +67,7 @@ def _add(args: Namespace) -> None:
     folder = args.gallery
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--gallery {folder} is a file: name a folder")
+    check_writable(folder)
     if not is_gallery(folder) and not args.model:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
     records = absolute(find_images(args.images))

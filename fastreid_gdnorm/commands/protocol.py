@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
+from ._values import at_least
+
 SUMMARY = "the trainings and tests of the paper's protocol 1 or 2, beside the paper's numbers"
 DESCRIPTION = (
     "Protocol 1: train on all images of M, D, C2, C3 and CS, test on VIPeR, PRID, GRID and i-LIDS,\n"
@@ -47,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="[DIRECTION=]FILE",
         help="with --eval-only, the checkpoint to test; may be repeated",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument("--seed", type=at_least(-1), default=0, metavar="S", help="default: %(default)s")
 
 
 def run(args: Namespace) -> None:

@@ -47,11 +47,14 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from ..console import say
+    from ..disk import check_writable
 
     if args.top < 1:
         raise UserError(f"--top is 1 or more, got {args.top}")
     if args.html and args.html.is_dir():
         raise UserError(f"--html {args.html} is a folder: name a file")
+    if args.html:
+        check_writable(args.html.parent)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         found, about = _search(args)
     for one in found:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..disk import replacing
+from ..disk import check_writable, replacing
 from ..errors import UserError
 from .description import PROPERTY, Description
 from .extraction import Extraction
@@ -36,7 +36,7 @@ def check_output(file: Path, records: Sequence[Record]) -> None:
         for record in records:
             if any("\udc80" <= letter <= "\udcff" for letter in record.path):  # a byte that is not UTF-8
                 raise UserError(f"{record.path!a} is not UTF-8, which .parquet must be: rename it, or write .npz")
-    file.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(file.parent)
 
 
 def save_features(file: Path, extraction: Extraction, description: Description) -> None:
@@ -48,6 +48,7 @@ def save_features(file: Path, extraction: Extraction, description: Description) 
             one length, and the description among the file's metadata.
     """
     save = _save_npz if file.suffix == ".npz" else _save_parquet
+    file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file) as part:
         save(part, extraction, description)
 

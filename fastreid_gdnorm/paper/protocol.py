@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from ..console import say
 from ..data import read
+from ..disk import check_writable
 from ..errors import UserError
 from ..runs import files
 from ..runs.checkpoints import last_checkpoint
@@ -56,6 +57,7 @@ class Protocol:
         self, number: int, output: str | Path, variant: str | None = None, overrides: Sequence[object] = ()
     ) -> None:
         self.output = Path(output)
+        check_writable(self.output)
         self.overrides = overrides
         self.runs = list(self._runs(number, variant))
 

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..console import say
-from ..disk import write_text
-from ..errors import UserError
+from ..disk import check_writable, write_text
 from ..runs.methods import METHODS, method
 from ..runs.run_data import RunData
 from ..runs.run_folder import RunFolder
@@ -30,8 +29,7 @@ def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = Non
     folders = list(dict.fromkeys(Path(os.path.abspath(folder)) for folder in run_dirs))
     runs = dict(zip(_labels(folders), map(RunFolder, folders)))
     output = Path(output or (folders[0] / "report" if len(folders) == 1 else "report"))
-    if output.exists() and not output.is_dir():
-        raise UserError(f"--output {output} is a file: name a folder")
+    check_writable(output)
     output.mkdir(parents=True, exist_ok=True)
     data = {name: RunData(run.cfg) for name, run in runs.items()}
     blocks = [

@@ -11,6 +11,7 @@ from fastreid_gdnorm import cli
 from fastreid_gdnorm.runs.config import shipped
 
 from ..conftest import REPOSITORY, command, fastreid
+from ..runs.toy import one_line
 
 DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
 
@@ -99,3 +100,71 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
     done = subprocess.run(**words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+OUTPUTS = {
+    "train": "OUTPUT_DIR FILE",
+    "eval": "--output FILE/deeper",
+    "paths": "--output FILE",
+    "export": "--output FILE",
+    "adapt": "--images nowhere --output FILE",
+    "extract": "nowhere.jpg --output FILE/features.npz",
+    "index": "nowhere.jpg --gallery FILE/gallery",
+    "search": "--gallery nowhere nowhere.jpg --html FILE/page.html",
+    "calibrate": "nowhere.csv",
+    "protocol": "1 --output FILE",
+    "report": "RUN --output FILE",
+    "demo": "--output FILE",
+}
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_an_output_that_cannot_be_written_is_one_line_before_any_work(command, toy_run, tmp_path, fastreid_here):
+    file = tmp_path / "file"
+    file.touch()
+    words = OUTPUTS[command].replace("FILE", str(file)).replace("RUN", str(toy_run)).split()
+    if command in ("train", "eval", "paths", "export"):
+        words = ["--config-file", toy_run / "config.yaml", *words]
+    if command in ("adapt", "extract", "index"):
+        words = ["--model", toy_run, *words]
+    if command == "calibrate":
+        words = ["--model", file / "model.onnx", *words]
+    line = one_line(fastreid_here(command, *words))
+    assert re.search(f"^fastreid {command}: .*{file}.*a file", line) and str(file) in line
+    assert not file.read_bytes()
+
+
+def test_a_disk_that_is_full_in_mid_work_is_one_line(toy_run, datasets, tmp_path, fastreid_here, small_files):
+    crops = next(datasets.glob("RenderedStation/query"))
+    small_files(2**13)
+    line = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "features.npz"))
+    assert re.search(r"features.npz.journal/.*\.npz: File too large; .* write elsewhere", line)
+    assert not (tmp_path / "features.npz").exists() and not list(tmp_path.rglob("*.part"))
+
+
+@pytest.mark.parametrize("lines", [1, 10**5])
+@pytest.mark.parametrize("output", ["reader gone", "full disk"])
+def test_output_that_cannot_be_printed_ends_the_command_quietly(lines, output, tmp_path):
+    (tmp_path / "many.py").write_text(
+        'SUMMARY, DESCRIPTION, EXAMPLES = "print", "Print.", ""\n'
+        "def add_arguments(parser): pass\n"
+        "def run(args):\n"
+        "    input()\n"
+        f"    for line in range({lines}):\n"
+        "        print('line', line)\n"
+    )
+    code = "import sys; from fastreid_gdnorm import cli, commands; commands.__path__.append(sys.argv[1])\n"
+    words = [sys.executable, "-c", f"{code}sys.exit(cli.main(['many']))", tmp_path]
+    with open("/dev/full", "w") as full:
+        stdout = subprocess.PIPE if output == "reader gone" else full
+        options = {"stdin": subprocess.PIPE, "stdout": stdout, "stderr": subprocess.PIPE, "text": True}
+        process = subprocess.Popen(words, cwd=REPOSITORY, **options)
+    if process.stdout:
+        process.stdout.close()
+        process.stdout = None
+    said = process.communicate("go\n", timeout=60)[1]
+    if output == "reader gone":
+        assert process.returncode == 141 and not said
+    else:
+        assert process.returncode == 2
+        assert said == "fastreid many: its output: No space left on device; free some space, or write elsewhere\n"

@@ -258,7 +258,7 @@ def test_in_the_folder_of_an_adaptation_only_its_own_files_go(toy_run, site, tmp
     words[4] = tmp_path / "other"
     assert "weights.png is there already" in one_line(fastreid_here(*words, *two))
     words[4] = tmp_path / "table.csv" / "x"
-    assert "cannot be written to" in one_line(fastreid_here(*words, *two))
+    assert "a file is where a folder must be" in one_line(fastreid_here(*words, *two))
 
 
 def test_copies_count_once_and_a_camera_has_one_name_however_it_is_written(toy_run, site, tmp_path, fastreid_here):
