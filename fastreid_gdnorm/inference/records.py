@@ -50,13 +50,19 @@ def find_images(words: Iterable[str]) -> list[Record]:
 
 
 def _matches(pattern: str) -> list[str]:
-    there_are = sorted(glob.glob(pattern, recursive=True))
+    places: dict[tuple[str, str], str] = {}  # ** goes through links, also in a circle: a file counts once
+    for path in sorted(glob.glob(pattern, recursive=True), key=lambda path: (len(path), path)):
+        folder, name = os.path.split(path)
+        places.setdefault((os.path.realpath(folder), name), path)
+    there_are = sorted(places.values())
     found = [path for path in there_are if is_picture(os.path.basename(path)) and os.path.isfile(path)]
     if not there_are:
         raise UserError(f"{pattern} is no file, no folder, and no pattern that any file matches")
     if not found:
         raise UserError(f"{pattern} matches no image: the first of {len(there_are)} matches is {there_are[0]}")
-    others = [path for path in there_are if path not in {*found} and not ("**" in pattern and os.path.isdir(path))]
+    others = sorted(set(there_are) - set(found))
+    if "**" in pattern:
+        others = [path for path in others if not os.path.isdir(path)]
     if others:
         logger.warning(
             "%s: %d of %d matches left out, as they are folders or their suffixes are not those of images; the first "

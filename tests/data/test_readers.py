@@ -455,6 +455,13 @@ MISTAKES = {
         lambda root: (root / MARKET / "query").rename(root / MARKET / "Query") and None,
         f"{MARKET} has no folder query .there is Query: rename it",
     ),
+    "V1 without a version": (
+        DGMSMT17,
+        {"version": "V2"},
+        MT,
+        lambda root: (root / "MSMT17_V1").rename(root / "MSMT17") and None,
+        "there is MSMT17, which holds no mask_train_v2",
+    ),
     "packed": (DGMSMT17, {}, None, lambda root: (root / "MSMT17_V1.zip").touch(), "there is MSMT17_V1.zip: unpack it"),
     "other set": (DGiLIDS, {}, None, lambda root: (root / "iLIDS-VID").mkdir(), "which holds no images or Persons"),
     "parts in the root": (

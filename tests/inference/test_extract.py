@@ -138,6 +138,10 @@ def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp
     assert left_out.startswith(f"{tmp_path}/*: 2 of 4 matches left out") and left_out.endswith("/more")
     assert "read off 1 of 2 names" in understood and understood.endswith("; 20240501_c2_153000.jpg is not")
     caplog.clear()
+    (tmp_path / "more" / "round").symlink_to(tmp_path)
+    assert len(find_images([str(tmp_path / "**")])) == 2
+    assert caplog.messages[0].startswith(f"{tmp_path}/**: 1 of 3 matches left out")
+    caplog.clear()
     find_images([str(tmp_path / "20240501_c2_153000.jpg")])
     assert not caplog.messages
     with pytest.raises(UserError, match="matches no image: the first of 1 matches is .*notes.txt"):

@@ -23,7 +23,6 @@ class DGMSMT17(Reader):
 
     folders = tuple(folder for folder, _, _ in VERSIONS.values())
     layout = "train and test (V1) or mask_train_v2 and mask_test_v2 (V2), and list_{train,val,query,gallery}.txt"
-    signs = ("list_train.txt", "mask_train_v2")
     dataset_name, letters = "msmt17", "MT"
     published = {"query": Counts(3060, 11659, 15), "gallery": Counts(3060, 82161, 15), "all": Counts(4101, 126441)}
 
@@ -37,7 +36,7 @@ class DGMSMT17(Reader):
                 f"data set DGMSMT17: {root} has version {others[0]}, and DATASETS.MSMT17.VERSION is {version}: "
                 f"set it to {others[0]}, or unpack {folder}"
             )
-        self.folders = (folder,)
+        self.folders, self.signs = (folder,), (self.train_folder,)
         self.val = val or kwargs.get("combineall", False)
         self.variant = f"version {version}, validation images {'' if self.val else 'not '}for training"
         self.published = {"train": TRAIN_AND_VAL if self.val else TRAIN, **self.published}
@@ -81,7 +80,7 @@ def _as_on_disk(items, list_file):
     listed = [path for path, _, _ in items]
     if there.issuperset(listed):
         return items
-    alike = {os.path.splitext(path)[0]: path for path in there if is_picture(os.path.basename(path))}
+    alike = {os.path.splitext(path)[0]: path for path in sorted(there) if is_picture(os.path.basename(path))}
     found = [path if path in there else alike.get(os.path.splitext(path)[0]) for path in listed]
     missing = [path for path, file in zip(listed, found) if not file]
     if missing:
