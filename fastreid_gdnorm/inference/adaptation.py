@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data import read
-from ..disk import digest
+from ..disk import digest, write_text
 from ..errors import UserError, not_finite
 from ..image_loading import read_picture
 from ..image_names import canonical_camera
@@ -210,7 +210,7 @@ def adapt_site(
         own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
         written = {file.name: digest(file) for file in sorted(part.iterdir())}
         summary = {"file": SITE, **own, "cameras": of_cameras, "files": written}
-        (part / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+        write_text(part / SUMMARY, json.dumps(summary, indent=2) + "\n")
     return site
 
 

@@ -19,7 +19,7 @@ from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import files_of, load_posterior
 from ..training.population_statistics import complete_paths
 from . import files
-from .feature_keys import feature_keys
+from .feature_keys import keys_of_features
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -62,12 +62,12 @@ def load_model(cfg: CfgNode) -> nn.Module:
 
 
 def model_digest(cfg: CfgNode) -> str:
-    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`feature_keys`.
+    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`keys_of_features`.
 
     Args:
         cfg: a trained model's; one without MODEL.WEIGHTS means its last checkpoint.
     """
-    parts = {"checkpoint": digest(find_weights(cfg)), **feature_keys(cfg)}
+    parts = {"checkpoint": digest(find_weights(cfg)), **keys_of_features(cfg)}
     return files.DIGEST + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
