@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import tempfile
@@ -112,6 +113,12 @@ def _why_not(part: Path) -> int | None:
     except OSError as error:
         return error.errno
     return None
+
+
+def leftovers(file: Path) -> list[Path]:
+    """What processes that were killed in :func:`replacing` have left of ``file``."""
+    part = re.compile(re.escape(file.name) + r"(\.[0-9a-f]{8})?\.part")
+    return [other for other in file.parent.iterdir() if part.fullmatch(other.name)]
 
 
 @contextlib.contextmanager

@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="take out images by their path, or those it fits",
+        help="take out images of this path, or of paths that fit it",
     )
     add_images(parser, nargs="*")
 
@@ -59,7 +59,7 @@ def _add(args: Namespace) -> None:
     from ..console import say
     from ..disk import check_writable, locked
     from ..inference.extraction import extract
-    from ..inference.gallery import Gallery, absolute
+    from ..inference.gallery import APPROXIMATE_FROM, Gallery, absolute
     from ..inference.gallery_files import JOURNAL, is_gallery, read_contents
     from ..inference.journal import Journal
     from ..inference.records import find_images
@@ -88,13 +88,15 @@ def _add(args: Namespace) -> None:
         f", {count} {what}"
         for count, what in (
             (extraction.left_out, "left out"),
-            (changes.copies, "with the contents of another"),
+            (changes.copies, "given more than once (the first counts)"),
             (changes.replaced, "gone, as their files have other contents now"),
         )
         if count
     ]
     counts = f"{changes.added} images added, {changes.updated} updated, {changes.unchanged} unchanged{''.join(more)}"
     say(f"{folder}: {counts}; {len(gallery)} in all")
+    if args.approximate and not gallery.is_approximate:
+        say(f"a search compares all images, as that is as fast for fewer than {APPROXIMATE_FROM:,}")
     if gallery.is_approximate:
         say(f"approximate: a search finds {100 * gallery.recall(10):.1f} % of the 10 best matches among all images")
 

@@ -11,9 +11,15 @@ from ..errors import UserError
 from .description import Description
 
 
+def lengths_of(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(N,), the lengths of features (N, D), without a second array of their size."""
+    lengths: NDArray[np.float32] = np.sqrt(np.einsum("nd,nd->n", features, features))
+    return lengths
+
+
 def unusable_rows(features: NDArray[np.float32], metric: str) -> NDArray[np.intp]:
     """The places of features (N, D) that are NaN, infinite, or, for cosine, all zero."""
-    lengths = np.linalg.norm(features, axis=1)
+    lengths = lengths_of(features)
     return np.flatnonzero(~np.isfinite(lengths) | ((lengths <= 1e-12) & (metric == "cosine")))
 
 
@@ -38,7 +44,7 @@ def as_comparable(features: Any, description: Description, name: str, count: str
             f"at place {unusable[0]}"
         )
     if description.metric == "cosine":
-        lengths = np.linalg.norm(comparable, axis=1, keepdims=True)
+        lengths = lengths_of(comparable)
         if (abs(lengths - 1) > 1e-3).any():  # else it is rounding
-            comparable = comparable / lengths
+            comparable = comparable / lengths[:, None]
     return comparable

@@ -18,7 +18,7 @@ from .description import Description, other_version
 from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
 from .gallery_files import Stored, read_gallery, write_gallery
-from .nearest import find_nearest, is_graph
+from .index_search import is_graph, nearest
 from .records import Record, find_images
 
 APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
@@ -236,7 +236,7 @@ class Gallery:
             allowed = np.ones(len(self), bool)
             if camera:
                 allowed = np.array([record.camera != camera for record in self.records], bool)
-            for place, pairs in zip(places, find_nearest(self._index, queries[places], top + 1, allowed, exact)):
+            for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
                 same = not_same_as[place] if not_same_as is not None else None
                 matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != same]
                 found[place] = matches[:top]

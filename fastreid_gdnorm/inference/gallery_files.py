@@ -16,10 +16,10 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 import faiss
 import numpy as np
 
-from ..disk import digest, digest_of, replacing
+from ..disk import digest, digest_of, leftovers, replacing
 from ..errors import UserError
 from .description import Description
-from .nearest import flat_part
+from .index_search import flat_part
 from .records import Record
 
 CONTENTS, VERSION = "gallery.json", 2
@@ -96,8 +96,9 @@ def _read_description(text: str) -> Description:
         description = Description.from_property(text)
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{CONTENTS} does not describe a model ({error})") from error
-    if description.metric not in ("cosine", "euclidean") or description.features < 1:
-        raise ValueError(f"{CONTENTS} describes {description.features} features, compared by {description.metric!r}")
+    is_model = isinstance(description.model, str) and description.features > 0
+    if not is_model or description.metric not in ("cosine", "euclidean"):
+        raise ValueError(f"{CONTENTS} does not describe a model ({text})")
     return description
 
 
@@ -171,7 +172,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
     call was killed.
 
     Raises:
-        UserError: the folder has a ``gallery.json`` that is of something else.
+        UserError: the folder has a file of such a name that is of something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
     former = _written(folder)
@@ -195,35 +196,38 @@ def write_gallery(folder: Path, stored: Stored) -> None:
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    for name in former:
+    for name in (*former, WRITING, CONTENTS):
+        for part in leftovers(folder / name):
+            part.unlink(missing_ok=True)
+    for name in (*former, WRITING):
         (folder / name).unlink(missing_ok=True)
-        (folder / f"{name}.part").unlink(missing_ok=True)
-    (folder / WRITING).unlink()
 
 
 def _written(folder: Path) -> list[str]:
     """The index and table files that earlier calls have written, or were about to write when they were killed.
 
     Raises:
-        UserError: what has the name of ``gallery.json`` is something else.
+        UserError: a file that should list them is something else.
     """
     names: list[Any] = []
-    try:
-        if (folder / CONTENTS).exists():
-            names += json.loads((folder / CONTENTS).read_text(encoding="utf-8"))["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / CONTENTS} is not of a gallery: remove it, or name another folder") from error
-    if (folder / WRITING).exists():
-        names += json.loads((folder / WRITING).read_text(encoding="utf-8"))
+    for file in (CONTENTS, WRITING):
+        try:
+            if (folder / file).exists():
+                listed = json.loads((folder / file).read_text(encoding="utf-8"))
+                names += listed["files"] if file == CONTENTS else listed
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{folder / file} is not of a gallery: remove it, or name another folder") from error
     return [name for name in dict.fromkeys(map(str, names)) if _kind(name)]
 
 
 def _free_names(folder: Path, former: list[str]) -> tuple[str, str]:
     """The next number's index and table, in whose place no file is."""
     number = 1 + max((int(re.sub(r"\D", "", name)) for name in former), default=0)
-    while any((folder / f"{name.format(number)}{end}").exists() for name in (INDEX, TABLE) for end in ("", ".part")):
+    while True:
+        names = INDEX.format(number), TABLE.format(number)
+        if not any((folder / name).exists() or leftovers(folder / name) for name in names):
+            return names
         number += 1
-    return INDEX.format(number), TABLE.format(number)
 
 
 def _kind(name: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..disk import replacing
+from ..disk import leftovers, replacing
 from ..errors import UserError
 
 
@@ -55,11 +55,11 @@ class Journal:
 
     def remove(self) -> None:
         """Forget everything: it is in its place. Only its own files go, and its folders if nothing else is in them."""
-        if not self._folder:
+        if not self._folder or not self._folder.is_dir():
             return
         for part in (*self._parts, self._next_part(self._folder)):  # a killed process has begun the next one
-            part.unlink(missing_ok=True)
-            part.with_name(f"{part.name}.part").unlink(missing_ok=True)
+            for file in (part, *leftovers(part)):
+                file.unlink(missing_ok=True)
         with contextlib.suppress(OSError):  # something else is in there
             self._folder.rmdir()
             self._folder.parent.rmdir()

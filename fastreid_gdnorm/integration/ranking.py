@@ -31,10 +31,12 @@ def connect():
 
     @functools.wraps(stock_process)
     def process(self, inputs, outputs):
-        unusable = (~outputs.isfinite().all(dim=1)).nonzero()
+        unusable = (~outputs.reshape(len(outputs), -1).isfinite().all(dim=1)).nonzero()
         if len(unusable):
+            place = int(unusable[0])
+            image = inputs["img_paths"][place] if "img_paths" in inputs else f"image {place + 1} of a batch"
             begun = f", begun with {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
-            raise not_finite(inputs["img_paths"][int(unusable[0])], f"the model of {self.cfg.OUTPUT_DIR}{begun}")
+            raise not_finite(image, f"the model of {self.cfg.OUTPUT_DIR}{begun}")
         stock_process(self, inputs, outputs)
 
     ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate = compile_dependencies, evaluate

@@ -28,7 +28,7 @@ def flat_part(index: Any) -> Any:
     return faiss.downcast_index(downcast.storage) if is_graph(index) else downcast
 
 
-def find_nearest(
+def nearest(
     index: Any, queries: NDArray[np.float32], top: int, allowed: NDArray[np.bool_], exact: bool = False
 ) -> list[Nearest]:
     """The ``top`` nearest features of each query, or all that are allowed if they are fewer.
@@ -53,7 +53,7 @@ def find_nearest(
         for pairs in _found(index, queries, asked, faiss.SearchParametersHNSW(efSearch=max(BEAM, 2 * asked)))
     ]
     short = [place for place, pairs in enumerate(found) if len(pairs) < top]
-    for place, pairs in zip(short, find_nearest(index, queries[short], top, allowed, exact=True)):
+    for place, pairs in zip(short, nearest(index, queries[short], top, allowed, exact=True)):
         found[place] = pairs
     return found
 
