@@ -25,6 +25,18 @@ class UserError(RuntimeError):
     The ``fastreid`` command prints it without a traceback and exits with 2.
     """
 
+    def __str__(self) -> str:
+        return Exception.__str__(self)  # also where it is a KeyError, which quotes its text
+
+
+def explained(error: Exception, text: str) -> UserError:
+    """A UserError with that text, which whoever catches errors of ``error``'s built-in class catches too.
+
+    It cannot be sent to another process.
+    """
+    kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
+    return type("UserError", (UserError, kind), {})(text)
+
 
 class MissingFile(UserError, FileNotFoundError):
     """A file that is not there, where fast-reid raises a FileNotFoundError, which some callers catch."""

@@ -5,7 +5,7 @@ import functools
 import os
 
 from ..disk import replacing
-from ..errors import UserError
+from ..errors import UserError, explained
 from .tools import Overlay, load_weights, source_has
 
 
@@ -40,15 +40,16 @@ def patch_checkpoints():
     @functools.wraps(stock_load)
     def load(self, path, checkpointables=None):
         if path and "://" not in path and not os.path.isfile(path):
-            raise UserError(f"checkpoint {path} is not found: see MODEL.WEIGHTS")
+            raise explained(AssertionError(), f"checkpoint {path} is not found: see MODEL.WEIGHTS")
         try:
             return stock_load(self, path, checkpointables)
         except UserError:
             raise
         except KeyError as error:
-            raise UserError(f"checkpoint {path} has no entry {error}: fast-reid did not write it") from error
+            raise explained(error, f"checkpoint {path} has no entry {error}: fast-reid did not write it") from error
         except (AttributeError, TypeError, ValueError, RuntimeError) as error:
-            raise UserError(f"checkpoint {path} does not fit this model: {' '.join(str(error).split())}") from error
+            reason = " ".join(str(error).split())
+            raise explained(error, f"checkpoint {path} does not fit this model: {reason}") from error
 
     if source_has(checkpointer._load_file, "torch.load(f, map_location=torch.device("):
         checkpointer._load_file = load_file

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import MissingFile, UserError
+from ..errors import MissingFile, UserError, explained
 from .tools import PUBLISHED, ROOTS, Overlay, load_weights, source_has
 
 OWN_FILE = "name a file with MODEL.BACKBONE.PRETRAIN_PATH"
@@ -66,7 +66,7 @@ def _patched_backbone(name, stock, module):
             if not loaded:
                 raise
             reason = " ".join(f"{type(error).__name__}: {error}".split())
-            raise UserError(f"pretrained file {loaded[0]} does not fit {name} ({reason}): {OWN_FILE}") from error
+            raise explained(error, f"pretrained file {loaded[0]} does not fit {name} ({reason}): {OWN_FILE}") from error
 
     module.torch = Overlay(torch, load=load, hub=Overlay(torch.hub, load_state_dict_from_url=load_from_url))
     if hasattr(module, "load_state_dict_from_url"):
