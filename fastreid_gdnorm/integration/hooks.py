@@ -1,6 +1,7 @@
 """The seam at the trainer's hooks: those of SOLVER.HOOKS, and what else a resumed training goes on from."""
 
 import functools
+import logging
 import sys
 
 from fastreid.engine import DefaultTrainer
@@ -17,6 +18,8 @@ from ..training.untested import Untested
 from .ranking import is_bounded
 from .seed import seed_of
 
+logger = logging.getLogger("fastreid.gdnorm.hooks")
+
 
 def connect():
     """The trainer has the hooks of SOLVER.HOOKS, and with a SEED the one that makes runs repeatable.
@@ -27,7 +30,8 @@ def connect():
     What a test looks at is finite, and on disk before the test begins; a run that is resumed from there begins with the
     test.
     """
-    stock_hooks, stock_begin = DefaultTrainer.build_hooks, DefaultTrainer.before_train
+    stock_init, stock_hooks = DefaultTrainer.__init__, DefaultTrainer.build_hooks
+    stock_begin = DefaultTrainer.before_train
     stock_before_train, stock_after_train = EvalHook.before_train, EvalHook.after_train
 
     @functools.wraps(stock_begin)
@@ -39,7 +43,7 @@ def connect():
 
     @functools.wraps(stock_before_train)
     def before_train(self):
-        self._error = sys.exc_info()[1]  # of whoever trains again after it
+        self._error = sys.exc_info()[1]  # which the caller is handling, and is not this training's
         stock_before_train(self)
 
     @functools.wraps(stock_after_train)
@@ -54,21 +58,37 @@ def connect():
         is_bounded(cfg)  # so that a mistake there does not wait for the first test
         _check_mean_path(self, cfg)
         all_hooks = stock_hooks(self)
-        evaluation = _place(all_hooks, EvalHook, _place(all_hooks, PeriodicCheckpointer, len(all_hooks)))
-        if (seed := seed_of(cfg)) is not None:
-            all_hooks.insert(evaluation + 1, Reproducible(seed, _metrics_writer(all_hooks)))
-        if any(isinstance(hook, EvalHook) for hook in all_hooks):
-            all_hooks.append(Untested(self.checkpointer, all_hooks[evaluation]))
-        _checkpoint_more(self, all_hooks)
+        seed = seed_of(cfg)
+        reproducible = [] if seed is None else [Reproducible(seed, _metrics_writer(all_hooks))]
+        # a trainer may have no EvalHook
+        untested = [Untested(self.checkpointer, hook) for hook in all_hooks if isinstance(hook, EvalHook)][:1]
+        _checkpoint_more(self, [*all_hooks, *reproducible, *untested])
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
-        return [*all_hooks[:evaluation], *own, Finite(), *all_hooks[evaluation:]]
+        self._follows_hooks = True
+        checkpoint = _place(all_hooks, PeriodicCheckpointer, len(all_hooks))
+        before = _place(all_hooks, EvalHook, checkpoint)
+        after = _place(all_hooks, EvalHook, checkpoint - 1) + 1
+        tests = [Finite(), *all_hooks[before:after], *reproducible]
+        return [*all_hooks[:before], *own, *tests, *all_hooks[after:], *untested]
 
-    DefaultTrainer.build_hooks, DefaultTrainer.before_train = build_hooks, begin
+    @functools.wraps(stock_init)
+    def init(self, cfg):
+        stock_init(self, cfg)
+        if not getattr(self, "_follows_hooks", False):
+            _say_what_is_left_out(completed(cfg), type(self).__name__)
+
+    DefaultTrainer.__init__, DefaultTrainer.build_hooks, DefaultTrainer.before_train = init, build_hooks, begin
     EvalHook.before_train, EvalHook.after_train = before_train, after_train
 
 
+def _say_what_is_left_out(cfg, trainer):
+    asked = ["SOLVER.HOOKS"] * bool(cfg.SOLVER.HOOKS) + ["SEED beyond the start"] * (seed_of(cfg) is not None)
+    if asked:
+        logger.warning("%s: not followed, as %s.build_hooks does not call fast-reid's", " and ".join(asked), trainer)
+
+
 def _place(all_hooks, kind, otherwise):
-    """The place of the first hook of that kind; a trainer may have none."""
+    """The place of the first hook of that kind."""
     return next((place for place, hook in enumerate(all_hooks) if isinstance(hook, kind)), otherwise)
 
 

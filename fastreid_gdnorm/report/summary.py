@@ -168,7 +168,7 @@ def _cell(run, measure, target, metric):
 
 
 def _delta(run, measure, target, metric):
-    if run is measure or target not in measure.results:
+    if run is measure or any(metric not in one.results.get(target, {}) for one in (run, measure)):
         return None
     return round(run.results[target][metric] - measure.results[target][metric], 1) + 0.0  # no -0.0
 

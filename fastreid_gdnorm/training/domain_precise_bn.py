@@ -28,14 +28,14 @@ class DomainPreciseBN(HookBase):
         model: a stock model, or one with GDNorm.
         loaders: for every domain, a loader of its images in random order.
         pooled_loader: a loader with as many images of every domain in each batch, to within one.
-        periods: it runs after the last epoch and each that one of these numbers divides.
+        periods: it runs after the last epoch and each that one of these numbers divides; 0 divides none.
     """
 
     def __init__(self, model, loaders, pooled_loader, periods):
         self._model = model
         self._loaders = loaders
         self._pooled_loader = pooled_loader
-        self._periods = periods
+        self._periods = [period for period in periods if period > 0]
         self._running = None  # training's statistics by name, while the estimated ones are in their place
 
     @classmethod

@@ -14,7 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader
 logger = logging.getLogger("fastreid.gdnorm.reproducible")
 
 ITERATES = ("__iter__", "_infinite_indices")  # of fast-reid's samplers, which begin by their _seed
-SEEDED = [name for name in samplers.__all__ if hasattr(getattr(samplers, name), "_infinite_indices")]
+SEEDED = [kind for kind in map(vars(samplers).get, samplers.__all__) if hasattr(kind, ITERATES[1])]
 HISTORY = 1000  # values of a metric that the toolbox's smoothing looks back on
 
 
@@ -124,7 +124,7 @@ def _begin(sampler, epoch, seed):
 def _iterates_as_stocks(sampler):
     """Whether it is one of fast-reid's samplers, or of a class derived from one that changes other things."""
     own = [getattr(type(sampler), name, None) for name in ITERATES]
-    return own in [[getattr(getattr(samplers, kind), name, None) for name in ITERATES] for kind in SEEDED]
+    return own in [[getattr(kind, name) for name in ITERATES] for kind in SEEDED]
 
 
 def _seed(*parts):

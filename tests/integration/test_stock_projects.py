@@ -1,5 +1,6 @@
 """Projects that use fast-reid in ways of their own, with configs that do not ask for the plugin."""
 
+import logging
 from collections import OrderedDict
 
 import pytest
@@ -161,10 +162,20 @@ def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch
     trainer = Standing(cfg)
     kinds = [type(hook) for hook in trainer._hooks]
     assert "best_metric" not in trainer.checkpointer.checkpointables
-    place = kinds.index(LeastIsBest)
-    assert trainer._hooks[place - 1] is added or kinds[place - 1] is Reproducible
-    assert set(kinds) > {OwnEvaluation, LeastIsBest, Reproducible} and added in trainer._hooks[:place]
+    assert kinds[-5:] == [OwnEvaluation, hooks.CallbackHook, Reproducible, LeastIsBest, hooks.PeriodicWriter]
     assert trainer.train() == RESULTS[STATION]
+
+
+def test_a_trainer_with_hooks_of_its_own_alone_is_told_what_it_does_not_follow(tiny, monkeypatch, caplog):
+    class OwnHooks(Standing):
+        def build_hooks(self):
+            return []
+
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    OwnHooks(tiny("baseline"))
+    assert "not followed" not in caplog.text
+    OwnHooks(tiny("baseline", "SEED", "0", "SOLVER.HOOKS", "('DomainPreciseBN',)"))
+    assert "SOLVER.HOOKS and SEED beyond the start: not followed, as OwnHooks.build_hooks" in caplog.text
 
 
 def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):
