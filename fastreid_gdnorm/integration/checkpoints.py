@@ -1,10 +1,14 @@
 """The seam at fast-reid's checkpoints: a stock one goes to every branch."""
 
 import functools
+import logging
 
 from fastreid.utils.checkpoint import Checkpointer, _strip_prefix_if_present
 
 from ..layers import gdnorm_layers
+from ..runs.settings import BRANCHED, SOURCES
+
+logger = logging.getLogger("fastreid.gdnorm.checkpoints")
 
 
 def connect():
@@ -13,11 +17,13 @@ def connect():
 
     @functools.wraps(stock_load)
     def load_model(self, checkpoint):
-        layers = gdnorm_layers(self.model)
+        layers, settings = gdnorm_layers(self.model), checkpoint.get("settings")
         if layers:
             state = checkpoint["model"]
             self._convert_ndarray_to_tensor(state)
             _strip_prefix_if_present(state, "module.")
+        if layers and settings and settings[BRANCHED]:
+            logger.info("The checkpoint has the branches of %s, in this order", ", ".join(settings[SOURCES]))
         for name, layer in layers.items():
             layer.spread_stock_state(state, f"{name}.")
         return stock_load(self, checkpoint)

@@ -3,6 +3,7 @@ what half precision's losses are multiplied."""
 
 import functools
 import logging
+import math
 import os
 
 from fastreid.engine import DefaultTrainer
@@ -15,6 +16,7 @@ from ..layers import put_statistics
 from ..modeling import GDNormTraining, is_gdnorm
 from ..modeling.path_names import posterior_place
 from ..runs.places import started_place
+from ..runs.settings import Settings
 from .before_training import check_tests
 
 logger = logging.getLogger("fastreid.gdnorm.trainer")
@@ -27,7 +29,7 @@ def connect():
     In half precision GDNorm learns GradScaler's scale, at which it takes its early gradients.
     """
     stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
-    stock_step = AMPTrainer.run_step
+    stock_step, stock_scheduler = AMPTrainer.run_step, DefaultTrainer.build_lr_scheduler.__func__
 
     @functools.wraps(stock_init)
     def init(self, cfg):
@@ -36,7 +38,16 @@ def connect():
         _check_test_path(cfg)
         check_tests(type(self), cfg)
         stock_init(self, cfg)
-        self.checkpointer.checkpointables["processes"] = _Number(comm.get_world_size())
+        self.checkpointer.checkpointables = {
+            "settings": Settings(cfg),  # first, as what is loaded after it may not fit where these do not
+            **self.checkpointer.checkpointables,
+            "processes": _Number(comm.get_world_size()),
+        }
+
+    @functools.wraps(stock_scheduler)
+    def build_lr_scheduler(cls, cfg, optimizer, iters_per_epoch):
+        _check_schedule(cfg.SOLVER, iters_per_epoch)
+        return stock_scheduler(cls, cfg, optimizer, iters_per_epoch)
 
     @functools.wraps(stock_resume)
     def resume_or_load(self, resume=True):
@@ -70,7 +81,7 @@ def connect():
             model.loss_scale = None
 
     DefaultTrainer.__init__, DefaultTrainer.resume_or_load = init, resume_or_load
-    AMPTrainer.run_step = run_step
+    DefaultTrainer.build_lr_scheduler, AMPTrainer.run_step = classmethod(build_lr_scheduler), run_step
 
 
 class _Number:
@@ -99,6 +110,20 @@ class _FromCheckpoint:
 
     def load_state_dict(self, state):
         self.state = state
+
+
+def _check_schedule(solver, iters_per_epoch):
+    """Raise UserError where stock would divide by zero: in an epoch without steps, or after a warm-up without end."""
+    if not iters_per_epoch:
+        raise UserError(
+            f"DATASETS.NAMES have fewer images to train on than SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: lower it"
+        )
+    warmup = math.ceil(solver.WARMUP_ITERS / iters_per_epoch)
+    if solver.SCHED == "CosineAnnealingLR" and solver.MAX_EPOCH == warmup > solver.DELAY_EPOCHS:
+        raise UserError(
+            f"SOLVER.WARMUP_ITERS {solver.WARMUP_ITERS} takes all of SOLVER.MAX_EPOCH {solver.MAX_EPOCH}, with "
+            f"{iters_per_epoch} steps each, and leaves nothing to SOLVER.SCHED CosineAnnealingLR: lower it"
+        )
 
 
 def _check_test_path(cfg):

@@ -20,6 +20,7 @@ from ..modeling.posterior_files import files_of, load_posterior
 from ..training.population_statistics import complete_paths
 from . import files
 from .feature_keys import keys_of_features
+from .settings import SameSources
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -51,7 +52,7 @@ def load_model(cfg: CfgNode) -> nn.Module:
     cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS = [], []  # a student that is not trained needs no teachers
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
-    _WholeModel(model).load(weights)
+    _WholeModel(model, **({"settings": SameSources(cfg, weights)} if is_gdnorm(cfg) else {})).load(weights)
     files = posterior_files(cfg)
     checkpoint = digest(weights) if files else ""
     for file in files:

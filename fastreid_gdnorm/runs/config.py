@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 from fastreid.config import CfgNode, get_cfg
-from fastreid.data import samplers
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.modeling.backbones import BACKBONE_REGISTRY
 from fastreid.modeling.heads import REID_HEADS_REGISTRY
@@ -19,7 +18,8 @@ from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 from ..data import is_read_by
 from ..data.readers import SingleShot
 from ..errors import UserError
-from ..registries import HOOK_REGISTRY, SAMPLER_REGISTRY
+from ..registries import HOOK_REGISTRY
+from .config_values import names_of_a_model, names_of_a_training, out_of_bounds, samplers
 from .overrides import check_overrides
 
 PACKAGE = Path(__file__).resolve().parent.parent
@@ -48,34 +48,30 @@ def find_config(config_file: str | Path) -> str:
     raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
-def load_config(config_file: str | Path, overrides: Sequence[object] = (), has_data_sets: bool = True) -> CfgNode:
+def load_config(
+    config_file: str | Path, overrides: Sequence[object] = (), has_data_sets: bool = True, trains: bool = False
+) -> CfgNode:
     """fast-reid's defaults, the config file and then the overrides (KEY, VALUE, KEY, VALUE, ...).
 
     Args:
         has_data_sets: whether data sets are read, so that there must be readers of those names.
+        trains: whether it is to be trained, so that the keys of training must have values that they can have.
 
     Raises:
-        UserError: no such file, key, type or name.
+        UserError: no such file, key, type, name or number.
     """
     path = find_config(config_file)
     cfg = get_cfg()
     _merge(path, cfg.merge_from_file, path)
     check_overrides(overrides, (key for key, _ in flat(cfg)))
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
-    _check_names(cfg, has_data_sets)
-    try:
-        torch.device(cfg.MODEL.DEVICE)
-    except RuntimeError as error:
-        raise UserError(f"MODEL.DEVICE is cpu, cuda or cuda:N, got {cfg.MODEL.DEVICE!r}") from error
-    if cfg.DATALOADER.NUM_WORKERS < 0:
-        raise UserError(f"DATALOADER.NUM_WORKERS is 0 or more, got {cfg.DATALOADER.NUM_WORKERS}")
-    if cfg.MODEL.DEVICE.startswith("cuda") and not torch.cuda.is_available():
-        raise UserError(f"MODEL.DEVICE is {cfg.MODEL.DEVICE}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
+    _check_names(cfg, has_data_sets, trains)
+    for line in out_of_bounds(cfg, trains):
+        raise UserError(line)
+    _check_device(cfg.MODEL.DEVICE)
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
         if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
             raise UserError(f"{name} is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on")
-    if cfg.TEST.EVAL_PERIOD < 1:
-        raise UserError(f"TEST.EVAL_PERIOD is 1 epoch or more, got {cfg.TEST.EVAL_PERIOD}")
     return cfg
 
 
@@ -103,22 +99,41 @@ def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
 
 
-def _check_names(cfg: CfgNode, has_data_sets: bool) -> None:
-    stock_samplers = [name for name in dir(samplers) if name.endswith("Sampler")]
-    named = [
+def _check_device(name: str) -> None:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UserError(f"MODEL.DEVICE is {name!r}, it can be cpu, cuda or cuda:N") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"MODEL.DEVICE is {name}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UserError(f"MODEL.DEVICE is {name}, and here are {torch.cuda.device_count()} CUDA devices, from cuda:0")
+
+
+def _check_names(cfg: CfgNode, has_data_sets: bool, trains: bool) -> None:
+    if cfg.TEST.METRIC == "jaccard":
+        raise UserError("TEST.METRIC is cosine or euclidean; the jaccard distance is that of TEST.RERANK.ENABLED True")
+    in_registries = [
         ("DATASETS.NAMES", DATASET_REGISTRY._obj_map, cfg.DATASETS.NAMES),
         ("DATASETS.TESTS", DATASET_REGISTRY._obj_map, cfg.DATASETS.TESTS),
-        ("DATALOADER.SAMPLER_TRAIN", [*SAMPLER_REGISTRY._obj_map, *stock_samplers], [cfg.DATALOADER.SAMPLER_TRAIN]),
+        ("DATALOADER.SAMPLER_TRAIN", samplers(), [cfg.DATALOADER.SAMPLER_TRAIN]),
         ("MODEL.META_ARCHITECTURE", META_ARCH_REGISTRY._obj_map, [cfg.MODEL.META_ARCHITECTURE]),
         ("MODEL.BACKBONE.NAME", BACKBONE_REGISTRY._obj_map, [cfg.MODEL.BACKBONE.NAME]),
         ("MODEL.GDNORM.BACKBONE", BACKBONE_REGISTRY._obj_map, [cfg.MODEL.GDNORM.BACKBONE]),
         ("MODEL.HEADS.NAME", REID_HEADS_REGISTRY._obj_map, [cfg.MODEL.HEADS.NAME]),
         ("SOLVER.HOOKS", HOOK_REGISTRY._obj_map, cfg.SOLVER.HOOKS),
     ]
-    for key, known, names in named if has_data_sets else named[2:]:
-        for name in names:
-            if name not in known:
-                known = sorted(known)
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-                meant = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
-                raise UserError(f"{key}: there is no {name!r}; {meant}")
+    for key, known, names in in_registries if has_data_sets else in_registries[2:]:
+        _check_known(key, known, names)
+    for key, known, names in [*names_of_a_model(cfg), *(names_of_a_training(cfg) if trains else [])]:
+        if known:
+            _check_known(key, known, names)
+
+
+def _check_known(key: str, known: Collection[str], names: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            known = sorted(known)
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
+            raise UserError(f"{key}: there is no {name!r}; {meant}")

@@ -69,7 +69,7 @@ def begin_with_new_source(
     with locked(folder):
         new.MODEL.WEIGHTS = str(checkpoint)
         write_text(config, new.dump())
-        load_config(config)  # finds what is wrong with it before any work is done
+        load_config(config, trains=True)  # finds what is wrong with it before any work is done
         with replacing(checkpoint) as part:
             torch.save({"model": _with_new_branch(old, new)}, part)
     return str(config)

@@ -83,7 +83,7 @@ def train_row(folder: Path, config: str | Path, seed: int, overrides: Sequence[o
     Raises:
         UserError: the folder holds a run of other settings, or ``overrides`` say where or with which seed.
     """
-    recipe = f"SEED: {seed}\n{_settings(config, overrides)}"
+    recipe = f"SEED: {seed}\n{_settings(config, overrides, trains=True)}"
     begun = any((folder / name).exists() for name in (files.RECIPE, files.LAST_CHECKPOINT, files.METRICS))
     if begun and _recipe_in(folder) != recipe:
         raise UserError(f"{folder} holds a run of other settings: remove it, or choose another folder")
@@ -116,11 +116,11 @@ def run_side_by_side(rows: Mapping[str, Row]) -> None:
         run.result()
 
 
-def _settings(config: str | Path, overrides: Sequence[object]) -> str:
+def _settings(config: str | Path, overrides: Sequence[object], trains: bool = False) -> str:
     for key, flag in FLAGS.items():
         if key in overrides[::2]:
             raise UserError(f"{key} is not for the overrides KEY VALUE ... here: use {flag}")
-    return str(load_config(config, [*map(str, overrides), "OUTPUT_DIR", ""]).dump())
+    return str(load_config(config, [*map(str, overrides), "OUTPUT_DIR", ""], trains=trains).dump())
 
 
 def _recipe_in(folder: Path) -> str | None:

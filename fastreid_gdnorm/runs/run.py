@@ -13,6 +13,7 @@ from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer, default_setup
 from fastreid.utils import comm
 from fastreid.utils.logger import setup_logger
+from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..disk import check_writable, locked, replacing
@@ -48,7 +49,7 @@ def train(
         UserError: a mistake in the config, a missing file, processes that cannot be.
         Failure: one of several processes failed.
     """
-    cfg = load_config(config_file, overrides)
+    cfg = load_config(config_file, overrides, trains=not eval_only)
     if resume or eval_only:
         cfg.OUTPUT_DIR = load_trained_config(config_file, overrides).OUTPUT_DIR
     if seed is not None:
@@ -85,6 +86,12 @@ def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
     folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
     cfg.OUTPUT_DIR = str(output or os.path.join(cfg.OUTPUT_DIR, folder))
     cfg.freeze()
+    _test(cfg, model)
+
+
+def _test(cfg: CfgNode, model: nn.Module) -> None:
+    if not cfg.DATASETS.TESTS:
+        raise UserError("DATASETS.TESTS names no target: name one or more")
     DefaultTrainer.test(cfg, model)
 
 
@@ -93,14 +100,14 @@ def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
         default_setup(cfg, words)
         _hide_tracebacks_of_mistakes()
         if words.eval_only:
-            DefaultTrainer.test(cfg, load_model(cfg))
+            _test(cfg, load_model(cfg))
             return
         trainer = DefaultTrainer(cfg)
         trainer.resume_or_load(resume=words.resume)
         lacks_test = trainer.checkpointer.checkpointables["untested"].is_pending
         if trainer.start_epoch >= trainer.max_epoch and not lacks_test:
             logger.info("Training had already finished in %s; testing it", cfg.OUTPUT_DIR)
-            DefaultTrainer.test(cfg, trainer.model)
+            _test(cfg, trainer.model)
             return
         if comm.is_main_process():
             trainer.register_hooks([ProgressBar()])

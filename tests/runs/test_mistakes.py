@@ -4,6 +4,9 @@ import re
 import shutil
 
 import pytest
+from fastreid.engine import DefaultTrainer
+
+from fastreid_gdnorm.training.finite import Finite
 
 from ..conftest import fastreid, training
 from .toy import one_line
@@ -55,6 +58,42 @@ MISTAKES = {
 }
 
 
+VALUES = {
+    "MODEL.LOSSES.NAME ('CrossEntropyLoss','TripletLos')": "no 'TripletLos'; did you mean TripletLoss",
+    "MODEL.LOSSES.NAME ()": "MODEL.LOSSES.NAME is empty",
+    "MODEL.BACKBONE.DEPTH 0.4x": "MODEL.BACKBONE.DEPTH: there is no '0.4x'; did you mean",
+    "MODEL.BACKBONE.NORM bn": "MODEL.BACKBONE.NORM: .* known are BN, FrozenBN",
+    "MODEL.HEADS.NORM SyncBN": "MODEL.HEADS.NORM: .* did you mean syncBN",
+    "MODEL.HEADS.POOL_LAYER GlobalAveragePool": "POOL_LAYER: .* did you mean GlobalAvgPool",
+    "MODEL.HEADS.CLS_LAYER ArcFace": "CLS_LAYER: there is no 'ArcFace'",
+    "MODEL.HEADS.NECK_FEAT middle": "NECK_FEAT: .* known are after, before",
+    "MODEL.DEVICE gpu": "MODEL.DEVICE is 'gpu', it can be cpu",
+    "MODEL.PIXEL_STD [0.0,1.0,1.0]": "MODEL.PIXEL_STD .* STD above 0",
+    "SOLVER.OPT adam": "SOLVER.OPT: there is no 'adam'; did you mean Adam",
+    "SOLVER.OPT LBFGS": "SOLVER.OPT: there is no 'LBFGS'",
+    "SOLVER.SCHED Cosine": "SOLVER.SCHED: .* did you mean CosineAnnealingLR",
+    "SOLVER.WARMUP_METHOD line": "did you mean linear",
+    "SOLVER.MAX_EPOCH 0": "SOLVER.MAX_EPOCH is 0, it must be 1 or more",
+    "SOLVER.CHECKPOINT_PERIOD 0": "SOLVER.CHECKPOINT_PERIOD is 0, it must be 1 or more",
+    "SOLVER.BASE_LR 0.0": "SOLVER.BASE_LR is 0.0, it must be above 0",
+    "SOLVER.BASE_LR nan": "SOLVER.BASE_LR",
+    "SOLVER.IMS_PER_BATCH 0": "SOLVER.IMS_PER_BATCH is 0",
+    "SOLVER.IMS_PER_BATCH 600": "SOLVER.IMS_PER_BATCH",
+    "SOLVER.SCHED CosineAnnealingLR SOLVER.WARMUP_ITERS 12": "SOLVER.WARMUP_ITERS 12 takes all",
+    "DATALOADER.NUM_INSTANCE 0": "DATALOADER.NUM_INSTANCE is 0",
+    "DATALOADER.SAMPLER_TRAIN InferenceSampler": "DATALOADER.SAMPLER_TRAIN: there is no 'InferenceSampler'",
+    "INPUT.SIZE_TRAIN [32,0]": "INPUT.SIZE_TRAIN is .32, 0., it must be",
+    "INPUT.FLIP.PROB 50.0": "INPUT.FLIP.PROB is 50.0, it must be from 0 to 1",
+    "TEST.EVAL_PERIOD 0": "TEST.EVAL_PERIOD is 0, it must be 1 or more",
+    "TEST.METRIC cosin": "TEST.METRIC: .* did you mean cosine",
+    "TEST.METRIC jaccard": "TEST.METRIC is cosine or euclidean; .* TEST.RERANK.ENABLED True",
+    "TEST.RERANK.K1 0": "TEST.RERANK.K1 is 0",
+    "DATASETS.TESTS ()": "DATASETS.TESTS names no target",
+    f"{STOCK} DATALOADER.SAMPLER_TRAIN TrainingSampler SOLVER.IMS_PER_BATCH 600": "fewer images to train on than",
+}
+MISTAKES.update((values, (values.split(), said)) for values, said in VALUES.items())
+
+
 @pytest.fixture
 def held(toy_run):
     """The folder of a finished run, whose files are the same afterwards; its log goes on."""
@@ -97,6 +136,49 @@ def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_are_kept(held, tmp
     line = one_line(fastreid_here(*training(tmp_path, "--resume")))
     assert re.search(r"checkpoint .*model_0000.pth is damaged", line)
     assert sorted(path.name for path in tmp_path.glob("*.pth")) == ["model_0000.pth"]
+
+
+@pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
+def test_a_cut_checkpoint_is_one_line_of_every_command(toy_run, tmp_path, share, fastreid_here):
+    whole = (toy_run / "model_final.pth").read_bytes()
+    cut = tmp_path / "model_final.pth"
+    cut.write_bytes(whole[: int(share * len(whole))])
+    (tmp_path / "last_checkpoint").write_text("model_final.pth")
+    shutil.copy(toy_run / "config.yaml", tmp_path)
+    config, overrides = ["--config-file", tmp_path / "config.yaml"], ["OUTPUT_DIR", tmp_path]
+    image, new = min((toy_run.parent.parent).rglob("*.jpg")), tmp_path / "new"
+    commands = [
+        training(tmp_path, "--resume"),
+        training(new, overrides=["MODEL.WEIGHTS", cut]),
+        training(new, overrides=["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", cut]),
+        ["eval", *config, *overrides],
+        ["paths", *config, "--output", new, *overrides],
+        ["export", *config, "--output", new, *overrides],
+        ["index", "--model", tmp_path, image, "--gallery", new],
+        ["train", "--add-source", "RenderedNight", "--from", tmp_path, "OUTPUT_DIR", new],
+    ]
+    for command in commands:
+        line = one_line(fastreid_here(*command))
+        assert f"{cut} is damaged" in line, line
+
+
+def test_a_training_that_diverges_ends_with_its_last_good_checkpoint(datasets, tmp_path, fastreid_here):
+    grows = "SOLVER.WARMUP_ITERS 0 SOLVER.STEPS [1] SOLVER.GAMMA 1e30".split()
+    done = fastreid_here(*training(tmp_path, overrides=grows))
+    assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert re.search(r"^fastreid train: training diverged at iteration \d+: .*infinite or NaN", line), line
+    assert f"the last good checkpoint is {tmp_path}/model_0000.pth" in line
+    assert (tmp_path / "last_checkpoint").read_text() == "model_0000.pth"
+
+
+def test_a_model_with_nan_is_not_saved(tiny):
+    trainer = DefaultTrainer(tiny("gdnorm"))
+    (finite,) = [hook for hook in trainer._hooks if isinstance(hook, Finite)]
+    finite.after_epoch()
+    trainer.model.backbone.features[0][1].branches[1].running_var[0] = float("nan")
+    with pytest.raises(FloatingPointError, match="1 of the model's tensors hold NaN, first .*branches.1.running_var"):
+        finite.after_epoch()
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
