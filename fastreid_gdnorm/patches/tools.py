@@ -1,7 +1,6 @@
 """What the patches share."""
 
 import inspect
-import pickle
 import tarfile
 
 import torch
@@ -44,11 +43,15 @@ def load_weights(path, what, fix):
     Raises:
         UserError: it is damaged, holds more than weights, or is a tar archive.
     """
-    if tarfile.is_tarfile(path):  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
+    try:
+        is_tar = tarfile.is_tarfile(path)
+    except OSError as error:
+        raise UserError(f"{what} cannot be read ({error.strerror}): {fix}") from error
+    if is_tar:  # from which torch < 2.6 may run code in spite of weights_only (CVE-2025-32434)
         raise UserError(f"{what} is a tar archive, torch's format until 2017, which may hold code: {fix}")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except Exception as error:  # torch raises all kinds for a file that was cut
         lines = str(error).splitlines() or [type(error).__name__]
         reason = next((line.strip() for line in lines if "Unsupported" in line), lines[0])
         raise UserError(f"{what} is damaged or holds more than weights ({reason}): {fix}") from error
