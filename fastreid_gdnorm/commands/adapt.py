@@ -19,8 +19,9 @@ DESCRIPTION = (
     "eval says.\n\n"
     "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
     "be at hand. The images' names, or the table, say the cameras for --by-camera, and later which path an image\n"
-    "follows: 1, 01, c1 and cam-1 are one camera. Images of other or unknown cameras follow the site's path, and a\n"
-    "line counts them. Copies of an image count once. In DIR only files of an earlier adaptation are replaced."
+    "follows: 1, 01, c1 and cam-1 are one camera. Images of other cameras, or of unknown ones, follow the site's\n"
+    "path, and a line counts them. Copies of an image count once. In DIR only files of an earlier adaptation are\n"
+    "replaced."
 )
 EXAMPLES = """\
 examples:

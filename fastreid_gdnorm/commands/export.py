@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
 
@@ -57,10 +58,16 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
+    from ..console import say
     from ..export import check_output, each_camera, export_model
+    from ..inference.description import MANIFEST
 
     paths = each_camera(args.path, args.output)
     for folder in paths:
         check_output(folder, args.onnx, args.fuse, args.consumers)
     for folder, path in paths.items():
         export_model(args.config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)
+    output = Path(args.output)
+    others = {file.parent for file in (*output.glob(MANIFEST), *output.glob(f"*/{MANIFEST}"))}.difference(paths)
+    if others:
+        say(f"of earlier exports, and left as they are: {', '.join(map(str, sorted(others)))}")

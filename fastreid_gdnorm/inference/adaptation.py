@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -91,8 +92,8 @@ class Adapter:
         """The posterior path of these images, also written to ``file``.
 
         Raises:
-            UserError: there are fewer than two images, one cannot be read and is not to be skipped, or no layer fits a
-                pattern of ``prior_only``.
+            UserError: there are fewer than two images, one cannot be read and is not to be skipped, no layer fits a
+                pattern of ``prior_only``, or the network gives no numbers.
         """
         batches = _Batches(self.cfg, records, self._batch_size, self._workers, skip)
         spread_out = records[:: len(batches)] or records  # a batch of images from first to last
@@ -105,6 +106,12 @@ class Adapter:
         except ValueError as error:
             raise UserError(f"--prior-only-layers: {error}") from error
         verdict = consult(self.model, images, path)
+        numbers = [values for layer in path.layers.values() for values in layer]
+        if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(verdict.repeatability):
+            raise UserError(
+                f"{self.cfg.MODEL.WEIGHTS} makes NaN or infinity of these images: its training has failed, or the file "
+                "is damaged; train again, or name another checkpoint"
+            )
         nearness = NearnessPath()
         with torch.no_grad():
             features = forward_along(self.model.eval(), {"images": images}, nearness)

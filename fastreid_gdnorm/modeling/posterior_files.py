@@ -119,5 +119,5 @@ def load_site(place: str | Path) -> PosteriorPath | CameraPaths:
 
 
 def site_digest(place: str | Path) -> str:
-    """Of the contents of all files of a place: what the features along its paths depend on."""
-    return "+".join(digest(file) for _, file in sorted(files_of(place).items()))
+    """Of the contents of all files of a place, and of which camera each is: what features along its paths depend on."""
+    return "+".join(f"{camera} {digest(file)}".strip() for camera, file in sorted(files_of(place).items()))

@@ -16,7 +16,7 @@ from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import PosteriorPath, WeightedPath, follow
 from fastreid_gdnorm.modeling.chosen_paths import camera_label
-from fastreid_gdnorm.modeling.posterior_files import load_posterior
+from fastreid_gdnorm.modeling.posterior_files import load_posterior, site_digest
 from fastreid_gdnorm.runs.checkpoints import load_model
 from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
@@ -121,6 +121,8 @@ def test_it_is_exported_a_folder_for_each_camera_and_the_extractor_gives_the_sam
     done = fastreid_here(*words[:-2], "--path", f"posterior:{folder}", *words[-2:])
     assert done.returncode == 0, done.stderr
     assert {one.name for one in tmp_path.iterdir()} == {"posterior", *(f"camera-{camera}" for camera in range(1, 5))}
+    done = fastreid_here(*words[:5], *words[-2:])
+    assert done.returncode == 0 and f"left as they are: {tmp_path / 'camera-1'}, " in done.stdout
     extractor = FeatureExtractor(toy_run, path=f"posterior:{folder / 'camera-2.npz'}")
     expected = extractor(files)
     other = FeatureExtractor(tmp_path / "camera-2")
@@ -370,3 +372,22 @@ def test_readers_numbers_are_no_other_cameras_numbers():
         cameras.find(name) for name in ("01", "Cam 1", "cam-1", "2", "camera_02", "0", "camid 0", "north gate", "")
     ]
     assert found == ["1", "", "cam-1", "c2", "c2", "", "camid 0", "north gate", ""]
+
+
+def test_a_site_whose_cameras_change_names_is_another_model(by_table, tmp_path):
+    before = site_digest(shutil.copytree(by_table, tmp_path / "site"))
+    summary = (tmp_path / "site" / "adapt.json").read_text()
+    (tmp_path / "site" / "adapt.json").write_text(summary.replace('"gate"', '"hall"'))
+    assert site_digest(tmp_path / "site") != before == site_digest(by_table)
+
+
+def test_a_network_that_gives_no_numbers_makes_no_path(toy_run, site, tmp_path, fastreid_here):
+    run = tmp_path / "run"
+    run.mkdir()
+    shutil.copy(toy_run / "config.yaml", run)
+    checkpoint = torch.load(toy_run / "model_final.pth", weights_only=True)
+    next(values for name, values in checkpoint["model"].items() if "conv" in name).fill_(float("nan"))
+    torch.save(checkpoint, run / "model_final.pth")
+    line = one_line(fastreid_here("adapt", "--model", run, "--images", site, "--output", tmp_path / "o"))
+    assert f"{run / 'model_final.pth'} makes NaN or infinity of these images" in line
+    assert not list((tmp_path / "o").iterdir())
