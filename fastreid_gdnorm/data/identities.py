@@ -15,7 +15,7 @@ logger = logging.getLogger("fastreid.gdnorm.identities")
 
 Item = tuple[str, Any, Any]  # image path, identity, camera
 
-NOBODY = -1
+NOBODY, NAMELESS = -1, (None, "")
 
 # {place in an item: text that is an integer}: 007 may be another person than 7, while camera 01 is camera 1
 INTEGERS = {1: r"-?(0|[1-9]\d*)", 2: r"\d+"}
@@ -26,7 +26,7 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
 
     fast-reid's own readers make both text that begins with the data set's name. Where sources share a number, or a text
     without that, or where some are numbers and others text, all without it get their source's name in front; else they
-    stay as they are. Images of nobody, whose identity is None or negative, are left out, and counted in a warning.
+    stay as they are. Images of nobody, whose identity is None, empty or negative, are left out and counted.
 
     Args:
         names: of the sources, each another.
@@ -36,7 +36,7 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
     for name, before, after in zip(names, sources, kept):
         if len(after) < len(before):
             logger.warning(
-                "%s: %d of %d training images left out, as their identity is None or negative",
+                "%s: %d of %d training images left out, as their identity is None, empty or negative",
                 *(name, len(before) - len(after), len(before)),
             )
     for field, called in (1, "identities"), (2, "cameras"):
@@ -57,28 +57,32 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
     """Test items with identities and cameras as integers, which is what fast-reid's evaluator takes.
 
     Integers are left as they are, and text that is one becomes it. Other text is numbered from the next integer on in
-    alphabetical order, alike in both parts. None is -1, nobody.
+    alphabetical order, alike in both parts. None and empty text are -1, nobody.
 
     Raises:
-        UserError: a query's identity is None.
+        UserError: a query has no identity.
     """
-    unknown = sum(item[1] is None for item in query)
+    unknown = [item[0] for item in query if item[1] in NAMELESS]
     if unknown:
-        raise UserError(f"{unknown} of {len(query)} queries have the identity None: a query needs an identity")
+        raise UserError(
+            f"{len(unknown)} of {len(query)} queries have no identity, the first is {unknown[0]}: give it one"
+        )
     parts = [list(query), list(gallery)]
     for field, integer in INTEGERS.items():
-        values = {item[field] for items in parts for item in items} - {None}
+        values = {item[field] for items in parts for item in items}.difference(NAMELESS)
         numbers = {
             value: int(value) for value in values if isinstance(value, Integral) or re.fullmatch(integer, str(value))
         }
         others = sorted(values - set(numbers), key=str)
         numbers.update(zip(others, itertools.count(max(numbers.values(), default=-1) + 1)))
-        numbers[None] = NOBODY
+        numbers.update(dict.fromkeys(NAMELESS, NOBODY))
         parts = [[(*item[:field], numbers[item[field]], *item[field + 1 :]) for item in items] for items in parts]
     return parts[0], parts[1]
 
 
 def _is_nobody(identity: Any) -> bool:
+    if isinstance(identity, str):  # fast-reid's combine_all makes text of those in query and gallery
+        return re.fullmatch(r"(.*_test_(None|-\d+)?)?", identity) is not None
     return identity is None or (isinstance(identity, Integral) and identity < 0)
 
 

@@ -137,5 +137,5 @@ def _sources(model: str | Path) -> list[str]:
 
 
 def _identity(data_set: str, pid: object) -> str:
-    is_nobody = pid is None or (not isinstance(pid, str) and int(pid) <= 0)  # type: ignore[call-overload]
+    is_nobody = pid in (None, "") or (not isinstance(pid, str) and int(pid) <= 0)  # type: ignore[call-overload]
     return "" if is_nobody else f"{data_set} {pid}"  # 0 and -1 stand for distractors and junk

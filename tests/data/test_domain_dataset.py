@@ -35,7 +35,7 @@ def test_identities_of_different_domains_are_different_classes(tiny):
 
 
 def own(monkeypatch, **sets):
-    """Registers data sets of a user's: for each name the (identity, camera) of its training images, or a reader."""
+    """Registers data sets of a user's: for each name the (identity, camera) of its training images."""
     for name, people in sets.items():
 
         def init(self, root="", people=people, name=name, **kwargs):
@@ -66,15 +66,20 @@ def test_no_two_data_sets_share_a_person_by_chance(tiny, monkeypatch, caplog, pe
     assert len(labels) == classes and all(path[0] == "ABC"[k] for (path, *_), k in zip(found.img_items, found.domains))
     left_out = [message for message in caplog.messages if "left out" in message]
     assert bool(left_out) == (-1 in people["A"])
-    assert not left_out or left_out[0].startswith("A: 2 of 4 training images left out, as their identity is None or")
+    assert not left_out or left_out[0].startswith(
+        "A: 2 of 4 training images left out, as their identity is None, empty or"
+    )
 
 
-def test_people_that_sources_share_on_purpose_stay_one(tiny, monkeypatch):
+def test_people_that_sources_share_on_purpose_stay_one():
     """Numbers that are each somebody's keep their order, in which an earlier run has learned them."""
     text = [[("", f"market1501_{pid}", k) for pid in (1, 2)] for k in range(2)]
     assert DomainDataset(text).num_classes == 2
     assert DomainDataset([[("", 10, 0), ("", 9, 0)], [("", 2, 1)]]).pids == [2, 9, 10]
     assert DomainDataset([[("", 1, 0), ("", "anna", None)]]).pids == ["anna", "source0_1"]
+    assert DomainDataset([[("", "own_test_-1", 0), ("", "own_test_1", 0), ("", "", 0)]]).pids == [
+        "own_test_1"
+    ]  # combine_all's
 
 
 def test_the_readers_arguments_reach_them(tiny):

@@ -36,6 +36,7 @@ class SingleShot(Reader):
     """
 
     splits_files = (SPLITS_FILE,)
+    origin = "splits of its reader's own"
 
     def open(self):
         self.images = self.read_images()
