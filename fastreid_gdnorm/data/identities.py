@@ -46,7 +46,9 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
                 scopes.setdefault(value, set()).add(prefix if _carries(value, prefix) else name)
         shared = [value for value, of in scopes.items() if len(of) > 1]
         if shared:
-            logger.info("%d %s are numbered alike in several sources, and are each source's own", len(shared), called)
+            logger.info(
+                "%d %s have one number or name in several sources, and are each source's own", len(shared), called
+            )
         if shared or len({None if value is None else isinstance(value, str) for value in scopes}) > 1:
             for name, prefix, items in zip(names, prefixes, kept):
                 items[:] = [_with(item, field, name, prefix) for item in items]

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastreid_gdnorm import cli
+from fastreid_gdnorm import cli, commands
 from fastreid_gdnorm.runs.config import shipped
 
 from ..conftest import REPOSITORY, command, fastreid
@@ -48,6 +48,21 @@ def test_no_command_and_no_config_are_mistakes(fastreid_here):
     assert done.returncode == 2 and "COMMAND" in done.stderr
     done = fastreid_here("train", "SEED", "1")
     assert done.returncode == 2 and "--config-file '' is not found; try projects/GDNorm" in done.stderr
+
+
+def test_an_error_of_a_loaders_worker_is_one_line(tmp_path, monkeypatch, fastreid_here):
+    (tmp_path / "broken.jpg").write_text("no picture")
+    (tmp_path / "load.py").write_text(
+        'SUMMARY, DESCRIPTION, EXAMPLES = "", "", ""\n'
+        "def add_arguments(parser):\n"
+        '    parser.add_argument("image")\n'
+        "def run(args):\n"
+        "    from fastreid.data import CommDataset\n"
+        "    from torch.utils.data import DataLoader\n"
+        "    next(iter(DataLoader(CommDataset([(args.image, 0, 0)]), num_workers=1)))\n"
+    )
+    monkeypatch.setattr(commands, "__path__", [*commands.__path__, str(tmp_path)])
+    assert one_line(fastreid_here("load", tmp_path / "broken.jpg")).startswith("fastreid load: cannot read image")
 
 
 def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(tmp_path):
