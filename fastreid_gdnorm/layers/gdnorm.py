@@ -37,6 +37,9 @@ class GDNorm(nn.Module):
     ``synchronized`` says whether training's batch statistics are of the batches of all processes.
     """
 
+    _path: Path
+    _history: PathHistory
+
     def __init__(self, bn: nn.BatchNorm2d | nn.SyncBatchNorm, num_domains: int) -> None:
         super().__init__()
         if num_domains < 1:
@@ -65,7 +68,7 @@ class GDNorm(nn.Module):
     @path.setter
     def path(self, path: Path) -> None:
         self._path = path
-        self._history.add(path)
+        self._history = self._history.and_now(path)
 
     @property
     def num_domains(self) -> int:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import operator
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
 from .following import forward_along
 from .gdnorm import gdnorm_layers
@@ -151,7 +150,7 @@ class PosteriorPath(AffinePath):
             raise ValueError(f"no GDNorm layer is called {unknown[0]!r}; there are {', '.join(layers)}")
         path = cls({name: Prior.of(layer).alone() for name, layer in layers.items()}, 0)
         batches = [images] if isinstance(images, (Tensor, dict)) else images
-        if isinstance(batches, Iterator) and not isinstance(batches, DataLoader):  # fast-reid's loader is both
+        if isinstance(batches, Iterator) and not isinstance(batches, Sized):  # a loader may be its own iterator
             raise ValueError("images can be gone through only once, and each layer needs them: pass a list or a loader")
         unsettled = {layer: name for name, layer in layers.items() if name not in fixed}
         with evaluating(model), torch.no_grad():

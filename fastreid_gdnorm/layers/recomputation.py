@@ -19,14 +19,20 @@ def in_backward_pass() -> bool:
 
 
 class PathHistory:
-    """Which paths a layer was put on and when, in autograd's own time: the number of the next node of its graph."""
+    """Which paths a layer was put on and when, in autograd's own time: the number of the next node of its graph.
 
-    def __init__(self) -> None:
-        self._changes: tuple[tuple[int, weakref.ref[Path]], ...] = ()  # (number, path), the last one last
+    It never changes, as replicas of a layer (``DataParallel``) share what it has.
 
-    def add(self, path: Path) -> None:
-        """``path`` is followed from now on."""
-        self._changes = (*self._changes[1 - KEPT :], (torch._C._autograd._get_sequence_nr(), weakref.ref(path)))
+    Args:
+        changes: (number, path), the last one last.
+    """
+
+    def __init__(self, changes: tuple[tuple[int, weakref.ref[Path]], ...] = ()) -> None:
+        self._changes = changes
+
+    def and_now(self, path: Path) -> PathHistory:
+        """The history of a layer that is put on ``path`` now."""
+        return PathHistory((*self._changes[1 - KEPT :], (torch._C._autograd._get_sequence_nr(), weakref.ref(path))))
 
     def is_of_this_backward_pass(self, path: Path) -> bool:
         """Whether ``path`` was followed when the node whose gradient is being computed was made."""
