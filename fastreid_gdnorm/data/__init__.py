@@ -3,13 +3,14 @@
 from .by_name import datasets_root, is_read_by, read, read_sources
 from .domain_balanced_sampler import DomainBalancedIdentitySampler
 from .domain_dataset import DomainDataset
-from .identities import numbered
+from .identities import number_test_set, numbered
 
 __all__ = [
     "DomainBalancedIdentitySampler",
     "DomainDataset",
     "datasets_root",
     "is_read_by",
+    "number_test_set",
     "numbered",
     "read",
     "read_sources",

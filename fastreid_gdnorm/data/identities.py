@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+from fastreid.data import CommDataset
+
 from ..errors import UserError
 
 logger = logging.getLogger("fastreid.gdnorm.identities")
@@ -80,6 +82,12 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
         numbers.update(dict.fromkeys(NAMELESS, NOBODY))
         parts = [[(*item[:field], numbers[item[field]], *item[field + 1 :]) for item in items] for items in parts]
     return parts[0], parts[1]
+
+
+def number_test_set(test_set: CommDataset, num_query: int) -> None:
+    """Have a test set, its queries first, give identities and cameras as :func:`numbered` does."""
+    query, gallery = numbered(test_set.img_items[:num_query], test_set.img_items[num_query:])
+    test_set.img_items = query + gallery
 
 
 def _is_nobody(identity: Any) -> bool:

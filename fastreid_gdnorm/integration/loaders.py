@@ -151,5 +151,9 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
     if comm.is_main_process():
         data.show_test()
     transforms = transforms or build_transforms(cfg, is_train=False)
-    query, gallery = numbered(data.query, data.gallery)
-    return cfg, {"test_set": CommDataset(query + gallery, transforms, relabel=False), "num_query": len(query)}
+    try:
+        test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
+    except TypeError:  # identities of several kinds, None among them, which it cannot sort
+        query, gallery = numbered(data.query, data.gallery)
+        test_set = CommDataset(query + gallery, transforms, relabel=False)
+    return cfg, {"test_set": test_set, "num_query": len(data.query)}

@@ -13,7 +13,7 @@ from fastreid.utils import comm
 from torch.nn.parallel import DistributedDataParallel
 
 from ..config import completed
-from ..data import is_read_by, read
+from ..data import is_read_by, number_test_set, read
 from ..data.readers import SingleShot
 from ..evaluation import (
     TRANSDUCTIVE,
@@ -37,7 +37,8 @@ logger = logging.getLogger("fastreid.gdnorm.test")
 def connect():
     """A data set with splits is tested on each of them; every test writes test_results.csv and test_results.json.
 
-    A trainer may have evaluators of its own, with other metrics for each target, or none.
+    A trainer may have evaluators of its own, with other metrics for each target, or none. They get identities and
+    cameras as the data set has them; fast-reid's own, which takes integers alone, also gets text as integers.
     """
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
@@ -46,6 +47,7 @@ def connect():
         if not is_read_by(SingleShot, dataset_name):
             loader, evaluator = stock_evaluator(cls, cfg, dataset_name, output_dir)
             if type(evaluator) is ReidEvaluator and isinstance(loader.dataset, CommDataset):
+                number_test_set(loader.dataset, evaluator._num_query)
                 items, queries = loader.dataset.img_items, evaluator._num_query
                 check_matches(dataset_name, [(items[:queries], items[queries:])])
             return loader, evaluator

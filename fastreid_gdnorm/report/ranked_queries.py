@@ -7,6 +7,7 @@ import torch
 from fastreid.data import build_reid_test_loader
 from matplotlib.figure import Figure
 
+from ..data import number_test_set
 from ..disk import save_figure
 from ..evaluation import build_dist, evaluate_rank
 from ..image_loading import read_picture
@@ -31,6 +32,7 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
         num_queries, num_matches: rows and columns. The queries are evenly spaced in the order of their AP.
     """
     loader, num_query = build_reid_test_loader(cfg, dataset_name=dataset_name)
+    number_test_set(loader.dataset, num_query)
     features, pids, cameras = _features(model, loader)
     ranked = rank_queries(features, pids, cameras, num_query, num_queries, cfg.TEST.METRIC)
     paths = [item[0] for item in loader.dataset.img_items]

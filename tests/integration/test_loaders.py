@@ -10,6 +10,7 @@ from fastreid.data import build, build_reid_test_loader
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 from fastreid.data.transforms import ToTensor
+from fastreid.engine import DefaultTrainer
 from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
@@ -22,7 +23,7 @@ def stock_collate(items):
 
 
 def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
-    """They are numbered alike among queries and in the gallery; in which numbers stay what they are."""
+    """Numbered alike among queries and in the gallery, where numbers stay what they are; a loader leaves them alone."""
     pictures = sorted(map(str, (datasets / "RenderedStation" / "query").iterdir()))
 
     def targets(query, gallery, camera=str):
@@ -34,8 +35,11 @@ def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
             "Own", (ImageDataset,), {"__init__": lambda self, root, **kw: ImageDataset.__init__(self, *parts)}
         )
         monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
-        loader, num_query = build_reid_test_loader(tiny(), dataset_name="Own")
+        as_it_is, num_query = build_reid_test_loader(tiny(), dataset_name="Own")
         assert num_query == len(query)
+        if None not in gallery:  # which stock cannot sort
+            assert as_it_is.dataset.img_items == parts[1] + parts[2]  # a project's own evaluator may want the text
+        loader, _ = DefaultTrainer.build_evaluator(tiny(), "Own")
         batch = next(iter(loader))
         return batch["targets"].tolist(), batch["camids"].tolist()
 

@@ -86,7 +86,7 @@ PROJECTS = (
     Case(
         "FastAttr",
         "projects/FastAttr/train_net.py",
-        (trained(ATTR, UNWEIGHTED), resumed(ATTR, UNWEIGHTED), eval_only(ATTR)),
+        (trained(ATTR, UNWEIGHTED), eval_only(ATTR)),
         reason=NO_DOMAINS,
         note="without the weights of its loss, which are on CUDA by name",
     ),
@@ -122,7 +122,7 @@ PROJECTS = (
     Case(
         "FastRetri, Cars",
         "projects/FastRetri/train_net.py",
-        (trained(CARS, CROPS), resumed(CARS, CROPS), eval_only(CARS, CROPS)),
+        (trained(CARS, CROPS), resumed(CARS, CROPS)),
         f"{BRANCHES} DATASETS.NAMES ('Cars196','CUB')",
         note="its ranking on a GPU by faiss for CPUs",
     ),
@@ -146,7 +146,7 @@ PROJECTS = (
         (trained(TUNE, gdnorm=""),),
         reason="its sampler is what it searches for",
     ),
-    Case("NAIC20", "projects/NAIC20/train_net.py", (trained(NAIC), resumed(NAIC), eval_only(NAIC)), BRANCHES),
+    Case("NAIC20", "projects/NAIC20/train_net.py", (trained(NAIC),), BRANCHES),
     Case(
         "NAIC20, commit",
         "projects/NAIC20/train_net.py",
@@ -157,7 +157,7 @@ PROJECTS = (
     Case(
         "PartialReID",
         "projects/PartialReID/train_net.py",
-        (trained(PARTIAL, PARTS), resumed(PARTIAL, PARTS), eval_only(PARTIAL, PARTS)),
+        (trained(PARTIAL, PARTS),),
         f"{PEOPLE} MODEL.META_ARCHITECTURE GDNormPartialBaseline",
         mixin="partialreid:PartialBaseline",
         note="without DSR's distances, which need CUDA",
