@@ -80,7 +80,8 @@ def _add(args: Namespace) -> None:
         gallery.model, gallery.path = extractor.model, extractor.path
         gallery.approximate = gallery.approximate or args.approximate
         journal = Journal(folder / JOURNAL, extractor.description.model)
-        extraction = extract(extractor, records, journal, set(gallery.digests), args.skip_unreadable)
+        cameras = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
+        extraction = extract(extractor, records, journal, cameras, args.skip_unreadable)
         changes = gallery.update(extraction)
         gallery.save(folder)
         journal.remove()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -42,7 +42,7 @@ def extract(
     extractor: FeatureExtractor,
     records: Sequence[Record],
     journal: Journal | None = None,
-    known: Container[str] = (),
+    known: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
 ) -> Extraction:
     """The features of all images, in their order; files with the same contents are looked at once.
@@ -52,13 +52,13 @@ def extract(
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
             the caller removes it. Without one, nothing is kept on disk.
-        known: digests of images whose features are not needed.
+        known: {digest: camera} of images whose features are not needed, unless they now follow another camera's path.
         skip_unreadable: leave out and name what cannot be read.
 
     Raises:
         UserError: a file is not there or cannot be read, all are left out, or the model's features are not usable.
     """
-    journal = journal or Journal()
+    journal, known = journal or Journal(), known or {}
     kept: list[tuple[Record, str]] = []
     known_ones: list[tuple[Record, str]] = []
     with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
@@ -66,8 +66,8 @@ def extract(
             chunk = records[start : start + CHUNK]
             with ThreadPoolExecutor() as pool:
                 found = list(zip(chunk, pool.map(_digest, chunk)))
-            known_ones += [pair for pair in found if pair[1] in known]
-            found = [pair for pair in found if pair[1] not in known]
+            known_ones += [pair for pair in found if _is_known(extractor, *pair, known)]
+            found = [pair for pair in found if not _is_known(extractor, *pair, known)]
             keys = [_key(extractor, record, sha256) for record, sha256 in found]
             new = {key: record for key, (record, _) in zip(keys, found) if key not in journal}
             paths, cameras = ([getattr(record, field) for record in new.values()] for field in ("path", "camera"))
@@ -93,6 +93,12 @@ def extract(
         known_ones,
         left_out,
     )
+
+
+def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:
+    """Whether an image is among those of known features, and follows the path that these were made along."""
+    find = extractor.cameras.find
+    return sha256 in known and (not record.camera or find(record.camera) == find(known[sha256]))
 
 
 def _key(extractor: FeatureExtractor, record: Record, sha256: str) -> str:

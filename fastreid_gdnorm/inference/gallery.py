@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -148,7 +148,8 @@ class Gallery:
 
         An image has the path it was given with last; of several with the same contents in one extraction, the path that
         it had counts, else the first. What is not given, or only with a copy, does not erase what was known. An image
-        at whose path there are other contents now is removed.
+        at whose path there are other contents now is removed. One that is of another camera now takes the features that
+        the extraction has of it, if any.
 
         Raises:
             UserError: the features are not of this model's length, NaN, infinite, or all zero where cosine compares.
@@ -169,8 +170,11 @@ class Gallery:
             for row, (record, sha256) in enumerate(zip(self.records, self.digests))
             if record.path in paths and sha256 not in given
         }
-        if gone:
-            self.remove(gone)
+        self.remove(gone)
+        again = self._of_other_cameras(given, extraction.digests)
+        for row in again:
+            given[self.digests[row]].append(self.records[row])
+        self.remove(again)
         known = [row for row, sha256 in enumerate(self.digests) if sha256 in given]
         updated = sum(self._update(row, given.pop(self.digests[row])) for row in known)
         new: dict[str, int] = {}
@@ -180,7 +184,17 @@ class Gallery:
         self._append(features if len(new) == len(features) else features[list(new.values())])
         self.records += [_joined(given[sha256]) for sha256 in new]
         self.digests += new
-        return Changes(len(new), updated, len(known) - updated, len(gone), len(images) - len(known) - len(new))
+        copies = len(images) - len(known) - len(new)
+        return Changes(len(new) - len(again), updated + len(again), len(known) - updated, len(gone), copies)
+
+    def _of_other_cameras(self, given: Mapping[str, Sequence[Record]], with_features: Sequence[str]) -> set[int]:
+        """The rows of images that are given with another camera than before, and with features."""
+        have = set(with_features)
+        return {
+            row
+            for row, (record, sha256) in enumerate(zip(self.records, self.digests))
+            if sha256 in have and _joined([*given[sha256], record]).camera != record.camera
+        }
 
     def _update(self, row: int, given: Sequence[Record]) -> bool:
         before = self.records[row]
@@ -193,8 +207,10 @@ class Gallery:
             self._index = self._new_index(len(features))
         self._index.add(features)
 
-    def remove(self, rows: Container[int]) -> None:
+    def remove(self, rows: Collection[int]) -> None:
         """Remove images by their places."""
+        if not rows:
+            return
         kept = [row for row in range(len(self)) if row not in rows]
         features = self.features(kept)
         self.records = [self.records[row] for row in kept]

@@ -355,6 +355,25 @@ def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets,
     assert np.abs(gallery.features() - expected).max() < 1e-4
     done = fastreid_here("search", "--gallery", tmp_path / "site", tmp_path / "crops.csv", "--json")
     assert done.returncode == 0, done.stderr
+
+    # told another camera, an image follows that one's path
+    other = {str(crops[0]): "2", str(crops[1]): "gate"}
+    (tmp_path / "more.csv").write_text(f"path,camera\n{crops[0].name},2\n{crops[1].name},gate\n{crops[2].name},\n")
+    done = fastreid_here("index", tmp_path / "more.csv", "--gallery", tmp_path / "site")
+    assert "0 images added, 2 updated, 1 unchanged" in done.stdout
+    told = Gallery.load(tmp_path / "site")
+    assert len(told) == len(gallery)
+    for record, features in zip(told.records, told.features()):
+        along = other.get(record.path)
+        row = [one.path for one in gallery.records].index(record.path)
+        if along:
+            assert record.camera == along
+            expected[row] = expected_along(
+                toy_run, by_table, lambda _, along=along: f"camera-{along}.npz", [Path(record.path)]
+            )[0]
+        assert np.abs(features - expected[row]).max() < 1e-4
+    for place, camera in (0, "2"), (1, "gate"):
+        cameras[place] = camera
     extractor = FeatureExtractor(toy_run, path=f"posterior:{by_table}", batch_size=3)
     found = extractor([tmp_path / "none.jpg", *crops], unreadable="skip", cameras=["2", *cameras])
     order = [record.path for record in gallery.records]
