@@ -29,9 +29,11 @@ def read_rows(file: str, columns: Sequence[str]) -> list[dict[str, str]]:
     for number, fields in lines:
         if len(fields) != len(names):
             raise UserError(
-                f"table {file}, line {number}: {len(fields)} fields for {len(names)} columns; text with commas or line "
-                "breaks must be in double quotes"
+                f"table {file}, line {number}: {len(fields)} fields for {len(names)} columns; text with commas must "
+                "be in double quotes"
             )
+        if any(len(field.splitlines()) > 1 for field in fields):
+            raise UserError(f"table {file}, line {number}: a field goes on in the next line; close its double quote")
         row = dict(zip(names, map(str.strip, fields)))
         if not row[path]:
             raise UserError(f"table {file}, line {number}: the {path} is empty; fill it in or remove the line")

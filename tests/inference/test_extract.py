@@ -166,7 +166,7 @@ def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp
             "t.csv, line 3: 3 fields for 2 columns; text with commas",
         ),
         ("t.csv", "path,identity\na.jpg\n", "t.csv, line 2: 1 fields for 2 columns"),
-        ("t.csv", 'path,identity\n"a\nb.jpg",1\nc.jpg,2,3\n', "t.csv, line 4: 3 fields"),
+        ("t.csv", 'path,identity\n\na.jpg,"Smith\nb.jpg,Jones"\n', "t.csv, line 3: a field goes on in the next line"),
         ("t.csv", "path,camera,camera\na.jpg,1,2\n", "t.csv has the column camera twice"),
         ("t.csv", "path,camera,\na.jpg,1,\n", r"t.csv has the columns path, camera, \(no name\)"),
         ("t.csv", "path,identity\n ,1\n", "t.csv, line 2: the path is empty"),

@@ -65,7 +65,7 @@ def read_list(path):
         raise UserError(f"list file {path} is not there{found_elsewhere(folder, [name])}; {GUIDE}")
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         lines = [line.split() for line in file if line.strip()]
-    if not lines or not all(len(line) == 2 and line[1].isdigit() for line in lines):
+    if not lines or not all(len(line) == 2 and line[1].isdecimal() for line in lines):
         raise UserError(f"list file {path} must have an image and its identity on every line: unpack it again")
     return [(image, int(pid)) for image, pid in lines]
 
