@@ -153,7 +153,7 @@ def list_pictures(images: Any) -> list[Picture]:
 
 
 def _are_boxes(given: Any) -> bool:
-    return getattr(given, "ndim", None) in (1, 2) or isinstance(given, (list, tuple))
+    return given is None or isinstance(given, (list, tuple)) or getattr(given, "ndim", 0) in (1, 2)
 
 
 def _from_array(array: NDArray[Any], order: str) -> Image.Image:
