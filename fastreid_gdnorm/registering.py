@@ -28,10 +28,10 @@ WITHOUT_FASTREID = frozenset(
 def register_when_needed() -> None:
     """Register before modules of fast-reid's are loaded; at once if some are already."""
     finder = next((finder for finder in sys.meta_path if isinstance(finder, _Registering)), None)
-    if finder is None and f"{PACKAGE}.registration" not in sys.modules:
+    if finder is None:
         finder = _Registering()
         sys.meta_path.insert(0, finder)
-    if finder and any(name.startswith("fastreid.") for name in sys.modules):
+    if any(name.startswith("fastreid.") for name in sys.modules):
         finder.register()
 
 
@@ -42,19 +42,20 @@ def _needs_registration(name: str) -> bool:
 
 
 class _Registering(MetaPathFinder):
-    """Finds modules as the finders after it do, and registers when one of them is loaded. It goes once that is done."""
+    """Finds modules as the finders after it do, and registers when one of them is loaded; after that it finds none."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._done = False
         self._thread: int | None = None  # the one that registers
         self._modules: contextlib.ExitStack  # which that has loaded
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if not _needs_registration(name):
+        if self._done or not _needs_registration(name):
             return None
         if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
             return None  # nothing can be registered, and some parts of the plugin do without
-        after = sys.meta_path[sys.meta_path.index(self) + 1 :] if self in sys.meta_path else []
+        after = sys.meta_path[sys.meta_path.index(self) + 1 :]
         found = (finder.find_spec(name, path, target) for finder in after)
         spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
@@ -66,7 +67,7 @@ class _Registering(MetaPathFinder):
         if self._thread == threading.get_ident():  # what registration itself imports
             return
         with _without_module_locks(), self._lock:
-            if self not in sys.meta_path:  # another thread has registered meanwhile
+            if self._done:  # by another thread meanwhile
                 return
             before = set(sys.modules)
             self._thread = threading.get_ident()
@@ -74,7 +75,7 @@ class _Registering(MetaPathFinder):
                 with contextlib.ExitStack() as self._modules:
                     try:
                         importlib.import_module(f"{PACKAGE}.registration")
-                        sys.meta_path.remove(self)
+                        self._done = True
                     except BaseException:
                         _forget([name for name in sys.modules if _needs_registration(name) and name not in before])
                         raise

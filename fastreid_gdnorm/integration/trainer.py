@@ -145,10 +145,11 @@ def _check_processes(cfg):
         )
     if processes == 1:
         return
-    if cfg.SOLVER.IMS_PER_BATCH % processes and is_gdnorm(cfg):
-        raise UserError(
-            f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} is of all processes: make it a multiple of {processes}"
-        )
+    if cfg.SOLVER.IMS_PER_BATCH % processes:
+        text = f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} is of all processes: make it a multiple of {processes}"
+        if is_gdnorm(cfg):
+            raise UserError(text)
+        logger.warning(text)
     own = [key for key in ("BACKBONE", "HEADS") if cfg.MODEL[key].NORM == "BN"]
     if own:
         keys = " ".join(f"MODEL.{key}.NORM syncBN" for key in own)

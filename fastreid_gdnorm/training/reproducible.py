@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 from fastreid.data import samplers
+from fastreid.data.data_utils import DataLoaderX
 from fastreid.engine.hooks import HookBase
 from fastreid.utils import comm
 from fastreid.utils.env import seed_all_rng
@@ -63,7 +64,7 @@ class Reproducible(HookBase):
         seed_all_rng(_seed(self._seed, epoch, comm.get_rank()))
         if self._begin_epoch(epoch):
             loader = self.trainer.data_loader
-            if getattr(loader, "stream", None) is not None:
+            if isinstance(loader, DataLoaderX) and loader.stream is not None:
                 loader.shutdown()
             self.trainer._trainer._data_loader_iter = iter(loader)
 
