@@ -9,13 +9,12 @@ import io
 import logging
 import os
 import pkgutil
-import re
 import select
 import sys
 from collections.abc import Sequence
 
 from . import commands
-from .errors import Failure, UserError, file_mistake
+from .errors import Failure, UserError, file_mistake, line_of
 from .interrupts import ending_on_ctrl_c
 from .plugins import load_plugins
 
@@ -45,7 +44,7 @@ def _run(args: argparse.Namespace) -> int:
             args.run(args)
             sys.stdout.flush()
     except UserError as error:
-        print(f"fastreid {args.command}: {_one_line(error)}", file=sys.stderr)
+        print(f"fastreid {args.command}: {line_of(error)}", file=sys.stderr)
         return 2
     except Failure as error:
         print(f"fastreid {args.command}: {error}", file=sys.stderr)
@@ -125,8 +124,3 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
             command.add_arguments(own)
             own.set_defaults(run=command.run)
     return parser
-
-
-def _one_line(error: UserError) -> str:
-    # from a loader's worker process an error comes with its traceback, whose last line it is
-    return re.sub(r"^fastreid_gdnorm\.errors\.\w+: ", "", str(error).strip().splitlines()[-1])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 
 FIXES = {
     ("ENOSPC", "EDQUOT"): "free some space, or write elsewhere",
@@ -36,6 +37,11 @@ def explained(error: Exception, text: str) -> UserError:
     """
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
     return type("UserError", (UserError, kind), {})(text)
+
+
+def line_of(error: UserError) -> str:
+    """Its one line; from a loader's worker process it comes with a traceback, whose last line names the class first."""
+    return re.sub(rf"^{re.escape(__name__)}\.\w+: ", "", str(error).strip().splitlines()[-1])
 
 
 class MissingFile(UserError, FileNotFoundError):

@@ -3,12 +3,15 @@
 import contextlib
 import functools
 import importlib
+import threading
 
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
 
 from ..config import completed
 from ..errors import UserError, not_finite
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
+
+ONE_AT_A_TIME = threading.RLock()  # thread, as fast-reid's functions are exchanged for all
 
 
 def connect():
@@ -68,14 +71,15 @@ def _bounded_functions():
         (rank, "evaluate_rank", evaluate_rank),
         (roc, "evaluate_roc", evaluate_roc),
     )
-    stock = [(module, name, getattr(module, name)) for module, name, _ in bounded]
-    if not all(function.__module__.startswith("fastreid.") for _, _, function in stock):
-        yield
-        return
-    try:
-        for module, name, function in bounded:
-            setattr(module, name, function)
-        yield
-    finally:
-        for module, name, function in stock:
-            setattr(module, name, function)
+    with ONE_AT_A_TIME:
+        stock = [(module, name, getattr(module, name)) for module, name, _ in bounded]
+        if not all(str(getattr(function, "__module__", "")).startswith("fastreid.") for _, _, function in stock):
+            yield
+            return
+        try:
+            for module, name, function in bounded:
+                setattr(module, name, function)
+            yield
+        finally:
+            for module, name, function in stock:
+                setattr(module, name, function)

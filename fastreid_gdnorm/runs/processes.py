@@ -24,7 +24,7 @@ from fastreid.utils import comm
 from torch.distributed.distributed_c10d import Store
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-from ..errors import Failure, UserError
+from ..errors import Failure, UserError, line_of
 from ..interrupts import ending_on_ctrl_c
 from ..plugins import load_plugins
 from .meeting import connect, meet, part
@@ -195,8 +195,7 @@ def _named(error: Exception, place: Place, store: Store) -> Exception:
     """``error`` with the rank of the process that failed first, which the others hear of from the store."""
     who, lines = f"rank {place.rank} of {place.number}", str(error).strip().splitlines() or [""]
     if isinstance(error, UserError):
-        # from a loader's worker process an error comes with its traceback, whose last line it is
-        line = f"{who}: {lines[-1].split('UserError: ')[-1]}"
+        line = f"{who}: {line_of(error)}"
     elif isinstance(error, RuntimeError) and CONTACT_LOST.search(str(error)):
         line = f"{who} has lost another one, which was killed or cannot be reached: {lines[0]}"
         _wait(store, ["failed"])  # what the other one says

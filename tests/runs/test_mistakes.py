@@ -191,7 +191,7 @@ def test_an_unreadable_image_is_named(datasets, tmp_path, workers, fastreid_here
     (run / "config.yaml").write_text("of an earlier run")
     monkeypatch.setenv("FASTREID_DATASETS", str(root))
     line = one_line(fastreid_here(*training(run, overrides=["DATALOADER.NUM_WORKERS", workers])))
-    assert f"cannot read image {broken}" in line
+    assert f"train: cannot read image {broken}" in line
     assert (run / "config.yaml").read_text() == "of an earlier run"
 
 
