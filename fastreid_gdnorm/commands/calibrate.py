@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ._model import ABOUT_MODELS, add_model, extractor_of
 
 if TYPE_CHECKING:
-    from ..inference.thresholds import CameraThreshold
+    from ..inference.thresholds import OfCameras
 
 SUMMARY = "find the score from which on two images are called the same person"
 DESCRIPTION = (
@@ -112,14 +112,19 @@ def run(args: Namespace) -> None:
     )
 
 
-def _of_cameras(what: str, found: CameraThreshold | None) -> str:
-    if found is None:
-        return f"{what}: too few pairs or people of known cameras to tell; the score above is used"
-    accepted = (
-        f"{found.true_accept} of {found.same:,} pairs" if found.true_accept else f"too few people, {found.same} pairs"
-    )
-    return (
-        f"{what}: from {found.score:.4f} on; the score above would accept {100 * found.common:.2f} %\n"
-        f"  false accepts: {found.false_accept} of {found.different:,} pairs\n"
-        f"  true accepts:  {accepted}"
-    )
+def _of_cameras(what: str, found: OfCameras | None) -> str:
+    if found is None or not found.different + found.same:
+        return f"  {what}: no pairs, as cameras are not known"
+    shares = [
+        f"{100 * share:.2f} % of {n:,} pairs of {people}" if n else f"no pairs of {people}"
+        for share, n, people in (
+            (found.common_false, found.different, "different people"),
+            (found.common_true, found.same, "one person"),
+        )
+    ]
+    common = f"  {what}: {' and '.join(shares)}"
+    if found.score is None:
+        return f"{common}; too few for a score of their own"
+    true_accept = found.true_accept or "not known, of too few people"
+    own = f"    their own score is {found.score:.4f}; false accepts {found.false_accept}, true accepts {true_accept}"
+    return f"{common}\n{own}"

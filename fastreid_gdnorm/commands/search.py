@@ -100,7 +100,7 @@ def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
     of_cameras = [
         f"{found.score:.3f} {what}"
         for found, what in ((threshold.within, "within the query's camera"), (threshold.across, "across cameras"))
-        if found
+        if found and found.score is not None
     ]
     known = f" ({', '.join(of_cameras)}, where cameras are known)" if of_cameras else ""
     return (
@@ -127,9 +127,8 @@ def _line_of_json(found: Found) -> str:
         for rank, (match, verdict) in enumerate(found.judged(), 1)
     ]
     threshold = found.threshold
-    of_cameras = {
-        kind: score.score for kind in ("within", "across") if (score := getattr(threshold, kind, None)) is not None
-    }
+    kinds = {kind: getattr(threshold, kind, None) for kind in ("within", "across")}
+    of_cameras = {kind: one.score for kind, one in kinds.items() if one}
     scores = {"threshold": threshold.score if threshold else None, "thresholds_of_cameras": of_cameras}
     return json.dumps({"query": found.query._asdict(), **scores, "matches": matches})
 

@@ -20,24 +20,27 @@ from .records import Record
 
 FILE, VERSION = "threshold.json", 2  # beside the model
 MOST_IMAGES = 4000  # of which all pairs are looked at: 8 million
+ENOUGH_PAIRS = 10  # of different people, called the same
 BLOCK = 512  # images of which the pairs with all others are in memory at once
 
 
-class CameraThreshold(NamedTuple):
-    """The score for pairs within a camera, or across cameras.
+class OfCameras(NamedTuple):
+    """What holds for pairs within a camera, or for those across cameras.
 
     Args:
-        score, false_accept, true_accept, different, same: as of a :class:`Threshold`, of these pairs alone. The true
-            accepts are None if fewer than FEWEST_PEOPLE people have such a pair.
-        common: the share of these pairs of different people that reach the score of all pairs.
+        different, same: how many pairs there are of different people and of one person.
+        common_false, common_true: the shares of these that reach the score of all pairs; 0 of none.
+        score: the one of these pairs alone, None if too few tell it.
+        false_accept, true_accept: at that score; the latter is None if too few people have a pair with themselves.
     """
 
-    score: float
-    false_accept: Rate
-    true_accept: Rate | None
     different: int
     same: int
-    common: float
+    common_false: float
+    common_true: float
+    score: float | None = None
+    false_accept: Rate | None = None
+    true_accept: Rate | None = None
 
 
 class Threshold(NamedTuple):
@@ -55,7 +58,7 @@ class Threshold(NamedTuple):
         different, same: how many pairs these are shares of.
         images, identities: how many the pairs are of.
         data: the name of the labelled images.
-        within, across: the same for pairs of one camera and of two; None if too few are known to tell.
+        within, across: for pairs of one camera and of two; None in the file of an earlier version.
     """
 
     model: str
@@ -69,14 +72,14 @@ class Threshold(NamedTuple):
     images: int
     identities: int
     data: str
-    within: CameraThreshold | None = None
-    across: CameraThreshold | None = None
+    within: OfCameras | None = None
+    across: OfCameras | None = None
 
     def score_for(self, camera: str, other: str) -> float:
         """The score that counts for a pair of images of two cameras, "" where one is not known."""
         one, two = canonical_camera(camera), canonical_camera(other)
         of_cameras = (self.within if one == two else self.across) if one and two else None
-        return of_cameras.score if of_cameras else self.score
+        return of_cameras.score if of_cameras and of_cameras.score is not None else self.score
 
 
 def choose_images(records: Sequence[Record]) -> list[Record]:
@@ -131,10 +134,10 @@ def check_enough(pairs: Pairs, asked: float, data: str) -> None:
             f"{data} has {people} people with two images in different cameras, too few to tell how the rates vary "
             f"between people, which takes {FEWEST_PEOPLE}; label more people"
         )
-    if different * asked < 10:
+    if different * asked < ENOUGH_PAIRS:
         raise UserError(
             f"{data} has {different} pairs of different people: of {asked:g} of them one cannot tell, which takes "
-            f"{int(np.ceil(10 / asked))}; label more images, or ask for a higher --false-accept"
+            f"{int(np.ceil(ENOUGH_PAIRS / asked))}; label more images, or ask for a higher --false-accept"
         )
 
 
@@ -164,14 +167,16 @@ def find_threshold(pairs: Pairs, asked: float, description: Description, images:
     )
 
 
-def _of_cameras(pairs: Pairs, asked: float, common: float) -> CameraThreshold | None:
-    different, same = int((~pairs.is_same).sum()), int(pairs.is_same.sum())
-    if different * asked < 10 or pairs.people(same=False) < FEWEST_PEOPLE:
-        return None
+def _of_cameras(pairs: Pairs, asked: float, common: float) -> OfCameras:
+    is_same, reaches = pairs.is_same, pairs.scores >= np.float32(common)
+    different, same = int((~is_same).sum()), int(is_same.sum())
+    false, true = (float(reaches[of].sum() / max(1, of.sum())) for of in (~is_same, is_same))
+    found = OfCameras(different, same, false, true)
+    if different * asked < ENOUGH_PAIRS or pairs.people(same=False) < FEWEST_PEOPLE:
+        return found
     score = lowest_score(pairs, asked)
     true_accept = accept_rate(pairs, score, same=True) if pairs.people(same=True) >= FEWEST_PEOPLE else None
-    reach = float((pairs.scores[~pairs.is_same] >= np.float32(common)).mean())
-    return CameraThreshold(score, accept_rate(pairs, score, same=False), true_accept, different, same, reach)
+    return found._replace(score=score, false_accept=accept_rate(pairs, score, same=False), true_accept=true_accept)
 
 
 def save_threshold(folder: Path, threshold: Threshold) -> None:
@@ -245,7 +250,7 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(data: dict[str, Any]) -> Threshold:
     of_cameras = {
-        kind: CameraThreshold(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
+        kind: OfCameras(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
     }
     return Threshold(**{**_with_rates(data), **of_cameras})
 

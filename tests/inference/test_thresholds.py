@@ -19,6 +19,7 @@ from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.inference.pairs import ACROSS, WITHIN, Pairs, lowest_score
 from fastreid_gdnorm.inference.records import Record
 from fastreid_gdnorm.inference.thresholds import (
+    OfCameras,
     choose_images,
     find_threshold,
     label_pairs,
@@ -194,13 +195,14 @@ def test_within_and_across_cameras_have_their_own_scores_and_rates():
         assert one.false_accept.value == pytest.approx(np.mean(np.array(different) >= one.score - 1e-6))
         assert one.false_accept.value <= 0.05
         assert one.true_accept.value == pytest.approx(np.mean(np.array(same) >= one.score - 1e-6))
-        assert one.common == pytest.approx(np.mean(np.array(different) >= found.score - 1e-6))
-    assert found.within.common > 0.05 > found.across.common and found.within.score > found.across.score
+        shares = [np.mean(np.array(scores) >= found.score - 1e-6) for scores in (different, same)]
+        assert [one.common_false, one.common_true] == pytest.approx(shares)
+    assert found.within.common_false > 0.05 > found.across.common_false and found.within.score > found.across.score
     assert [found.score_for(*pair) for pair in (("1", "01"), ("1", "2"), ("", "2"))] == [
         *(found.within.score, found.across.score, found.score)
     ]
     unknown = find_threshold(label_pairs(features, identities, [""] * 72, "cosine"), 0.05, COSINE, 72, "drawn")
-    assert unknown.within is None is unknown.across and unknown.score_for("1", "1") == unknown.score
+    assert unknown.within == unknown.across == OfCameras(0, 0, 0, 0) and unknown.score_for("1", "1") == unknown.score
 
 
 def test_too_few_people_are_refused_as_too_few_pairs_are():
