@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 from .image_names import canonical_camera
 
+OF_READER = "camid "  # before the number that a data set's reader gives a camera
 NUMBERED = re.compile(r"(?:c|cam|camera)?[\s_-]*0*(\d+)", re.IGNORECASE)  # 1, 01, c1, cam-1, Camera 01
 
 
@@ -49,6 +50,19 @@ class SiteCameras:
         if unmet:
             parts.append(f"the site's paths without an image are of cameras {_some(unmet)}")
         return "; ".join(parts)
+
+
+def same_camera(one: str, other: str) -> bool | None:
+    """Whether two images are of one camera; None if a camera is not known, or they are written in ways of two kinds."""
+    if not one.strip() or not other.strip():
+        return None
+    if canonical_camera(one) == canonical_camera(other):
+        return True
+    numbers = _number(one), _number(other)
+    if all(numbers):
+        return numbers[0] == numbers[1]
+    of_reader = [camera.strip().startswith(OF_READER) for camera in (one, other)]
+    return None if any(numbers) or of_reader[0] != of_reader[1] else False
 
 
 def _number(camera: str) -> str:

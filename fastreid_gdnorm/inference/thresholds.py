@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..console import say
 from ..disk import replacing
 from ..errors import UserError
-from ..image_names import canonical_camera
+from ..site_cameras import same_camera
 from .description import Description, other_version
 from .pairs import ACROSS, FEWEST_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
 from .records import Record
@@ -76,9 +76,8 @@ class Threshold(NamedTuple):
     across: OfCameras | None = None
 
     def score_for(self, camera: str, other: str) -> float:
-        """The score that counts for a pair of images of two cameras, "" where one is not known."""
-        one, two = canonical_camera(camera), canonical_camera(other)
-        of_cameras = (self.within if one == two else self.across) if one and two else None
+        """The score that counts for a pair of images of these cameras, as far as :func:`same_camera` can tell."""
+        of_cameras = {True: self.within, False: self.across, None: None}[same_camera(camera, other)]
         return of_cameras.score if of_cameras and of_cameras.score is not None else self.score
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..image_names import camera_of
 from ..layers import NearnessPath, Path, PathOfEach, PosteriorPath, WeightedPath
-from ..site_cameras import SiteCameras
+from ..site_cameras import OF_READER, SiteCameras
 
 # (model, batch) to the path of that batch; the model is a GDNorm meta-architecture in eval mode
 Chooser = Callable[[Any, Any], Path]
@@ -72,4 +72,4 @@ def camera_label(path: str, camid: object) -> str:
     Args:
         camid: an item's; those of training items have the data set's name before them.
     """
-    return camera_of(path) or f"camid {str(camid).rpartition('_')[2]}"
+    return camera_of(path) or OF_READER + str(camid).rpartition("_")[2]

@@ -198,8 +198,8 @@ def test_within_and_across_cameras_have_their_own_scores_and_rates():
         shares = [np.mean(np.array(scores) >= found.score - 1e-6) for scores in (different, same)]
         assert [one.common_false, one.common_true] == pytest.approx(shares)
     assert found.within.common_false > 0.05 > found.across.common_false and found.within.score > found.across.score
-    assert [found.score_for(*pair) for pair in (("1", "01"), ("1", "2"), ("", "2"))] == [
-        *(found.within.score, found.across.score, found.score)
+    assert [found.score_for(*pair) for pair in (("1", "cam-01"), ("1", "2"), ("", "2"), ("gate", "2"))] == [
+        *(found.within.score, found.across.score, found.score, found.score)
     ]
     unknown = find_threshold(label_pairs(features, identities, [""] * 72, "cosine"), 0.05, COSINE, 72, "drawn")
     assert unknown.within == unknown.across == OfCameras(0, 0, 0, 0) and unknown.score_for("1", "1") == unknown.score
