@@ -29,9 +29,10 @@ class InstancePath(Path):
         self._of_layer: dict[GDNorm, Prior] = {}
 
     def start(self, layers: Mapping[str, GDNorm]) -> None:
-        self._of_layer = {layer: Prior.of(layer) for layer in layers.values()}
-        if any(prior.scatter is None for prior in self._of_layer.values()):
+        priors = {layer: Prior.of(layer) for layer in layers.values()}
+        if any(prior.scatter is None for prior in priors.values()):
             raise RuntimeError("the instance path does not know how images differ: take it along BranchStatisticsPaths")
+        self._of_layer.update(priors)
 
     def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
         mean, within = of_each_image(x)

@@ -67,7 +67,7 @@ class EarlyGradients:
             if kind == "CheckpointFunctionBackward":
                 return "checkpoint(..., use_reentrant=True) has no gradients but in a whole backward pass"
             if kind == "AccumulateGrad" and id(node.variable) not in own:
-                return f"a tensor {tuple(node.variable.shape)} that is no parameter of the model requires a gradient"
+                return "not only the model's parameters require gradients (images, another network)"
         return ""
 
 
