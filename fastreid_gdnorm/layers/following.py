@@ -27,14 +27,16 @@ def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
     layers = gdnorm_layers(model)
     with _alone(layers.values()):
         path.start(layers)
-        before = [(layer, layer.path) for layer in layers.values()]
+        before = [(layer, layer.path, layer.history) for layer in layers.values()]
         try:
             for layer in layers.values():
                 layer.path = path
             yield model
         finally:
-            for layer, was in before:
+            for layer, was, history in before:
                 layer.path = was
+                if in_backward_pass():
+                    layer.history = history  # which is the forward pass's
 
 
 def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:

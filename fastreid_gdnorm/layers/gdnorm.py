@@ -38,7 +38,7 @@ class GDNorm(nn.Module):
     """
 
     _path: Path
-    _history: PathHistory
+    history: PathHistory  # of ``path``
 
     def __init__(self, bn: nn.BatchNorm2d | nn.SyncBatchNorm, num_domains: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class GDNorm(nn.Module):
     @path.setter
     def path(self, path: Path) -> None:
         self._path = path
-        self._history = self._history.and_now(path)
+        self.history = self.history.and_now(path)
 
     @property
     def num_domains(self) -> int:
@@ -81,7 +81,7 @@ class GDNorm(nn.Module):
         Raises:
             RuntimeError: it is run again in the backward pass (activation checkpointing) on another path than before.
         """
-        if in_backward_pass() and not self._history.is_of_this_backward_pass(self.path):
+        if in_backward_pass() and not self.history.is_of_this_backward_pass(self.path):
             raise RuntimeError(
                 "activation checkpointing runs a GDNorm layer again on another path than in the forward pass, so its "
                 "gradients would be wrong: call backward() inside that pass's `with follow(model, path)`, as "
@@ -151,14 +151,14 @@ class GDNorm(nn.Module):
                 state_dict.update({f"{prefix}branches.{k}.{name}": value.clone() for k in range(self.num_domains)})
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_path", "_history")}
+        return {name: value for name, value in vars(self).items() if name not in ("_path", "history")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call]
         self._rest()
 
     def _rest(self) -> None:
-        self._history = PathHistory()
+        self.history = PathHistory()
         self.path = MeanPath()
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:

@@ -31,8 +31,9 @@ class PathHistory:
         self._changes = changes
 
     def and_now(self, path: Path) -> PathHistory:
-        """The history of a layer that is put on ``path`` now."""
-        return PathHistory((*self._changes[1 - KEPT :], (torch._C._autograd._get_sequence_nr(), weakref.ref(path))))
+        """The history of a layer that is put on ``path`` now; by what runs again, if this is the backward pass."""
+        number = 0 if in_backward_pass() else torch._C._autograd._get_sequence_nr()
+        return PathHistory((*self._changes[1 - KEPT :], (number, weakref.ref(path))))
 
     def is_of_this_backward_pass(self, path: Path) -> bool:
         """Whether ``path`` was followed when the node whose gradient is being computed was made."""

@@ -80,6 +80,26 @@ def test_bare_layers_do_not_run_again_on_another_path(use_reentrant):
     net(x, use_reentrant=use_reentrant).backward()  # at rest
 
 
+class Following(Bare):
+    """Follows a path of its own inside of what is run again."""
+
+    own = PATHS["sampled"]()
+
+    def forward(self, x, **checkpointing):
+        return checkpoint(self.along_its_own, x * 2, **checkpointing).pow(3).sum()
+
+    def along_its_own(self, x):
+        with follow(self.block, self.own):
+            return self.block(x)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_what_is_run_again_can_follow_a_path_itself(use_reentrant):
+    expected = bare_step(PATHS["sampled"]())
+    found = bare_step(PATHS["domain"](), Following(), use_reentrant=use_reentrant)
+    assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(found, expected))
+
+
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
 def test_what_is_copied_while_a_path_is_followed_is_at_rest(copied):
     net = Bare()
