@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .image_statistics import ImageStatistics
-from .paths import Path, check_images, check_numbers
+from .paths import MeanPath, Path, check_images, check_numbers
 from .processes import num_processes, synchronized_batch_norm
 from .recomputation import in_backward_pass
 from .running_statistics import start_average
@@ -69,8 +69,8 @@ class DomainPath(Path):
             if branch.training and part.numel() == part.shape[1]:
                 raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
             parts.append(_again(branch, part) if again and branch.training else branch(part))
-        if not parts:  # as BatchNorm2d has it: empty in eval mode, refused in training
-            return cast("Tensor", layer.branches[0](x))
+        if not parts:  # whose statistics nothing can be normalised by
+            return MeanPath().normalize(layer, x)
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out if self._restore is None else out[self._restore]
 

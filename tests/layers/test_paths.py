@@ -183,9 +183,12 @@ OF_EACH_IMAGE = {
 
 @pytest.mark.parametrize("kind", OF_EACH_IMAGE)
 def test_a_path_of_each_image_is_for_as_many_images(kind):
-    layer = random_layer().eval()
-    with follow(layer, OF_EACH_IMAGE[kind](0)):
-        assert torch.equal(layer(random_images(0)), random_images(0)), "as stock BN has it in eval mode"
+    layer = random_layer()
+    before = copy.deepcopy(layer.state_dict())
+    for mode in (True, False):
+        with follow(layer.train(mode), OF_EACH_IMAGE[kind](0)):
+            assert torch.equal(layer(random_images(0)), random_images(0))
+    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
     for path, images in ((2, 3), (3, 2), (1, 3), (3, 1), (0, 1)):
         said = f"the path is of {path} images, the batch has {images}"
         with follow(layer, OF_EACH_IMAGE[kind](path)), pytest.raises(ValueError, match=said):
