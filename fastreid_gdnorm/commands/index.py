@@ -59,9 +59,10 @@ def _add(args: Namespace) -> None:
     from ..console import say
     from ..disk import check_writable, locked
     from ..inference.extraction import extract
-    from ..inference.gallery import APPROXIMATE_FROM, Gallery, absolute
+    from ..inference.gallery import APPROXIMATE_FROM, Gallery
     from ..inference.gallery_files import JOURNAL, is_gallery, read_contents
     from ..inference.journal import Journal
+    from ..inference.known_images import absolute
     from ..inference.records import find_images
 
     folder = args.gallery

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
 from .gallery_files import Stored, read_gallery, write_gallery
 from .index_search import is_graph, nearest
+from .known_images import Changes, absolute, joined, with_canonical_camera
 from .records import Record, find_images
 
 APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
@@ -38,24 +38,6 @@ class Match(NamedTuple):
     row: int
     score: float
     record: Record
-
-
-class Changes(NamedTuple):
-    """What adding images has done.
-
-    Args:
-        added: images whose contents are new.
-        updated: known contents of which something else is known now: path, camera, time or identity.
-        unchanged: known contents of which nothing else is known.
-        replaced: images that are gone, as other contents are at their path now.
-        copies: images left out, as they have the contents of another one that was given.
-    """
-
-    added: int
-    updated: int
-    unchanged: int
-    replaced: int
-    copies: int
 
 
 class Gallery:
@@ -99,7 +81,7 @@ class Gallery:
         """
         stored = read_gallery(Path(folder))
         gallery = cls(stored.description, stored.model, stored.path, stored.approximate)
-        gallery.records = list(map(_with_canonical_camera, stored.records))
+        gallery.records = list(map(with_canonical_camera, stored.records))
         gallery.digests, gallery._index = stored.digests, stored.index
         return gallery
 
@@ -163,7 +145,7 @@ class Gallery:
         images = [*zip(extraction.records, extraction.digests), *extraction.known]
         given: dict[str, list[Record]] = {}
         for record, sha256 in images:
-            given.setdefault(sha256, []).append(_with_canonical_camera(record))
+            given.setdefault(sha256, []).append(with_canonical_camera(record))
         paths = {record.path for record, _ in images} - {""}
         gone = {
             row
@@ -182,7 +164,7 @@ class Gallery:
             if sha256 in given:
                 new.setdefault(sha256, row)
         self._append(features if len(new) == len(features) else features[list(new.values())])
-        self.records += [_joined(given[sha256]) for sha256 in new]
+        self.records += [joined(given[sha256]) for sha256 in new]
         self.digests += new
         copies = len(images) - len(known) - len(new)
         return Changes(len(new) - len(again), updated + len(again), len(known) - updated, len(gone), copies)
@@ -193,12 +175,12 @@ class Gallery:
         return {
             row
             for row, (record, sha256) in enumerate(zip(self.records, self.digests))
-            if sha256 in have and _joined([*given[sha256], record]).camera != record.camera
+            if sha256 in have and joined([*given[sha256], record]).camera != record.camera
         }
 
     def _update(self, row: int, given: Sequence[Record]) -> bool:
         before = self.records[row]
-        self.records[row] = _joined([*sorted(given, key=lambda record: record.path != before.path), before])
+        self.records[row] = joined([*sorted(given, key=lambda record: record.path != before.path), before])
         return self.records[row] != before
 
     def _append(self, features: NDArray[np.float32]) -> None:
@@ -276,17 +258,3 @@ class Gallery:
         if not self.approximate or images < APPROXIMATE_FROM:
             return faiss.IndexFlat(self.description.features, metric)
         return faiss.IndexHNSWFlat(self.description.features, NEIGHBOURS, metric)
-
-
-def absolute(records: Iterable[Record]) -> list[Record]:
-    """With paths that hold in any working directory."""
-    return [record._replace(path=os.path.abspath(record.path)) for record in records]
-
-
-def _with_canonical_camera(record: Record) -> Record:
-    return record._replace(camera=canonical_camera(record.camera))
-
-
-def _joined(records: Sequence[Record]) -> Record:
-    """What several records of one image say: each field as the first one says that knows it."""
-    return Record(*(next(filter(None, values), "") for values in zip(*records)))

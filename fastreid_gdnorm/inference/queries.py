@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import UserError
-from ..image_names import canonical_camera
 from .extraction import Extraction
 from .gallery import Gallery, Match
+from .known_images import with_canonical_camera
 from .records import Record
 from .thresholds import Threshold
 
@@ -55,7 +55,7 @@ def search(
     Raises:
         UserError: a query's camera would be needed and is not known, or re-ranking finds no torch.
     """
-    records = [record._replace(camera=canonical_camera(record.camera)) for record in queries.records]
+    records = list(map(with_canonical_camera, queries.records))
     cameras = [record.camera for record in records] if exclude_same_camera else None
     for record in records if exclude_same_camera else ():
         if not record.camera:
