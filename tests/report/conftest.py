@@ -1,21 +1,38 @@
 """A browser for the pages."""
 
+import importlib
+import os
 import shutil
 
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+# for root, without a GPU, and without a request of the browser's own
+FLAGS = "--no-sandbox --disable-gpu --disable-quic --disable-component-update --disable-sync".split()
+
+
+def find_browser():
+    """Playwright and a browser that is on this machine.
+
+    Without them a test is skipped; it fails if the environment variable REQUIRE_BROWSER is set.
+    """
+    give_up = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
+    try:
+        sync_api = importlib.import_module("playwright.sync_api")
+    except ImportError as error:
+        give_up(f"playwright cannot be imported, which drives the browser: {error}")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        give_up(f"no browser to look at the pages with: install one of {', '.join(BROWSERS)}")
+    return sync_api, program
 
 
 @pytest.fixture(scope="module")
 def browser():
     """A browser that is on this machine; nothing is downloaded."""
-    sync_api = pytest.importorskip("playwright.sync_api")
-    program = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if program is None:
-        pytest.skip(f"no browser to look at the pages with: install one of {', '.join(BROWSERS)}")
+    sync_api, program = find_browser()
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=120_000)
         yield browser
         browser.close()
 
