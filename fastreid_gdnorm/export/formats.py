@@ -60,7 +60,7 @@ def write_onnx(model: nn.Module, description: Description, file: Path) -> Callab
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"an ONNX file needs {error.name}: pip install 'fastreid_gdnorm[onnx]'") from error
+        raise UserError(f"an ONNX file needs {error.name}: pip install onnx onnxruntime") from error
     with replacing(file) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         # torch's exporter folds BN as freezing does

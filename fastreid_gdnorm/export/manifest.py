@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import platform
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from fastreid.config import CfgNode
 
+from .._version import installed
 from ..disk import digest, write_text
 from ..errors import UserError
 from ..inference.description import MANIFEST, Description, read_manifest
@@ -56,7 +56,7 @@ def write_manifest(
         "consumers": consumers,
         "config_sha256": digest(folder / files.CONFIG),
         "written": {file.name: digest(file) for file in sorted(folder.iterdir())},
-        "versions": {"python": platform.python_version(), **{name: _version(name) for name in PACKAGES}},
+        "versions": {"python": platform.python_version(), **installed(*PACKAGES)},
     }
     write_text(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
     return manifest
@@ -77,10 +77,3 @@ def written_files(folder: Path) -> dict[str, str]:
         return {MANIFEST: "", **{name: sha256 for name, sha256 in listed.items() if Path(name).name == name}}
     except (UserError, KeyError, TypeError, AttributeError):
         return {}
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None

@@ -32,7 +32,7 @@ def check_output(file: Path, records: Sequence[Record]) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
-            raise UserError(f"--output {file} needs pyarrow: pip install 'fastreid_gdnorm[parquet]'") from error
+            raise UserError(f"--output {file} needs pyarrow: pip install pyarrow") from error
         for record in records:
             if any("\udc80" <= letter <= "\udcff" for letter in record.path):  # a byte that is not UTF-8
                 raise UserError(f"{record.path!a} is not UTF-8, which .parquet must be: rename it, or write .npz")

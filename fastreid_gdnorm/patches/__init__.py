@@ -30,6 +30,7 @@ workers                processes that are spawned, not forked, import an unpatch
 RegNet, EffNet         look for their YAML files relative to the working directory
 pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
                        loaded again; ResNet's own are tar archives, which torch >= 2.6 refuses
+version                the release 1.4.0 says 1.3 of itself in logs
 =====================  ======================================================================================
 """
 
@@ -40,7 +41,19 @@ import importlib.util
 import sys
 import types
 
-from . import checkpoints, config, data, evaluation, freezing, models, precision, pretrained, processes, training
+from . import (
+    checkpoints,
+    config,
+    data,
+    evaluation,
+    freezing,
+    models,
+    precision,
+    pretrained,
+    processes,
+    training,
+    version,
+)
 
 PATCHES = (
     config.patch_config,
@@ -66,6 +79,7 @@ PATCHES = (
     evaluation.patch_rank,
     models.patch_regnet,
     pretrained.patch_pretrained,
+    version.patch_version,
 )
 
 

@@ -1,5 +1,6 @@
 """The page about runs: its numbers are the tests', it needs nothing else, and a browser shows it."""
 
+import importlib.metadata
 import json
 import re
 import shutil
@@ -14,6 +15,7 @@ from fastreid_gdnorm.runs.run_folder import RunFolder
 from fastreid_gdnorm.runs.training_log import read_metrics
 
 from ..conftest import DEMO, ONE_TARGET, TINY, TOY_SEED, fastreid
+from .conftest import find_browser
 
 HEADINGS = (
     "Results",
@@ -92,6 +94,7 @@ def test_words_say_what_was_done_and_what_to_be_careful_about(pages):
     assert re.search(r"\| `MODEL.META_ARCHITECTURE` +\| Baseline +\| GDNormBaseline +\|", text)
     assert re.search(r"\| heads.bottleneck.0 +(\| -?[\d.e-]+ +){4}\|", text), "the process, layer by layer"
     assert re.search(r"the band of a (widened|narrowed) [\d.]+-fold", text)
+    assert f"fastreid {importlib.metadata.version('fastreid')}" in text
     assert re.search(r"PyTorch \d", text) and "of another checkpoint" not in text
 
 
@@ -143,6 +146,16 @@ def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, mo
     (run / "test_results.json").write_text(json.dumps({"DGVIPeR": metrics["RenderedStation"]}))
     write_report([run])
     assert "Not drawn: data set DGVIPeR" in (run / "report" / "report.md").read_text()
+
+
+def test_a_missing_browser_is_a_failure_where_one_is_required(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("REQUIRE_BROWSER", raising=False)
+    with pytest.raises(pytest.skip.Exception, match="no browser"):
+        find_browser()
+    monkeypatch.setenv("REQUIRE_BROWSER", "1")
+    with pytest.raises(pytest.fail.Exception, match="no browser"):
+        find_browser()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
