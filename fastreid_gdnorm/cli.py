@@ -28,6 +28,9 @@ Person re-identification with fast-reid, its plugins, and GDNorm: train on a few
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C, 141 nobody reads its output."""
     logging.raiseExceptions = False  # a run whose output nobody reads any more goes on, and has its log
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed, as by >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and a terminal need not know all of it
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from argparse import ArgumentTypeError
@@ -26,8 +27,16 @@ def lambdas(text: str) -> tuple[float, ...]:
     except ValueError:
         numbers = (math.nan,)
     if not all(0 <= number < math.inf for number in numbers):
-        raise ArgumentTypeError(f"is numbers from 0 on, such as 0.2,0.6,1, got {text!r}")
+        raise ArgumentTypeError(f"invalid, as it is numbers from 0 on, such as 0.2,0.6,1, got {text!r}")
     return numbers
+
+
+def share(text: str) -> float:
+    """A number between 0 and 1."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) < 1:
+            return float(text)
+    raise ArgumentTypeError(f"is between 0 and 1, got {text!r}")
 
 
 def device(text: str) -> str:

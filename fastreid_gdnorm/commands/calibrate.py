@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._model import ABOUT_MODELS, add_model, extractor_of
+from ._values import share
 
 if TYPE_CHECKING:
     from ..inference.thresholds import OfCameras
@@ -37,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
     parser.add_argument("labelled", nargs="?", default="", metavar="LABELLED", help="a table, a folder or a data set")
     parser.add_argument(
-        "--false-accept", type=float, default=0.01, metavar="SHARE", help="of pairs of different people; default: 0.01"
+        "--false-accept", type=share, default=0.01, metavar="SHARE", help="of pairs of different people; default: 0.01"
     )
     parser.add_argument(
         "--output",

@@ -56,6 +56,11 @@ def run(args: Namespace) -> None:
 
     if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):
         raise UserError("--add-source NAME and --from RUN go together, and --new-branch-only goes with them")
+    flag = "--resume" if args.resume else "--eval-only" if args.eval_only else ""
+    if flag and args.opts and (os.sep in args.opts[0] or os.path.exists(args.opts[0])):
+        raise UserError(
+            f"{flag} takes no value: name a run's folder by OUTPUT_DIR {args.opts[0]}, or a checkpoint by MODEL.WEIGHTS"
+        )
     if args.num_gpus < 0 or not 0 <= args.machine_rank < args.num_machines:
         raise UserError(
             "--num-gpus is 0 or more, --num-machines 1 or more, and --machine-rank counts the machines from 0; got "

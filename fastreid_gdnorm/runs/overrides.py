@@ -33,9 +33,6 @@ def _reason(word: str, known: Sequence[str]) -> str:
         return f"{word} is one word: write {key} {value}"
     if "/" in word or word.endswith((".pth", ".yaml", ".yml")):
         what = "MODEL.WEIGHTS" if word.endswith(".pth") else "OUTPUT_DIR"
-        return (
-            f"{word} is where a KEY should be: write {what} {word} if you mean that; --resume and --eval-only take no "
-            "value"
-        )
+        return f"{word} is where a KEY should be: write {what} {word} if you mean that"
     near = [word.upper()] if word.upper() in known else difflib.get_close_matches(word, known, n=1, cutoff=0.7)
     return f"Non-existent key: {word}" + (f"; did you mean {near[0]}?" if near else "")

@@ -24,7 +24,7 @@ from fastreid.utils import comm
 from torch.distributed.distributed_c10d import Store
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
 
-from ..errors import Failure, UserError, line_of
+from ..errors import Failure, UserError, file_mistake, line_of
 from ..interrupts import ending_on_ctrl_c
 from ..plugins import load_plugins
 from .meeting import connect, meet, part
@@ -193,6 +193,8 @@ def _work_at(place: Place, device: str, main: Callable[..., object], args: Seque
 
 def _named(error: Exception, place: Place, store: Store) -> Exception:
     """``error`` with the rank of the process that failed first, which the others hear of from the store."""
+    if isinstance(error, OSError) and file_mistake(error):
+        error = UserError(file_mistake(error))
     who, lines = f"rank {place.rank} of {place.number}", str(error).strip().splitlines() or [""]
     if isinstance(error, UserError):
         line = f"{who}: {line_of(error)}"

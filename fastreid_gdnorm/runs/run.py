@@ -17,7 +17,7 @@ from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from ..disk import check_writable, locked, replacing
-from ..errors import Failure, UserError
+from ..errors import Failure, UserError, file_mistake
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
@@ -163,7 +163,9 @@ def _modified(file: Path) -> int | None:
 
 def _hide_tracebacks_of_mistakes() -> None:
     def without_traceback(record: logging.LogRecord) -> bool:
-        if record.exc_info and isinstance(record.exc_info[1], (UserError, FloatingPointError)):
+        error = record.exc_info[1] if record.exc_info else None
+        is_said = isinstance(error, (UserError, FloatingPointError))
+        if is_said or (isinstance(error, OSError) and file_mistake(error)):
             record.exc_info = None
         return True
 

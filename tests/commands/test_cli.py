@@ -1,5 +1,6 @@
 """The command line: help that teaches, plugins of others, and the README's own lines."""
 
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ from fastreid_gdnorm.runs.config import shipped
 
 from ..conftest import REPOSITORY, command, fastreid
 from ..runs.toy import one_line
+from ..test_house import PACKAGE, strings_of
 
 DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
 
@@ -77,6 +79,26 @@ def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(
     assert "plugin bad (bad_plugin) is left out: division by zero" in done.stderr
 
 
+# of programs that use an export, of torchrun, pip and slurm
+OF_OTHERS = {"--with-reid", "--fast-reid-config", "--fast-reid-weights", "--reid", "--nproc_per_node", "--no-deps"}
+
+
+def test_every_flag_and_command_that_a_text_advises_exists():
+    flags = {}
+    for name in (module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"):
+        parsers = next(action for action in cli.build_parser(name)._actions if action.dest == "command")
+        flags[name] = {option for action in parsers.choices[name]._actions for option in action.option_strings}
+    known = set().union(*flags.values(), OF_OTHERS)
+    for path in PACKAGE.rglob("*.py"):
+        texts = [text for text in strings_of(path) if "{ color-scheme" not in text]
+        advised = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z]", text)}
+        assert advised <= known, f"{path.relative_to(PACKAGE)}: {advised - known}"
+        named = {name for text in texts for name in re.findall(r"(?:^|[`:;,(] ?|run )fastreid ([a-z]+)\b", text)}
+        assert named <= set(flags), f"{path.relative_to(PACKAGE)}: {named - set(flags)}"
+        if path.parent.name == "commands" and "extraction import extract" in path.read_text():
+            assert "--skip-unreadable" in flags[path.stem], f"{path.stem}: its error about images advises it"
+
+
 def commands_of(document):
     text = (REPOSITORY / document).read_text().replace("\\\n", " ")
     return [line.strip().split("#")[0] for line in re.findall(r"^(?:    |)(?:\$ )?fastreid .*$", text, re.MULTILINE)]
@@ -115,6 +137,25 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
     done = subprocess.run(**words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("adapt --model RUN --images crops --output DIR --workers -1", "--workers: is a whole number, 0 or more"),
+        ("adapt --model RUN --images crops --output DIR --device gpu", "--device: is cpu, cuda or cuda:N, got 'gpu'"),
+        ("calibrate --model RUN --false-accept 2", "--false-accept: is between 0 and 1, got '2'"),
+        ("paths --config-file FILE --output DIR --samples -1", "--samples: is a whole number, 0 or more, got '-1'"),
+        (
+            "paths --config-file FILE --output DIR --lambdas nan",
+            "--lambdas: invalid, as it is numbers from 0 on",
+        ),
+        ("protocol 1 --seed -5", "--seed: is a whole number, -1 or more, got '-5'"),
+        ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
+    ],
+)
+def test_a_value_that_cannot_be_is_one_line(words, said, fastreid_here):
+    assert said in one_line(fastreid_here(*words.split()))
 
 
 OUTPUTS = {

@@ -23,7 +23,7 @@ MISTAKES = {
     "one word": (["SEED=3"], "SEED=3 is one word: write SEED 3"),
     "lower case": (["model.device", "cpu"], "model.device; did you mean MODEL.DEVICE"),
     "late flag": (["SEED", "3", "--resume"], "--resume is a flag: flags come before the first KEY"),
-    "value of a flag": (["--resume", "logs/mine"], "write OUTPUT_DIR logs/mine .*; --resume .* no value"),
+    "value of a flag": (["--resume", "logs/mine"], "--resume takes no value: .* OUTPUT_DIR logs/mine"),
     "two configs": (["--config-file", "configs/Base-GDNorm.yml"], "--config-file is given more than once"),
     "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS is -1, it must be 0 or more"),
     "negative seed": (["--seed", "-5"], "--seed: is a whole number, -1 or more, got '-5'"),
