@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..errors import UserError
 from ..evaluation import SPREAD, SplitResults, metric_names
 from . import files
 from .tables import save_table
@@ -20,9 +21,26 @@ def save_test_results(results: Mapping[str, Mapping[str, float]], folder: str | 
 
 
 def read_test_results(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """What :func:`save_test_results` has written, or None if it has not."""
-    file = folder / f"{files.RESULTS}.json"
-    return dict(json.loads(file.read_text())) if file.is_file() else None
+    """What :func:`save_test_results` has written, or None if it has not.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    return read_json(folder / f"{files.RESULTS}.json")
+
+
+def read_json(file: Path) -> dict[str, Any] | None:
+    """The object in a JSON file, or None if there is no such file.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    if not file.is_file():
+        return None
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{file} is damaged ({error}): remove it to have it written anew") from error
 
 
 def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[list[object]]:

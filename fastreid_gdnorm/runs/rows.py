@@ -21,7 +21,7 @@ from ..training.progress_bar import LINE
 from . import files
 from .config import load_config
 from .processes import run_together
-from .results import read_test_results
+from .results import read_json, read_test_results
 from .side_by_side import threads_each
 
 FLAGS = {"OUTPUT_DIR": "--output", "SEED": "--seed"}
@@ -36,10 +36,7 @@ class Row(NamedTuple):
 
     def result(self) -> dict[str, Any] | None:
         """{"results": {target: metrics}, "seconds": of the last start}, if it has ended; else None."""
-        file = self.folder / files.FINISHED
-        if file.is_file() and _recipe_in(self.folder) == self.recipe:
-            return dict(json.loads(file.read_text()))
-        return None
+        return read_json(self.folder / files.FINISHED) if _recipe_in(self.folder) == self.recipe else None
 
     def run(self, title: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
         """Its result, from an earlier run if it has ended, else from one that is begun or gone on with.

@@ -75,16 +75,18 @@ def evaluate(
     if path:
         cfg = branched(cfg)
         cfg.MODEL.GDNORM.TEST_PATH = path
-    check_writable(output or cfg.OUTPUT_DIR)
     launch(_evaluate, device=cfg.MODEL.DEVICE, args=(cfg, output))
 
 
 def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
     setup_logger(distributed_rank=comm.get_rank())
     cfg.MODEL.WEIGHTS = find_weights(cfg)
-    model = load_model(cfg)
     folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
-    cfg.OUTPUT_DIR = str(output or os.path.join(cfg.OUTPUT_DIR, folder))
+    output = output or os.path.join(cfg.OUTPUT_DIR, folder)
+    if comm.is_main_process():
+        check_writable(output)
+    model = load_model(cfg)
+    cfg.OUTPUT_DIR = str(output)
     cfg.freeze()
     _test(cfg, model)
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.runs import files
 from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.results import read_test_results
 from fastreid_gdnorm.runs.run_folder import load_run_config, load_trained_config
 
 from ..conftest import DEMO
@@ -76,3 +78,10 @@ def test_commands_take_it_from_there(moved, tmp_path, fastreid_here):
     swept = fastreid_here("paths", "--config-file", config, "--output", "paths", "--samples", 1, "--lambdas", 1)
     assert swept.returncode == 0, swept.stderr
     assert sorted(path.name for path in Path().iterdir()) == ["export", "paths"]
+
+
+def test_damaged_results_are_named(tmp_path):
+    assert read_test_results(tmp_path) is None
+    (tmp_path / "test_results.json").write_text('{"RenderedStation": {"mAP"')
+    with pytest.raises(UserError, match="test_results.json is damaged .*: remove it to have it written anew"):
+        read_test_results(tmp_path)
