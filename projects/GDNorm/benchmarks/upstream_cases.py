@@ -110,7 +110,7 @@ PROJECTS = (
         "FastDistill, overhaul",
         "projects/FastDistill/train_net.py",
         (TEACHING, trained(STUDENT, f"{TAUGHT} MODEL.META_ARCHITECTURE DistillerOverhaul")),
-        reason="it compares features along stock BN, outside of the losses that a path gives",
+        reason="its constructor takes a config, the mixin's takes modules",
     ),
     Case(
         "FastFace",
