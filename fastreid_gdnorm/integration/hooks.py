@@ -28,18 +28,10 @@ def connect():
     and wait for the others. With TEST.EVAL_PERIOD 0, by which stock divides, it is tested after the last epoch.
 
     What a test looks at is finite, and on disk before the test begins; a run that is resumed from there begins with the
-    test.
+    test. The list of hooks ends as stock's does, as trainers count from there to put in hooks of their own.
     """
     stock_init, stock_hooks = DefaultTrainer.__init__, DefaultTrainer.build_hooks
-    stock_begin = DefaultTrainer.before_train
     stock_before_train, stock_after_train = EvalHook.before_train, EvalHook.after_train
-
-    @functools.wraps(stock_begin)
-    def begin(self):
-        stock_begin(self)
-        for hook in self._hooks:
-            if isinstance(hook, Untested):
-                hook.finish_epoch()
 
     @functools.wraps(stock_before_train)
     def before_train(self):
@@ -61,15 +53,16 @@ def connect():
         seed = seed_of(cfg)
         reproducible = [] if seed is None else [Reproducible(seed, _metrics_writer(all_hooks))]
         # a trainer may have no EvalHook
-        untested = [Untested(self.checkpointer, hook) for hook in all_hooks if isinstance(hook, EvalHook)][:1]
-        _checkpoint_more(self, [*all_hooks, *reproducible, *untested])
+        evaluation = next((hook for hook in all_hooks if isinstance(hook, EvalHook)), None)
+        self._untested = evaluation and Untested(self, evaluation)
+        _checkpoint_more(self, [*all_hooks, *reproducible])
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
         self._follows_hooks = True
         checkpoint = _place(all_hooks, PeriodicCheckpointer, len(all_hooks))
         before = _place(all_hooks, EvalHook, checkpoint)
         after = _place(all_hooks, EvalHook, checkpoint - 1) + 1
         tests = [Finite(), *all_hooks[before:after], *reproducible]
-        return [*all_hooks[:before], *own, *tests, *all_hooks[after:], *untested]
+        return [*all_hooks[:before], *own, *tests, *all_hooks[after:]]
 
     @functools.wraps(stock_init)
     def init(self, cfg):
@@ -77,8 +70,23 @@ def connect():
         if not getattr(self, "_follows_hooks", False):
             _say_what_is_left_out(completed(cfg), type(self).__name__)
 
-    DefaultTrainer.__init__, DefaultTrainer.build_hooks, DefaultTrainer.before_train = init, build_hooks, begin
+    DefaultTrainer.__init__, DefaultTrainer.build_hooks = init, build_hooks
+    for name in ("before_train", "after_epoch", "after_train"):
+        setattr(DefaultTrainer, name, _with_untested(name))
     EvalHook.before_train, EvalHook.after_train = before_train, after_train
+
+
+def _with_untested(name):
+    """The trainer's method ``name``, by which it calls that of its hooks, and now that of its Untested after them."""
+    stock = getattr(DefaultTrainer, name)
+
+    @functools.wraps(stock)
+    def method(self):
+        stock(self)
+        if getattr(self, "_untested", None):
+            getattr(self._untested, name)()
+
+    return method
 
 
 def _say_what_is_left_out(cfg, trainer):
@@ -108,10 +116,10 @@ def _checkpoint_more(trainer, all_hooks):
     checkpointables = trainer.checkpointer.checkpointables
     if trainer.grad_scaler is not None:
         checkpointables["grad_scaler"] = trainer.grad_scaler
+    if trainer._untested:
+        checkpointables["untested"] = trainer._untested
     for hook in all_hooks:
         if isinstance(hook, Reproducible):
             checkpointables["metrics_history"] = hook
-        elif isinstance(hook, Untested):
-            checkpointables["untested"] = hook
         elif type(hook) is PeriodicCheckpointer:  # a class of somebody else's may mean another best
             checkpointables["best_metric"] = BestMetric(hook)

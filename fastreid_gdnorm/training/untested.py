@@ -1,28 +1,30 @@
 """The checkpoint of an epoch whose test has not ended: an error in a test, or a kill, does not lose the epoch."""
 
 import os
+import weakref
 
-from fastreid.engine.hooks import HookBase, PeriodicCheckpointer
+from fastreid.engine.hooks import PeriodicCheckpointer
 
 NAME = "model_untested"
 
 
-class Untested(HookBase):
+class Untested:
     """Saves model_untested.pth before every test, and has a resumed run begin with the test that did not end.
 
     The file goes, and the former checkpoint is the last again, once all that follows the test is done; where a
     checkpoint of the epoch is saved then, that one is the last.
 
-    The trainer has it as the last of its hooks, in every process, and among its checkpointables.
+    The trainer has it among its checkpointables, in every process, and calls it as a hook, after all of its hooks.
 
     Args:
-        checkpointer: the trainer's.
+        trainer: a DefaultTrainer that has its checkpointer already.
         evaluation: its EvalHook.
     """
 
-    def __init__(self, checkpointer, evaluation):
+    def __init__(self, trainer, evaluation):
         self.is_pending = False  # whether the checkpoint that was loaded lacks its test
-        self._checkpointer, self._evaluation = checkpointer, evaluation
+        self.trainer = weakref.proxy(trainer)  # as hooks have it
+        self._checkpointer, self._evaluation = trainer.checkpointer, evaluation
         self._is_saving = False
         self._former = ""  # the name of the last checkpoint before
         self._epochs_done = 0
@@ -34,8 +36,8 @@ class Untested(HookBase):
 
         evaluation._do_eval = save_and_test
 
-    def finish_epoch(self):
-        """After ``before_train`` of all hooks, do what an epoch that was resumed from such a checkpoint still lacks."""
+    def before_train(self):
+        """Do what an epoch that was resumed from such a checkpoint still lacks."""
         if not self.is_pending:
             return
         trainer = self.trainer
@@ -43,6 +45,7 @@ class Untested(HookBase):
         trainer.storage.iter = trainer.start_iter - 1  # as after the epoch's last step
         for hook in trainer._hooks[trainer._hooks.index(self._evaluation) :]:
             hook.after_epoch()
+        self.after_epoch()
         self.is_pending = False
 
     def after_epoch(self):

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.hooks import PeriodicCheckpointer, PeriodicWriter
 
 from ..conftest import training
 from ..runs import one_and_two  # noqa: F401  registers build_small_backbone
@@ -40,3 +42,10 @@ def test_an_unreadable_query_costs_no_training(query, tmp_path, config, period, 
     ours, theirs = (torch.load(folder / "model_final.pth", weights_only=True) for folder in (broken, unbroken))
     assert all(torch.equal(ours["model"][name], values) for name, values in theirs["model"].items())
     assert (broken / "last_checkpoint").read_text() == "model_final.pth"
+
+
+@pytest.mark.parametrize("seed", [-1, 0])
+def test_the_list_of_hooks_ends_as_stocks(tiny, seed):
+    """A trainer puts hooks of its own before the last, the writer, as ``hooks.insert(-1, hook)``."""
+    trainer = DefaultTrainer(tiny("baseline", *SMALL, "MODEL.BACKBONE.NAME", "build_small_backbone", "SEED", seed))
+    assert [type(hook) for hook in trainer._hooks[-2:]] == [PeriodicCheckpointer, PeriodicWriter]
