@@ -19,7 +19,7 @@ from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import files_of, load_posterior
 from ..training.population_statistics import complete_paths
 from . import files
-from .feature_keys import keys_of_features
+from .feature_keys import read_feature_keys
 from .settings import SameSources
 
 
@@ -63,12 +63,12 @@ def load_model(cfg: CfgNode) -> nn.Module:
 
 
 def model_digest(cfg: CfgNode) -> str:
-    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`keys_of_features`.
+    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`read_feature_keys`.
 
     Args:
         cfg: a trained model's; one without MODEL.WEIGHTS means its last checkpoint.
     """
-    parts = {"checkpoint": digest(find_weights(cfg)), **keys_of_features(cfg)}
+    parts = {"checkpoint": digest(find_weights(cfg)), **read_feature_keys(cfg)}
     return files.DIGEST + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -24,7 +24,7 @@ TRAINING = (
 STATISTICS = ("SOLVER.IMS_PER_BATCH", "TEST.PRECISE_BN.NUM_ITER")  # the images that statistics are taken of
 
 
-def keys_of_features(cfg: CfgNode) -> dict[str, Any]:
+def read_feature_keys(cfg: CfgNode) -> dict[str, Any]:
     """{key: value} of what the features of ``cfg``'s model depend on, its checkpoint left out.
 
     Numbers are floats and sequences lists, so that equal configs have equal keys. A GDNorm model has its path as well:
