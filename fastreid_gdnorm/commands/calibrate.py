@@ -35,7 +35,6 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
     parser.add_argument("labelled", nargs="?", default="", metavar="LABELLED", help="a table, a folder or a data set")
     parser.add_argument(
         "--false-accept", type=share, default=0.01, metavar="SHARE", help="of pairs of different people; default: 0.01"

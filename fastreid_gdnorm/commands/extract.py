@@ -29,11 +29,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from ..console import say
+    from ..disk import check_writable
     from ..inference.extraction import extract
     from ..inference.feature_files import check_output, save_features
     from ..inference.journal import Journal
     from ..inference.records import find_images
 
+    check_writable(args.output.parent)
     records = find_images(args.images)
     check_output(args.output, records)
     extractor = extractor_of(args)

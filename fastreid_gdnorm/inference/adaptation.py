@@ -101,17 +101,6 @@ class Adapter:
         images = next(iter(sample), {"images": torch.empty(0)})["images"]
         if len(images) < 2:
             raise UserError(f"{len(images)} readable images do not tell how images vary: give two or more, better 64")
-        try:
-            path = PosteriorPath.from_images(self.model, batches, prior_only)
-        except ValueError as error:
-            raise UserError(f"--prior-only-layers: {error}") from error
-        verdict = consult(self.model, images, path)
-        numbers = [values for layer in path.layers.values() for values in layer]
-        if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(verdict.repeatability):
-            raise UserError(
-                f"{self.cfg.MODEL.WEIGHTS} makes NaN or infinity of these images: its training has failed, or the file "
-                "is damaged; train again, or name another checkpoint"
-            )
         nearness = NearnessPath()
         with torch.no_grad():
             features = forward_along(self.model.eval(), {"images": images}, nearness)
@@ -119,6 +108,14 @@ class Adapter:
         if len(unusable):
             looked_at = [record.path for record in spread_out if record.path not in sample.skipped]
             raise not_finite(looked_at[int(unusable[0])], self.cfg.MODEL.WEIGHTS)
+        try:
+            path = PosteriorPath.from_images(self.model, batches, prior_only)
+        except ValueError as error:
+            raise UserError(f"--prior-only-layers: {error}") from error
+        verdict = consult(self.model, images, path)
+        numbers = [values for layer in path.layers.values() for values in layer]
+        if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(verdict.repeatability):
+            raise not_finite("these images", self.cfg.MODEL.WEIGHTS)
         used = [record.path for record in records if record.path not in batches.skipped]
         save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
         return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())

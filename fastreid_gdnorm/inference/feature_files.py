@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..disk import check_writable, replacing
+from ..disk import replacing
 from ..errors import UserError
 from .description import PROPERTY, Description
 from .extraction import Extraction
@@ -36,7 +36,6 @@ def check_output(file: Path, records: Sequence[Record]) -> None:
         for record in records:
             if any("\udc80" <= letter <= "\udcff" for letter in record.path):  # a byte that is not UTF-8
                 raise UserError(f"{record.path!a} is not UTF-8, which .parquet must be: rename it, or write .npz")
-    check_writable(file.parent)
 
 
 def save_features(file: Path, extraction: Extraction, description: Description) -> None:

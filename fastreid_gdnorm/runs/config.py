@@ -63,11 +63,13 @@ def load_config(
     path = find_config(config_file)
     cfg = get_cfg()
     _merge(path, cfg.merge_from_file, path)
-    check_overrides(overrides, (key for key, _ in flat(cfg)))
+    check_overrides(overrides, [*(key for key, _ in flat(cfg)), *cfg.__dict__[CfgNode.DEPRECATED_KEYS]])
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
     _check_names(cfg, has_data_sets, trains)
     for line in out_of_bounds(cfg, trains):
         raise UserError(line)
+    if trains and not cfg.DATASETS.TESTS:
+        raise UserError("DATASETS.TESTS names no target, and a training ends with a test: name one or more")
     _check_device(cfg.MODEL.DEVICE)
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
         if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):

@@ -132,15 +132,8 @@ def _follow(trainer: DefaultTrainer) -> None:
 @contextlib.contextmanager
 def _alone_in(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a run's folder, which is made; its former config comes back on mistakes."""
-    with contextlib.ExitStack() as stack:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(folder))
-        except OSError as error:
-            raise UserError(
-                f"OUTPUT_DIR {folder} cannot be written ({error.strerror}): choose another folder"
-            ) from error
-        stack.enter_context(_kept_on_mistakes(folder))
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder), _kept_on_mistakes(folder):
         yield
 
 

@@ -13,6 +13,9 @@ class Finite(HookBase):
         FloatingPointError: as stock's trainer does for a loss that is NaN.
     """
 
+    def __init__(self):
+        self._before = set()
+
     def before_train(self):
         self._before = set(self._with_nan())
 

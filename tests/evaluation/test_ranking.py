@@ -197,8 +197,10 @@ def test_stock_functions_are_back_after_a_test_and_its_failure(evaluator, monkey
 def test_bounded_ranking_needs_no_compiler_and_an_unknown_one_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(reid_evaluation, "compile_helper", None)
     ReidEvaluator(tiny(), num_query=1)
+    cfg = tiny()
+    cfg.TEST.RANKING = "fast"
     with pytest.raises(UserError, match='TEST.RANKING is \'fast\', it can be "bounded" or "stock"'):
-        ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "fast"), num_query=1)
+        ReidEvaluator(cfg, num_query=1)
 
 
 def test_reranking_takes_far_less_memory_than_its_matrices(monkeypatch):

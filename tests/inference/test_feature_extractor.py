@@ -191,8 +191,8 @@ def test_no_image_is_taken_whose_features_cannot_be_compared(toy_run, datasets, 
 
         description, prepare = network.description, network.prepare
 
-        def __call__(self, batch):
-            features = network(batch)
+        def __call__(self, batch, cameras):
+            features = network(batch, cameras)
             features[-1] = 0
             return features
 

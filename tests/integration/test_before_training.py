@@ -49,7 +49,7 @@ def test_what_would_end_the_test_ends_the_training_before_its_first_step(
 
 def test_an_output_dir_that_is_a_file_is_a_mistake(datasets, tmp_path, fastreid_here):
     (tmp_path / "run").write_text("mine")
-    assert "run cannot be written" in one_line(fastreid_here(*training(tmp_path / "run")))
+    assert "a file is where a folder must be" in one_line(fastreid_here(*training(tmp_path / "run")))
     assert (tmp_path / "run").read_text() == "mine"
 
 

@@ -145,14 +145,14 @@ def test_a_cut_checkpoint_is_one_line_of_every_command(datasets, toy_run, tmp_pa
     (tmp_path / "last_checkpoint").write_text("model_final.pth")
     shutil.copy(toy_run / "config.yaml", tmp_path)
     config, overrides = ["--config-file", tmp_path / "config.yaml"], ["OUTPUT_DIR", tmp_path]
-    image, new = min((datasets / "RenderedStation/query").glob("*.jpg")), tmp_path / "new"
+    image, new, other = min((datasets / "RenderedStation/query").glob("*.jpg")), tmp_path / "new", tmp_path / "other"
     commands = [
         training(tmp_path, "--resume"),
         training(new, overrides=["MODEL.WEIGHTS", cut]),
         training(new, overrides=["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", cut]),
         ["eval", *config, *overrides],
         ["paths", *config, "--output", new, *overrides],
-        ["export", *config, "--output", new, *overrides],
+        ["export", *config, "--output", other, *overrides],
         ["index", "--model", tmp_path, image, "--gallery", new],
         ["train", "--add-source", "RenderedNight", "--from", tmp_path, "OUTPUT_DIR", new],
     ]
