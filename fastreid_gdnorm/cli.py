@@ -35,30 +35,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        return _run(parse(sys.argv[1:] if argv is None else argv))
+        return _run(sys.argv[1:] if argv is None else argv)
     finally:
         _drop_output()
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(argv: Sequence[str]) -> int:
+    command = _command(argv)
     try:
         with ending_on_ctrl_c():
+            args = parse(argv)
             load_plugins()
             args.run(args)
             sys.stdout.flush()
     except UserError as error:
-        print(f"fastreid {args.command}: {line_of(error)}", file=sys.stderr)
+        print(f"fastreid {command}: {line_of(error)}", file=sys.stderr)
         return 2
     except Failure as error:
-        print(f"fastreid {args.command}: {error}", file=sys.stderr)
+        print(f"fastreid {command}: {error}", file=sys.stderr)
         return 1
     except ModuleNotFoundError as error:
         if HAS_TORCH:
             raise
-        print(f"fastreid {args.command}: needs {error.name}, which is not installed here", file=sys.stderr)
+        print(f"fastreid {command}: needs {error.name}, which is not installed here", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"fastreid {args.command}: stopped", file=sys.stderr)
+        print(f"fastreid {command}: stopped", file=sys.stderr)
         return 130
     except OSError as error:
         if isinstance(error, BrokenPipeError) and _nobody_reads():
@@ -66,7 +68,7 @@ def _run(args: argparse.Namespace) -> int:
         line = file_mistake(error)
         if not line:
             raise
-        print(f"fastreid {args.command}: {line}", file=sys.stderr)
+        print(f"fastreid {command}: {line}", file=sys.stderr)
         return 2
     return 0
 
@@ -88,7 +90,7 @@ def _drop_output() -> None:
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line; exits where it makes no sense."""
-    parser = build_parser(next((word for word in argv if not word.startswith("-")), ""))
+    parser = build_parser(_command(argv))
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
         parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
@@ -127,3 +129,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
             command.add_arguments(own)
             own.set_defaults(run=command.run)
     return parser
+
+
+def _command(argv: Sequence[str]) -> str:
+    return next((word for word in argv if not word.startswith("-")), "")

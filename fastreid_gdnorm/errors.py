@@ -53,7 +53,7 @@ class UnreadableImage(UserError, OSError):
 
 
 class Failure(RuntimeError):
-    """Something else than the user's mistake that ends several processes: its text is one line that says which and why.
+    """Something else than the user's mistake that ends a training or several processes: its text is one line of why.
 
     The ``fastreid`` command prints it without a traceback, which is in that process's log, and exits with 1.
     """

@@ -101,6 +101,8 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
         _check_lone_identities(cfg)
         if name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
             _check_identities(cfg, train_set)
+        if name == "SetReWeightSampler":
+            _check_set_weights(cfg)
     return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
 
 
@@ -139,6 +141,17 @@ def _check_identities(cfg, train_set):
         raise UserError(
             f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
             f"identities than the training set's {identities}"
+        )
+
+
+def _check_set_weights(cfg):
+    """Raise UserError for a batch that stock's SetReWeightSampler cannot share out."""
+    images, instances, weights = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE, cfg.DATALOADER.SET_WEIGHT
+    share = sum(weights) * instances
+    if share <= 0 or images % share or images <= share:
+        raise UserError(
+            f"SOLVER.IMS_PER_BATCH {images} must be a multiple, not 1, of DATALOADER.NUM_INSTANCE {instances} times "
+            f"the sum of DATALOADER.SET_WEIGHT {weights}, which has a weight above 0 for each of DATASETS.NAMES"
         )
 
 

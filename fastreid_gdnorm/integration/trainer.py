@@ -150,6 +150,8 @@ def _check_processes(cfg):
         if is_gdnorm(cfg):
             raise UserError(text)
         logger.warning(text)
+    if processes > cfg.TEST.IMS_PER_BATCH:
+        raise UserError(f"TEST.IMS_PER_BATCH {cfg.TEST.IMS_PER_BATCH} is of all processes: make it {processes} or more")
     own = [key for key in ("BACKBONE", "HEADS") if cfg.MODEL[key].NORM == "BN"]
     if own:
         keys = " ".join(f"MODEL.{key}.NORM syncBN" for key in own)

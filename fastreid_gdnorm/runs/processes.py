@@ -201,6 +201,8 @@ def _named(error: Exception, place: Place, store: Store) -> Exception:
     elif isinstance(error, RuntimeError) and CONTACT_LOST.search(str(error)):
         line = f"{who} has lost another one, which was killed or cannot be reached: {lines[0]}"
         _wait(store, ["failed"])  # what the other one says
+    elif isinstance(error, Failure):
+        line = f"{who}: {lines[0]}"
     else:
         logger.error("Exception in %s", who, exc_info=error)
         line = f"{who}: {type(error).__name__}: {lines[0]}"

@@ -81,6 +81,7 @@ VALUES = {
     "SOLVER.SCHED CosineAnnealingLR SOLVER.WARMUP_ITERS 12": "SOLVER.WARMUP_ITERS 12 takes all",
     "DATALOADER.NUM_INSTANCE 0": "DATALOADER.NUM_INSTANCE is 0",
     "DATALOADER.SAMPLER_TRAIN InferenceSampler": "DATALOADER.SAMPLER_TRAIN: there is no 'InferenceSampler'",
+    f"{STOCK} DATALOADER.SAMPLER_TRAIN SetReWeightSampler": "the sum of DATALOADER.SET_WEIGHT",
     "INPUT.SIZE_TRAIN [32,0]": "INPUT.SIZE_TRAIN is .32, 0., it must be",
     "INPUT.FLIP.PROB 50.0": "INPUT.FLIP.PROB is 50.0, it must be from 0 to 1",
     "TEST.EVAL_PERIOD 0": "TEST.EVAL_PERIOD is 0, it must be 1 or more",
