@@ -31,7 +31,7 @@ def register_when_needed() -> None:
     if finder is None:
         finder = _Registering()
         sys.meta_path.insert(0, finder)
-    if any(name.startswith("fastreid.") for name in sys.modules):
+    if any(name.startswith("fastreid.") for name in sys.modules) and _can_register():
         finder.register()
 
 
@@ -39,6 +39,11 @@ def _needs_registration(name: str) -> bool:
     """Whether the module ``name`` is loaded only once all is registered; ``fastreid`` itself has nothing to patch."""
     package, _, part = name.partition(".")
     return bool(part) and (package == "fastreid" or (package == PACKAGE and part.split(".")[0] not in WITHOUT_FASTREID))
+
+
+def _can_register() -> bool:
+    """Whether there is torch, without which some parts of the plugin do all the same."""
+    return "torch" in sys.modules or importlib.util.find_spec("torch") is not None
 
 
 class _Registering(MetaPathFinder):
@@ -51,10 +56,8 @@ class _Registering(MetaPathFinder):
         self._modules: contextlib.ExitStack  # which that has loaded
 
     def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if self._done or not _needs_registration(name):
+        if self._done or not _needs_registration(name) or not _can_register():
             return None
-        if "torch" not in sys.modules and importlib.util.find_spec("torch") is None:
-            return None  # nothing can be registered, and some parts of the plugin do without
         after = sys.meta_path[sys.meta_path.index(self) + 1 :]
         found = (finder.find_spec(name, path, target) for finder in after)
         spec = next((spec for spec in found if spec is not None), None)
