@@ -16,6 +16,7 @@ FIXES = {
     ("ENAMETOOLONG",): "use a shorter name",
     ("ELOOP",): "its links lead in a circle",
     ("EBUSY", "ETXTBSY"): "another program uses it",
+    ("EPIPE",): "nobody reads it any more",
     ("EMFILE", "ENFILE"): "raise the limit (ulimit -n), or use fewer workers",
 }
 

@@ -45,6 +45,8 @@ def find_config(config_file: str | Path) -> str:
     path = find_file(config_file)
     if path:
         return path
+    if str(config_file) and Path(config_file).is_dir():
+        raise UserError(f"--config-file {config_file} is a folder: name the config in it, for a run's its config.yaml")
     raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 

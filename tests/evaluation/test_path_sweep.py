@@ -81,3 +81,10 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, line):
     with pytest.raises(UserError, match="paths.jsonl is not a record of a path sweep .*: remove it"):
         read_records(file)
     assert file.read_text() == line + "\n"
+
+
+def test_reading_leaves_a_sweep_that_is_being_written_as_it_is(tmp_path):
+    file = tmp_path / "paths.jsonl"
+    file.write_text('{"target": "RenderedStation", "path": "mean", "lambda": null}\n{"target": "Rend')
+    before = file.read_bytes()
+    assert [record["path"] for record in read_records(file)] == ["mean"] and file.read_bytes() == before

@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from fastreid_gdnorm import cli
+from fastreid_gdnorm.disk import locked
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import METRICS
 from fastreid_gdnorm.evaluation.path_sweep import sweep
@@ -136,6 +137,8 @@ def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept, capsys):
         sweep_paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
         sweep_paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
+    with locked(folder), pytest.raises(UserError, match="another process is at work in"):
+        sweep_paths(config, folder, **SWEEP)
     assert (folder / "paths.jsonl").read_bytes() == before
     with pytest.raises(SystemExit, match="2"):
         cli.main(["paths", "--config-file", str(config), "--output", str(folder), "--lambdas", "a,b"])
