@@ -16,7 +16,8 @@ optimizer              today's ``zero_grad`` cuts off the flat buffers that it s
 tests                  afterwards all of the model is in training mode, also what was frozen
 trainer                AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
 images                 palettes are read as their indices, transparent, CMYK and 16-bit ones not at all;
-                       ``preprocess_image`` normalises the batch in place: twice, if the model is called twice
+                       ``preprocess_image`` normalises the batch in place: twice, if the model is called twice;
+                       ``INPUT.AFFINE`` takes arguments that torchvision has renamed
 half precision         distances between features of norm 256 overflow, and a clamp hides it; a loss that overflows
                        ends the run, although GradScaler would skip the step
 checkpoints            written straight over the last good one; any code in them is run
@@ -61,6 +62,7 @@ PATCHES = (
     data.patch_loader,
     data.patch_prefetch,
     data.patch_images,
+    data.patch_affine,
     data.patch_workers,
     processes.patch_ddp,
     processes.patch_hard_coded_norms,

@@ -1,13 +1,14 @@
 """Patches of fastreid.data, and of the device that configs name: loaders, worker processes, data sets."""
 
 import functools
+import inspect
 
 import torch
 from PIL import Image
 
 from ..errors import MissingFile, UnreadableImage, UserError
 from ..image_loading import read_picture
-from .tools import rebind, source_has
+from .tools import Overlay, rebind, source_has
 
 
 def patch_device():
@@ -83,6 +84,20 @@ def patch_images():
             raise kind(f"cannot read image {file_name} ({error}): replace it or take it away") from error
 
     rebind("read_image", read_image, common, data_utils)
+
+
+def patch_affine():
+    """INPUT.AFFINE.ENABLED fails, as torchvision has renamed ``fillcolor`` of ``RandomAffine`` and ``resample``."""
+    from fastreid.data.transforms import build
+
+    stock = build.T.RandomAffine
+
+    @functools.wraps(stock)
+    def random_affine(*args, resample, fillcolor, **kwargs):
+        return stock(*args, fill=fillcolor, **kwargs)  # resample is False there, the nearest pixel, as by default
+
+    if source_has(build, "resample=False") and "resample" not in inspect.signature(stock).parameters:
+        build.T = Overlay(build.T, RandomAffine=random_affine)
 
 
 def patch_workers():

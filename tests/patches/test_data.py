@@ -12,6 +12,7 @@ import pytest
 import torch
 from fastreid.data import CommDataset, build_reid_test_loader, build_reid_train_loader, data_utils
 from fastreid.data.data_utils import BackgroundGenerator
+from fastreid.data.transforms import build_transforms
 from PIL import Image
 
 from fastreid_gdnorm.errors import UserError
@@ -138,3 +139,10 @@ def test_loaders_hold_what_stock_ones_do_and_end(tiny):
     paths = [path for batch in loader for path in batch["img_paths"]]
     assert paths == [item[0] for item in loader.dataset.img_items] and num_query == 12
     assert all(batch["images"].device.type == "cpu" for batch in islice(loader, 1)) or torch.cuda.is_available()
+
+
+def test_every_augmentation_can_be_enabled(tiny):
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (32, 16, 3), dtype=np.uint8))
+    for name in ("AUTOAUG", "CROP", "FLIP", "PADDING", "CJ", "AFFINE", "AUGMIX", "REA", "RPT"):
+        transform = build_transforms(tiny("baseline", f"INPUT.{name}.ENABLED", True), is_train=True)
+        assert transform(image).shape[0] == 3, name

@@ -137,7 +137,7 @@ PROJECTS = (
         "FastRetri, two processes",
         "projects/FastRetri/train_net.py",
         (f"--num-gpus 2 {trained(CARS, CROPS)}",),
-        f"{BRANCHES} DATASETS.NAMES ('Cars196','CUB')",
+        f"{BRANCHES} DATASETS.NAMES ('Cars196','CUB') SOLVER.IMS_PER_BATCH 16",
         note="stock's processes need CUDA",
     ),
     Case(
