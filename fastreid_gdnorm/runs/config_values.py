@@ -73,7 +73,7 @@ def names_of_a_model(cfg: CfgNode) -> Iterator[Names]:
     """The names that the model and its test take, beside those of registries."""
     norms = _looked_up(get_norm, "norm")
     neck = cfg.MODEL.HEADS.WITH_BNNECK or cfg.MODEL.HEADS.NORM
-    yield "MODEL.BACKBONE.DEPTH", _looked_up(BACKBONE_REGISTRY.get(_backbone(cfg)), "depth"), [cfg.MODEL.BACKBONE.DEPTH]
+    yield "MODEL.BACKBONE.DEPTH", _depths(_backbone(cfg)), [cfg.MODEL.BACKBONE.DEPTH]
     yield "MODEL.BACKBONE.NORM", norms, [cfg.MODEL.BACKBONE.NORM]
     yield "MODEL.HEADS.NORM", norms, [cfg.MODEL.HEADS.NORM] if neck else []
     yield "MODEL.HEADS.POOL_LAYER", _modules(pooling), [cfg.MODEL.HEADS.POOL_LAYER]
@@ -128,6 +128,14 @@ def out_of_bounds(cfg: CfgNode, trains: bool) -> Iterator[str]:
 def _backbone(cfg: CfgNode) -> str:
     name = cfg.MODEL.BACKBONE.NAME
     return str(cfg.MODEL.GDNORM.BACKBONE if name == "build_gdnorm_backbone" else name)
+
+
+def _depths(backbone: str) -> set[str]:
+    builder = inspect.unwrap(BACKBONE_REGISTRY.get(backbone))
+    depths = _looked_up(builder, "depth")
+    if not depths and builder.__module__.startswith("fastreid."):  # whose others compare it elsewhere in their module
+        depths.update(re.findall(r"(?:arch|model_size) == ['\"]([\w.]+)", _source(inspect.getmodule(builder))))
+    return depths
 
 
 def _losses(meta_arch: Any) -> set[str]:

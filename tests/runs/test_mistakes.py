@@ -61,6 +61,7 @@ VALUES = {
     "MODEL.LOSSES.NAME ('CrossEntropyLoss','TripletLos')": "no 'TripletLos'; did you mean TripletLoss",
     "MODEL.LOSSES.NAME ()": "MODEL.LOSSES.NAME is empty",
     "MODEL.BACKBONE.DEPTH 0.4x": "MODEL.BACKBONE.DEPTH: there is no '0.4x'; did you mean",
+    "MODEL.GDNORM.BACKBONE build_mobilenetv3_backbone": "DEPTH: there is no '0.5x'; known are Large, Small",
     "MODEL.BACKBONE.NORM bn": "MODEL.BACKBONE.NORM: .* known are BN, FrozenBN",
     "MODEL.HEADS.NORM SyncBN": "MODEL.HEADS.NORM: .* did you mean syncBN",
     "MODEL.HEADS.POOL_LAYER GlobalAveragePool": "POOL_LAYER: .* did you mean GlobalAvgPool",
