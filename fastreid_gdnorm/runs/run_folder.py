@@ -53,12 +53,10 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
     the run has been moved since.
     """
     cfg = load_config(config_file, overrides)
-    folder, given = Path(config_file).parent, [str(key) for key in overrides[::2]]
-    if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in given and _is_run(folder, cfg):
-        weights = cfg.MODEL.WEIGHTS
+    folder = Path(config_file).parent
+    if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in overrides[::2] and _is_run(folder, cfg):
         _relocate(cfg, folder)
-        if "MODEL.WEIGHTS" in given:
-            cfg.MODEL.WEIGHTS = weights
+        cfg.merge_from_list(list(overrides))
     return cfg
 
 

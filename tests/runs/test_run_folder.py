@@ -55,8 +55,10 @@ def test_its_files_are_found(moved, weights, meant):
 
 def test_overrides_and_other_configs_mean_what_they_say(moved):
     config = moved()
-    cfg = load_trained_config(config, ["MODEL.WEIGHTS", "other.pth"])
-    assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("../moved", "other.pth")
+    own = {"MODEL.WEIGHTS": "logs/run/other.pth", "MODEL.GDNORM.TEST_PATH": "posterior:logs/run/site"}
+    cfg = load_trained_config(config, [word for pair in own.items() for word in pair])
+    said = [cfg.MODEL.WEIGHTS, cfg.MODEL.GDNORM.TEST_PATH]
+    assert cfg.OUTPUT_DIR == "../moved" and said == list(own.values())
     cfg = load_trained_config(config, ["OUTPUT_DIR", "logs/other"])
     assert (cfg.OUTPUT_DIR, cfg.MODEL.WEIGHTS) == ("logs/other", "")
     assert load_trained_config(f"{DEMO}/gdnorm.yml") == load_config(f"{DEMO}/gdnorm.yml")
