@@ -72,8 +72,8 @@ FACES = (
     "MODEL.HEADS.PFC.ENABLED False SOLVER.MAX_EPOCH 1 TEST.EVAL_PERIOD 1 DATASETS.REC_PATH '' DATASETS.TESTS ('LFW',)"
 )
 PARTS = "INPUT.SIZE_TRAIN [128,128] INPUT.SIZE_TEST [128,128] TEST.DSR.ENABLED False"
-TAUGHT = "KD.MODEL_CONFIG ('{out}/teacher/config.yaml',) KD.MODEL_WEIGHTS ('{out}/teacher/model_final.pth',)"
-TEACHING = trained(TEACHER, folder="teacher", gdnorm="")
+TAUGHT = "DATASETS.NAMES ('Market1501','DukeMTMC') KD.MODEL_CONFIG ('{out}/teacher/config.yaml',) KD.MODEL_WEIGHTS ('{out}/teacher/model_final.pth',)"
+TEACHING = trained(TEACHER, "DATASETS.NAMES ('Market1501','DukeMTMC')", "teacher", gdnorm="")
 
 PROJECTS = (
     Case(
