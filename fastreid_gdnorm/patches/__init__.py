@@ -29,6 +29,7 @@ several processes      the trainer tells ``DistributedDataParallel`` a CUDA devi
                        a CPU; MobileNetV2 and others make a part of their BN without asking NORM, so syncBN is partial
 workers                processes that are spawned, not forked, import an unpatched fastreid
 RegNet, EffNet         look for their YAML files relative to the working directory
+pool layer Flatten     fails for features in channels-last order
 pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
                        loaded again; ResNet's own are tar archives, which torch >= 2.6 refuses
 version                the release 1.4.0 says 1.3 of itself in logs
@@ -80,6 +81,7 @@ PATCHES = (
     evaluation.patch_reranking,
     evaluation.patch_rank,
     models.patch_regnet,
+    models.patch_flatten,
     pretrained.patch_pretrained,
     version.patch_version,
 )

@@ -1,4 +1,4 @@
-"""Patch of two of fastreid's backbones, RegNet and EffNet."""
+"""Patches of fastreid's networks: where RegNet and EffNet look for files, and a pool layer."""
 
 from pathlib import Path
 
@@ -18,3 +18,14 @@ def patch_regnet():
 
     if source_has(regnet, "'fastreid/modeling/backbones/regnet/"):
         object.__setattr__(regnet.regnet_cfg, "merge_from_file", merge_from_file)
+
+
+def patch_flatten():
+    """The pool layer Flatten fails for features in channels-last order."""
+    from fastreid.layers import pooling
+
+    def forward(self, input):
+        return input.reshape(input.size(0), -1, 1, 1)
+
+    if source_has(pooling.Flatten.forward, "input.view("):
+        pooling.Flatten.forward = forward

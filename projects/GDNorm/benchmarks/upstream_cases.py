@@ -72,8 +72,11 @@ FACES = (
     "MODEL.HEADS.PFC.ENABLED False SOLVER.MAX_EPOCH 1 TEST.EVAL_PERIOD 1 DATASETS.REC_PATH '' DATASETS.TESTS ('LFW',)"
 )
 PARTS = "INPUT.SIZE_TRAIN [128,128] INPUT.SIZE_TEST [128,128] TEST.DSR.ENABLED False"
-TAUGHT = "DATASETS.NAMES ('Market1501','DukeMTMC') KD.MODEL_CONFIG ('{out}/teacher/config.yaml',) KD.MODEL_WEIGHTS ('{out}/teacher/model_final.pth',)"
-TEACHING = trained(TEACHER, "DATASETS.NAMES ('Market1501','DukeMTMC')", "teacher", gdnorm="")
+SOURCES = "DATASETS.NAMES ('Market1501','DukeMTMC')"
+TAUGHT = (
+    f"{SOURCES} KD.MODEL_CONFIG ('{{out}}/teacher/config.yaml',) KD.MODEL_WEIGHTS ('{{out}}/teacher/model_final.pth',)"
+)
+TEACHING = trained(TEACHER, SOURCES, "teacher", gdnorm="")
 
 PROJECTS = (
     Case(
@@ -147,7 +150,7 @@ PROJECTS = (
         reason="not run",
         note="needs ray before 2, and gives LayerFreeze one argument too many",
     ),
-    Case("NAIC20", "projects/NAIC20/train_net.py", (trained(NAIC),), BRANCHES),
+    Case("NAIC20", "projects/NAIC20/train_net.py", (trained(NAIC),), f"{BRANCHES} SOLVER.IMS_PER_BATCH 12"),
     Case(
         "NAIC20, commit",
         "projects/NAIC20/train_net.py",
