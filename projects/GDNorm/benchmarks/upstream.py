@@ -136,7 +136,7 @@ def page(cases, found, checkout):
         note = case.note
         for way, of in (("patches alone", patched), ("beside", beside), ("with GDNorm", gdnorm)):
             if of and of["error"]:
-                reason = of["error"].replace("|", "\\|")
+                reason = re.sub(r" \(/.*?\)", "", of["error"])  # of a file of this machine
                 notes += [f"- {case.name}, {way}: `{reason}`"]
         table.append([case.name, state(patched), state(beside), same(patched, beside), branches(case, gdnorm), note])
     commit = subprocess.run(["git", "-C", checkout, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True)
@@ -169,7 +169,7 @@ def same(patched, beside):
     if first:
         return "first difference: {} {:.6g}, {} {:.6g}".format(*first[0], *first[1])
     if len(patched["numbers"]) != len(beside["numbers"]):
-        return f"{len(patched['numbers'])} and {len(beside['numbers'])} of them"
+        return f"the first {len(pairs)} equal, until one fails"
     return f"all {len(pairs)} equal" + (", weights too" if patched["weights"] == beside["weights"] != "" else "")
 
 
