@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -153,12 +153,10 @@ class Gallery:
             if record.path in paths and sha256 not in given
         }
         self.remove(gone)
-        again = self._of_other_cameras(given, extraction.digests)
-        for row in again:
-            given[self.digests[row]].append(self.records[row])
-        self.remove(again)
         known = [row for row, sha256 in enumerate(self.digests) if sha256 in given]
+        before = [self.records[row].camera for row in known]
         updated = sum(self._update(row, given.pop(self.digests[row])) for row in known)
+        self._renew([row for row, camera in zip(known, before) if self.records[row].camera != camera], extraction)
         new: dict[str, int] = {}
         for row, sha256 in enumerate(extraction.digests):
             if sha256 in given:
@@ -166,17 +164,19 @@ class Gallery:
         self._append(features if len(new) == len(features) else features[list(new.values())])
         self.records += [joined(given[sha256]) for sha256 in new]
         self.digests += new
-        copies = len(images) - len(known) - len(new)
-        return Changes(len(new) - len(again), updated + len(again), len(known) - updated, len(gone), copies)
+        return Changes(len(new), updated, len(known) - updated, len(gone), len(images) - len(known) - len(new))
 
-    def _of_other_cameras(self, given: Mapping[str, Sequence[Record]], with_features: Sequence[str]) -> set[int]:
-        """The rows of images that are given with another camera than before, and with features."""
-        have = set(with_features)
-        return {
-            row
-            for row, (record, sha256) in enumerate(zip(self.records, self.digests))
-            if sha256 in have and joined([*given[sha256], record]).camera != record.camera
-        }
+    def _renew(self, rows: Sequence[int], extraction: Extraction) -> None:
+        """Let images take the features that an extraction has of their contents as their camera's, if any."""
+        cameras = (canonical_camera(record.camera) for record in extraction.records)
+        places = {image: place for place, image in enumerate(zip(extraction.digests, cameras))}
+        of = {row: places.get((self.digests[row], self.records[row].camera)) for row in rows}
+        renewed = {row: place for row, place in of.items() if place is not None}
+        if renewed:
+            features = self.features()
+            features[list(renewed)] = extraction.features[list(renewed.values())]
+            self._index = self._new_index(len(features))
+            self._index.add(features)
 
     def _update(self, row: int, given: Sequence[Record]) -> bool:
         before = self.records[row]

@@ -55,14 +55,15 @@ class Journal:
 
     def remove(self) -> None:
         """Forget everything: it is in its place. Only its own files go, and its folders if nothing else is in them."""
-        if not self._folder or not self._folder.is_dir():
+        if not self._folder:
             return
-        for part in (*self._parts, self._next_part(self._folder)):  # a killed process has begun the next one
+        own = (*self._parts, self._next_part(self._folder)) if self._folder.is_dir() else ()
+        for part in own:  # a killed process has begun the next one
             for file in (part, *leftovers(part)):
                 file.unlink(missing_ok=True)
-        with contextlib.suppress(OSError):  # something else is in there
-            self._folder.rmdir()
-            self._folder.parent.rmdir()
+        for folder in (self._folder, self._folder.parent):
+            with contextlib.suppress(OSError):  # something else is in there, or it is gone
+                folder.rmdir()
 
     def _next_part(self, folder: Path) -> Path:
         return folder / f"{1 + int(self._parts[-1].stem) if self._parts else 0:06d}.npz"

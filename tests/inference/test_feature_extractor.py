@@ -166,7 +166,7 @@ def diverged(toy_run, tmp_path_factory):
         ("index --model {0} {1} --gallery {2}", "{2}/gallery.json"),
         ("search --gallery {0}/site {1} --html {2}/found.html", "{2}/found.html"),
         ("extract --model {0} {1} --output {2}/f.npz", "{2}/f.npz"),
-        ("calibrate --model {0} {1}", "{0}/threshold.json"),
+        ("calibrate --model {0} {1} --false-accept 0.5", "{0}/threshold.json"),
         ("adapt --model {0} --images {1} --output {2}", "{2}/posterior.npz"),
         ("eval --config-file {0}/config.yaml --output {2} OUTPUT_DIR {0}", "{2}/test_results.json"),
     ],

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 from fastreid_gdnorm.config import remove_gdnorm_config
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 from fastreid_gdnorm.runs.results import read_test_results
+from fastreid_gdnorm.training.finite import Finite
 from fastreid_gdnorm.training.reproducible import Reproducible
 
 
@@ -162,7 +163,7 @@ def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch
     trainer = Standing(cfg)
     kinds = [type(hook) for hook in trainer._hooks]
     assert "best_metric" not in trainer.checkpointer.checkpointables
-    assert kinds[-5:] == [OwnEvaluation, hooks.CallbackHook, Reproducible, LeastIsBest, hooks.PeriodicWriter]
+    assert kinds[-6:] == [OwnEvaluation, hooks.CallbackHook, Finite, Reproducible, LeastIsBest, hooks.PeriodicWriter]
     assert trainer.train() == RESULTS[STATION]
 
 

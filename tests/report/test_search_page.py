@@ -5,6 +5,7 @@ import pytest
 from fastreid_gdnorm.inference.gallery import Match
 from fastreid_gdnorm.inference.queries import Found
 from fastreid_gdnorm.inference.records import Record
+from fastreid_gdnorm.inference.thresholds import Rate, Threshold
 from fastreid_gdnorm.report.search_page import write_search_page
 
 
@@ -14,7 +15,9 @@ def page_file(datasets, tmp_path_factory):
     people = [str(path) for path in sorted((datasets / "RenderedStation" / "query").iterdir())]
     matches = [Match(row, 0.9 - 0.2 * row, Record(path, "1", "s1_2", "7")) for row, path in enumerate(people[2:5])]
     matches[1] = matches[1]._replace(record=Record("/gone/with/a_very_long_name_that_does_not_fit_anywhere.jpg"))
-    found = [Found(Record(people[0], "2"), matches, 0.6), Found(Record(people[1]), [], None)]
+    rate = Rate(0.01, 0.0, 0.02)
+    threshold = Threshold("model", "cosine", 0.6, 0.01, rate, rate, 1000, 100, 60, 6, "drawn people")
+    found = [Found(Record(people[0], "2"), matches, threshold), Found(Record(people[1]), [], None)]
     file = tmp_path_factory.mktemp("page") / "found.html"
     write_search_page(file, found, "site: 3 images.")
     return file
