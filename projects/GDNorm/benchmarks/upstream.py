@@ -1,7 +1,7 @@
 """Does a stock project notice the plugin? Upstream's own tests and projects with and without it: results/upstream.md.
 
-    git clone https://github.com/JDAI-CV/fast-reid /tmp/fast-reid
-    python projects/GDNorm/benchmarks/upstream.py --checkout /tmp/fast-reid --output logs/upstream
+    git clone https://github.com/JDAI-CV/fast-reid ../fast-reid
+    python projects/GDNorm/benchmarks/upstream.py --checkout ../fast-reid --output logs/upstream
 
 Each script of the checkout trains, resumes and tests on a few small pictures, on the CPU, in three ways: with the
 patches alone, beside ``import fastreid_gdnorm``, and with GDNorm as its BN. They import the installed fastreid package,
