@@ -136,7 +136,7 @@ def page(cases, found, checkout):
         note = case.note
         for way, of in (("patches alone", patched), ("beside", beside), ("with GDNorm", gdnorm)):
             if of and of["error"]:
-                reason = re.sub(r" \(/.*?\)", "", of["error"])  # of a file of this machine
+                reason = re.sub(r" \(/.*?\)|(?<=')/[^']*/(?=[^'/]+')", "", of["error"])  # where a file is on a machine
                 notes += [f"- {case.name}, {way}: `{reason}`"]
         table.append([case.name, state(patched), state(beside), same(patched, beside), branches(case, gdnorm), note])
     commit = subprocess.run(["git", "-C", checkout, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True)
