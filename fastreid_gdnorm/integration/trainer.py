@@ -6,6 +6,7 @@ import logging
 import math
 import os
 
+import torch
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.train_loop import AMPTrainer
 from fastreid.utils import comm
@@ -41,6 +42,7 @@ def connect():
         self.checkpointer.checkpointables = {
             "settings": Settings(cfg),  # first, as what is loaded after it may not fit where these do not
             **self.checkpointer.checkpointables,
+            "optimizer": _FittingOptimizer(self._trainer.optimizer),
             "processes": _Number(comm.get_world_size()),
         }
 
@@ -100,6 +102,31 @@ class _Number:
                 "the unbroken run",
                 *(self._own, state["number"]),
             )
+
+
+class _FittingOptimizer:
+    """An optimizer in checkpoints; the state that is loaded has to be of as many parameters, of the same shapes."""
+
+    def __init__(self, optimizer):
+        self._optimizer = optimizer
+        self.state_dict = optimizer.state_dict
+
+    def load_state_dict(self, state):
+        groups = [group["params"] for group in self._optimizer.param_groups]
+        fits = [len(group["params"]) for group in state["param_groups"]] == list(map(len, groups))
+        if fits:
+            numbers = [number for group in state["param_groups"] for number in group["params"]]
+            for number, parameter in zip(numbers, (one for group in groups for one in group)):
+                values = state["state"].get(number, {}).values()
+                shapes = [value.shape for value in values if isinstance(value, torch.Tensor) and value.ndim]
+                fits = fits and all(shape == parameter.shape for shape in shapes)
+        if not fits:
+            raise UserError(
+                "--resume: the run was begun with other parameters, or with other groups of them: its sources had "
+                "another number of identities, or a key of MODEL or SOLVER had another value; go on with the former, "
+                "or choose another OUTPUT_DIR"
+            )
+        self._optimizer.load_state_dict(state)
 
 
 class _FromCheckpoint:

@@ -35,6 +35,16 @@ def test_branches_keep_their_sources(toy_run, begun, sources, fastreid_here):
         )
 
 
+@pytest.mark.parametrize(
+    "config, others",
+    [("baseline", []), ("gdnorm", ["DATASETS.COMBINEALL", "True"])],
+    ids=["no branches", "more identities"],
+)
+def test_a_run_of_other_parameters_is_refused(begun, config, others, fastreid_here):
+    line = one_line(fastreid_here(*training(begun, "--resume", config=config, overrides=others)))
+    assert "--resume: the run was begun with other parameters" in line
+
+
 def test_a_checkpoint_of_an_earlier_version_loads(toy_run, begun, fastreid_here):
     checkpoint = torch.load(begun / "model_final.pth", weights_only=True)
     for name in ("settings", "untested"):
