@@ -98,7 +98,8 @@ def _test(cfg: CfgNode, model: nn.Module) -> None:
 
 
 def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
-    with _alone_in(Path(cfg.OUTPUT_DIR)) if comm.is_main_process() else contextlib.nullcontext():
+    alone = _alone_in(Path(cfg.OUTPUT_DIR), trains=not words.eval_only)
+    with alone if comm.is_main_process() else contextlib.nullcontext():
         default_setup(cfg, words)
         _hide_tracebacks_of_mistakes()
         if words.eval_only:
@@ -130,26 +131,33 @@ def _follow(trainer: DefaultTrainer) -> None:
 
 
 @contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a run's folder, which is made; its former config comes back on mistakes."""
+def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
+    """Keep other trainings out of a run's folder, which is made; its former config is back unless this one trains."""
     folder.mkdir(parents=True, exist_ok=True)
-    with locked(folder), _kept_on_mistakes(folder):
+    with locked(folder), _kept_config(folder, trains):
         yield
 
 
 @contextlib.contextmanager
-def _kept_on_mistakes(folder: Path) -> Iterator[None]:
-    """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back."""
+def _kept_config(folder: Path, trains: bool) -> Iterator[None]:
+    """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back.
+
+    Raises:
+        UserError: one that trains would replace a config that no run has written.
+    """
     file, checkpoint = folder / files.CONFIG, folder / files.LAST_CHECKPOINT
     before = file.read_bytes() if file.is_file() else None
-    saved = _modified(checkpoint)
+    of_run = any((folder / name).exists() for name in (files.LOG, files.LAST_CHECKPOINT))
+    if trains and before is not None and not of_run:
+        raise UserError(f"{file} is there already and no training wrote it: move it away, or choose another OUTPUT_DIR")
+    saved, is_done = _modified(checkpoint), False
     try:
         yield
-    except BaseException:  # also Ctrl-C
-        if before is not None and saved == _modified(checkpoint):
+        is_done = trains
+    finally:  # also after Ctrl-C
+        if before is not None and not is_done and saved == _modified(checkpoint):
             with replacing(file) as part:
                 part.write_bytes(before)
-        raise
 
 
 def _modified(file: Path) -> int | None:
