@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import importlib
+import logging
 import threading
+import weakref
 
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
 
@@ -11,16 +13,20 @@ from ..config import completed
 from ..errors import UserError, not_finite
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
 
+logger = logging.getLogger("fastreid.gdnorm.ranking")
+
 ONE_AT_A_TIME = threading.RLock()  # thread, as fast-reid's functions are exchanged for all
 
 
 def connect():
     """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking.
 
-    Features that are NaN or infinite are refused: stock ranks them, and gives numbers.
+    Features that are NaN or infinite are refused: stock ranks them, and gives numbers. Of features that are all zero,
+    which cosine cannot compare, the first image is named.
     """
     stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
     stock_process = ReidEvaluator.process
+    with_zeros = weakref.WeakSet()  # evaluators of which that was said
 
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self):
@@ -34,16 +40,31 @@ def connect():
 
     @functools.wraps(stock_process)
     def process(self, inputs, outputs):
-        unusable = (~outputs.reshape(len(outputs), -1).isfinite().all(dim=1)).nonzero()
-        if len(unusable):
-            place = int(unusable[0])
-            image = inputs["img_paths"][place] if "img_paths" in inputs else f"image {place + 1} of a batch"
+        features = outputs.reshape(len(outputs), -1)
+        image = _first(~features.isfinite().all(dim=1), inputs)
+        if image:
             begun = f", begun with {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
             raise not_finite(image, f"the model of {self.cfg.OUTPUT_DIR}{begun}")
+        image = _first(~features.any(dim=1), inputs)
+        if image and self.cfg.TEST.METRIC == "cosine" and self not in with_zeros:
+            with_zeros.add(self)
+            logger.warning(
+                "The features of %s, and perhaps of more images, are all zero: cosine cannot compare them, so that "
+                "what these images find is chance",
+                image,
+            )
         stock_process(self, inputs, outputs)
 
     ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate = compile_dependencies, evaluate
     ReidEvaluator.process = process
+
+
+def _first(unusable, inputs):
+    """The name of a batch's first image that is ``unusable`` (B,), or "" if none is."""
+    if not unusable.any():
+        return ""
+    place = int(unusable.nonzero()[0])
+    return inputs["img_paths"][place] if "img_paths" in inputs else f"image {place + 1} of a batch"
 
 
 def is_bounded(cfg):

@@ -50,6 +50,17 @@ def test_result_files_change_nothing_in_what_a_test_returns(tiny, tmp_path, targ
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_features_of_zeros_are_said_once_where_cosine_compares_them(tiny, metric, caplog):
+    class Dead(torch.nn.Module):
+        def forward(self, batch):
+            return torch.zeros(len(batch["targets"]), 8)
+
+    targets = ["DATASETS.TESTS", "('RenderedStation',)", "TEST.IMS_PER_BATCH", "4"]
+    DefaultTrainer.test(tiny("baseline", "TEST.METRIC", metric, *targets), Dead())
+    assert sum("are all zero" in record.message for record in caplog.records) == (metric == "cosine")
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monkeypatch):
     rank = importlib.import_module("fastreid.evaluation.rank")
     in_python = functools.wraps(rank.evaluate_rank)(functools.partial(rank.evaluate_rank, use_cython=False))
