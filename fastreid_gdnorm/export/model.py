@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ..console import say
 from ..disk import digest, write_text
+from ..errors import not_finite
+from ..inference.comparable import unusable_rows
 from ..inference.description import MANIFEST, Description, ModelInput
 from ..inference.thresholds import read_thresholds, save_threshold
 from ..modeling import branched
@@ -49,8 +51,8 @@ def export_model(
         What is in manifest.json.
 
     Raises:
-        UserError: there is no stock model for it, it cannot be used by a consumer, or what was written gives other
-            features than the trained model.
+        UserError: there is no stock model for it, it cannot be used by a consumer, the trained model gives no usable
+            features, or what was written gives others than that.
     """
     output, consumers = Path(output), list(dict.fromkeys(consumers))
     check_output(output, onnx, fuse, consumers)
@@ -135,12 +137,18 @@ def each_camera(path: str, output: str | Path) -> dict[Path, str]:
 
 
 class _Trained:
-    """The trained model of a config, in double on CPU: images (B, 3, H, W), RGB from 0 to 255, to features (B, D)."""
+    """The trained model of a config, in double on CPU: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
+
+    Raises:
+        UserError: when called, if its features are not usable.
+    """
 
     def __init__(self, cfg: CfgNode) -> None:
-        self.model = load_model(on_cpu(cfg)).eval().double()
+        self._cfg, self.model = cfg, load_model(on_cpu(cfg)).eval().double()
 
     @torch.no_grad()
     def __call__(self, images: Tensor) -> Tensor:
         features: Tensor = self.model({"images": images.double()})
+        if len(unusable_rows(features.numpy(), self._cfg.TEST.METRIC)):
+            raise not_finite("random pictures", self._cfg.MODEL.WEIGHTS)
         return features

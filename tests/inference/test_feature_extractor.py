@@ -180,6 +180,11 @@ def test_features_that_are_not_finite_are_one_line(diverged, datasets, tmp_path,
     assert not Path(written).exists()
 
 
+def test_an_export_says_what_is_wrong_with_the_trained_model(diverged, tmp_path, fastreid_here):
+    said = one_line(fastreid_here("export", "--config-file", diverged / "config.yaml", "--output", tmp_path / "export"))
+    assert f"{diverged / 'model_final.pth'} gives no usable features for random pictures" in said
+
+
 def test_no_image_is_taken_whose_features_cannot_be_compared(toy_run, datasets, monkeypatch, tmp_path):
     extractor = FeatureExtractor(toy_run, batch_size=2)
     images = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
