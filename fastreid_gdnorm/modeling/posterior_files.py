@@ -68,7 +68,7 @@ def load_posterior(file: str | Path) -> PosteriorFile:
             layers = {name: _layer(stored, name) for name in names}
             return PosteriorFile(PosteriorPath(layers, int(head["n"])), head["checkpoint"], stored["images"])
     except FileNotFoundError:
-        raise UserError(f"posterior {file} is not there: make it with fastreid adapt") from None
+        raise _not_there(file) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise UserError(f"posterior {file} is damaged or no posterior path ({error}): adapt again") from error
 
@@ -119,5 +119,17 @@ def load_site(place: str | Path) -> PosteriorPath | CameraPaths:
 
 
 def site_digest(place: str | Path) -> str:
-    """Of the contents of all files of a place, and of which camera each is: what features along its paths depend on."""
-    return "+".join(f"{camera} {digest(file)}".strip() for camera, file in sorted(files_of(place).items()))
+    """Of the contents of all files of a place, and of which camera each is: what features along its paths depend on.
+
+    Raises:
+        UserError: there is no such file or folder, or one of its files is missing.
+    """
+    files = files_of(place)
+    missing = next((file for file in files.values() if not file.is_file()), None)
+    if missing:
+        raise _not_there(missing)
+    return "+".join(f"{camera} {digest(file)}".strip() for camera, file in sorted(files.items()))
+
+
+def _not_there(file: str | Path) -> UserError:
+    return UserError(f"posterior {file} is not there: make it with fastreid adapt, or say by --path where it is now")

@@ -212,6 +212,14 @@ def test_damaged_files_are_named(toy_run, adapting, tmp_path, fastreid_here, dam
     assert said in line and str(file) in line
 
 
+def test_a_site_that_lacks_a_file_is_named(toy_run, adapting, datasets, tmp_path, fastreid_here):
+    site = shutil.copytree(adapting[0], tmp_path / "site")
+    (site / "posterior.npz").unlink()
+    words = ["index", "--model", toy_run, "--gallery", tmp_path / "gallery", datasets / "RenderedStation" / "query"]
+    line = one_line(fastreid_here(*words, "--path", f"posterior:{site}"))
+    assert f"posterior {site / 'posterior.npz'} is not there" in line and "--path" in line
+
+
 def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fastreid_here):
     (tmp_path / "one").mkdir()
     shutil.copy(min((site.parent / "query").glob("*.jpg")), tmp_path / "one" / "nameless.jpg")
