@@ -60,7 +60,7 @@ def _add(args: Namespace) -> None:
     from ..disk import check_writable, locked
     from ..inference.extraction import extract
     from ..inference.gallery import APPROXIMATE_FROM, Gallery
-    from ..inference.gallery_files import JOURNAL, is_gallery, read_contents
+    from ..inference.gallery_files import JOURNAL, check_lists, is_gallery, read_contents
     from ..inference.journal import Journal
     from ..inference.known_images import absolute
     from ..inference.records import find_images
@@ -69,6 +69,7 @@ def _add(args: Namespace) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"--gallery {folder} is a file: name a folder")
     check_writable(folder)
+    check_lists(folder)
     if not is_gallery(folder) and not args.model:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
     records = absolute(find_images(args.images))

@@ -203,6 +203,15 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         (folder / name).unlink(missing_ok=True)
 
 
+def check_lists(folder: Path) -> None:
+    """That :func:`write_gallery` can tell which files in a folder, which need not be there, are its own.
+
+    Raises:
+        UserError: a file that should list them is something else.
+    """
+    _written(folder)
+
+
 def _written(folder: Path) -> list[str]:
     """The index and table files that earlier calls have written, or were about to write when they were killed.
 

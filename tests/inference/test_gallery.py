@@ -261,6 +261,14 @@ def killed_while_writing(folder):
     stored.save(folder)
 
 
+def test_a_folder_that_no_gallery_can_be_written_to_is_refused_first(toy_run, datasets, tmp_path, fastreid_here):
+    (tmp_path / "gallery.writing").write_text("a list of mine")
+    images = datasets / "RenderedStation" / "query"
+    said = one_line(fastreid_here("index", "--model", toy_run, images, "--gallery", tmp_path))
+    assert "gallery.writing is not of a gallery" in said
+    assert [file.name for file in tmp_path.iterdir()] == ["gallery.writing"]
+
+
 def test_a_journal_removes_its_own_parts_alone(tmp_path):
     kept = Journal(tmp_path / "journal", "a" * 64)
     kept.keep(["x"], np.ones((1, 3), np.float32))
