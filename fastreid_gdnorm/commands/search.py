@@ -79,9 +79,11 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
     threshold = read_threshold(extractor.model, extractor.description, args.gallery)
     queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)
     found = search(gallery, queries, args.top, args.exclude_same_camera, args.rerank, threshold)
-    if args.exclude_same_camera and (line := not_excluded(gallery, [one.query for one in found])):
-        say(line)
     about = _about(args.gallery, gallery, threshold)
+    if args.exclude_same_camera and (line := not_excluded(gallery, [one.query for one in found])):
+        about += f" {line}."
+        if args.json:
+            say(line)
     if queries.left_out:
         about += f" {queries.left_out} of {len(records)} queries were left out."
     if args.html:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..errors import UserError
 from ..image_names import canonical_camera
+from ..site_cameras import same_camera
 from .comparable import as_comparable
 from .description import Description, other_version
 from .extraction import Extraction, extract
@@ -213,7 +214,7 @@ class Gallery:
 
         Args:
             queries: features (Q, D) by the gallery's model.
-            not_from: a camera for each query whose images do not count, or "".
+            not_from: a camera for each query whose images do not count, however :func:`same_camera` knows it, or "".
             not_same_as: a SHA-256 for each query; an image with the same contents does not count.
             exact: compare with all images, however many there are.
 
@@ -233,7 +234,8 @@ class Gallery:
             places = np.flatnonzero(asked == camera).tolist()
             allowed = np.ones(len(self), bool)
             if camera:
-                allowed = np.array([record.camera != camera for record in self.records], bool)
+                own = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
+                allowed = np.array([record.camera not in own for record in self.records], bool)
             for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
                 same = not_same_as[place] if not_same_as is not None else None
                 matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != same]

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from ..errors import UserError
+from ..site_cameras import same_camera
 from .extraction import Extraction
 from .gallery import Gallery, Match
 from .known_images import with_canonical_camera
@@ -71,7 +72,8 @@ def not_excluded(gallery: Gallery, queries: Sequence[Record]) -> str:
     """What leaving out images of a query's camera cannot do, as a line; "" if there is nothing."""
     cameras = {record.camera for record in gallery.records} - {""}
     without = sum(not record.camera for record in gallery.records)
-    others = {record.camera for record in queries} - cameras
+    asked = {record.camera for record in queries}
+    others = {camera for camera in asked if not any(same_camera(camera, other) for other in cameras)}
     parts = []
     if without:
         parts.append(

@@ -174,6 +174,18 @@ def test_cameras_are_the_same_however_they_are_written(fastreid_here, model, que
         assert (unknown in done.stderr) == (camera == "")
 
 
+def test_cameras_of_two_kinds_of_names_are_left_out_or_said(fastreid_here, model, queries, tmp_path):
+    (tmp_path / "t.csv").write_text(f"path,camera\n{queries[1]},cam-1\n{queries[2]},1\n{queries[3]},2\n")
+    assert fastreid_here("index", "--model", model, "--gallery", tmp_path, tmp_path / "t.csv").returncode == 0
+    for camera, left in ("c01", 1), ("gate", 3):
+        (tmp_path / "q.csv").write_text(f"path,camera\n{queries[0]},{camera}\n")
+        words = [tmp_path / "q.csv", "--exclude-same-camera", "--html", tmp_path / "found.html"]
+        (found,) = found_by(fastreid_here, tmp_path, *words)
+        assert len(found["matches"]) == left
+        said = "no image in the gallery is of camera gate"
+        assert (said in (tmp_path / "found.html").read_text()) == (camera == "gate")
+
+
 def test_a_page_is_written_though_nobody_reads_the_table(site, queries, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
