@@ -158,8 +158,8 @@ class GDNorm(nn.Module):
         self._rest()
 
     def _rest(self) -> None:
-        self.history = PathHistory()
-        self.path = MeanPath()
+        self._path = MeanPath()
+        self.history = PathHistory.of_rest(self._path)
 
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
         branched = prefix + "branches."

@@ -27,8 +27,13 @@ class PathHistory:
         changes: (number, path), the last one last.
     """
 
-    def __init__(self, changes: tuple[tuple[int, weakref.ref[Path]], ...] = ()) -> None:
+    def __init__(self, changes: tuple[tuple[int, weakref.ref[Path]], ...]) -> None:
         self._changes = changes
+
+    @classmethod
+    def of_rest(cls, path: Path) -> PathHistory:
+        """The history of a new layer, which rests on ``path`` in every thread, each of which counts for itself."""
+        return cls(((0, weakref.ref(path)),))
 
     def and_now(self, path: Path) -> PathHistory:
         """The history of a layer that is put on ``path`` now; by what runs again, if this is the backward pass."""

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -98,6 +99,15 @@ def test_what_is_run_again_can_follow_a_path_itself(use_reentrant):
     expected = bare_step(PATHS["sampled"]())
     found = bare_step(PATHS["domain"](), Following(), use_reentrant=use_reentrant)
     assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(found, expected))
+
+
+def test_a_model_at_rest_is_trained_in_any_thread():
+    """Each of which numbers the nodes of its graphs by itself."""
+    torch.ones(1, requires_grad=True).sum()
+    net, x = Bare(), torch.ones(6, 3, 4, 2, dtype=torch.double, requires_grad=True)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: net(x, use_reentrant=False).backward()).result()
+    assert x.grad.any()
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
