@@ -13,7 +13,7 @@ from ..errors import UserError
 
 logger = logging.getLogger("fastreid.gdnorm.test")
 
-Item = tuple[str, Any, Any]  # path, identity, camera
+Item = tuple[Any, ...]  # path, identity, camera, and whatever a project adds
 
 
 def splits_of(data: Any) -> list[tuple[list[Item], list[Item]]]:
@@ -38,9 +38,9 @@ def check_matches(target: str, splits: Iterable[tuple[Sequence[Item], Sequence[I
     left_out = total = 0
     for queries, gallery in splits:
         cameras: dict[Any, set[Any]] = defaultdict(set)
-        for _, identity, camera in gallery:
+        for _, identity, camera, *_ in gallery:
             cameras[identity].add(camera)
-        matched = sum(bool(cameras[identity] - {camera}) for _, identity, camera in queries)
+        matched = sum(bool(cameras[identity] - {camera}) for _, identity, camera, *_ in queries)
         if not matched:
             raise UserError(
                 f"DATASETS.TESTS: none of the {len(queries)} queries of {target} has its identity under another camera "

@@ -1,14 +1,17 @@
-"""What a test will need, checked before the first training step, as every training ends with a test."""
+"""What a test will need, checked before the first training step, as a training ends with a test."""
 
+import inspect
 import os
 from collections import defaultdict
 
 from fastreid.data import common
 from fastreid.engine import DefaultTrainer
+from fastreid.evaluation import reid_evaluation
 
 from ..data import read
 from ..errors import UserError
 from ..evaluation import check_matches, splits_of
+from .ranking import is_fastreids
 
 METRICS = ("cosine", "euclidean", "jaccard")  # that stock's build_dist knows
 DECODED = 4  # of a target's queries, and of its gallery
@@ -17,14 +20,16 @@ DECODED = 4  # of a target's queries, and of its gallery
 def check_tests(trainer, cfg):
     """Raise UserError for what would end the test of a ``trainer`` that tests as stock does, whose class it is.
 
+    A trainer with hooks or tests of its own may need other things, or test nothing: nothing is checked for it.
+
     Images have to be there; a few of each target, evenly spread, are also decoded.
     """
     if any(
-        getattr(trainer, name).__func__ is not getattr(DefaultTrainer, name).__func__
-        for name in ("test", "build_evaluator", "build_test_loader")
+        inspect.getattr_static(trainer, name) is not inspect.getattr_static(DefaultTrainer, name)
+        for name in ("build_hooks", "test", "build_evaluator", "build_test_loader")
     ):
         return
-    if cfg.TEST.METRIC not in METRICS:
+    if cfg.DATASETS.TESTS and cfg.TEST.METRIC not in METRICS and is_fastreids(reid_evaluation.build_dist):
         raise UserError(f"TEST.METRIC is {cfg.TEST.METRIC!r}, it can be {' or '.join(METRICS[:2])}")
     for target in dict.fromkeys(cfg.DATASETS.TESTS):
         data = read(cfg, target)
@@ -37,7 +42,8 @@ def _check_images(paths):
     """Raise UserError for an image that is not there, or for one of a few that cannot be decoded."""
     by_folder = defaultdict(list)
     for path in paths:
-        by_folder[os.path.dirname(path)].append(path)
+        if isinstance(path, (str, os.PathLike)):  # else it is what a project's own read_image takes
+            by_folder[os.path.dirname(path)].append(path)
     missing = []
     for folder, inside in by_folder.items():
         names = set(os.listdir(folder)) if os.path.isdir(folder) else set()

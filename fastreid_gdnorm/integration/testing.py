@@ -46,7 +46,7 @@ def connect():
     def build_evaluator(cls, cfg, dataset_name, output_dir=None):
         if not is_read_by(SingleShot, dataset_name):
             loader, evaluator = stock_evaluator(cls, cfg, dataset_name, output_dir)
-            if type(evaluator) is ReidEvaluator and isinstance(loader.dataset, CommDataset):
+            if type(evaluator) is ReidEvaluator and type(loader.dataset) is CommDataset:
                 number_test_set(loader.dataset, evaluator._num_query)
                 items, queries = loader.dataset.img_items, evaluator._num_query
                 check_matches(dataset_name, [(items[:queries], items[queries:])])

@@ -56,7 +56,7 @@ class Settings:
         """
         changed = [key for key, own in self._own.items() if key in state and _text(own) != _text(state[key])]
         for key in changed:
-            if key in FIXED:
+            if key in FIXED and self._own[BRANCHED]:
                 raise UserError(
                     f"--resume: the run was begun with {key} {_text(state[key])}, and this config has "
                     f"{_text(self._own[key])}: go on with the former, in the same order, or choose another OUTPUT_DIR"

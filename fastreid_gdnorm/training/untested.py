@@ -53,7 +53,8 @@ class Untested:
         self._remove()
 
     def after_train(self):
-        if self._epochs_done == self.trainer.max_epoch:  # else an error has ended the training
+        # else an error has ended the training; a trainer may have an after_epoch of its own, and a later checkpoint
+        if self._epochs_done == self.trainer.max_epoch or self._last() != f"{NAME}.pth":
             self._remove()
 
     def state_dict(self):

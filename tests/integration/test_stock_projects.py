@@ -5,15 +5,21 @@ from collections import OrderedDict
 
 import pytest
 import torch
-from fastreid.data import build, build_reid_test_loader, build_reid_train_loader
+from fastreid.config import CfgNode
+from fastreid.data import CommDataset, build, build_reid_test_loader, build_reid_train_loader, common
+from fastreid.data.datasets import DATASET_REGISTRY
+from fastreid.data.datasets.bases import ImageDataset
 from fastreid.engine import DefaultTrainer, hooks
-from fastreid.evaluation import DatasetEvaluator
+from fastreid.evaluation import DatasetEvaluator, ReidEvaluator, reid_evaluation
 from fastreid.utils.checkpoint import Checkpointer
 from torch.utils.data import DataLoader
 
 from fastreid_gdnorm.config import remove_gdnorm_config
+from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.integration.before_training import check_tests
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 from fastreid_gdnorm.runs.results import read_test_results
+from fastreid_gdnorm.runs.settings import Settings
 from fastreid_gdnorm.training.finite import Finite
 from fastreid_gdnorm.training.reproducible import Reproducible
 
@@ -186,3 +192,70 @@ def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):
     torch.save({"model": ones}, tmp_path / "wrapped.pth")
     Checkpointer(model).load(str(tmp_path / "wrapped.pth"))
     assert all((values == 1).all() for values in model.parameters())
+
+
+def test_items_are_whatever_stock_takes(tiny, monkeypatch):
+    """Longer than three values, of images that are no files, or of any kind in a data set of another class."""
+    images = {name: torch.full((32, 16, 3), value, dtype=torch.uint8).numpy() for name, value in zip("qg", (0, 9))}
+    items = [[(images[part], 7, camera, "dusk")] for camera, part in enumerate(images)]
+    reader = type(
+        "Own", (ImageDataset,), {"__init__": lambda self, root, **kw: ImageDataset.__init__(self, [], *items)}
+    )
+    monkeypatch.setattr(reader, "show_test", lambda self: None)
+    monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
+    monkeypatch.setattr(common, "read_image", lambda image: image)
+    cfg = tiny("baseline", "DATASETS.TESTS", "('Own',)")
+    check_tests(DefaultTrainer, cfg)
+    loader, _ = DefaultTrainer.build_evaluator(cfg, "Own")
+    assert [item[1:] for item in loader.dataset.img_items] == [(7, 0, "dusk"), (7, 1, "dusk")]
+
+    class ByName(CommDataset):
+        def __init__(self):
+            self.img_items = [{"name": "a"}, {"name": "b"}]
+
+    class OwnData(DefaultTrainer):
+        @classmethod
+        def build_test_loader(cls, cfg, dataset_name):
+            return DataLoader(ByName()), 1
+
+    loader, _ = OwnData.build_evaluator(cfg, "Own")
+    assert loader.dataset.img_items == [{"name": "a"}, {"name": "b"}]
+
+
+def test_what_a_trainer_does_not_test_by_is_not_checked(tiny, monkeypatch):
+    class Untested(DefaultTrainer):
+        def build_hooks(self):
+            return []
+
+    check_tests(Untested, tiny("baseline", "DATASETS.TESTS", "('Market1501',)"))
+    cfg, without_tests = tiny("baseline"), tiny("baseline", "DATASETS.TESTS", "()")
+    cfg.TEST.METRIC = without_tests.TEST.METRIC = "learned"
+    check_tests(DefaultTrainer, without_tests)
+    with pytest.raises(UserError, match="TEST.METRIC is 'learned'"):
+        check_tests(DefaultTrainer, cfg)
+    monkeypatch.setattr(reid_evaluation, "build_dist", lambda *args, **kwargs: None)
+    check_tests(DefaultTrainer, cfg)
+
+
+def test_a_trainer_that_calls_its_hooks_itself_leaves_no_untested_checkpoint(tiny, tmp_path):
+    class Calling(Standing):
+        def after_epoch(self):
+            for hook in self._hooks:
+                hook.after_epoch()
+
+    Calling(tiny("baseline")).train()
+    assert not (tmp_path / "run/model_untested.pth").exists()
+    assert (tmp_path / "run/last_checkpoint").read_text() == "model_final.pth"
+
+
+def test_a_stock_run_is_resumed_with_other_sources(tiny, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
+    begun = Settings(tiny("baseline")).state_dict()
+    Settings(tiny("baseline", "DATASETS.NAMES", "('RenderedNight',)")).load_state_dict(begun)
+    assert "The run goes on with DATASETS.NAMES ['RenderedNight'], before" in caplog.text
+
+
+def test_an_evaluator_needs_the_keys_that_stocks_needs(tiny):
+    evaluator = ReidEvaluator(CfgNode({"TEST": tiny("baseline").TEST}), 1)
+    evaluator.process({"targets": torch.tensor([1, 1]), "camids": torch.tensor([0, 1])}, torch.eye(2))
+    assert evaluator.evaluate()["mAP"] == 100
