@@ -138,6 +138,7 @@ class Gallery:
             UserError: the features are not of this model's length, NaN, infinite, or all zero where cosine compares.
         """
         features = as_comparable(extraction.features, self.description, "features", "N")
+        extraction = extraction._replace(features=features)
         if not len(extraction.records) == len(extraction.digests) == len(features):
             raise UserError(
                 f"{len(extraction.records)} records, {len(extraction.digests)} digests and {len(features)} features: "

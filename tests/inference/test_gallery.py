@@ -339,6 +339,13 @@ def test_what_is_known_of_contents_is_updated(tmp_path):
     assert np.array_equal(kept.features(), np.concatenate((of.features[[1, 2, 3, 5]], other.features)))
 
 
+def test_features_of_any_length_are_scaled_also_of_images_of_another_camera():
+    kept, of = filled(images=4), drawn(4)
+    kept.update(Extraction([record._replace(camera="9") for record in of.records], of.digests, 3 * of.features))
+    assert kept.records[0].camera == "9"
+    assert np.allclose(kept.features(), of.features, atol=1e-6)
+
+
 def test_index_follows_images_that_are_overwritten_moved_and_told_their_cameras(
     toy_run, datasets, tmp_path, fastreid_here
 ):
