@@ -53,9 +53,9 @@ def load_model(cfg: CfgNode) -> nn.Module:
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
     _WholeModel(model, **({"settings": SameSources(cfg, weights)} if is_gdnorm(cfg) else {})).load(weights)
-    files = posterior_files(cfg)
-    checkpoint = digest(weights) if files else ""
-    for file in files:
+    posteriors = posterior_files(cfg)
+    checkpoint = digest(weights) if posteriors else ""
+    for file in posteriors:
         if load_posterior(file).checkpoint != checkpoint:
             raise UserError(f"posterior {file} is of another checkpoint than {weights}: fastreid adapt to this one")
     complete_paths(cfg, model)
