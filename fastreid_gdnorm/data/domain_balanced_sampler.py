@@ -64,10 +64,10 @@ class DomainBalancedIdentitySampler(Sampler):
                 "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE must be 1 or more, got "
                 f"{batch_size} and {num_instances}"
             )
-        self._cameras = [camera for _, _, camera in items]
+        self._cameras = [item[2] for item in items]
         self._images = defaultdict(list)  # (domain, pid): indices
-        for index, ((_, pid, _), domain) in enumerate(zip(items, domains)):
-            self._images[domain, pid].append(index)
+        for index, (item, domain) in enumerate(zip(items, domains)):
+            self._images[domain, item[1]].append(index)
         self._identities = defaultdict(list)  # domain: its (domain, pid)
         for identity in sorted(self._images):
             self._identities[identity[0]].append(identity)

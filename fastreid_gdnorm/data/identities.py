@@ -15,7 +15,7 @@ from ..errors import UserError
 
 logger = logging.getLogger("fastreid.gdnorm.identities")
 
-Item = tuple[str, Any, Any]  # image path, identity, camera
+Item = tuple[Any, ...]  # image path, identity, camera, and whatever a project adds
 
 NOBODY, NAMELESS = -1, (None, "")
 

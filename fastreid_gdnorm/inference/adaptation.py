@@ -133,7 +133,7 @@ def site_images(words: Sequence[str], cfg: CfgNode) -> list[Record]:
             records += find_images([word])
         else:
             items = read(cfg, word).train
-            records += [Record(path, camera_label(path, camid)) for path, _, camid in items]
+            records += [Record(path, camera_label(path, camid)) for path, _, camid, *_ in items]
     return records
 
 

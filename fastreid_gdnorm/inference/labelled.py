@@ -70,7 +70,7 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     records, data_sets = [], {}
     for one in names:
         data = read(cfg, one)
-        for path, pid, camid in data.query + data.gallery:
+        for path, pid, camid, *_ in data.query + data.gallery:
             records.append(Record(path, camera_label(path, camid), "", _identity(one, pid)))
             data_sets[path] = one
     return Labelled(records, ", ".join(names), data_sets)

@@ -122,6 +122,13 @@ def test_every_identity_has_its_turn_before_any_has_a_second():
     assert set(turns.values()) == {6}
 
 
+def test_items_may_be_longer_than_stock_needs():
+    items, domains = make_items([[4] * 3] * 2)
+    longer = [(*item, "dusk") for item in items]
+    streams = [DomainBalancedIdentitySampler(each, domains, 8, 2, seed=5) for each in (items, longer)]
+    assert batches(streams[0], 8, 3) == batches(streams[1], 8, 3)
+
+
 def test_images_of_other_cameras_come_first():
     items = [(image, pid, camera) for pid in "pq" for image, camera in zip("aaaabbc", "0000112")]
     sampler = DomainBalancedIdentitySampler(items, [0] * 14, 6, 3, seed=0)
