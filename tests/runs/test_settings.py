@@ -66,3 +66,9 @@ def test_other_values_on_resume_are_said(begun, fastreid_here):
     (followed,) = re.findall(r"The run goes on with (.*): from here on its numbers", done.stdout)
     assert re.fullmatch(r"SOLVER.BASE_LR [\d.e-]+, not 0.5", kept) and followed == "MODEL.GDNORM.LAMBDA 1.0, before 0.6"
     assert max(line.get("lr", 0) for line in metrics(begun)) < 0.1
+
+
+@pytest.mark.parametrize("key", ["SOLVER.HEADS_LR_FACTOR", "SOLVER.BIAS_LR_FACTOR", "SOLVER.WEIGHT_DECAY_NORM"])
+def test_the_groups_of_the_optimizer_are_those_of_its_state(begun, key, fastreid_here):
+    line = one_line(fastreid_here(*training(begun, "--resume", overrides=[key, "5.0"])))
+    assert f"the run was begun with {key} " in line and "this config has 5.0" in line
