@@ -31,21 +31,24 @@ def find_images(words: Iterable[str]) -> list[Record]:
     A table is a CSV file with the column ``path``, relative to the table's folder, and any of ``camera``, ``time`` and
     ``identity``. Other images' are read off names that have the whole form of Market-1501's or DukeMTMC-reID's, in
     which no identity is below 1: 0 and -1 stand for distractors and junk. A warning says of how many images of a
-    folder or glob, and counts the files that are left out.
+    folder, glob or list of files, and counts the files that are left out.
 
     Raises:
         UserError: there is no such file, no image in a folder, or a table cannot be followed.
     """
-    records = []
+    records, files = [], []
     for word in words:
         if word.lower().endswith(".csv") and not os.path.isdir(word):
             records += [Record(**row) for row in read_rows(word, Record._fields)]
         elif os.path.isfile(word):
             records.append(_from_name(word))
+            files.append(word)
         else:
             paths = list_folder(word) if os.path.isdir(word) else _matches(word)
             records += map(_from_name, paths)
             _say_how_many_are_known(word, paths)
+    if len(files) > 1:
+        _say_how_many_are_known(f"{files[0]} and {len(files) - 1} more", files)
     return records
 
 

@@ -142,8 +142,11 @@ def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp
     assert len(find_images([str(tmp_path / "**")])) == 2
     assert caplog.messages[0].startswith(f"{tmp_path}/**: 1 of 3 matches left out")
     caplog.clear()
-    find_images([str(tmp_path / "20240501_c2_153000.jpg")])
+    files = [str(tmp_path / name) for name in ("20240501_c2_153000.jpg", "0002_c1s1_000451_03.jpg")]
+    find_images(files[:1])
     assert not caplog.messages
+    find_images(files)  # as a shell writes out a pattern without quotes
+    assert caplog.messages[0].startswith(f"{files[0]} and 1 more: identity and camera are read off 1 of 2 names")
     with pytest.raises(UserError, match="matches no image: the first of 1 matches is .*notes.txt"):
         find_images([str(tmp_path / "*.txt")])
 
