@@ -9,8 +9,11 @@ from matplotlib.figure import Figure
 
 from ..data import number_test_set
 from ..disk import save_figure
+from ..errors import not_finite
 from ..evaluation import build_dist, evaluate_rank
 from ..image_loading import read_picture
+from ..inference.comparable import unusable_rows
+from ..runs.checkpoints import find_weights
 
 
 class RankedQuery(NamedTuple):
@@ -30,12 +33,18 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
         dataset_name: a test set of fast-reid's registry.
         output: the image file to write.
         num_queries, num_matches: rows and columns. The queries are evenly spaced in the order of their AP.
+
+    Raises:
+        UserError: features are NaN or infinite, or no query has a match.
     """
     loader, num_query = build_reid_test_loader(cfg, dataset_name=dataset_name)
     number_test_set(loader.dataset, num_query)
     features, pids, cameras = _features(model, loader)
-    ranked = rank_queries(features, pids, cameras, num_query, num_queries, cfg.TEST.METRIC)
     paths = [item[0] for item in loader.dataset.img_items]
+    unusable = unusable_rows(features.numpy(), cfg.TEST.METRIC)
+    if len(unusable):
+        raise not_finite(paths[unusable[0]], find_weights(cfg))
+    ranked = rank_queries(features, pids, cameras, num_query, num_queries, cfg.TEST.METRIC)
     figure = ranked_figure(ranked, paths, num_matches)
     figure.suptitle(f"{dataset_name}: queries from worst to best, and their first matches in other cameras")
     save_figure(output, figure, dpi=110)

@@ -64,7 +64,8 @@ def width_figure(process, scale, noise):
             range(1, len(layers) + 1), [layer[place] for layer in layers], ".-", color=COLOURS[part], label=f"of {part}"
         )
     axis.set(xlabel="layer, in order of depth", xlim=(0.5, len(layers) + 0.5))
-    axis.set(ylabel="lambda × spread", yscale="log")
+    axis.set(ylabel="lambda × spread")
+    _show_magnitudes(axis)
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3, which="both")
@@ -78,7 +79,8 @@ def spread_figure(records):
     for part in "ab":
         curve = _curve(records, f"gaussian_process/var_{part}")
         axis.plot(*curve, ".-", color=COLOURS[part], label=f"variance of {part}")
-    axis.set(xlabel="iteration", ylabel="mean over layers", yscale="log")
+    axis.set(xlabel="iteration", ylabel="mean over layers")
+    _show_magnitudes(axis)
     axis.legend(fontsize=8)
     axis.grid(alpha=0.3, which="both")
     return figure
@@ -94,6 +96,12 @@ def band(process, scale, noise):
     return [
         (name, float(m.mean_a.mean()), width(m.var_a), float(m.mean_b.mean()), width(m.var_b)) for name, m in process
     ]
+
+
+def _show_magnitudes(axis):
+    """On a logarithmic scale, unless the branches are all the same or their numbers are none."""
+    if any((line.get_ydata() > 0).any() for line in axis.lines):
+        axis.set_yscale("log")
 
 
 def _curve(records, name):

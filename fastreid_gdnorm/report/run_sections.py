@@ -71,7 +71,7 @@ def _gaussian_process(run, model, picture):
     )
     pictures = [
         picture(band_figure(process, scale, noise), "band", f"M and its band of ± {scale:g} times the {spread}."),
-        picture(width_figure(process, scale, noise), "width", "The band's half width alone, on a logarithmic scale."),
+        picture(width_figure(process, scale, noise), "width", "The band's half width alone."),
     ]
     spreads = [record for record in run.records if "gaussian_process/var_a" in record]
     if spreads:

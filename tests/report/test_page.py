@@ -6,6 +6,7 @@ import re
 import shutil
 
 import pytest
+import torch
 
 from fastreid_gdnorm import cli
 from fastreid_gdnorm.errors import UserError
@@ -130,6 +131,15 @@ def test_what_is_no_finished_run_is_one_line(gdnorm, tmp_path, missing, said):
         write_report([tmp_path])
     assert str(tmp_path) in str(raised.value) and "\n" not in str(raised.value)
     assert not (tmp_path / "report").exists()
+
+
+def test_a_run_whose_weights_are_not_finite_is_one_line(gdnorm, tmp_path, fastreid_here):
+    run = shutil.copytree(gdnorm, tmp_path / "diverged")
+    checkpoint = torch.load(run / "model_final.pth", weights_only=True)
+    checkpoint["model"] = {name: value * float("nan") for name, value in checkpoint["model"].items()}
+    torch.save(checkpoint, run / "model_final.pth")
+    done = fastreid_here("report", run, "--output", tmp_path / "page")
+    assert done.returncode == 2 and f"{run / 'model_final.pth'} gives no usable features for " in done.stderr
 
 
 def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, monkeypatch):
