@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import logging
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from fastreid.utils.logger import setup_logger
 from torch import nn
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from ..console import say
 from ..disk import check_writable, locked, replacing
 from ..errors import Failure, UserError, file_mistake
 from ..modeling import branched, is_gdnorm
@@ -142,14 +144,20 @@ def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
 def _kept_config(folder: Path, trains: bool) -> Iterator[None]:
     """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back.
 
+    One that no training wrote is kept beside the new one.
+
     Raises:
-        UserError: one that trains would replace a config that no run has written.
+        UserError: another one is kept there already.
     """
-    file, checkpoint = folder / files.CONFIG, folder / files.LAST_CHECKPOINT
+    file, aside, checkpoint = (folder / name for name in (files.CONFIG, f"{files.CONFIG}.old", files.LAST_CHECKPOINT))
     before = file.read_bytes() if file.is_file() else None
-    of_run = any((folder / name).exists() for name in (files.LOG, files.LAST_CHECKPOINT))
-    if trains and before is not None and not of_run:
-        raise UserError(f"{file} is there already and no training wrote it: move it away, or choose another OUTPUT_DIR")
+    is_of_run = checkpoint.exists() or (folder / files.LOG).exists()
+    is_users = trains and before is not None and not is_of_run
+    if is_users and aside.exists() and aside.read_bytes() != before:
+        raise UserError(f"no training wrote {file}, and {aside} is there already: move one away")
+    if is_users:
+        shutil.copyfile(file, aside)
+        say(f"no training wrote {file}: it is kept as {aside}")
     saved, is_done = _modified(checkpoint), False
     try:
         yield

@@ -71,12 +71,18 @@ def test_a_new_run_in_an_old_folder_keeps_the_old_metrics_aside(toy_run, tmp_pat
 def test_a_config_of_the_users_own_is_left_alone(toy_run, datasets, tmp_path, fastreid_here):
     own = "MODEL:\n  META_ARCHITECTURE: Baseline  # mine\n"
     (tmp_path / "config.yaml").write_text(own)
-    line = one_line(fastreid_here(*training(tmp_path)))
-    assert f"{tmp_path / 'config.yaml'} is there already and no training wrote it" in line
     weights = ["MODEL.WEIGHTS", toy_run / "model_final.pth", "MODEL.GDNORM.TEST_PATH", "source:1"]
     done = fastreid_here(*training(tmp_path, "--eval-only", overrides=weights))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "config.yaml").read_text() == own
+    (tmp_path / "log.txt").unlink()  # by which the folder is known for a run's
+    kept = tmp_path / "config.yaml.old"
+    kept.write_text("another of mine")
+    assert f"{kept} is there already" in one_line(fastreid_here(*training(tmp_path)))
+    kept.unlink()
+    done = fastreid_here(*training(tmp_path, overrides=["SOLVER.MAX_EPOCH", "1"]))
+    assert done.returncode == 0, done.stderr
+    assert kept.read_text() == own and f"it is kept as {kept}" in done.stdout
 
 
 def test_the_projects_own_configs_are_found_from_anywhere(datasets, tmp_path, fastreid_here, monkeypatch):
