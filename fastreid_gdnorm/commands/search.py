@@ -51,9 +51,10 @@ def run(args: Namespace) -> None:
 
     if args.top < 1:
         raise UserError(f"--top is 1 or more, got {args.top}")
-    if args.html and args.html.is_dir():
-        raise UserError(f"--html {args.html} is a folder: name a file")
     if args.html:
+        from ..report.search_page import check_page
+
+        check_page(args.html)
         check_writable(args.html.parent)
     with contextlib.redirect_stdout(sys.stderr) if args.json else contextlib.nullcontext():
         found, about = _search(args)

@@ -16,7 +16,22 @@ from ..inference.queries import Found
 from ..inference.records import Record
 from .document import Heading, Paragraph, to_html
 
+DOCTYPE = b"<!doctype html"  # how a page begins
 THUMBNAIL = (96, 192)  # pixels, at most
+
+
+def check_page(file: Path) -> None:
+    """That a page can take the place of ``file``, which need not be there, and loses nothing of the user's.
+
+    Raises:
+        UserError: it is a folder, or a file that is no page, such as a query that was named in the page's place.
+    """
+    if file.is_dir():
+        raise UserError(f"--html {file} is a folder: name a file")
+    if file.is_file() and file.stat().st_size:
+        with open(file, "rb") as stream:
+            if stream.read(len(DOCTYPE)).lower() != DOCTYPE:
+                raise UserError(f"--html {file} is there already and is no HTML page: name another file")
 
 
 def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> None:

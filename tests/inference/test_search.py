@@ -196,6 +196,17 @@ def test_a_page_is_written_though_nobody_reads_the_table(site, queries, tmp_path
     assert "data:image/jpeg" in (tmp_path / "found.html").read_text()
 
 
+def test_a_page_takes_the_place_of_a_page_alone(fastreid_here, site, queries, tmp_path):
+    photograph, page = tmp_path / "1.jpg", tmp_path / "found.html"
+    shutil.copy(queries[0], photograph)
+    line = one_line(fastreid_here("search", "--gallery", site, "--html", photograph, queries[1]))
+    assert f"--html {photograph} is there already and is no HTML page" in line
+    assert photograph.read_bytes() == queries[0].read_bytes()
+    for query in queries[:2]:
+        assert fastreid_here("search", "--gallery", site, query, "--html", page).returncode == 0
+        assert query.name in page.read_text()
+
+
 def test_the_page_shows_every_query_with_its_matches(fastreid_here, site, queries, threshold, tmp_path):
     copied = tmp_path / "<query> & 'more'.jpg"
     shutil.copy(queries[1], copied)
