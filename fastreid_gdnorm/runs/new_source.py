@@ -43,8 +43,8 @@ def begin_with_new_source(
         The config file.
 
     Raises:
-        UserError: ``run`` is no run with GDNorm and two sources or more, it has the source already, or a source is not
-            at hand.
+        UserError: ``run`` is no run with GDNorm and two sources or more, it has the source already, a source is not
+            at hand, or OUTPUT_DIR is ``run``, which would be trained over.
     """
     old = load_run_config(run, "cpu")
     if not is_gdnorm(old) or len(old.DATASETS.NAMES) < 2:
@@ -62,6 +62,8 @@ def begin_with_new_source(
     new.OUTPUT_DIR = f"{str(run).rstrip('/')}-{name}"
     new.merge_from_list(words)
     folder = Path(new.OUTPUT_DIR)
+    if folder.resolve() == Path(run).resolve():
+        raise UserError(f"OUTPUT_DIR {folder} is the run that --from names, which would be lost: choose another")
     config, checkpoint = folder / files.START_CONFIG, folder / files.START
     if resume and config.is_file() and checkpoint.is_file():
         return str(config)

@@ -54,6 +54,8 @@ def train(
     cfg = load_config(config_file, overrides, trains=not eval_only)
     if resume or eval_only:
         cfg.OUTPUT_DIR = load_trained_config(config_file, overrides).OUTPUT_DIR
+    if not cfg.OUTPUT_DIR or os.fsencode(cfg.OUTPUT_DIR) != cfg.OUTPUT_DIR.encode(errors="replace"):
+        raise UserError(f"OUTPUT_DIR is {cfg.OUTPUT_DIR!a}: name a folder, in UTF-8, as TensorBoard writes to no other")
     if seed is not None:
         cfg.SEED = seed
     cfg.freeze()

@@ -47,6 +47,8 @@ MISTAKES = {
         f"{STOCK} DATALOADER.SAMPLER_TRAIN NaiveIdentitySampler SOLVER.IMS_PER_BATCH 13".split(),
         "IMS_PER_BATCH 13 must be a multiple of DATALOADER.NUM_INSTANCE 2",
     ),
+    "no folder": (["OUTPUT_DIR", ""], "OUTPUT_DIR is '': name a folder"),
+    "folder not in UTF-8": (["OUTPUT_DIR", "caf\udce9"], "OUTPUT_DIR is .*caf.udce9': name a folder, in UTF-8"),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
     "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
     "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),

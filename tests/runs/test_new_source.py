@@ -90,3 +90,5 @@ def test_mistakes_are_one_line(toy_run, exported, tmp_path, fastreid_here):
     ]
     for words, said in mistakes:
         assert said in one_line(fastreid_here("train", *words, "OUTPUT_DIR", tmp_path / "out"))
+    words = ["--add-source", NEW, "--from", toy_run, "OUTPUT_DIR", f"{toy_run}/../{toy_run.name}"]
+    assert "is the run that --from names, which would be lost" in one_line(fastreid_here("train", *words))
