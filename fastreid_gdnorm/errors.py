@@ -41,8 +41,9 @@ def explained(error: Exception, text: str) -> UserError:
 
 
 def line_of(error: UserError) -> str:
-    """Its one line; from a loader's worker process it comes with a traceback, whose last line names the class first."""
-    return re.sub(rf"^{re.escape(__name__)}\.\w+: ", "", str(error).strip().splitlines()[-1])
+    """Its one line; from a loader's worker process it comes with a traceback, which names the class before it."""
+    *_, own = re.split(rf"^{re.escape(__name__)}\.\w+: ", str(error), flags=re.MULTILINE)
+    return " ".join(own.split("\n")).strip()  # a file's name may have several lines
 
 
 class MissingFile(UserError, FileNotFoundError):

@@ -225,3 +225,11 @@ def test_output_that_cannot_be_printed_ends_the_command_quietly(lines, output, t
     else:
         assert process.returncode == 2
         assert said == "fastreid many: its output: No space left on device; free some space, or write elsewhere\n"
+
+
+def test_a_name_of_two_lines_is_said_in_one(tmp_path, fastreid_here):
+    done = fastreid_here("index", "--model", tmp_path, "two\nlines/*.jpg", "--gallery", tmp_path / "gallery")
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [
+        "fastreid index: two lines/*.jpg is no file, no folder, and no pattern that any file matches"
+    ]
