@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -251,7 +252,12 @@ def _from_json(data: dict[str, Any]) -> Threshold:
     of_cameras = {
         kind: OfCameras(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
     }
-    return Threshold(**{**_with_rates(data), **of_cameras})
+    threshold = Threshold(**{**_with_rates(data), **of_cameras})
+    own = [found.score for found in of_cameras.values() if found.score is not None]
+    numbers = [threshold.score, *own, *threshold.false_accept]
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"not all of {numbers} are finite")
+    return threshold
 
 
 def _with_rates(data: dict[str, Any]) -> dict[str, Any]:

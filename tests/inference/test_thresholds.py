@@ -156,7 +156,8 @@ def test_one_that_does_not_fit_is_none_and_says_why(tmp_path, capsys):
     del one["within"], one["across"]
     (tmp_path / "threshold.json").write_text(json.dumps(one))
     assert read_threshold(tmp_path, COSINE) == found._replace(within=None, across=None)
-    for text in "{", "[]", '{"score": 0.5}', json.dumps(one).replace('"low"', '"below"'):
+    of_text, of_nan = (json.dumps({**one, "score": score}) for score in ("0.5", float("nan")))
+    for text in "{", "[]", '{"score": 0.5}', json.dumps(one).replace('"low"', '"below"'), of_text, of_nan:
         (tmp_path / "threshold.json").write_text(text)
         assert "threshold.json is damaged" in reason()
         with pytest.raises(UserError, match="threshold.json is damaged .*: remove it and run fastreid calibrate again"):
