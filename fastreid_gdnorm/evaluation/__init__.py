@@ -1,7 +1,7 @@
 """Ranking in bounded memory, splits, summaries, path sweeps."""
 
 from .distances import build_dist
-from .matches import check_matches, splits_of
+from .matches import check_matches, num_matched, splits_of
 from .metrics import HEADLINE, METRICS, SPREAD, TRANSDUCTIVE, header
 from .ranking import evaluate_rank, evaluate_roc
 from .split_evaluator import SplitEvaluator, SplitResults
@@ -23,6 +23,7 @@ __all__ = [
     "interval",
     "metric_names",
     "metric_text",
+    "num_matched",
     "splits_of",
     "summary_table",
 ]

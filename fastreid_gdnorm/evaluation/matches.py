@@ -24,10 +24,16 @@ def splits_of(data: Any) -> list[tuple[list[Item], list[Item]]]:
     return [([items[i] for i in split.query], [items[i] for i in split.gallery]) for split in data.splits]
 
 
+def num_matched(queries: Sequence[Item], gallery: Iterable[Item]) -> int:
+    """How many queries have a true match: a gallery image of their identity by another camera."""
+    cameras: dict[Any, set[Any]] = defaultdict(set)
+    for _, identity, camera, *_ in gallery:
+        cameras[identity].add(camera)
+    return sum(bool(cameras[identity] - {camera}) for _, identity, camera, *_ in queries)
+
+
 def check_matches(target: str, splits: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> None:
     """Say in one line how many queries a test of ``target`` will leave out, as they have no true match.
-
-    A true match is a gallery image of the query's identity by another camera.
 
     Args:
         splits: as :func:`splits_of` gives them.
@@ -37,10 +43,7 @@ def check_matches(target: str, splits: Iterable[tuple[Sequence[Item], Sequence[I
     """
     left_out = total = 0
     for queries, gallery in splits:
-        cameras: dict[Any, set[Any]] = defaultdict(set)
-        for _, identity, camera, *_ in gallery:
-            cameras[identity].add(camera)
-        matched = sum(bool(cameras[identity] - {camera}) for _, identity, camera, *_ in queries)
+        matched = num_matched(queries, gallery)
         if not matched:
             raise UserError(
                 f"DATASETS.TESTS: none of the {len(queries)} queries of {target} has its identity under another camera "

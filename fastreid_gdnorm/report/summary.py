@@ -45,6 +45,13 @@ def warnings_about(runs, data):
             for target in run.targets
             if target in run.cfg.DATASETS.NAMES
         ]
+    left_out = {item for of_run in data.values() for item in of_run.unmatched.items()}
+    texts += [
+        f"{count:,} queries of {target} are left out of the results, as no gallery image shows their identity under "
+        "another camera."
+        for target, count in sorted(left_out)
+        if count
+    ]
     texts += _coarse(runs, data)
     if len(runs) > 1:
         texts.append(

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from ..data import read
 from ..errors import UserError
+from ..evaluation import num_matched
 
 
 class Part(NamedTuple):
@@ -25,6 +26,7 @@ class RunData:
     """The data sets of a config: parts by name in ``sources`` and ``targets``; why one cannot be read in ``missing``.
 
     ``splits`` has the number of splits of those that are tested on several; their parts are those of the first.
+    ``unmatched`` has the number of queries that results leave out, as they have no true match.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -32,23 +34,29 @@ class RunData:
         self.targets: dict[str, list[Part]] = {}
         self.missing: dict[str, str] = {}
         self.splits: dict[str, int] = {}
+        self.unmatched: dict[str, int] = {}
         for name in cfg.DATASETS.NAMES:
             data = self._read(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
             self.sources[name] = [_part("training", data.train)] if data else []
         for name in cfg.DATASETS.TESTS:
             data = self._read(cfg, name)
             self.targets[name] = [_part("query", data.query), _part("gallery", data.gallery)] if data else []
+            if data:
+                self.unmatched[name] = len(data.query) - num_matched(data.query, data.gallery)
             if hasattr(data, "splits"):
                 self.splits[name] = len(data.splits)
 
     def uncertainty(self, target: str, percent: float) -> float:
         """Half the 95 % interval (Wilson) of a share of ``target``'s queries, in points; 0 where it is not known so.
 
-        It takes queries for independent of each other, which those of one person are not: it is rather more.
+        It is of those that have a true match. It takes them for independent of each other, which those of one person
+        are not: it is rather more.
         """
         if not self.targets.get(target) or target in self.splits:
             return 0
-        queries = self.targets[target][0].images
+        queries = self.targets[target][0].images - self.unmatched[target]
+        if not queries:
+            return 0
         low, high = binomtest(round(percent / 100 * queries), queries).proportion_ci(method="wilson")
         return float(100 * (high - low) / 2)
 

@@ -158,6 +158,14 @@ def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, mo
     assert "Not drawn: data set DGVIPeR" in (run / "report" / "report.md").read_text()
 
 
+def test_queries_that_results_leave_out_are_counted(gdnorm, station, tmp_path):
+    for image in station.glob("bounding_box_test/0007_*"):
+        image.unlink()
+    run = shutil.copytree(gdnorm, tmp_path / "run")
+    write_report([run])
+    assert "2 queries of RenderedStation are left out of the results" in (run / "report" / "report.md").read_text()
+
+
 def test_a_missing_browser_is_a_failure_where_one_is_required(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("REQUIRE_BROWSER", raising=False)

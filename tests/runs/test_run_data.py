@@ -19,3 +19,12 @@ def test_uncertainty_is_half_of_wilsons_interval(tiny, right):
 def test_uncertainty_is_0_where_it_is_not_known(tiny):
     data = RunData(tiny("gdnorm", "DATASETS.TESTS", "('DGVIPeR',)"))
     assert "DGVIPeR" in data.missing and data.uncertainty("DGVIPeR", 50.0) == 0
+
+
+def test_queries_without_a_true_match_do_not_count(tiny, station):
+    for image in station.glob("bounding_box_test/0007_*"):
+        image.unlink()
+    data = RunData(tiny())
+    assert data.unmatched == {"RenderedStation": 2} and data.targets["RenderedStation"][0].images == 12
+    n, z = 10, 1.96  # with none right
+    assert data.uncertainty("RenderedStation", 0) == pytest.approx(100 * z**2 / (2 * n) / (1 + z**2 / n), rel=1e-4)
