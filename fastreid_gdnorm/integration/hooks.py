@@ -14,7 +14,7 @@ from ..registries import HOOK_REGISTRY
 from ..training.best_metric import BestMetric
 from ..training.finite import Finite
 from ..training.reproducible import Reproducible
-from ..training.untested import Untested
+from ..training.untested import Untested, has_failed
 from .ranking import is_bounded
 from .seed import seed_of
 
@@ -35,12 +35,12 @@ def connect():
 
     @functools.wraps(stock_before_train)
     def before_train(self):
-        self._error = sys.exc_info()[1]  # which the caller is handling, and is not this training's
+        self.error_before = sys.exc_info()[1]  # which the caller is handling, and is not this training's
         stock_before_train(self)
 
     @functools.wraps(stock_after_train)
     def after_train(self):
-        if sys.exc_info()[1] is getattr(self, "_error", None):
+        if not has_failed(self):
             self._period = self._period or self.trainer.max_epoch + 1
             stock_after_train(self)
 

@@ -1,13 +1,14 @@
 """Training that has diverged is not saved."""
 
-import torch
 from fastreid.engine.hooks import HookBase
+
+from ..layers import copy_statistics
 
 
 class Finite(HookBase):
-    """Ends the training after an epoch that has left NaN in the model, before it is tested or saved.
+    """Ends the training after an epoch that has left NaN in weights or statistics, before these are tested or saved.
 
-    Tensors that held NaN when the training began may go on doing so.
+    Those that held NaN when the training began may go on doing so, and so may other buffers, of whatever they are.
 
     Raises:
         FloatingPointError: as stock's trainer does for a loss that is NaN.
@@ -26,12 +27,12 @@ class Finite(HookBase):
 
     def _with_nan(self):
         checkpointer = self.trainer.checkpointer
-        states = [checkpointer.model.state_dict()]
+        states = [dict(checkpointer.model.named_parameters()), copy_statistics(checkpointer.model)]
         if "running_statistics" in checkpointer.checkpointables:
             states.append(checkpointer.checkpointables["running_statistics"].state_dict())
         return [
             name
             for state in states
             for name, value in state.items()
-            if isinstance(value, torch.Tensor) and value.is_floating_point() and value.isnan().any()
+            if value.is_floating_point() and value.isnan().any()
         ]

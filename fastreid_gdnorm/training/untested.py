@@ -1,11 +1,17 @@
 """The checkpoint of an epoch whose test has not ended: an error in a test, or a kill, does not lose the epoch."""
 
 import os
+import sys
 import weakref
 
 from fastreid.engine.hooks import PeriodicCheckpointer
 
 NAME = "model_untested"
+
+
+def has_failed(evaluation):
+    """Whether an error is ending the training, rather than one that was handled when ``evaluation`` saw it begin."""
+    return sys.exc_info()[1] is not getattr(evaluation, "error_before", None)
 
 
 class Untested:
@@ -27,7 +33,6 @@ class Untested:
         self._checkpointer, self._evaluation = trainer.checkpointer, evaluation
         self._is_saving = False
         self._former = ""  # the name of the last checkpoint before
-        self._epochs_done = 0
         test = evaluation._do_eval
 
         def save_and_test():
@@ -49,12 +54,10 @@ class Untested:
         self.is_pending = False
 
     def after_epoch(self):
-        self._epochs_done = self.trainer.epoch + 1
         self._remove()
 
     def after_train(self):
-        # else an error has ended the training; a trainer may have an after_epoch of its own, and a later checkpoint
-        if self._epochs_done == self.trainer.max_epoch or self._last() != f"{NAME}.pth":
+        if not has_failed(self._evaluation):
             self._remove()
 
     def state_dict(self):

@@ -1,5 +1,6 @@
 """Projects that use fast-reid in ways of their own, with configs that do not ask for the plugin."""
 
+import contextlib
 import logging
 from collections import OrderedDict
 
@@ -237,13 +238,14 @@ def test_what_a_trainer_does_not_test_by_is_not_checked(tiny, monkeypatch):
     check_tests(DefaultTrainer, cfg)
 
 
-def test_a_trainer_that_calls_its_hooks_itself_leaves_no_untested_checkpoint(tiny, tmp_path):
+@pytest.mark.parametrize("period", ["1", "3"])
+def test_a_trainer_that_calls_its_hooks_itself_leaves_no_untested_checkpoint(tiny, tmp_path, period):
     class Calling(Standing):
         def after_epoch(self):
             for hook in self._hooks:
                 hook.after_epoch()
 
-    Calling(tiny("baseline")).train()
+    Calling(tiny("baseline", "TEST.EVAL_PERIOD", period)).train()
     assert not (tmp_path / "run/model_untested.pth").exists()
     assert (tmp_path / "run/last_checkpoint").read_text() == "model_final.pth"
 
@@ -259,3 +261,20 @@ def test_an_evaluator_needs_the_keys_that_stocks_needs(tiny):
     evaluator = ReidEvaluator(CfgNode({"TEST": tiny("baseline").TEST}), 1)
     evaluator.process({"targets": torch.tensor([1, 1]), "camids": torch.tensor([0, 1])}, torch.eye(2))
     assert evaluator.evaluate()["mAP"] == 100
+
+
+@pytest.mark.parametrize("holds_nan", ["buffer", "parameter", "running_mean"])
+def test_a_buffer_may_hold_nan_and_what_is_trained_may_not(tiny, holds_nan):
+    class Remembering(Standing):
+        def run_step(self):
+            self.model.register_buffer("memory", torch.tensor([float("nan")]))
+            if holds_nan == "parameter":
+                next(self.model.parameters()).data.fill_(float("nan"))
+            if holds_nan == "running_mean":
+                next(values for name, values in self.model.named_buffers() if name.endswith(holds_nan)).fill_(
+                    float("nan")
+                )
+
+    trainer = Remembering(tiny("baseline", "SOLVER.MAX_EPOCH", "1"))
+    with contextlib.nullcontext() if holds_nan == "buffer" else pytest.raises(FloatingPointError, match="hold NaN"):
+        trainer.train()
