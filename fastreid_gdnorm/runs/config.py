@@ -73,6 +73,9 @@ def load_config(
     if trains and not cfg.DATASETS.TESTS:
         raise UserError("DATASETS.TESTS names no target, and a training ends with a test: name one or more")
     _check_device(cfg.MODEL.DEVICE)
+    for name in cfg.DATASETS.NAMES:
+        if cfg.DATASETS.NAMES.count(name) > 1:
+            raise UserError(f"DATASETS.NAMES has {name} more than once: its people would count as others each time")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
         if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
             raise UserError(f"{name} is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on")

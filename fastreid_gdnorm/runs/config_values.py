@@ -116,7 +116,8 @@ def out_of_bounds(cfg: CfgNode, trains: bool) -> Iterator[str]:
     for key in ("INPUT.SIZE_TEST", *(["INPUT.SIZE_TRAIN"] if trains else [])):
         size = cfg.INPUT[key.split(".")[1]]
         is_whole = len(size) in (1, 2) and all(type(pixels) is int for pixels in size)
-        if not is_whole or (size[0] > 0 and min(size) < 1):  # a first one below 1 leaves images as they are
+        leaves_as_is = is_whole and size[0] < 1 and cfg.INPUT.CROP.ENABLED  # which gives all images one size
+        if not is_whole or (min(size) < 1 and not leaves_as_is):
             yield f"{key} is {size}, it must be [height, width] in whole pixels"
     mean, std = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
     if not (len(mean) == len(std) and len(std) in (1, 3) and min(std) > 0):

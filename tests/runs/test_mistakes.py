@@ -91,6 +91,8 @@ VALUES = {
     "TEST.METRIC cosin": "TEST.METRIC: .* did you mean cosine",
     "TEST.METRIC jaccard": "TEST.METRIC is cosine or euclidean; .* TEST.RERANK.ENABLED True",
     "TEST.RERANK.K1 0": "TEST.RERANK.K1 is 0",
+    "INPUT.SIZE_TEST [0,16]": "INPUT.SIZE_TEST is .* in whole pixels",
+    "DATASETS.NAMES ('RenderedMall','RenderedMall')": "DATASETS.NAMES has RenderedMall more than once",
     "DATASETS.TESTS ()": "DATASETS.TESTS names no target",
     f"{STOCK} DATALOADER.SAMPLER_TRAIN TrainingSampler SOLVER.IMS_PER_BATCH 600": "fewer images to train on than",
 }
