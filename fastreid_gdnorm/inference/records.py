@@ -13,6 +13,7 @@ from ..image_loading import is_picture, list_folder
 from ..image_names import official
 from .record_tables import read_rows
 
+JUNK = "-1"  # the identity of images of nobody in Market-1501, and of what trackers could not match
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 
 
@@ -29,9 +30,9 @@ def find_images(words: Iterable[str]) -> list[Record]:
     """The images that a command line names: files, folders, globs in quotes, and tables.
 
     A table is a CSV file with the column ``path``, relative to the table's folder, and any of ``camera``, ``time`` and
-    ``identity``. Other images' are read off names that have the whole form of Market-1501's or DukeMTMC-reID's, in
-    which no identity is below 1: 0 and -1 stand for distractors and junk. A warning says of how many images of a
-    folder, glob or list of files, and counts the files that are left out.
+    ``identity``, in which -1 is nobody, not one person. Other images' are read off names that have the whole form of
+    Market-1501's or DukeMTMC-reID's, in which no identity is below 1: 0 and -1 stand for distractors and junk. A
+    warning says of how many images of a folder, glob or list of files, and counts the files that are left out.
 
     Raises:
         UserError: there is no such file, no image in a folder, or a table cannot be followed.
@@ -39,7 +40,8 @@ def find_images(words: Iterable[str]) -> list[Record]:
     records, files = [], []
     for word in words:
         if word.lower().endswith(".csv") and not os.path.isdir(word):
-            records += [Record(**row) for row in read_rows(word, Record._fields)]
+            rows = (Record(**row) for row in read_rows(word, Record._fields))
+            records += [row._replace(identity="") if row.identity == JUNK else row for row in rows]
         elif os.path.isfile(word):
             records.append(_from_name(word))
             files.append(word)

@@ -128,6 +128,11 @@ def test_a_table_that_excel_saved_is_read(tmp_path):
     assert b == Record(f'{tmp_path}/b "2".jpg', identity="anna")
 
 
+def test_images_of_nobody_are_not_one_person(tmp_path):
+    (tmp_path / "t.csv").write_text("path,identity\na.jpg,-1\nb.jpg,-1\nc.jpg,0\n")
+    assert [record.identity for record in find_images([str(tmp_path / "t.csv")])] == ["", "", "0"]
+
+
 def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp_path, caplog):
     for name in "0002_c1s1_000451_03.jpg", "20240501_c2_153000.jpg", "notes.txt":
         (tmp_path / name).touch()
