@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from typing import Any
@@ -20,7 +21,8 @@ def ending_on_ctrl_c() -> Iterator[None]:
 
     Python drops a KeyboardInterrupt that is raised in a callback of its own, as in those of ``os.fork`` while a loader
     starts its workers. So it waits until the fork is done, and is raised again until it is out of here. An error that
-    follows from it becomes one too. Forked processes leave SIGINT to this one, which ends them.
+    follows from it becomes one too, and what Python would print of a dropped one is left out. Forked processes leave
+    SIGINT to this one, which ends them.
     """
     global _handled_here
     handler = signal.getsignal(signal.SIGINT)
@@ -38,6 +40,11 @@ def ending_on_ctrl_c() -> Iterator[None]:
         if not _is_forking:
             raise KeyboardInterrupt
 
+    def say_unless_dropped(dropped: Any) -> None:
+        if not issubclass(dropped.exc_type, KeyboardInterrupt):
+            say_unraisable(dropped)
+
+    say_unraisable, sys.unraisablehook = sys.unraisablehook, say_unless_dropped
     signal.signal(signal.SIGINT, interrupt)
     alarm = signal.signal(signal.SIGALRM, interrupt) if can_repeat else None
     _handled_here = True
@@ -53,6 +60,7 @@ def ending_on_ctrl_c() -> Iterator[None]:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, alarm)
         signal.signal(signal.SIGINT, handler)
+        sys.unraisablehook = say_unraisable
 
 
 def _set_forking(value: bool) -> None:

@@ -193,8 +193,10 @@ class Fault(HookBase):
         if comm.get_rank() == 1 and self.trainer.iter == 2:
             if os.environ["FAULT"] == "memory":
                 torch.empty(2**60)
-            for batch in self.trainer.data_loader.dataset.img_items:
-                open(batch[0], "wb").close()
+            data = self.trainer.data_loader.dataset
+            data.img_items = [(path + ".cut.jpg", *others) for path, *others in data.img_items]
+            for path, *_ in data.img_items:
+                open(path, "wb").close()
             self.trainer._trainer._data_loader_iter = iter(self.trainer.data_loader)
 
 
