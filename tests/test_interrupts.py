@@ -12,6 +12,14 @@ from fastreid_gdnorm import interrupts
 from .conftest import command, fastreid, training
 
 
+@pytest.fixture(autouse=True)
+def python_handles_it():
+    """Also where these tests run in the background, to which shells have SIGINT ignored; children inherit that."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
 def lost_interrupt():
     """Arms a Ctrl-C in the callback that follows the next fork, where Python drops the exception."""
