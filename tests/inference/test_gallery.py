@@ -299,7 +299,7 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
     assert f"{len(queries)} images added, 0 updated, 1 unchanged; " in said
     made = Gallery.load(site)
     assert [record.path for record in made.records] == list(map(str, test + queries))
-    assert np.abs(made.features() - FeatureExtractor(toy_run)(test + queries)).max() <= 1e-6
+    assert np.abs(made.features() - FeatureExtractor(toy_run)(test + queries)).max() <= 1e-5  # other batches
     assert f"{len(queries)} images removed; {len(test)} in all" in index("--remove", "*/query/*")
     listed = index("--list")
     assert str(test[0]) in listed and str(queries[0]) not in listed and f"{len(test)} images" in listed
@@ -542,7 +542,7 @@ def test_killed_at_any_moment_it_ends_as_if_unbroken(toy_run, datasets, tmp_path
     assert process.exitcode == 0
     ended = Gallery.load(site)
     assert (ended.records, ended.digests) == (new.records, new.digests)
-    assert np.abs(ended.features() - new.features()).max() <= 1e-6
+    assert np.abs(ended.features() - new.features()).max() <= 1e-5  # other batches
     assert len(list(site.iterdir())) == len(list(unbroken.iterdir())) == 4  # three of the gallery's, and the lock
 
 
