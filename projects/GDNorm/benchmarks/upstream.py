@@ -5,8 +5,8 @@
 
 Each script of the checkout trains, resumes and tests on a few small pictures, on the CPU, in three ways: with the
 patches alone, beside ``import fastreid_gdnorm``, and with GDNorm as its BN. They import the installed fastreid package,
-not the checkout's. All rows take 15 minutes on two cores. Finished ones are kept in --output, so an interrupted run
-resumes; delete the folder after a change. With --only the page is not written.
+not the checkout's. All rows take five minutes on two idle cores. Finished ones are kept in --output, so an interrupted
+run resumes; delete the folder after a change. With --only the page is not written.
 """
 
 import argparse
