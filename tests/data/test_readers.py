@@ -368,7 +368,7 @@ def test_torchreids_splits_lie_above_the_folder(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     trees.viper(tmp_path / "viper", Path.touch, ids=7)
     trees.ilids(tmp_path, Path.touch, ids=5, images=16)
-    query, gallery = (f"/home/you/viper/VIPeR/cam_{view}/000_{angle}.bmp" for view, angle in (("a", 0), ("b", 90)))
+    query, gallery = (f"/elsewhere/viper/VIPeR/cam_{view}/000_{angle}.bmp" for view, angle in (("a", 0), ("b", 90)))
     splits = [{"train": [], "query": [[query, 0, 0]], "gallery": [[gallery, 0, 1]]}]
     for root in tmp_path / "viper", tmp_path:  # the folder of all data sets is that of torchreid's VIPeR, or above it
         (root / "splits.json").write_text(json.dumps(splits))
