@@ -194,9 +194,9 @@ class Fault(HookBase):
             if os.environ["FAULT"] == "memory":
                 torch.empty(2**60)
             data = self.trainer.data_loader.dataset
-            data.img_items = [(path + ".cut.jpg", *others) for path, *others in data.img_items]
-            for path, *_ in data.img_items:
-                open(path, "wb").close()
+            cut = os.path.join(os.environ["FASTREID_DATASETS"], "cut.jpg")
+            open(cut, "wb").close()
+            data.img_items = [(cut, *others) for _, *others in data.img_items]
             self.trainer._trainer._data_loader_iter = iter(self.trainer.data_loader)
 
 
