@@ -1,0 +1,91 @@
+"""Domains of photographs, cut out of CUHK03 and CUHK02 by their pairs of cameras: a plugin of fast-reid.
+
+Importing it registers CUHK03Pair1, CUHK03Pair2, CUHK03Pairs3to5 and CUHK01 as data sets. Each trains on all of its
+images; its queries are those of the first camera of every pair, and its gallery those of the second.
+"""
+
+import os
+
+import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
+
+# isort: split
+
+from fastreid.data.datasets import DATASET_REGISTRY
+
+from fastreid_gdnorm.data.readers.on_disk import list_images
+from fastreid_gdnorm.data.readers.reader import Counts, Reader
+
+
+class CameraPairs(Reader):
+    """Some of a data set's pairs of cameras, each with people of its own."""
+
+    def read_all(self):
+        """Items (path, identity, pair, view) with the view 1 or 2."""
+        raise NotImplementedError
+
+    def read_train(self):
+        return [(path, f"{pair}_{pid}", f"{pair}_{view}") for path, pid, pair, view in self.read_all()]
+
+    def read_query(self):
+        return self._of_view(1)
+
+    def read_gallery(self):
+        return self._of_view(2)
+
+    def _of_view(self, wanted):
+        return [
+            (path, 10_000 * pair + pid, 2 * pair + view)
+            for path, pid, pair, view in self.read_all()
+            if view == wanted
+        ]
+
+
+class CUHK03Pairs(CameraPairs):
+    """Some pairs of CUHK03's detected images, as fast-reid extracts them: ``1_001_1_01.png``."""
+
+    folders = ("cuhk03", "CUHK03")
+    layout = "images_detected"
+    signs = ("images_detected",)
+    pairs = ()
+
+    def read_all(self):
+        images = list_images(os.path.join(self.folder, "images_detected"), r"(\d)_(\d+)_(\d)_\d+")
+        return [(path, pid, pair, view) for path, pair, pid, view in images if pair in self.pairs]
+
+
+@DATASET_REGISTRY.register()
+class CUHK03Pair1(CUHK03Pairs):
+    pairs, dataset_name = (1,), "cuhk03pair1"
+    published = {"train": Counts(843, 8177, 2), "query": Counts(843, 4040, 1), "gallery": Counts(843, 4137, 1)}
+
+
+@DATASET_REGISTRY.register()
+class CUHK03Pair2(CUHK03Pairs):
+    pairs, dataset_name = (2,), "cuhk03pair2"
+    published = {"train": Counts(440, 4337, 2), "query": Counts(440, 2157, 1), "gallery": Counts(440, 2180, 1)}
+
+
+@DATASET_REGISTRY.register()
+class CUHK03Pairs3to5(CUHK03Pairs):
+    pairs, dataset_name = (3, 4, 5), "cuhk03pairs3to5"
+    published = {"train": Counts(184, 1583, 6), "query": Counts(184, 721, 3), "gallery": Counts(184, 862, 3)}
+
+
+@DATASET_REGISTRY.register()
+class CUHK01(CameraPairs):
+    """CUHK01 (Li, Zhao and Wang 2012), which is the first pair of CUHK02."""
+
+    folders = ("cuhk02", "CUHK02")
+    layout = "P1 with cam1 and cam2, in it or in Dataset"
+    signs = ("P1", "Dataset")
+    dataset_name = "cuhk01"
+    published = {"train": Counts(971, 3884, 2), "query": Counts(971, 1942, 1), "gallery": Counts(971, 1942, 1)}
+
+    def read_all(self):
+        nested = os.path.join(self.folder, "Dataset")
+        folder = os.path.join(nested if os.path.isdir(nested) else self.folder, "P1")
+        return [
+            (path, pid, 1, view)
+            for view in (1, 2)
+            for path, pid in list_images(os.path.join(folder, f"cam{view}"), r"(\d+)_.*")
+        ]
