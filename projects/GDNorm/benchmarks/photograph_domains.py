@@ -1,7 +1,8 @@
 """Domains of photographs, cut out of CUHK03 and CUHK02 by their pairs of cameras: a plugin of fast-reid.
 
 Importing it registers CUHK03Pair1, CUHK03Pair2, CUHK03Pairs3to5 and CUHK01 as data sets. Each trains on all of its
-images; its queries are those of the first camera of every pair, and its gallery those of the second.
+images. In its test the queries are the images of the first camera of every pair, and the gallery those of the second;
+every fifth person is left out of it, whose images a site can adapt to (``read_site``).
 """
 
 import os
@@ -27,17 +28,24 @@ class CameraPairs(Reader):
         return [(path, f"{pair}_{pid}", f"{pair}_{view}") for path, pid, pair, view in self.read_all()]
 
     def read_query(self):
-        return self._of_view(1)
+        return [_numbered(item) for item in self.read_all() if item[3] == 1 and not _is_of_site(item)]
 
     def read_gallery(self):
-        return self._of_view(2)
+        return [_numbered(item) for item in self.read_all() if item[3] == 2 and not _is_of_site(item)]
 
-    def _of_view(self, wanted):
-        return [
-            (path, 10_000 * pair + pid, 2 * pair + view)
-            for path, pid, pair, view in self.read_all()
-            if view == wanted
-        ]
+    def read_site(self):
+        """Items (path, identity, camera) of the people that are in no test, numbered as the test's."""
+        return [_numbered(item) for item in self.read_all() if _is_of_site(item)]
+
+
+def _is_of_site(item):
+    _, pid, _, _ = item
+    return pid % 5 == 0
+
+
+def _numbered(item):
+    path, pid, pair, view = item
+    return path, 10_000 * pair + pid, 2 * pair + view
 
 
 class CUHK03Pairs(CameraPairs):
@@ -56,19 +64,19 @@ class CUHK03Pairs(CameraPairs):
 @DATASET_REGISTRY.register()
 class CUHK03Pair1(CUHK03Pairs):
     pairs, dataset_name = (1,), "cuhk03pair1"
-    published = {"train": Counts(843, 8177, 2), "query": Counts(843, 4040, 1), "gallery": Counts(843, 4137, 1)}
+    published = {"train": Counts(843, 8177, 2)}
 
 
 @DATASET_REGISTRY.register()
 class CUHK03Pair2(CUHK03Pairs):
     pairs, dataset_name = (2,), "cuhk03pair2"
-    published = {"train": Counts(440, 4337, 2), "query": Counts(440, 2157, 1), "gallery": Counts(440, 2180, 1)}
+    published = {"train": Counts(440, 4337, 2)}
 
 
 @DATASET_REGISTRY.register()
 class CUHK03Pairs3to5(CUHK03Pairs):
     pairs, dataset_name = (3, 4, 5), "cuhk03pairs3to5"
-    published = {"train": Counts(184, 1583, 6), "query": Counts(184, 721, 3), "gallery": Counts(184, 862, 3)}
+    published = {"train": Counts(184, 1583, 6)}
 
 
 @DATASET_REGISTRY.register()
@@ -79,7 +87,7 @@ class CUHK01(CameraPairs):
     layout = "P1 with cam1 and cam2, in it or in Dataset"
     signs = ("P1", "Dataset")
     dataset_name = "cuhk01"
-    published = {"train": Counts(971, 3884, 2), "query": Counts(971, 1942, 1), "gallery": Counts(971, 1942, 1)}
+    published = {"train": Counts(971, 3884, 2)}
 
     def read_all(self):
         nested = os.path.join(self.folder, "Dataset")

@@ -1,0 +1,155 @@
+"""Tests of one model on domains of people, along many paths, with what a camera's unlabelled images add to each.
+
+Every result has the mAP of REPLICATES bootstrap resamples of the target's people, the same for all models: differences
+between two results are paired, and their interval is that of the replicates' differences.
+"""
+
+import zlib
+from collections import defaultdict
+from functools import partial
+
+import numpy as np
+import torch
+from fastreid.engine import DefaultTrainer
+from posterior import Target, Tests
+
+from fastreid_gdnorm.data import datasets_root, read
+from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
+from fastreid_gdnorm.evaluation.kept_images import KeptImages
+from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label
+
+REPLICATES = 100
+MEANS = ("mean:affine", "mean:statistics", "mean:path")
+
+
+class PeopleTarget(Target):
+    """A data set with queries, a gallery and, for a site, images of other people: its read_site, else its training set."""
+
+    def __init__(self, cfg, name):
+        self.domain = name
+        self._seed = zlib.crc32(name.encode())
+        self._device = torch.device(cfg.MODEL.DEVICE)
+        self._size = cfg.INPUT.SIZE_TEST
+        loader, self._num_query = DefaultTrainer.build_test_loader(cfg, name)
+        self._kept = KeptImages(loader, self._device)
+        batches = list(self._kept)
+        self._pids = torch.cat([batch["targets"] for batch in batches]).numpy()
+        self._camids = torch.cat([batch["camids"] for batch in batches]).numpy()
+        self._cameras = [
+            camera_label(path, camid)
+            for batch in batches
+            for path, camid in zip(batch["img_paths"], batch["camids"].tolist())
+        ]
+        data = read(cfg, name)
+        self._items = data.read_site() if hasattr(data, "read_site") else data.train
+        self._people, self._of_person = np.unique(self._pids[: self._num_query], return_inverse=True)
+        rng = np.random.default_rng(self._seed)
+        self._drawn = rng.multinomial(len(self._people), [1 / len(self._people)] * len(self._people), REPLICATES)
+
+    def __call__(self, model, offsets=None):
+        """Metrics of a model, of features that ``offsets`` takes with their cameras, if it is given."""
+        features = self.features(model)
+        return self.metrics(features if offsets is None else offsets(features, self._cameras))
+
+    @torch.no_grad()
+    def features(self, model):
+        """(N, D) of queries and gallery, of length 1."""
+        model.eval()
+        found = torch.cat([model(batch).float().cpu() for batch in self._kept])
+        return torch.nn.functional.normalize(found).numpy()
+
+    def metrics(self, features):
+        n, features = self._num_query, torch.from_numpy(np.ascontiguousarray(features, np.float32))
+        distances = build_dist(features[:n], features[n:], "cosine")
+        ids = self._pids[:n], self._pids[n:], self._camids[:n], self._camids[n:]
+        cmc, ap, _ = evaluate_rank(distances, *ids)
+        assert len(ap) == n, "a query has no match"
+        sums, counts = np.bincount(self._of_person, ap), np.bincount(self._of_person)
+        resampled = 100 * (self._drawn @ sums) / (self._drawn @ counts)
+        return {"mAP": 100 * ap.mean(), "Rank-1": 100 * float(cmc[0]), "resampled": resampled.round(3).tolist()}
+
+    def site(self, n, draw=0):
+        """{camera: n of its images (n, 3, H, W)}, or as many as it has."""
+        items = defaultdict(list)
+        for item in self._items:
+            items[camera_label(item[0], item[2])].append(item)
+        return {camera: self._read(self._some(own, n, draw)) for camera, own in sorted(items.items())}
+
+
+class PeopleTests(Tests):
+    """The tests of a run on targets, whose images stay in memory for all runs."""
+
+    kept = {}
+
+    def of_targets(self, names, sizes, paths=MEANS):
+        """Along the paths, and by n images of each camera of the site for every n of ``sizes``."""
+        for name in names:
+            test = self._target(name)
+            if self._stock is not None:
+                self._record(test, "as trained", partial(test, self._stock))
+            for path in () if self._stock is not None else paths:
+                self._record(test, path, lambda path=path: self._along(test, *self._fixed(path)))
+            for n in sizes:
+                self._record(test, "posterior of each camera", partial(self._of_cameras, test, n), n)
+                own = {"as trained": None} if self._stock is not None else dict.fromkeys(paths)
+                for path in own:
+                    for weigh in OFFSETS:
+                        name = f"{path}, {weigh} offsets"
+                        self._record(test, name, partial(self._by_offsets, test, path, n, weigh), n)
+
+    def _target(self, name):
+        key = name, tuple(self._cfg.INPUT.SIZE_TEST)
+        if key not in self.kept:
+            self.kept[key] = PeopleTarget(self._cfg, name)
+        return self.kept[key]
+
+    def _of_cameras(self, test, n):
+        site = test.site(n)
+        paths = {camera: self._posterior(images) for camera, images in site.items()}
+        return self._along(test, CameraPaths(paths, self._posterior(torch.cat([*site.values()]))))
+
+    @torch.no_grad()
+    def _by_offsets(self, test, path, n, weigh):
+        if self._stock is not None:
+            model = self._stock
+        else:
+            model, self._model.test_paths = self._model, self._fixed(path)
+        model.eval()
+        features, cameras = [], []
+        for camera, images in test.site(n).items():
+            features.append(torch.nn.functional.normalize(model({"images": images.clone()}).float().cpu()).numpy())
+            cameras += [camera] * len(images)
+        return test(model, OFFSETS[weigh](np.concatenate(features), cameras))
+
+
+def raw_offsets(features, cameras):
+    return _offsets(features, cameras, lambda v, n, s: 1.0)
+
+
+def printed_offsets(features, cameras):
+    return _offsets(features, cameras, lambda v, n, s: max(0.0, 1 - v / n / s))
+
+
+def debiased_offsets(features, cameras):
+    return _offsets(features, cameras, lambda v, n, s: max(0.0, s - v / n) / max(max(0.0, s - v / n) + v / n, 1e-12))
+
+
+def _offsets(features, cameras, weight):
+    cameras = np.array(cameras)
+    names = list(dict.fromkeys(cameras))
+    means = np.stack([features[cameras == name].mean(0) for name in names])
+    centre = means.mean(0)
+    n = np.array([(cameras == name).sum() for name in names])
+    within = sum(((features[cameras == name] - m) ** 2).sum() for name, m in zip(names, means))
+    within /= max(1, len(features) - len(names))
+    between = ((means - centre) ** 2).sum() / max(1, len(names) - 1)
+    shifts = {name: centre + weight(within, k, between) * (m - centre) for name, m, k in zip(names, means, n)}
+
+    def apply(those, of):
+        moved = those - np.stack([shifts.get(camera, centre) for camera in of])
+        return moved / np.linalg.norm(moved, axis=1, keepdims=True)
+
+    return apply
+
+
+OFFSETS = {"raw": raw_offsets, "shrunk": printed_offsets}

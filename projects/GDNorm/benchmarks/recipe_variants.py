@@ -1,0 +1,159 @@
+"""Ways to train that recipe.py chooses from: a plugin of fast-reid, as variants.py is.
+
+Importing it registers the meta-architectures, hooks and samplers below, for configs to name.
+"""
+
+import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
+
+# isort: split
+
+import torch
+import torch.nn.functional as F
+from fastreid.engine.hooks import HookBase
+from fastreid.modeling.losses import cross_entropy_loss
+from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
+
+from fastreid_gdnorm.data import DomainBalancedIdentitySampler
+from fastreid_gdnorm.layers import SampledPath
+from fastreid_gdnorm.modeling import GDNormBaseline
+from fastreid_gdnorm.registries import HOOK_REGISTRY, SAMPLER_REGISTRY
+
+
+class StatisticsSampledPath(SampledPath):
+    """Sampled in (gamma, beta, mu, log sigma^2) by standard deviations: without noise, the path of MEAN_OF statistics."""
+
+    def _draw(self, layer):
+        weight = layer.branches[0].weight
+        return torch.randn(4, len(weight), device=weight.device)
+
+    def affine(self, layer):
+        if layer not in self._of_layer:
+            self._of_layer[layer] = self._draw(layer)
+        weight, bias, mean, var = layer.stacked()
+        gamma, beta, mu, log_shift = (
+            centre + self.scale * spread(values) * epsilon
+            for centre, values, epsilon in zip(
+                (weight.mean(0), bias.mean(0), mean.mean(0), 0.0),
+                (weight, bias, mean, (var + layer.branches[0].eps).log()),
+                self._of_layer[layer],
+            )
+        )
+        a = gamma / torch.sqrt((var.mean(0) + layer.branches[0].eps) * log_shift.exp())
+        largest = a.detach().abs().max()
+        self.largest_a = largest if self.largest_a is None else torch.maximum(self.largest_a, largest)
+        return a, beta - a * mu
+
+
+class BatchSampledPath(StatisticsSampledPath):
+    """The whole batch's statistics with the averaged gamma and beta, moved by the domains' spread of statistics.
+
+    Without noise it is the path of MEAN_OF path; with noise, what DSU (Li et al. 2022) does, by domains.
+    """
+
+    def normalize(self, layer, x):
+        weight, bias, mean, var = layer.stacked()
+        out = F.batch_norm(x, None, None, weight.mean(0), bias.mean(0), training=True, eps=layer.branches[0].eps)
+        with torch.no_grad():
+            self.largest_a = torch.zeros((), device=x.device)
+        if not self.scale:
+            return out
+        # in units of the batch: x_hat * s + d, with s and d as far from 1 and 0 as the domains' statistics are apart
+        eps = layer.branches[0].eps
+        deviation = torch.sqrt(var.mean(0) + eps)
+        shift = self.scale * spread(mean) / deviation * self._of_layer[layer][2]
+        stretch = (0.5 * self.scale * spread((var + eps).log()) * self._of_layer[layer][3]).exp()
+        gamma, beta = weight.mean(0)[:, None, None], bias.mean(0)[:, None, None]
+        return (out - beta) * stretch[:, None, None] + beta + gamma * shift[:, None, None]
+
+
+def spread(values):
+    """The standard deviation over the branches, (K, C) to (C,), whose gradient is finite where they agree."""
+    return torch.linalg.vector_norm(values - values.mean(0), dim=0) / float(len(values) ** 0.5)
+
+
+class OfKind(GDNormBaseline):
+    kind = SampledPath
+
+    def _on_sampled_path(self, batch):
+        path = self.kind(self.scale, self.noise)
+        return self._along(path, batch)
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormStatistics(OfKind):
+    kind = StatisticsSampledPath
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormBatch(OfKind):
+    kind = BatchSampledPath
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormBatchOwnClasses(GDNormBatch):
+    """Its identity loss chooses among the identities of the image's own domain alone, which OwnClasses tells it."""
+
+    def losses(self, outputs, gt_labels):
+        found = super().losses(outputs, gt_labels)
+        logits, domains = outputs["cls_outputs"], self.class_domains.to(gt_labels.device)
+        own = domains[gt_labels]
+        loss = 0
+        for domain in torch.unique(own).tolist():
+            rows, classes = own == domain, torch.nonzero(domains == domain).flatten()
+            targets = torch.searchsorted(classes, gt_labels[rows])
+            share = rows.float().mean()
+            loss = loss + share * cross_entropy_loss(logits[rows][:, classes], targets, self.loss_kwargs["ce"]["eps"], 0.2)
+        found["loss_cls"] = loss
+        return found
+
+
+@HOOK_REGISTRY.register()
+class OwnClasses(HookBase):
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        data = trainer.data_loader.dataset
+        domains = torch.full((data.num_classes,), -1)
+        for (_, pid, *_), domain in zip(data.img_items, data.domains):
+            domains[data.pid_dict[pid]] = domain
+        trainer.model.class_domains = domains
+        return cls()
+
+
+@HOOK_REGISTRY.register()
+class AveragedWeights(HookBase):
+    """An exponential average of the trained weights over about a tenth of the training, in their place at its end."""
+
+    def __init__(self, model):
+        self._model, self._average = model, None
+
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        return cls(trainer.model)
+
+    @torch.no_grad()
+    def after_step(self):
+        kept = 1 - 10 / (self.trainer.max_iter + 1)
+        own = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        if self._average is None:
+            self._average = {name: p.detach().clone() for name, p in own.items()}
+        for name, p in own.items():
+            self._average[name].lerp_(p.detach(), 1 - kept)
+
+    @torch.no_grad()
+    def after_epoch(self):
+        if self.trainer.epoch + 1 == self.trainer.max_epoch:
+            for name, p in self._model.named_parameters():
+                if name in self._average:
+                    p.data.copy_(self._average[name])
+
+
+@SAMPLER_REGISTRY.register()
+class OneDomainInTurn(DomainBalancedIdentitySampler):
+    """A batch of one domain after the other, as META (Xu et al. 2022) trains."""
+
+    @classmethod
+    def from_config(cls, cfg, train_set):
+        cfg = cfg.clone()
+        cfg.defrost()
+        cfg.DATALOADER.DOMAIN_BATCH = "full"
+        return super().from_config(cfg, train_set)
