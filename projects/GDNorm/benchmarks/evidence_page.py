@@ -7,7 +7,7 @@ from operator import itemgetter
 
 import numpy as np
 from matplotlib.figure import Figure
-from measure import machine, write_above_reading
+from measure import machine, section, write_above_reading
 from posterior_page import RESULTS, label
 from tabulate import tabulate
 
@@ -62,7 +62,7 @@ def write_page(records, name):
     """
     write_records(records, name)
     file = RESULTS / f"{name}.md"
-    registered = (RESULTS / "evidence.md").read_text().split("## Registered\n\n")[1].split("\n\n## ")[0].strip()
+    answers, registered = (section(RESULTS / "evidence.md", title) for title in ("Answers", "Registered"))
     mAP, rank1 = (average(records, metric) for metric in ("mAP", "Rank-1"))
     groups = list(dict.fromkeys(group for group, _ in mAP))
     parts = [
@@ -71,6 +71,7 @@ def write_page(records, name):
         f"Trainings: {len({(r['row'], r['group'], r['seed']) for r in records})}; tests: {len(records)}; "
         f"unseen drawn domains: {len({r['target'] for r in records})}. ± is half of the 95 % interval of the average\n"
         "over these domains (t; of each the average over the sources). Differences are paired by domain and sources.",
+        f"## Answers\n\n{answers}",
         f"## Registered\n\n{registered}",
     ]
     for group in groups:

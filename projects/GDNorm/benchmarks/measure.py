@@ -147,6 +147,12 @@ def finish(title, rows, args):
     return by
 
 
+def section(file, title):
+    """What a page has under "## title", which is written by hand; "" if there is no such page or part."""
+    _, _, after = (file.read_text() if file.is_file() else "").partition(f"## {title}\n\n")
+    return after.partition("\n\n## ")[0].strip()
+
+
 def write_above_reading(file, text):
     """Write ``text`` to ``file``, and keep below it the part under "## Reading" that is written by hand."""
     _, heading, reading = (file.read_text() if file.is_file() else "").partition("\n## Reading\n")

