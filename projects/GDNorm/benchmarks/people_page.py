@@ -9,6 +9,7 @@ from people_tables import Results, table
 from posterior_page import label
 
 CONTROLS = ("baseline", "baseline, twice the batch")
+OWN = ("mean:path", "as trained")  # what adapting is compared with
 OTHERS = ("mean:statistics", "mean:path", "ensemble")
 ADAPTED = {
     "features": "{}, shrunk offsets",
@@ -29,12 +30,12 @@ def write_page(records, name="photographs"):
     for record in records:
         places.setdefault(record["group"], (record["group"], record["target"]))
     everywhere = [place for group, place in places.items() if "at" not in group and "without" not in group]
+    trainings = len({(record["row"], record["group"], record["seed"]) for record in records})
     parts = [
         "# What holds on photographs",
         f"Written by `python projects/GDNorm/benchmarks/photographs_evidence.py` on {datetime.date.today()}, "
-        f"{machine('cpu')}.\nTrainings: {len({(r['row'], r['group'], r['seed']) for r in records})}; tests: {len(records)}. "
-        "± is half of the 95 % interval (bootstrap over the people\nwho are queried, paired; averages over targets take "
-        "those whose rows are done everywhere). A row is the average over its seeds.",
+        f"{machine('cpu')}.\nTrainings: {trainings}; tests: {len(records)}. ± is half of the 95 % interval: a paired "
+        "bootstrap over the people\nwho are queried. A row is the average over its seeds.",
         f"## Answers\n\n{section(file, 'Answers')}",
         f"## Registered\n\n{section(file, 'Registered')}",
         *(f"## Trained for {group}\n\n{rows_table(results, [place])}" for group, place in places.items()),
@@ -101,10 +102,8 @@ def save_figure(file, results, places):
             for height, row in enumerate(rows):
                 value = results.value(row, path, [place], ("baseline", ""))
                 if value is not None:
-                    half = 1.96 * value[1:].std()
-                    axes.errorbar(
-                        value[0], height + 0.2 * (0.5 - number), xerr=half, fmt="os"[number], color=f"C{number}"
-                    )
+                    half, y = 1.96 * value[1:].std(), height + 0.2 * (0.5 - number)
+                    axes.errorbar(value[0], y, xerr=half, fmt="os"[number], color=f"C{number}")
         axes.axvline(0, color="black", linewidth=1)
         axes.set_yticks(range(len(rows)), rows)
         axes.set(xlabel="mAP against the baseline", title=place[0])

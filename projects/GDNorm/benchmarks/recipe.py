@@ -1,106 +1,104 @@
-"""The recipe: which way to train is best on development domains, drawn and photographed: writes results/recipe.csv.
+"""The recipe: which way to train is best on development domains: writes results/recipe.md and recipe.csv.
 
     FASTREID_DATASETS=DIR python projects/GDNorm/benchmarks/recipe.py --output logs/recipe
 
-DIR holds what photographs.py makes. Every way is trained on three drawn domains and tested on eight others, and trained
-on CUHK03's second pair and CUHK01 and tested on its pairs 3 to 5. No page has used these domains otherwise.
+DIR holds what photographs.py makes. Every way is trained on CUHK03's second pair and CUHK01 and tested on its pairs 3
+to 5, and trained on three drawn domains and tested on eight others, none of which any other page tests on. GDNorm takes
+each image along two paths; ways of twice the batch, which pass as many images, are what it compares with. What is best
+here goes into configs/GDNorm-recommended.yml. It takes some hours on two cores. A stopped script goes on, and rows whose
+tests are in the CSV are not run again.
 """
 
 import argparse
-import csv
-import json
-import logging
-from concurrent.futures import as_completed
+import datetime
 from pathlib import Path
 
-import photograph_domains  # noqa: F401
-import recipe_variants  # noqa: F401
-import variants  # noqa: F401
-from evidence import drawn_weights
+from evidence_page import RESULTS
 from fastreid.config import get_cfg
-from people_tests import MEANS, PeopleTests
-from tqdm import tqdm
+from measure import machine, write_above_reading
+from people_page import adapted_table, paths_table, rows_table
+from people_rows import Group, Row, Task, run_all
+from people_tables import Results
+from people_tests import MEANS
 
 from fastreid_gdnorm.data import read
-from fastreid_gdnorm.demo import CONFIGS
-from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import shipped
-from fastreid_gdnorm.runs.run import train
-from fastreid_gdnorm.runs.side_by_side import spawned_pool
-from fastreid_gdnorm.runs.training_log import read_metrics
 
-RESULTS = Path(__file__).resolve().parent.parent / "results"
 DRAWN = tuple(f"RenderedDraw{seed}" for seed in range(5000, 5003))
-KINDS = {  # sources, targets, epochs
-    "photographs": (("CUHK03Pair2", "CUHK01"), ("CUHK03Pairs3to5",), 10),
-    "drawings": (DRAWN, tuple(f"RenderedDraw{seed}" for seed in range(5100, 5108)), 24),
+DRAWN_TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(5100, 5108))
+GROUPS = {
+    "photographs": Group(("CUHK03Pair2", "CUHK01"), ("CUHK03Pairs3to5",), 1700),
+    "drawings": Group(DRAWN, DRAWN_TARGETS, 720),
 }
-G, ARCH, HOOKS, IBN = "MODEL.GDNORM.", "MODEL.META_ARCHITECTURE", "SOLVER.HOOKS", "build_mobilenetv2_ibn_backbone"
-BATCH = ((ARCH, "GDNormBatch"), (G + "LAMBDA", 0.0))
-EMA = (HOOKS, "('AveragedWeights','DomainPreciseBN')")
-WAYS = {  # config of the demo, overrides, share of the epochs
-    "baseline": ("baseline", (), 1),
-    "baseline, twice the batch": ("baseline", (("SOLVER.IMS_PER_BATCH", 96),), 2),
-    "branches only (E)": ("branches", (), 1),
-    "whole batch": ("gdnorm", BATCH, 1),
-    "GDNorm, std": ("gdnorm", ((G + "NOISE", "std"),), 1),
-    "statistics": ("gdnorm", ((ARCH, "GDNormStatistics"),), 1),
-    "whole batch, lambda 1": ("gdnorm", ((ARCH, "GDNormBatch"), (G + "LAMBDA", 1.0)), 1),
-    "whole batch, EMA": ("gdnorm", (*BATCH, EMA), 1),
-    "baseline, twice the batch, EMA": ("baseline", (("SOLVER.IMS_PER_BATCH", 96), EMA), 2),
-    "whole batch, 2 images of a person": ("gdnorm", (*BATCH, ("DATALOADER.NUM_INSTANCE", 2)), 1),
-    "whole batch, full": ("gdnorm", (*BATCH, ("DATALOADER.DOMAIN_BATCH", "full")), "full"),
-    "whole batch, own classes": (
-        "gdnorm",
-        ((ARCH, "GDNormBatchOwnClasses"), BATCH[1], (HOOKS, "('OwnClasses','DomainPreciseBN')")),
-        1,
-    ),
-    "whole batch, IBN": ("gdnorm", (*BATCH, (G + "BACKBONE", IBN)), 1),
-    "baseline, twice the batch, IBN": ("baseline", (("SOLVER.IMS_PER_BATCH", 96), ("MODEL.BACKBONE.NAME", IBN)), 2),
-    "GDNorm, variance": ("gdnorm", (), 1),
-    "GDNorm, std, EMA": ("gdnorm", ((G + "NOISE", "std"), EMA), 1),
+LAMBDA, NOISE, ARCH = "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.NOISE", "MODEL.META_ARCHITECTURE"
+BATCH, HOOKS, IBN = "SOLVER.IMS_PER_BATCH", "SOLVER.HOOKS", "build_mobilenetv2_ibn_backbone"
+TWICE = {BATCH: 96}
+FULL = {"DATALOADER.DOMAIN_BATCH": "full"}
+EMA = {HOOKS: "('AveragedWeights','DomainPreciseBN')"}
+POOLED = {ARCH: "GDNormBatch", LAMBDA: 0.0}
+OWN_CLASSES = {ARCH: "GDNormBatchOwnClasses", HOOKS: "('OwnClasses','DomainPreciseBN')"}
+ROWS = {
+    "baseline": Row("baseline", {}),
+    "baseline, twice the batch": Row("baseline", TWICE),
+    "branches only (E)": Row("branches", {}),
+    "GDNorm, std": Row("gdnorm", {NOISE: "std"}),
+    "whole batch": Row("gdnorm", POOLED),
+    "branches, twice the batch": Row("branches", TWICE),
+    "branches, full": Row("branches", FULL),
+    "branches, twice the batch, EMA": Row("branches", {**TWICE, **EMA}),
+    "branches, twice the batch, own classes": Row("branches", {**TWICE, **OWN_CLASSES}),
+    "branches, twice the batch, IBN": Row("branches", {**TWICE, "MODEL.GDNORM.BACKBONE": IBN}),
+    "baseline, twice the batch, EMA": Row("baseline", {**TWICE, **EMA}),
+    "baseline, twice the batch, IBN": Row("baseline", {**TWICE, "MODEL.BACKBONE.NAME": IBN}),
+    "whole batch, lambda 1": Row("gdnorm", {**POOLED, LAMBDA: 1.0}),
+    "statistics": Row("gdnorm", {ARCH: "GDNormStatistics"}),
+    "whole batch, 2 images of a person": Row("gdnorm", {**POOLED, "DATALOADER.NUM_INSTANCE": 2}),
+    "branches, 2 images of a person": Row("branches", {**TWICE, "DATALOADER.NUM_INSTANCE": 2}),
+    "whole batch, one domain in turn": Row("gdnorm", {**POOLED, "DATALOADER.SAMPLER_TRAIN": "OneDomainInTurn"}),
 }
+OF_DOMAINS = {"branches, full": lambda k: 2 / k}  # share of the steps, for as many images
+SITE_IMAGES = (16, 64)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("logs/recipe"), help="default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--ways", nargs="*")
-    parser.add_argument("--kinds", nargs="*", default=[*KINDS])
+    parser.add_argument("--jobs", type=int, default=2, help="rows at a time, with a thread each; default: %(default)s")
+    parser.add_argument("--rows", nargs="*", default=[*ROWS], metavar="NAME", help="default: all")
+    parser.add_argument("--groups", nargs="*", default=[*GROUPS], choices=GROUPS, help="default: all")
     args = parser.parse_args()
-    tasks = [(args.output, way, kind, args.seed) for way in args.ways or WAYS for kind in args.kinds]
-    for domain in [domain for kind in args.kinds if kind == "drawings" for part in KINDS[kind][:2] for domain in part]:
-        read(get_cfg(), domain)
-    with spawned_pool(args.jobs, threads=1) as pool:
-        runs = [pool.submit(run_way, *task) for task in tasks]
-        for run in tqdm(as_completed(runs), "ways", len(runs), disable=None):
-            run.result()
+    for domain in (*DRAWN, *DRAWN_TARGETS):
+        read(get_cfg(), domain)  # draws it, if it is not there
+    tasks = [
+        Task(args.output, name, ROWS[name], group, shortened(name, GROUPS[group]), 0, (*MEANS, "ensemble"), SITE_IMAGES)
+        for group in args.groups
+        for name in args.rows
+    ]
+    write_page(run_all(tasks, "recipe", args.jobs))
 
 
-def run_way(output, way, kind, seed):
-    logging.getLogger("fastreid").setLevel(logging.WARNING)
-    run = output / f"{way}-{kind}-{seed}".replace(" ", "_").replace(",", "")
-    sources, targets, epochs = KINDS[kind]
-    config, own, share = WAYS[way]
-    epochs = round(epochs * (2 / (len(sources) + 1) if share == "full" else share))
-    if not (run / files.FINAL).is_file():
-        overrides = {
-            "MODEL.BACKBONE.PRETRAIN_PATH": drawn_weights(),
-            "SOLVER.MAX_EPOCH": epochs,
-            "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
-            "SOLVER.CHECKPOINT_PERIOD": epochs,
-            "TEST.EVAL_PERIOD": epochs,
-            "DATASETS.NAMES": str(sources),
-            "DATASETS.TESTS": f"('{targets[0]}',)",
-            "OUTPUT_DIR": run,
-            **dict(own),
-        }
-        words = [str(word) for pair in overrides.items() for word in pair]
-        train(shipped(f"{CONFIGS}/{config}.yml"), words, seed=seed, resume=True)
-    with open(run / "tests.jsonl", "a+") as file:
-        PeopleTests(run, file).of_targets(targets, (16, 64), (*MEANS, "ensemble"))
+def shortened(name, group):
+    return group._replace(steps=round(group.steps * OF_DOMAINS.get(name, lambda k: 1)(len(group.sources))))
+
+
+def write_page(records):
+    """The page above its hand-written part; ``records`` as people_rows.py reads them."""
+    results, parts = Results(records), []
+    for name, group in GROUPS.items():
+        places = [(name, target) for target in group.targets]
+        parts += [
+            f"## {name.capitalize()}\n\n{rows_table(results, places)}",
+            f"The same weights along other paths:\n\n{paths_table(results, places)}",
+            *(
+                f"What {n} unlabelled images of each camera add:\n\n{adapted_table(results, places, n)}"
+                for n in SITE_IMAGES
+            ),
+        ]
+    head = (
+        "# Which way to train is best\n\nWritten by `python projects/GDNorm/benchmarks/recipe.py` on "
+        f"{datetime.date.today()}, {machine('cpu')}.\nDevelopment domains, one training of each row. ± is half of the "
+        "95 % interval: a paired bootstrap over\nthe people who are queried."
+    )
+    write_above_reading(RESULTS / "recipe.md", "\n\n".join([head, *parts]) + "\n")
 
 
 if __name__ == "__main__":
