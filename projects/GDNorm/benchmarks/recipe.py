@@ -3,10 +3,10 @@
     FASTREID_DATASETS=DIR python projects/GDNorm/benchmarks/recipe.py --output logs/recipe
 
 DIR holds what photographs.py makes. Every way is trained on CUHK03's second pair and CUHK01 and tested on its pairs 3
-to 5, and trained on three drawn domains and tested on eight others, none of which any other page tests on. GDNorm takes
-each image along two paths; ways of twice the batch, which pass as many images, are what it compares with. What is best
-here goes into configs/GDNorm-recommended.yml. It takes some hours on two cores. A stopped script goes on, and rows whose
-tests are in the CSV are not run again.
+to 5, and trained on three drawn domains and tested on eight others, none of which any other page tests on. GDNorm
+takes each image along two paths, so ways with twice the batch pass as many images. What is best here goes into
+configs/GDNorm-recommended.yml. It takes some hours on two cores. A stopped script goes on, and rows whose tests are in
+the CSV are not run again.
 """
 
 import argparse

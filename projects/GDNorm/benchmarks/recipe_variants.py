@@ -20,7 +20,7 @@ from fastreid_gdnorm.registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 
 class StatisticsSampledPath(SampledPath):
-    """Drawn in (gamma, beta, mu, log sigma^2) by standard deviations; without noise it is that of MEAN_OF statistics."""
+    """Drawn in (gamma, beta, mu, log sigma^2) by standard deviations; without noise, the path of MEAN_OF statistics."""
 
     def _draw(self, layer):
         weight = layer.branches[0].weight
