@@ -11,6 +11,7 @@ from ._version import __version__ as __version__
 from .registering import register_when_needed
 
 if TYPE_CHECKING:
+    from .inference import CameraOffsets as CameraOffsets
     from .inference import FeatureExtractor as FeatureExtractor
     from .inference import Gallery as Gallery
 
@@ -18,7 +19,7 @@ register_when_needed()
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("FeatureExtractor", "Gallery"):
+    if name in ("CameraOffsets", "FeatureExtractor", "Gallery"):
         return getattr(importlib.import_module(f"{__name__}.inference"), name)
     if name in (module.name for module in pkgutil.iter_modules(__path__)):
         return importlib.import_module(f"{__name__}.{name}")

@@ -1,0 +1,158 @@
+"""Camera offsets are those of naive loops in double precision, and shrink by how much n images can tell."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+
+from fastreid_gdnorm import CameraOffsets
+from fastreid_gdnorm.errors import UserError
+
+
+def unit(vector):
+    length = math.sqrt(sum(float(value) ** 2 for value in vector))
+    return [float(value) / length for value in vector]
+
+
+def naive(features, cameras):
+    """({camera: (weight, offset)}, the mean of all cameras) by loops over images, cameras and features."""
+    of = {}
+    for feature, camera in zip(features, cameras):
+        if camera:
+            of.setdefault(camera, []).append(unit(feature))
+    width, images, count = len(features[0]), sum(map(len, of.values())), len(of)
+    means = {c: [sum(x[d] for x in xs) / len(xs) for d in range(width)] for c, xs in of.items()}
+    overall = [sum(x[d] for xs in of.values() for x in xs) / images for d in range(width)]
+    within = sum((x[d] - means[c][d]) ** 2 for c, xs in of.items() for x in xs for d in range(width))
+    between = sum(len(xs) * (means[c][d] - overall[d]) ** 2 for c, xs in of.items() for d in range(width))
+    spread = 0.0
+    if count > 1 and images > count:
+        variance = within / (images - count)
+        typical = (images - sum(len(xs) ** 2 for xs in of.values()) / images) / (count - 1)
+        spread = max(0.0, (between / (count - 1) - variance) / typical)
+    if spread:
+        counted = {c: 1 / (spread + variance / len(xs)) for c, xs in of.items()}
+        weights = {c: spread / (spread + variance / len(xs)) for c, xs in of.items()}
+    else:
+        counted, weights = {c: len(xs) for c, xs in of.items()}, dict.fromkeys(of, 0.0)
+    mean = [sum(counted[c] * means[c][d] for c in of) / sum(counted.values()) for d in range(width)]
+    shrunk = {c: [mean[d] + weights[c] * (means[c][d] - mean[d]) for d in range(width)] for c in of}
+    return {c: (weights[c], shrunk[c]) for c in of}, mean
+
+
+def follow(features, cameras, expected):
+    """Features by what :func:`naive` gives."""
+    offsets, mean = expected
+    rows = []
+    for feature, camera in zip(features, cameras):
+        offset = offsets[camera][1] if camera in offsets else mean
+        rows.append(unit([a - b for a, b in zip(unit(feature), offset)]))
+    return np.array(rows)
+
+
+def drawn(counts, shift=0.5, width=12, seed=0):
+    """Features of any length of so many images of each camera, cameras apart by ``shift``."""
+    rng = np.random.default_rng(seed)
+    cameras = [camera for camera, n in counts.items() for _ in range(n)]
+    apart = {camera: shift * rng.normal(size=width) for camera in dict.fromkeys(cameras)}
+    rows = [(2 + rng.normal(size=width) + apart[camera]) * rng.uniform(0.1, 9) for camera in cameras]
+    order = rng.permutation(len(rows))
+    return np.array(rows, np.float32)[order], [cameras[place] for place in order]
+
+
+@pytest.mark.parametrize(
+    ("counts", "shift"),
+    [
+        ({"a": 20, "b": 20, "c": 20}, 0.5),
+        ({"a": 40, "b": 3, "c": 1, "": 5}, 0.5),
+        ({"a": 1, "b": 1, "c": 1}, 0.5),  # nothing says how images of one camera vary
+        ({"a": 9}, 0.5),
+        ({"a": 3, "b": 3}, 0.0),  # cameras that differ less than chance would have it
+    ],
+)
+def test_offsets_are_those_of_naive_loops(counts, shift):
+    features, cameras = drawn(counts, shift)
+    offsets = CameraOffsets.from_features(features, cameras)
+    expected = naive(features, cameras)
+    names, images, weights, values = offsets.estimate
+    assert dict(zip(names, images)) == {camera: n for camera, n in counts.items() if camera}
+    for name, weight, value in zip(names, weights, values):
+        assert weight == pytest.approx(expected[0][name][0], abs=1e-9)
+        assert np.allclose(value, expected[0][name][1], atol=1e-6)
+    assert np.allclose(values[-1], expected[1], atol=1e-6)
+    others, of = drawn({**counts, "a": 4, "b": 4, "elsewhere": 2, "": 2}, shift, seed=1)
+    found = offsets(others, of)
+    assert found.dtype == np.float32 and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
+    assert np.allclose(found, follow(others, of, expected), atol=1e-5)
+
+
+def test_with_equally_many_images_it_is_james_and_steins_estimator():
+    features, cameras = drawn({"a": 15, "b": 15, "c": 15, "d": 15})
+    x = np.array([unit(row) for row in features])
+    means = np.array([x[[of == camera for of in cameras]].mean(0) for camera in "abcd"])
+    within = sum(np.square(row - means["abcd".index(camera)]).sum() for row, camera in zip(x, cameras)) / (60 - 4)
+    between = np.square(means - means.mean(0)).sum() / 3
+    weights = CameraOffsets.from_features(features, cameras).estimate.weights
+    assert np.allclose(weights, 1 - within / 15 / between) and 0.5 < weights[0] < 1
+
+
+def test_shrunk_means_are_nearer_the_truth_than_raw_ones_and_than_one_for_all():
+    rng = np.random.default_rng(0)
+    errors = {"shrunk": 0.0, "raw": 0.0, "one": 0.0}
+    for _ in range(20):
+        truth = np.eye(1, 30)[0] * 5 + 0.5 * rng.normal(size=(5, 30))
+        images = np.array([camera + 2 * rng.normal(size=(8, 30)) for camera in truth])
+        lengths = np.linalg.norm(images, axis=2, keepdims=True)
+        many = np.array([camera + 2 * rng.normal(size=(4000, 30)) for camera in truth])
+        target = (many / np.linalg.norm(many, axis=2, keepdims=True)).mean(1)
+        raw = (images / lengths).mean(1)
+        shrunk = CameraOffsets.from_features(images.reshape(-1, 30), np.repeat(range(5), 8)).estimate.offsets[:-1]
+        for name, found in (("shrunk", shrunk), ("raw", raw), ("one", np.broadcast_to(raw.mean(0), raw.shape))):
+            errors[name] += np.square(found - target).sum()
+    assert errors["shrunk"] < 0.9 * errors["raw"] and errors["shrunk"] < 0.9 * errors["one"], errors
+
+
+def test_a_camera_is_the_same_however_it_is_written():
+    features, cameras = drawn({"1": 6, "2": 6})
+    offsets = CameraOffsets.from_features(features, [camera.replace("1", " 01") for camera in cameras])
+    assert offsets.cameras.names == ("1", "2")
+    written = ["1", "c1", "cam-1", "Camera 01", "2", "1.0"]
+    found = offsets(features[:6], written)
+    assert np.array_equal(found, offsets(features[:6], ["1", "1", "1", "1", "2", "1"]))
+    assert np.array_equal(found, offsets(features[:6], np.array([1, 1, 1, 1, 2, 1])))
+
+
+def test_what_was_saved_is_loaded_and_what_cannot_be_is_refused(tmp_path):
+    features, cameras = drawn({"tor süd": 6, "2": 6})
+    offsets = CameraOffsets.from_features(features, cameras, "m" * 64, [3, 2**63])
+    with open(tmp_path / "offsets.npz", "wb") as stream:
+        offsets.save(stream)
+    loaded = CameraOffsets.load(tmp_path / "offsets.npz", "site")
+    assert np.array_equal(loaded(features, cameras), offsets(features, cameras)) and loaded.digest() == offsets.digest()
+    assert loaded.pictures.tolist() == [3, 2**63] and loaded.model == "m" * 64 and loaded.site == "site"
+    loaded.check_model("m" * 64)
+    with pytest.raises(UserError, match="site site has camera offsets of model mmmm.*, and this is model xxxx"):
+        loaded.check_model("x" * 64)
+    arrays = dict(np.load(tmp_path / "offsets.npz"))
+    later, short = io.BytesIO(), io.BytesIO()
+    np.savez(later, **{**arrays, "about": np.array('{"version": 9, "model": ""}')})
+    np.savez(short, **{**arrays, "offsets": arrays["offsets"][1:]})
+    cut = (tmp_path / "offsets.npz").read_bytes()[:200]
+    for damaged in later.getvalue(), short.getvalue(), cut, b"":
+        with pytest.raises(UserError, match="site site .*: adapt again"):
+            CameraOffsets.load(io.BytesIO(damaged), "site")
+    for given, of, message in [
+        (features[:1], ["1"], "1 images of known camera do not tell"),
+        (features[:2], ["", ""], "0 images of known camera do not tell"),
+        (features[:2], ["1"], "1 cameras are given for 2 features"),
+        (np.zeros((2, 3)), ["1", "1"], "features 0 of 2 have no direction"),
+        (np.zeros(3), ["1"], r"features are of shape \(N, D\)"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            CameraOffsets.from_features(given, of)
+    with pytest.raises(UserError, match=r"take features \(N, 12\) and N cameras, got \(2, 12\) and 1"):
+        offsets(features[:2], ["2"])
+    alone = CameraOffsets.from_features(np.array([[1, 0], [1, 0]], float), ["1", "1"])
+    with pytest.raises(UserError, match="features 0 of 1 have no direction .* equal to their camera's offset"):
+        alone(np.array([[2.0, 0.0]]), ["1"])
