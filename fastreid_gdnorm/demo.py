@@ -19,8 +19,9 @@ from .disk import check_writable
 from .evaluation import interval
 from .evaluation.kept_images import KeptTest
 from .export import export_model
-from .inference.adaptation import Adapter, adapt_site, by_camera, site_images
+from .inference.adaptation import Adapter, adapt_site
 from .inference.records import Record
+from .inference.site_images import by_camera, site_images
 from .layers import gdnorm_layers
 from .modeling.chosen_paths import CameraPaths
 from .report.page import write_report

@@ -13,7 +13,7 @@ NUMBERED = re.compile(r"(?:c|cam|camera)?[\s_-]*0*(\d+)", re.IGNORECASE)  # 1, 0
 
 
 class SiteCameras:
-    """The cameras that a site has a path for.
+    """The cameras that a site has a path or an offset for.
 
     A camera is the one of the same name, else the only one that its number can mean: ``cam-1`` is camera 1 unless the
     site has both.
@@ -29,11 +29,11 @@ class SiteCameras:
         self._numbered = {_number(name): name for name in self.names if _number(name) and often[_number(name)] == 1}
 
     def find(self, camera: str) -> str:
-        """The name that a camera has here, or "" if it has no path or is not known."""
+        """The name that a camera has here, or "" if the site lacks it or it is not known."""
         return self._exact.get(canonical_camera(camera)) or self._numbered.get(_number(camera), "")
 
     def usage(self, cameras: Iterable[str]) -> str:
-        """How many images follow their camera's path, and which cameras have none or no image, as a line.
+        """How many images follow their camera, and which cameras the site lacks or no image is of, as a line.
 
         Args:
             cameras: of each image, "" where it is not known.
@@ -41,15 +41,22 @@ class SiteCameras:
         counts = Counter(cameras)
         followed = sum(n for camera, n in counts.items() if self.find(camera))
         others = sorted({canonical_camera(camera) for camera in counts if camera and not self.find(camera)})
-        parts = [f"{followed} of {sum(counts.values())} images follow their camera's path"]
+        parts = [f"{followed} of {sum(counts.values())} images follow their camera of the site"]
         if counts[""]:
-            parts.append(f"{counts['']} of unknown camera go along the site's path")
+            parts.append(f"{counts['']} of unknown camera follow the site as a whole")
         if others:
-            parts.append(f"those of cameras that have no path here go along the site's: {_some(others)}")
+            parts.append(f"those of cameras that the site lacks follow it as a whole: {_some(others)}")
         unmet = sorted(set(self.names) - {self.find(camera) for camera in counts})
         if unmet:
-            parts.append(f"the site's paths without an image are of cameras {_some(unmet)}")
+            parts.append(f"no image is of the site's cameras {_some(unmet)}")
         return "; ".join(parts)
+
+    def twins(self) -> list[list[str]]:
+        """Names that may be one camera, written in several ways, such as 1 and cam-1."""
+        numbered: dict[str, list[str]] = {}
+        for name in self.names:
+            numbered.setdefault(_number(name), []).append(name)
+        return [names for number, names in numbered.items() if number and len(names) > 1]
 
 
 def same_camera(one: str, other: str) -> bool | None:

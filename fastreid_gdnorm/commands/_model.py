@@ -6,12 +6,13 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ..inference import FeatureExtractor
+    from ..inference import CameraOffsets, FeatureExtractor
 
 ABOUT_MODELS = """\
 A MODEL is a folder of fastreid train, a folder of fastreid export, or an ONNX file of fastreid export, which needs
 onnxruntime and neither torch nor fast-reid.
 """
+SITE_HELP = "a folder of fastreid adapt, which features follow by the images' cameras"
 ABOUT_IMAGES = """\
 IMAGES are files, folders with all that is below them, patterns in quotes, and tables: CSV files with a column path,
 relative to the table, and columns camera, time and identity where these are known. Otherwise they are read off names
@@ -27,6 +28,7 @@ def add_model(parser: ArgumentParser, required: bool = True, help: str = "a run,
     parser.add_argument("--half", action="store_true", help="half precision, on CUDA")
     parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: %(default)s")
     parser.add_argument("--path", default="", metavar="PATH", help="through a run's model, as for fastreid eval")
+    parser.add_argument("--site", default="", metavar="DIR", help=SITE_HELP)
     parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that read images; default: cores")
 
 
@@ -36,10 +38,23 @@ def add_images(parser: ArgumentParser, nargs: str = "+") -> None:
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
 
 
-def extractor_of(args: Namespace, model: str = "", path: str = "") -> FeatureExtractor:
-    """The extractor that the arguments of :func:`add_model` ask for; without ``--model``, ``model`` along ``path``."""
+def extractor_of(
+    args: Namespace, model: str = "", path: str = "", offsets: CameraOffsets | None = None
+) -> FeatureExtractor:
+    """The extractor that the arguments of :func:`add_model` ask for.
+
+    Args:
+        model, path: without ``--model``, this model along this path.
+        offsets: without ``--site``, those that its features follow.
+    """
+    from ..console import say
     from ..inference import FeatureExtractor
+    from ..inference.site import has_changed
 
     how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers")}
     place, known = (args.model, "") if args.model else (model, path)
-    return FeatureExtractor(place, path=args.path or known, **how)
+    if args.site and known.startswith("posterior:"):
+        known = ""  # the site has its own
+    if offsets and not args.site and has_changed(offsets):
+        say(f"site {offsets.site} has changed since: the gallery goes on with its own copy of the offsets")
+    return FeatureExtractor(place, path=args.path or known, site=args.site or offsets, **how)

@@ -1,48 +1,72 @@
-"""``fastreid adapt``: the posterior path of a site, or of each of its cameras, by unlabelled images."""
+"""``fastreid adapt``: a site's camera offsets and posterior paths, by unlabelled images."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ._values import at_least, device
 
+if TYPE_CHECKING:
+    from ..inference import CameraOffsets, FeatureExtractor
+    from ..inference.adaptation import Adapter, SitePaths
+    from ..inference.records import Record
+
+FEATURES, NORMS, BOTH = WAYS = ("features", "norms", "both")
+DEFAULT = FEATURES  # serves every model, and needs no sources
+
 SUMMARY = "fit a trained model to a site by unlabelled images of it, without training"
 DESCRIPTION = (
-    "Take the statistics of unlabelled images of where the model is to be used, and weigh them in every\n"
-    "BN layer against those of the sources, by how much domains differ and how much images vary. The result is a path\n"
-    "through the same weights: fastreid eval, export, extract and index follow it by --path posterior:DIR.\n\n"
+    "Learn from unlabelled images how the cameras of a site differ, in one of two ways or both:\n\n"
+    "  features   camera offsets: the mean feature of each camera's images, shrunk towards the mean of all cameras by\n"
+    "             how much so many images can tell, is subtracted from its features before they are compared. For any\n"
+    "             model: a run or a stock fast-reid model (a folder of config.yaml and its checkpoint), an export, an\n"
+    "             ONNX file, which needs no torch. No sources are needed\n"
+    "  norms      posterior paths: the statistics of the images in every BN layer are weighed against those of the\n"
+    "             sources, by how much domains differ and how much images vary. For a run's folder; one that was\n"
+    "             trained without GDNorm gets a branch for each of its sources, which must be at hand\n"
+    "  both       offsets of the features along each camera's posterior path\n\n"
+    "DIR is then a site, which eval, extract, index, search and calibrate follow by --site DIR, FeatureExtractor by\n"
+    "site=DIR, and eval and export by --path posterior:DIR if it has norms. The images' names, or a table, say the\n"
+    "camera of each, now and later: 1, 01, c1 and cam-1 are one camera. Images of other cameras, or of unknown ones,\n"
+    "follow the site as a whole (the mean of all cameras; the path of all images), and a line counts them.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. Give 16 to 64 of different people, of all hours, from each camera, and --by-camera: a path for\n"
-    "each camera has helped in most places, while one that cameras share has done harm to networks that had seen\n"
-    "many domains. With the very images that the model is then tested on, the test is transductive, which fastreid\n"
-    "eval says.\n\n"
-    "MODEL is a run's folder. One that was trained without GDNorm gets a branch for each of its sources, which must\n"
-    "be at hand. The images' names, or the table, say the cameras for --by-camera, and later which path an image\n"
-    "follows: 1, 01, c1 and cam-1 are one camera. Images of other cameras, or of unknown ones, follow the site's\n"
-    "path, and a line counts them. Copies of an image count once. In DIR only files of an earlier adaptation are\n"
-    "replaced."
+    "their labels. Give 16 to 64 of different people, of all hours, from each camera: of one person, several images\n"
+    "count for more than they say. With the very images that the model is then tested on, the test is transductive,\n"
+    "which fastreid eval says. Copies of an image count once. In DIR only files of an earlier adaptation are replaced."
 )
 EXAMPLES = """\
 examples:
-  fastreid adapt --model logs/mine --images crops/ --by-camera --output logs/mine/site
-  fastreid eval --config-file logs/mine/config.yaml --path posterior:logs/mine/site
-  fastreid adapt --model logs/mine --images DGMarket1501 --by-camera --output logs/mine/market
+  fastreid adapt --model logs/mine crops/ --output logs/mine/site
+  fastreid eval --config-file logs/mine/config.yaml --site logs/mine/site
+  fastreid adapt --model logs/mine/export/model.onnx cameras.csv --output site
+  fastreid extract --model logs/mine/export/model.onnx --site site cameras.csv --output features.npz
+  fastreid adapt --model logs/mine DGMarket1501 --by norms --by-camera --output logs/mine/market
   fastreid export --config-file logs/mine/config.yaml --path posterior:logs/mine/market --output logs/mine/export
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="MODEL", help="a run's folder")
-    parser.add_argument("--images", required=True, nargs="+", metavar="IMAGES", help="unlabelled, of the site")
-    parser.add_argument("--output", required=True, metavar="DIR", help="where the paths go")
-    parser.add_argument("--by-camera", action="store_true", help="also a path for each camera that has two images")
+    parser.add_argument("--model", required=True, metavar="MODEL", help="a run; by features also an export or ONNX")
+    parser.add_argument("images", nargs="*", metavar="IMAGES", help="unlabelled, of the site")
+    parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same")
+    parser.add_argument("--output", required=True, metavar="DIR", help="where the site goes")
+    parser.add_argument("--by", choices=WAYS, default=DEFAULT, help="what to learn; default: %(default)s")
+    parser.add_argument(
+        "--by-camera",
+        action="store_true",
+        help="by norms: also a path for each camera that has two images. The other ways always go by camera",
+    )
     parser.add_argument(
         "--prior-only-layers",
         nargs="+",
         default=[],
         metavar="NAME",
-        help="BN layers that keep the sources' statistics: names as in the model, or patterns such as 'heads.*'",
+        help="by norms: BN layers that keep the sources' statistics: names as in the model, or patterns such as "
+        "'heads.*'",
     )
     parser.add_argument("--skip-unreadable", action="store_true", help="leave out images that cannot be read")
     parser.add_argument(
@@ -53,7 +77,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=int,
         default=256,
         metavar="N",
-        help="up to so many images take one pass, more take one for each BN layer; default: %(default)s",
+        help="images of a pass; by norms, up to so many take one pass, more take one for each BN layer; default: "
+        "%(default)s",
     )
     parser.add_argument(
         "--workers", type=at_least(0), default=0, metavar="N", help="threads that read images; default: cores"
@@ -61,36 +86,83 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from pathlib import Path
-
     from ..console import say
     from ..errors import UserError
-    from ..image_names import canonical_camera
-    from ..inference.adaptation import Adapter, Site, adapt_site, by_camera, check_output, site_images
-    from ..inference.contents import distinct
-    from ..inference.guard import ENOUGH, FEWEST
-    from ..report.posterior_figure import save_weights_figure
+    from ..site_files import FIGURE, OFFSETS, SITE, check_output
 
-    def draw(file: Path, site: Site) -> None:
-        save_weights_figure(file, {name: adapted.path for name, adapted in site.by_name().items()})
-
+    words = [*args.images, *args.more]
+    if not words:
+        raise UserError("name IMAGES of the site")
     if args.batch_size < 2:
         raise UserError(f"--batch-size is 2 or more, got {args.batch_size}")
+    if args.by == FEATURES and args.prior_only_layers:
+        raise UserError("--prior-only-layers is of posterior paths: add --by norms, or --by both")
     folder = Path(args.output)
-    check_output(folder)
+    check_output(folder, [*[SITE, FIGURE] * (args.by != FEATURES), *[OFFSETS] * (args.by != NORMS)])
+    if args.by == FEATURES:
+        _by_features(args, words, folder)
+    else:
+        _by_norms(args, words, folder)
+    say(f"use it: --site {folder}")
+
+
+def _by_features(args: Namespace, words: Sequence[str], folder: Path) -> None:
+    from ..inference.labelled import config_of
+    from ..inference.offset_adaptation import adapt_offsets, of_known_camera
+    from ..inference.site_images import site_images, without_copies
+
+    records = of_known_camera(without_copies(site_images(words, config_of(args.model))))
+    _say_offsets(adapt_offsets(_extractor(args), records, folder, args.skip_unreadable), folder)
+
+
+def _by_norms(args: Namespace, words: Sequence[str], folder: Path) -> None:
+    from ..inference.adaptation import Adapter, adapt_site
+    from ..inference.offset_adaptation import learn_offsets, write_offsets
+    from ..inference.site_images import by_camera, site_images, without_copies
+    from ..report.posterior_figure import save_weights_figure
+
+    learned: list[CameraOffsets] = []
+
+    def draw(file: Path, site: SitePaths) -> None:
+        save_weights_figure(file, {name: adapted.path for name, adapted in site.by_name().items()})
+
+    def learn(part: Path) -> dict[str, object]:
+        learned.append(learn_offsets(_extractor(args, f"posterior:{part}"), records, args.skip_unreadable))
+        return write_offsets(part, learned[0])
+
     adapter = Adapter(args.model, args.device, args.batch_size, args.workers)
-    records, copies = distinct(site_images(args.images, adapter.cfg))
-    if copies:
-        say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
-    groups = by_camera(records) if args.by_camera else {}
+    records = without_copies(site_images(words, adapter.cfg))
+    groups = by_camera(records) if args.by_camera or args.by == BOTH else {}
+    _say_sharing(records, groups)
+    how = (folder, args.prior_only_layers, args.skip_unreadable, draw, learn if args.by == BOTH else None)
+    _say_paths(adapter, adapt_site(adapter, records, groups, *how), groups, folder)
+    for offsets in learned:
+        _say_offsets(offsets, folder)
+
+
+def _extractor(args: Namespace, path: str = "") -> FeatureExtractor:
+    from ..inference import FeatureExtractor
+
+    how = {"device": args.device, "batch_size": args.batch_size, "workers": args.workers}
+    return FeatureExtractor(args.model, path=path, **how)
+
+
+def _say_sharing(records: Sequence[Record], groups: dict[str, list[Record]]) -> None:
+    from ..console import say
+    from ..image_names import canonical_camera
+
     sharing = {canonical_camera(record.camera) for record in records if record.camera}
     if not groups and len(sharing) > 1:
         say(f"{len(sharing)} cameras share this path, which may do harm: --by-camera gives each its own")
-    site = adapt_site(adapter, records, groups, folder, args.prior_only_layers, args.skip_unreadable, draw)
+
+
+def _say_paths(adapter: Adapter, site: SitePaths, groups: dict[str, list[Record]], folder: Path) -> None:
+    from ..console import say
+    from ..inference.guard import ENOUGH, FEWEST
+
     for camera in [camera for camera in groups if camera not in site.cameras]:
         say(f"camera {camera} has only one image; using the site's path for it")
-    all_of_them = site.by_name()
-    for name, adapted in all_of_them.items():
+    for name, adapted in site.by_name().items():
         verdict = adapted.verdict
         say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
         if adapted.path.images < FEWEST:
@@ -99,4 +171,12 @@ def run(args: Namespace) -> None:
             doubt = "the two halves of the images disagree; this path may be worse than not adapting. Add more images"
             say(f"    below {ENOUGH}: {doubt}")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.whole.branches))
-    say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}\nuse it: --path posterior:{folder}")
+    say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}")
+
+
+def _say_offsets(offsets: CameraOffsets, folder: Path) -> None:
+    from ..console import say
+    from ..inference.offset_adaptation import about
+    from ..site_files import OFFSETS
+
+    say("\n".join([f"{folder / OFFSETS}: offsets of {len(offsets.cameras.names)} cameras", *about(offsets)]))

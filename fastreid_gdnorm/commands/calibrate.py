@@ -17,7 +17,8 @@ DESCRIPTION = (
     "Compare labelled images that the model was not trained on, each with all others, and find the lowest\n"
     "score that no more than a share of the pairs of different people reach: of all pairs, of those within a\n"
     "camera and of those across cameras. They are written beside the model, with the pairs that they rest on and a\n"
-    "figure, and fastreid search uses the one for each pair from then on. Every path through a model has its own.\n\n"
+    "figure, and fastreid search uses the one for each pair from then on. Every path through a model, and every site,\n"
+    "has its own.\n\n"
     "LABELLED is a CSV file with the columns path, identity and, better, camera; a folder of names like\n"
     "Market-1501's; or a data set of fast-reid's registry, of which query and gallery are taken. By default it is\n"
     "what the run is tested on. It should look like the cameras that the model is for: a threshold depends on the\n"
@@ -30,6 +31,7 @@ examples:
   fastreid calibrate --model logs/mine
   fastreid calibrate --model logs/mine DGMarket1501 --false-accept 0.001
   fastreid calibrate --model logs/mine/export/model.onnx labelled.csv
+  fastreid calibrate --model logs/mine --site logs/mine/site labelled.csv
 """
 
 

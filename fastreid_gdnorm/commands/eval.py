@@ -12,6 +12,7 @@ EXAMPLES = """\
 examples:
   fastreid eval --config-file logs/mine/config.yaml
   fastreid eval --config-file logs/mine/config.yaml --path source:0 MODEL.WEIGHTS logs/mine/model_final.pth
+  fastreid eval --config-file logs/mine/config.yaml --site logs/mine/site
 """
 
 
@@ -26,12 +27,25 @@ def add_arguments(parser: ArgumentParser) -> None:
         "MODEL.GDNORM.TEST_PATH. A model without branches gets them from its sources for this",
     )
     parser.add_argument(
-        "--output", metavar="DIR", help="for test_results.csv and .json; default: OUTPUT_DIR/eval, with the path's name"
+        "--site",
+        default="",
+        metavar="DIR",
+        help="a folder of fastreid adapt: its posterior paths and camera offsets, by the images' cameras",
+    )
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="for test_results.csv and .json; default: OUTPUT_DIR/eval, with the name of the path or the site",
     )
     add_overrides(parser)
 
 
 def run(args: Namespace) -> None:
+    from ..errors import UserError
+    from ..inference.site import Site, open_site
     from ..runs.run import evaluate
 
-    evaluate(args.config_file, args.opts, args.path, args.output)
+    site = open_site(args.site) if args.site else Site()
+    if site.path and args.path:
+        raise UserError(f"--path {args.path}: site {args.site} has posterior paths of its own; leave --path out")
+    evaluate(args.config_file, args.opts, site.path or args.path, args.output, site.offsets)

@@ -18,7 +18,10 @@ DESCRIPTION = (
     "  boxmot        model_boxmot.onnx: RGB from 0 to 1, normalised by ImageNet's mean and std; and its sidecar\n"
     "  ultralytics   model_ultralytics.onnx: RGB from 0 to 1\n\n"
     "A file of one loads in the others too, and gives wrong features there without a word. What a file takes\n"
-    "is said in manifest.json and in the ONNX file's own metadata.\n\n" + ABOUT_CONFIGS
+    "is said in manifest.json and in the ONNX file's own metadata.\n\n"
+    "An export holds no site, as programs do not tell it the cameras of images. fastreid can follow one with it:\n"
+    "fastreid extract --model EXPORT --site DIR, where DIR is of fastreid adapt, of the run by features, or of the\n"
+    "export itself.\n\n" + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:
@@ -43,7 +46,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="mean",
         metavar="PATH",
         help="mean, source:K, sample:SEED, weighted:W,W,... (a weight for each source) or posterior:FILE; of a "
-        "folder of fastreid adapt --by-camera, a folder for each camera; default: %(default)s",
+        "folder of fastreid adapt --by norms --by-camera, a folder for each camera; default: %(default)s",
     )
     parser.add_argument(
         "--onnx", action="store_true", help="also model.onnx: RGB images (B, 3, H, W) from 0 to 255, to features (B, D)"
@@ -61,12 +64,16 @@ def run(args: Namespace) -> None:
     from ..console import say
     from ..export import check_output, each_camera, export_model
     from ..inference.description import MANIFEST
+    from ..site_files import has_offsets
 
     paths = each_camera(args.path, args.output)
     for folder in paths:
         check_output(folder, args.onnx, args.fuse, args.consumers)
     for folder, path in paths.items():
         export_model(args.config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)
+    place = args.path.partition(":")[2]
+    if place and has_offsets(place):
+        say(f"the camera offsets beside {args.path} go into no export: features along each camera's path need the run")
     output = Path(args.output)
     others = {file.parent for file in (*output.glob(MANIFEST), *output.glob(f"*/{MANIFEST}"))}.difference(paths)
     if others:

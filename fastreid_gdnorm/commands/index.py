@@ -22,7 +22,8 @@ DESCRIPTION = (
 EXAMPLES = """\
 examples:
   fastreid index --model logs/mine crops --gallery site
-  fastreid index more/*.jpg --gallery site                    (adds to it, by the same model)
+  fastreid index --model logs/mine --site logs/mine/site cameras.csv --gallery hall
+  fastreid index more/*.jpg --gallery site                    (adds to it, by the same model and site)
   fastreid index cameras.csv --gallery site                   (the images are there: adds their cameras)
   fastreid index --gallery site --list
   fastreid index --gallery site --remove "*/2024-05-*"
@@ -60,7 +61,7 @@ def _add(args: Namespace) -> None:
     from ..disk import check_writable, locked
     from ..inference.extraction import extract
     from ..inference.gallery import APPROXIMATE_FROM, Gallery
-    from ..inference.gallery_files import JOURNAL, check_lists, is_gallery, read_contents
+    from ..inference.gallery_files import JOURNAL, check_lists, is_gallery, read_contents, read_offsets
     from ..inference.journal import Journal
     from ..inference.known_images import absolute
     from ..inference.records import find_images
@@ -74,12 +75,12 @@ def _add(args: Namespace) -> None:
         raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
     records = absolute(find_images(args.images))
     known = read_contents(folder) if is_gallery(folder) else {}
-    extractor = extractor_of(args, known.get("model", ""), known.get("path", ""))
+    extractor = extractor_of(args, known.get("model", ""), known.get("path", ""), read_offsets(known))
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         gallery = Gallery.load(folder) if is_gallery(folder) else Gallery(extractor.description)
         gallery.check_model(extractor.description)
-        gallery.model, gallery.path = extractor.model, extractor.path
+        gallery.model, gallery.path, gallery.offsets = extractor.model, extractor.path, extractor.offsets
         gallery.approximate = gallery.approximate or args.approximate
         journal = Journal(folder / JOURNAL, extractor.description.model)
         cameras = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
@@ -135,4 +136,5 @@ def _list(args: Namespace) -> None:
 
     gallery = Gallery.load(args.gallery)
     print(tabulate(gallery.records, Record._fields, disable_numparse=True))
-    print(f"\n{len(gallery)} images; model {gallery.description.model[:16]}, by {gallery.description.metric}")
+    at = f", site {gallery.offsets.site}" if gallery.offsets else ""
+    print(f"\n{len(gallery)} images; model {gallery.description.model[:16]}{at}, by {gallery.description.metric}")

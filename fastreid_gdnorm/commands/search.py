@@ -22,7 +22,9 @@ SUMMARY = "find people in a gallery of fastreid index: a table, JSON, or a page 
 DESCRIPTION = (
     "Find the images of a gallery that are most like each query. An image with the query's own contents is\n"
     "left out. After fastreid calibrate, matches from its threshold on are called same, the others unknown.\n"
-    "Scores are cosine similarities, or minus squared Euclidean distances, as the model compares.\n\n" + ABOUT_IMAGES
+    "Scores are cosine similarities, or minus squared Euclidean distances, as the model compares. A gallery that was\n"
+    "made at a site of fastreid adapt is searched at that site: it keeps a copy of the camera offsets.\n\n"
+    + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:
@@ -75,7 +77,7 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
 
     records = find_images(args.images)
     gallery = Gallery.load(args.gallery)
-    extractor = extractor_of(args, gallery.model, gallery.path)
+    extractor = extractor_of(args, gallery.model, gallery.path, gallery.offsets)
     gallery.check_model(extractor.description)
     threshold = read_threshold(extractor.model, extractor.description, args.gallery)
     queries = extract(extractor, records, skip_unreadable=args.skip_unreadable)
@@ -95,7 +97,7 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
 
 
 def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
-    about = f"{folder}: {len(gallery)} images."
+    about = f"{folder}: {len(gallery)} images{f', at site {gallery.offsets.site}' if gallery.offsets else ''}."
     if gallery.is_approximate:
         about += " They are searched approximately, which can miss a few of the best matches."
     if threshold is None:

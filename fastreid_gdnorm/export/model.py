@@ -18,11 +18,11 @@ from ..inference.description import MANIFEST, Description, ModelInput
 from ..inference.thresholds import read_thresholds, save_threshold
 from ..modeling import branched
 from ..modeling.path_names import POSTERIOR, posterior_place
-from ..modeling.posterior_files import files_of
 from ..own_files import check_free, in_place_of
 from ..runs import files
 from ..runs.checkpoints import find_weights, load_model, model_digest
 from ..runs.run_folder import load_trained_config
+from ..site_files import files_of
 from .check import check_images, compare, compare_fed
 from .consumers import CONSUMERS, sidecar_of, word_about, write_sidecar
 from .formats import CHECKPOINT, ONNX, TORCHSCRIPT

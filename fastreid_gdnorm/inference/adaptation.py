@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import torch
 from fastreid.config import CfgNode
-from fastreid.data.datasets import DATASET_REGISTRY
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data import read
-from ..disk import digest, write_text
+from ..disk import digest
 from ..errors import UserError, not_finite
 from ..image_loading import read_picture
-from ..image_names import canonical_camera
 from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
 from ..modeling import branched
-from ..modeling.chosen_paths import camera_label
-from ..modeling.posterior_files import (
-    FIGURE,
-    SITE,
-    SUMMARY,
-    PosteriorFile,
-    image_digests,
-    save_posterior,
-    written_files,
-)
-from ..own_files import check_free, in_place_of
+from ..modeling.posterior_files import PosteriorFile, image_digests, save_posterior
+from ..own_files import in_place_of
 from ..runs.checkpoints import load_model
 from ..runs.run_folder import load_run_config
+from ..site_files import FIGURE, OFFSETS, SITE, check_output, write_summary, written_files
 from .description import MANIFEST
 from .feature_extractor import prepared_ahead
 from .guard import Verdict, consult
-from .records import Record, find_images
+from .records import Record
 from .torch_network import resizing
 
 
@@ -121,41 +108,7 @@ class Adapter:
         return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())
 
 
-def site_images(words: Sequence[str], cfg: CfgNode) -> list[Record]:
-    """The images to adapt to: files, folders, patterns, tables, or the training images of registered data sets.
-
-    Raises:
-        UserError: there is nothing of that name.
-    """
-    records = []
-    for word in words:
-        if os.path.exists(word) or word not in DATASET_REGISTRY._obj_map:
-            records += find_images([word])
-        else:
-            items = read(cfg, word).train
-            records += [Record(path, camera_label(path, camid)) for path, _, camid, *_ in items]
-    return records
-
-
-def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """{camera: its images}; however a camera is written, it has one name (:func:`canonical_camera`).
-
-    Raises:
-        UserError: an image's camera is not known.
-    """
-    cameras: dict[str, list[Record]] = {}
-    for record in records:
-        camera = canonical_camera(record.camera)
-        if not camera:
-            raise UserError(
-                f"--by-camera: the camera of {record.path} is not known: name images like Market-1501's "
-                "(0002_c1s1_000451_03.jpg), or give a table with the columns path and camera"
-            )
-        cameras.setdefault(camera, []).append(record)
-    return dict(sorted(cameras.items()))
-
-
-class Site(NamedTuple):
+class SitePaths(NamedTuple):
     """A site's path, and that of each of its cameras that has one."""
 
     whole: Adapted
@@ -166,16 +119,6 @@ class Site(NamedTuple):
         return {"site": self.whole, **{f"camera {camera}": one for camera, one in self.cameras.items()}}
 
 
-def check_output(folder: Path, cameras: Iterable[str] = ()) -> None:
-    """That an adaptation with these cameras can be written to ``folder`` and loses nothing of the user's there.
-
-    Raises:
-        UserError: it cannot.
-    """
-    names = [SUMMARY, SITE, FIGURE, *map(_file_of, cameras)]
-    check_free(folder, names, written_files(folder), "fastreid adapt")
-
-
 def adapt_site(
     adapter: Adapter,
     records: Sequence[Record],
@@ -183,8 +126,9 @@ def adapt_site(
     folder: Path,
     prior_only: Sequence[str] = (),
     skip: bool = False,
-    draw: Callable[[Path, Site], object] | None = None,
-) -> Site:
+    draw: Callable[[Path, SitePaths], object] | None = None,
+    learn: Callable[[Path], dict[str, Any]] | None = None,
+) -> SitePaths:
     """Write into ``folder`` what ``posterior:FOLDER`` reads: a site's path, and one for each camera with two images.
 
     The files of an earlier adaptation, as its adapt.json lists them, are replaced in the end.
@@ -194,27 +138,29 @@ def adapt_site(
         cameras: those of each camera that is to have a path of its own.
         prior_only, skip: as :meth:`Adapter.adapt` takes them.
         draw: writes FIGURE, of which it gets the path, for that site.
+        learn: adds offsets to the folder, which has the paths already, and returns what adapt.json says of them.
 
     Raises:
-        UserError: as :func:`check_output` and :meth:`Adapter.adapt`.
+        UserError: as :func:`~fastreid_gdnorm.site_files.check_output` and :meth:`Adapter.adapt`.
     """
     several = {camera: own for camera, own in cameras.items() if len(own) > 1}
-    check_output(folder, several)
+    check_output(folder, [SITE, FIGURE, *map(_file_of, several), *[OFFSETS] * bool(learn)])
     with in_place_of(folder, written_files(folder)) as part:
         whole = adapter.adapt(records, part / SITE, prior_only, skip)
         adapted = {
             camera: adapter.adapt(own, part / _file_of(camera), prior_only, skip) for camera, own in several.items()
         }
-        site = Site(_in(folder, whole), {camera: _in(folder, one) for camera, one in adapted.items()})
+        site = SitePaths(_in(folder, whole), {camera: _in(folder, one) for camera, one in adapted.items()})
         if draw:
             draw(part / FIGURE, site)
         of_cameras = {
             camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in adapted.items()
         }
         own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
-        written = {file.name: digest(file) for file in sorted(part.iterdir())}
-        summary = {"file": SITE, **own, "cameras": of_cameras, "files": written}
-        write_text(part / SUMMARY, json.dumps(summary, indent=2) + "\n")
+        summary: dict[str, Any] = {"file": SITE, **own, "cameras": of_cameras}
+        write_summary(part, summary)
+        if learn:
+            write_summary(part, {**summary, "offsets": learn(part)})
     return site
 
 

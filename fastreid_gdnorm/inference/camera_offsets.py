@@ -107,7 +107,7 @@ class CameraOffsets:
             )
         return cls(_estimate(given[known], np.array([name for name in names if name])), model, pictures)
 
-    def __call__(self, features: NDArray[np.float32], cameras: Sequence[object] | NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, features: Any, cameras: Sequence[object] | NDArray[Any]) -> NDArray[np.float32]:
         """Features (N, D), brought to length 1, less their cameras' offsets, of length 1 again.
 
         Args:
@@ -116,13 +116,14 @@ class CameraOffsets:
         Raises:
             UserError: there are not as many cameras, features are of another length, or one has no direction.
         """
-        names, width = list(map(str, cameras)), self.estimate.offsets.shape[1]
+        features, names = np.asarray(features, np.float32), list(map(str, cameras))
+        width = self.estimate.offsets.shape[1]
         if features.shape != (len(names), width):
             raise UserError(f"offsets take features (N, {width}) and N cameras, got {features.shape} and {len(names)}")
         of_all = len(self._rows)
         row_of = {name: self._rows.get(self.cameras.find(name), of_all) for name in set(names)}
         rows = [row_of[name] for name in names]
-        return _unit(_unit(np.asarray(features, np.float32)) - self.estimate.offsets[rows])
+        return _unit(_unit(features) - self.estimate.offsets[rows])
 
     def digest(self, model: str = "") -> str:
         """The SHA-256 of all that features depend on: the names of cameras, the offsets, and the model's digest."""
@@ -179,9 +180,7 @@ def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
     """Of features of length 1, (N, D), and their cameras' names (N,)."""
     names, camera, n = np.unique(cameras, return_inverse=True, return_counts=True)
     count, total = len(names), len(x)
-    sums = np.zeros((count, x.shape[1]))
-    np.add.at(sums, camera, x)
-    means = sums / n[:, None]
+    means = np.array([x[camera == place].mean(0) for place in range(count)])
     v = np.square(x - means[camera]).sum() / (total - count) if total > count else np.inf
     spread = 0.0
     if count > 1 and np.isfinite(v):

@@ -16,9 +16,12 @@ from numpy.typing import NDArray
 
 from ..errors import UserError, not_finite
 from ..image_loading import Picture, list_pictures, read_picture
+from ..runs import files
+from .camera_offsets import CameraOffsets
 from .comparable import unusable_rows
 from .description import Description
 from .network import open_network
+from .site import Site, open_site
 
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 T = TypeVar("T")
@@ -48,15 +51,19 @@ class FeatureExtractor:
         order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
         path: the path through a run's model, as ``fastreid eval --path`` takes it: mean, posterior:FILE, ...; by
             default the run's own.
+        site: a folder of ``fastreid adapt``, or camera offsets: features follow it by their images' cameras, and are
+            of length 1.
 
     Attributes:
         model, path: its place, and the path through it; files are absolute.
-        description: the model's digest, its metric, the number of features, and what it takes.
-        cameras: those that have a path of their own, along posterior:DIR of ``fastreid adapt --by-camera``; else none.
+        offsets: the camera offsets that features follow, or None.
+        description: the digest of the model and its site, its metric, the number of features, and what it takes.
+        cameras: those that have a path or an offset of their own, of ``fastreid adapt``; else none.
         skipped: the images that the last call to end has left out.
 
     Raises:
-        UserError: it is no model, or what it needs is not there.
+        UserError: it is no model, or what it needs is not there; or the site is none, of another model, or of another
+            path than ``path``.
     """
 
     description: Description
@@ -71,6 +78,7 @@ class FeatureExtractor:
         workers: int = 0,
         order: str = "RGB",
         path: str = "",
+        site: str | Path | CameraOffsets | None = None,
     ) -> None:
         if order not in ("RGB", "BGR"):
             raise UserError(f"order is RGB or BGR, not {order!r}")
@@ -78,9 +86,18 @@ class FeatureExtractor:
             raise UserError(f"--batch-size is 1 or more and --workers 0 or more, got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
         kind, _, file = path.partition(":")
-        self.path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
-        self._network = open_network(model, device, half, path)
-        self.description, self.cameras = self._network.description, self._network.cameras
+        path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
+        at = Site("", site) if isinstance(site, CameraOffsets) else open_site(site) if site else Site()
+        if at.path and path not in ("", at.path):
+            raise UserError(f"--path {path}: site {site} has posterior paths of its own; leave --path out")
+        self.path = at.path or path
+        self._network = open_network(model, device, half, self.path)
+        self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, at.offsets
+        if self.offsets:
+            base = self.description.model
+            self.offsets.check_model(base)
+            self.description = self.description._replace(model=files.DIGEST + self.offsets.digest(base))
+            self.cameras = self.offsets.cameras
         self._batch_size, self._order = batch_size, order
         self._workers = workers
         self.skipped: list[Skipped] = []
@@ -94,11 +111,12 @@ class FeatureExtractor:
             images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as a
                 detector gives them, boxes (N, 4) of x1, y1, x2, y2 in pixels; or files, PIL images and arrays in a row.
             unreadable: "fail" at an image that cannot be read, or "skip" it.
-            cameras: each image's, "" where it is not known, for a model that goes by them (``self.cameras``). An image
-                of another camera, or of an unknown one, goes along the site's path.
+            cameras: each image's, "" where it is not known, for features that go by them (``self.cameras``). An image
+                of another camera, or of an unknown one, follows the site as a whole.
 
         Returns:
-            (N, D), in rows of length 1 if the model compares by cosine. Images that were skipped have no row.
+            (N, D), in rows of length 1 if the model compares by cosine or follows camera offsets. Images that were
+            skipped have no row.
 
         Raises:
             UserError: an image cannot be read and is not to be skipped, or its features are NaN, infinite or all zero;
@@ -110,7 +128,7 @@ class FeatureExtractor:
         batches = [np.empty((0, self.description.features), np.float32)]
         pictures = list_pictures(images)
         if cameras is None and self.cameras.names and pictures:
-            logger.warning("no cameras are given, so all %d images go along the site's path", len(pictures))
+            logger.warning("no cameras are given, so all %d images follow the site as a whole", len(pictures))
         if cameras is not None and len(cameras) != len(pictures):
             raise UserError(f"{len(cameras)} cameras are given for {len(pictures)} images: give each image one, or ''")
         of = cameras if cameras is not None else [""] * len(pictures)
@@ -119,13 +137,15 @@ class FeatureExtractor:
         while batch := list(itertools.islice(readable, self._batch_size)):
             batches.append(self._network([image for _, image in batch], [of[place] for place, _ in batch]))
         self.skipped = skipped
+        left_out = {place for place, _ in skipped}
         features = np.concatenate(batches)
-        unusable = unusable_rows(features, self.description.metric)
+        unusable = unusable_rows(features, "cosine" if self.offsets else self.description.metric)
         if len(unusable):
-            left_out = {place for place, _ in skipped}
             place = [place for place in range(len(pictures)) if place not in left_out][unusable[0]]
             is_file = isinstance(pictures[place], (str, os.PathLike))
             raise not_finite(pictures[place] if is_file else f"image {place + 1}", self.model)
+        if self.offsets:
+            return self.offsets(features, [camera for place, camera in enumerate(of) if place not in left_out])
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features

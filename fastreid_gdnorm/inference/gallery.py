@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from ..image_names import canonical_camera
 from ..site_cameras import same_camera
+from .camera_offsets import CameraOffsets
 from .comparable import as_comparable
 from .description import Description, other_version
 from .extraction import Extraction, extract
@@ -53,6 +54,7 @@ class Gallery:
     Args:
         description: the model's.
         model, path: where it is and the path through it, for those who search the gallery later.
+        offsets: the camera offsets that features follow, or None; the gallery keeps them.
         approximate: search a graph (HNSW, Malkov and Yashunin 2018) instead of all images, from APPROXIMATE_FROM
             images on: faster, and a few of the best matches are missed.
 
@@ -60,8 +62,16 @@ class Gallery:
         records, digests: what is known of each image, and the SHA-256 of its file.
     """
 
-    def __init__(self, description: Description, model: str = "", path: str = "", approximate: bool = False) -> None:
+    def __init__(
+        self,
+        description: Description,
+        model: str = "",
+        path: str = "",
+        approximate: bool = False,
+        offsets: CameraOffsets | None = None,
+    ) -> None:
         self.description, self.model, self.path, self.approximate = description, model, path, approximate
+        self.offsets = offsets
         self.records: list[Record] = []
         self.digests: list[str] = []
         self._index = self._new_index(0)
@@ -69,7 +79,7 @@ class Gallery:
     @classmethod
     def build(cls, extractor: FeatureExtractor, images: Iterable[str], approximate: bool = False) -> Gallery:
         """A gallery of files, folders, patterns and tables, as :func:`find_images` takes them."""
-        gallery = cls(extractor.description, extractor.model, extractor.path, approximate)
+        gallery = cls(extractor.description, extractor.model, extractor.path, approximate, extractor.offsets)
         gallery.add(extract(extractor, absolute(find_images(images))))
         return gallery
 
@@ -81,7 +91,7 @@ class Gallery:
             UserError: there is none, or it is damaged.
         """
         stored = read_gallery(Path(folder))
-        gallery = cls(stored.description, stored.model, stored.path, stored.approximate)
+        gallery = cls(stored.description, stored.model, stored.path, stored.approximate, stored.offsets)
         gallery.records = list(map(with_canonical_camera, stored.records))
         gallery.digests, gallery._index = stored.digests, stored.index
         return gallery
@@ -89,7 +99,7 @@ class Gallery:
     def save(self, folder: str | Path) -> None:
         """Write it to a folder; whenever the process is killed, the former gallery is there or this one."""
         about = (self.description, self.model, self.path, self.approximate)
-        write_gallery(Path(folder), Stored(*about, self.records, self.digests, self._index))
+        write_gallery(Path(folder), Stored(*about, self.records, self.digests, self._index, self.offsets))
 
     def __len__(self) -> int:
         return len(self.records)
@@ -115,9 +125,10 @@ class Gallery:
             UserError: it is another model.
         """
         if description.model != self.description.model:
+            at = f" at site {self.offsets.site}".rstrip() if self.offsets else ""
             raise UserError(
-                f"the gallery was made by model {self.description.model[:16]}, and this is model "
-                f"{description.model[:16]}: their features cannot be compared"
+                f"the gallery was made by model {self.description.model[:16]}{at}, and this is model "
+                f"{description.model[:16]}, or another path or site: their features cannot be compared"
                 + other_version(self.description.model, "build the gallery")
                 + other_version(description.model, "export the model")
             )

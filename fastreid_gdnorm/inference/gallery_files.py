@@ -6,6 +6,7 @@ that no earlier ones had. Nothing in a gallery is code, and no pickle is read.
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import json
@@ -18,6 +19,7 @@ import numpy as np
 
 from ..disk import digest, digest_of, leftovers, replacing
 from ..errors import UserError
+from .camera_offsets import CameraOffsets
 from .description import Description
 from .index_search import flat_part
 from .records import Record
@@ -40,6 +42,7 @@ class Stored(NamedTuple):
         model, path: where the model is, and the path through it, as FeatureExtractor takes them.
         records, digests: N.
         index: of faiss, N features.
+        offsets: the camera offsets of the features, if they follow some.
     """
 
     description: Description
@@ -49,6 +52,7 @@ class Stored(NamedTuple):
     records: list[Record]
     digests: list[str]
     index: Any
+    offsets: CameraOffsets | None = None
 
 
 def read_gallery(folder: Path) -> Stored:
@@ -88,7 +92,19 @@ def _read(folder: Path, contents: dict[str, Any]) -> Stored:
             f"{index_file.name} {index.ntotal}"
         )
     how = (contents["model"], contents["path"], contents["approximate"])
-    return Stored(description, *how, records, digests, index)
+    return Stored(description, *how, records, digests, index, read_offsets(contents))
+
+
+def read_offsets(contents: dict[str, Any]) -> CameraOffsets | None:
+    """The camera offsets in gallery.json, if any; damage is an error, which :func:`read_contents` looks for."""
+    site = contents.get("site")
+    return CameraOffsets.load(io.BytesIO(base64.b64decode(site["offsets"])), site["folder"]) if site else None
+
+
+def _of_site(offsets: CameraOffsets) -> dict[str, str]:
+    stream = io.BytesIO()
+    offsets.save(stream)
+    return {"folder": offsets.site, "offsets": base64.b64encode(stream.getvalue()).decode()}
 
 
 def _read_description(text: str) -> Description:
@@ -160,6 +176,7 @@ def read_contents(folder: Path) -> dict[str, Any]:
                 raise TypeError(f"{key} is {contents[key]!r}")
         if [_kind(name) for name in contents["files"]] != ["index", "images"]:
             raise ValueError(f"files are {list(contents['files'])}")
+        read_offsets(contents)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"gallery {folder} is damaged: {CONTENTS} cannot be read ({error}); build it again") from error
     return contents
@@ -193,6 +210,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         "description": stored.description.to_property(),
         "approximate": stored.approximate,
         "files": {name: digest(folder / name) for name in (index_file, table)},
+        **({"site": _of_site(stored.offsets)} if stored.offsets else {}),
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")

@@ -52,7 +52,7 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     """
     if name and (os.path.exists(name) or name.lower().endswith(".csv")):
         return Labelled(find_images([name]), name, {})
-    cfg = _config(model)
+    cfg = config_of(model)
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
     if cfg is None or not names:
         raise UserError(
@@ -96,7 +96,7 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
     Raises:
         UserError: it has learned from one of them.
     """
-    cfg, sources = _config(model), _sources(model)
+    cfg, sources = config_of(model), _sources(model)
     if cfg is None or not sources:
         say("What the model was trained on is not known here: see to it that these images are none of that.")
         return
@@ -117,7 +117,7 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
             )
 
 
-def _config(model: str | Path) -> CfgNode | None:
+def config_of(model: str | Path) -> CfgNode | None:
     """The config of a model's folder, if there are one and a fast-reid to read it."""
     file = beside(model) / files.CONFIG
     if not file.is_file():
@@ -132,7 +132,7 @@ def _config(model: str | Path) -> CfgNode | None:
 def _sources(model: str | Path) -> list[str]:
     if (beside(model) / MANIFEST).is_file():
         return list(read_manifest(beside(model))["sources"])
-    cfg = _config(model)
+    cfg = config_of(model)
     return list(cfg.DATASETS.NAMES) if cfg is not None else []
 
 

@@ -81,7 +81,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
 
 def _check_folded(model: str | Path, path: str) -> None:
     if path:
-        raise UserError(f"--path {path}: {model} is an export, which is folded along one path: name the run itself")
+        raise UserError(f"{model} is an export, which is folded along one path, not {path}: name the run itself")
 
 
 def _onnx_of(export: Path) -> Path:

@@ -224,7 +224,7 @@ def read_threshold(model: str | Path, description: Description, *others: Path) -
             return thresholds[description.model]
         reasons += [
             f"{folder / FILE} is of model {one[:16]}, and this is model {description.model[:16]}: calibrate this one, "
-            f"along its path{other_version(one, 'calibrate')}"
+            f"along its path and at its site{other_version(one, 'calibrate')}"
             for one in list(thresholds)[-1:]
         ]
     if reasons:

@@ -72,7 +72,7 @@ def connect():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
             by_target = {targets[0]: results} if len(targets) == 1 else results  # as stock returns them
             add_average(by_target)
-            _mark_transductive(cfg, by_target)
+            _mark_transductive(cfg, model, by_target)
             _say_cameras(cfg, model)
             tested = {target: _numbers(target, metrics) for target, metrics in by_target.items()}
             if any(isinstance(metrics, SplitResults) for metrics in tested.values()):
@@ -99,25 +99,28 @@ def _numbers(target, metrics):
     return numbers
 
 
-def _mark_transductive(cfg, by_target):
-    """After a test along a posterior path, give every target the share of its images that the path was taken from."""
+def _mark_transductive(cfg, model, by_target):
+    """After a test at a site, give every target the share of its images that a path or offsets were learned from."""
     adapted_to = {image for file in posterior_files(cfg) for image in load_posterior(file).images.tolist()}
+    if hasattr(model, "camera_offsets"):
+        adapted_to.update(model.camera_offsets.pictures.tolist())
     for target in cfg.DATASETS.TESTS if adapted_to else ():
         data = read(cfg, target)
         tested = image_digests([item[0] for item in data.query + data.gallery]).tolist()
         share = by_target[target][TRANSDUCTIVE] = 100 * sum(image in adapted_to for image in tested) / len(tested)
         if share:
             logger.warning(
-                "%s: transductive, as %.0f %% of the tested images are those that the path was taken from",
+                "%s: transductive, as %.0f %% of the tested images are those that the model was adapted to",
                 target,
                 share,
             )
 
 
 def _say_cameras(cfg, model):
-    """After a test along each camera's path, say for every target how many images followed theirs."""
-    for path in getattr(model, "test_paths", ()):
-        for target in cfg.DATASETS.TESTS if isinstance(path, CameraPaths) else ():
+    """After a test that goes by cameras, say for every target how many images followed theirs."""
+    by_paths = [path for path in getattr(model, "test_paths", ()) if isinstance(path, CameraPaths)]
+    for by_cameras in [model.camera_offsets] if hasattr(model, "camera_offsets") else by_paths:
+        for target in cfg.DATASETS.TESTS:
             data = read(cfg, target)
             cameras = [camera_label(item[0], item[2]) for item in data.query + data.gallery]
-            logger.info("%s: %s", target, path.cameras.usage(cameras))
+            logger.info("%s: %s", target, by_cameras.cameras.usage(cameras))

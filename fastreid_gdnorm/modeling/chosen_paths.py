@@ -51,12 +51,13 @@ class CameraPaths:
     def __call__(self, model: Any, batch: Any) -> PathOfEach:
         """The batch's paths: by its ``cameras``, a name for each image, or as fast-reid's test loaders say them."""
         numbers = {camera: number for number, camera in enumerate(self.paths)}
-        found = (numbers.get(self.cameras.find(camera), len(numbers)) for camera in _cameras(batch))
+        found = (numbers.get(self.cameras.find(camera), len(numbers)) for camera in cameras_of(batch))
         choice: Tensor = torch.tensor(list(found), device=model.device)
         return PathOfEach([*self.paths.values(), self.others], choice)
 
 
-def _cameras(batch: Any) -> list[str]:
+def cameras_of(batch: Any) -> list[str]:
+    """Of a batch's images; "" where the batch does not say them."""
     if isinstance(batch, dict) and "cameras" in batch:
         return list(batch["cameras"])
     if isinstance(batch, dict) and "camids" in batch:

@@ -6,7 +6,7 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from ..disk import digest, replacing
 from ..errors import UserError
 from ..layers import LayerPosterior, PosteriorPath
+from ..site_files import files_of
 from .chosen_paths import CameraPaths
 
-SUMMARY, SITE, FIGURE = "adapt.json", "posterior.npz", "weights.png"  # in a folder of fastreid adapt
 VERSION = 2
 
 
@@ -75,36 +75,6 @@ def load_posterior(file: str | Path) -> PosteriorFile:
 
 def _layer(stored: Mapping[str, NDArray[np.float64]], name: str) -> LayerPosterior:
     return LayerPosterior(*(torch.from_numpy(stored[f"{field}/{name}"]) for field in LayerPosterior._fields))
-
-
-def files_of(place: str | Path) -> dict[str, Path]:
-    """{camera: file} of a folder of ``fastreid adapt``, or of one file; "" is the camera of a whole site.
-
-    Raises:
-        UserError: there is no such file or folder.
-    """
-    place = Path(place)
-    if not place.is_dir():
-        return {"": place}
-    try:
-        cameras: Mapping[str, Any] = json.loads((place / SUMMARY).read_text())["cameras"]
-        return {"": place / SITE, **{camera: place / found["file"] for camera, found in cameras.items()}}
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{place} is no folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
-
-
-def written_files(folder: Path) -> dict[str, str]:
-    """{name: SHA-256} of what ``fastreid adapt`` has written into a folder, as its adapt.json says; {} if it has not.
-
-    A digest that an earlier version did not write down is "".
-    """
-    try:
-        summary: Mapping[str, Any] = json.loads((folder / SUMMARY).read_text())
-        paths = [SITE, *(found["file"] for found in summary["cameras"].values())]
-        listed = {SUMMARY: "", **dict.fromkeys((*paths, FIGURE), ""), **summary.get("files", {})}
-        return {name: sha256 for name, sha256 in listed.items() if Path(name).name == name}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def load_site(place: str | Path) -> PosteriorPath | CameraPaths:

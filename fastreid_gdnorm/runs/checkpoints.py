@@ -16,7 +16,8 @@ from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
-from ..modeling.posterior_files import files_of, load_posterior
+from ..modeling.posterior_files import load_posterior
+from ..site_files import files_of
 from ..training.population_statistics import complete_paths
 from . import files
 from .feature_keys import read_feature_keys

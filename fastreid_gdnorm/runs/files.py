@@ -31,7 +31,7 @@ DIGEST = "v2-"
 
 
 def evaluation(path: str = "") -> str:
-    """The folder of a test along ``path``, a TEST_PATH, or of a model without paths."""
+    """The folder of a test along ``path``, a TEST_PATH or ``site:FOLDER``, or of a model without paths."""
     kind, _, rest = path.partition(":")
     return "-".join(filter(None, ("eval", kind, Path(rest).stem)))
 

@@ -20,10 +20,11 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..console import say
 from ..disk import check_writable, locked, replacing
 from ..errors import Failure, UserError, file_mistake
+from ..evaluation.camera_offsets import Offsets, follow_offsets
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
-from .checkpoints import find_weights, last_checkpoint, load_model
+from .checkpoints import find_weights, last_checkpoint, load_model, model_digest
 from .config import find_config, load_config
 from .processes import Processes, launch
 from .run_folder import load_trained_config
@@ -64,32 +65,43 @@ def train(
 
 
 def evaluate(
-    config_file: str | Path, overrides: Sequence[object] = (), path: str | None = None, output: str | Path | None = None
+    config_file: str | Path,
+    overrides: Sequence[object] = (),
+    path: str | None = None,
+    output: str | Path | None = None,
+    offsets: Offsets | None = None,
 ) -> None:
     """Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, whose own files are left as they are.
 
     Args:
         path: MODEL.GDNORM.TEST_PATH, if not None.
-        output: a folder for the results; by default one in OUTPUT_DIR that is named after the path.
+        output: a folder for the results; by default one in OUTPUT_DIR that is named after the path, or the site.
+        offsets: of cameras, that features follow.
 
     Raises:
-        UserError: a mistake in the config, no checkpoint, or a path for a model that can have no branches.
+        UserError: a mistake in the config, no checkpoint, a path for a model that can have no branches, or offsets of
+            another model.
     """
     cfg = load_trained_config(config_file, overrides)
     if path:
         cfg = branched(cfg)
         cfg.MODEL.GDNORM.TEST_PATH = path
-    launch(_evaluate, device=cfg.MODEL.DEVICE, args=(cfg, output))
+    launch(_evaluate, device=cfg.MODEL.DEVICE, args=(cfg, output, offsets))
 
 
-def _evaluate(cfg: CfgNode, output: str | Path | None) -> None:
+def _evaluate(cfg: CfgNode, output: str | Path | None, offsets: Offsets | None) -> None:
     setup_logger(distributed_rank=comm.get_rank())
     cfg.MODEL.WEIGHTS = find_weights(cfg)
-    folder = files.evaluation(cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else "")
+    path = cfg.MODEL.GDNORM.TEST_PATH if is_gdnorm(cfg) else ""
+    folder = files.evaluation(f"site:{offsets.site}" if offsets else path)
     output = output or os.path.join(cfg.OUTPUT_DIR, folder)
     if comm.is_main_process():
         check_writable(output)
+    if offsets:
+        offsets.check_model(model_digest(cfg))
     model = load_model(cfg)
+    if offsets:
+        follow_offsets(model, offsets, cfg.MODEL.WEIGHTS)
     cfg.OUTPUT_DIR = str(output)
     cfg.freeze()
     _test(cfg, model)

@@ -28,6 +28,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
         ),
         (["eval"], ["source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"]),
         (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "16 to 64", "examples:"]),
+        (["adapt"], ["--by {features,norms,both}", "ONNX", "different people", "--site DIR", "FeatureExtractor"]),
         (["demo"], ["--output", "three of them", "twelve others"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
@@ -35,7 +36,7 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
         (["export"], ["--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
         (["report"], ["RUN_DIR", "report.html", "no network", "examples:"]),
     ],
-    ids=["fastreid", "train", "eval", "adapt", "demo", "datasets", "protocol", "paths", "export", "report"],
+    ids=["fastreid", "train", "eval", "adapt", "adapt by", "demo", "datasets", "protocol", "paths", "export", "report"],
 )
 def test_help_teaches(words, taught, capsys):
     with pytest.raises(SystemExit) as stopped:
@@ -122,7 +123,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     """The first block from a folder with the project's configs, the second on a small network."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    first, second, _of_own_images = re.findall(
+    first, second, _of_own_images, of_cameras = re.findall(
         r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
     )
     before = (
@@ -133,7 +134,11 @@ def test_the_readmes_python_runs(datasets, tmp_path):
     after = "\nassert torch.allclose(deployed.eval()(images), features, atol=1e-5)"
     # this session's drawings have 6 identities a domain, fewer than the config's batch takes
     first = first.replace("trainer =", "cfg.SOLVER.IMS_PER_BATCH = 24; trainer =")
-    code = "\n".join(f"exec({block!r}, {{}})" for block in (first, before + second + after))
+    of_cameras = (
+        "import numpy\nunlabelled, cameras = numpy.random.rand(6, 9), list('aaabbb')\n"
+        f"features, their_cameras = numpy.random.rand(2, 9), ['b', '']\n{of_cameras}\nassert features.shape == (2, 9)"
+    )
+    code = "\n".join(f"exec({block!r}, {{}})" for block in (first, before + second + after, of_cameras))
     words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
     done = subprocess.run(**words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -62,7 +62,7 @@ def drawn(counts, shift=0.5, width=12, seed=0):
 
 
 @pytest.mark.parametrize(
-    ("counts", "shift"),
+    "counts, shift",
     [
         ({"a": 20, "b": 20, "c": 20}, 0.5),
         ({"a": 40, "b": 3, "c": 1, "": 5}, 0.5),

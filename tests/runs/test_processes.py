@@ -100,7 +100,7 @@ def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_
     def in_two(*words):
         done(torchrun("-m", "fastreid_gdnorm", *words))
 
-    in_one("adapt", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site)
+    in_one("adapt", "--by=norms", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site)
     for number, start in {"1": in_one, "2": in_two}.items():
         folder = tmp_path / number
         along = ["--path", f"posterior:{site}", "--output", folder / "posterior"]

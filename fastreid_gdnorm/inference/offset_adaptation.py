@@ -1,0 +1,96 @@
+"""A site's images to its camera offsets: ``fastreid adapt --by features``, which with an ONNX file needs no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..console import say
+from ..disk import replacing
+from ..errors import UserError
+from ..own_files import in_place_of
+from ..site_files import OFFSETS, write_summary, written_files
+from .camera_offsets import CameraOffsets
+from .extraction import extract
+from .feature_extractor import FeatureExtractor
+from .records import Record
+from .site_images import NAME_THEM
+
+FEW = 4  # images of a camera, below which it is mostly taken for an average one
+
+
+def of_known_camera(records: Sequence[Record]) -> list[Record]:
+    """The images whose camera is known; a line counts the others.
+
+    Raises:
+        UserError: no camera is known.
+    """
+    known = [record for record in records if record.camera]
+    unknown = [record for record in records if not record.camera]
+    if not known:
+        raise UserError(f"the camera of none of {len(records)} images is known, first {records[0].path}: {NAME_THEM}")
+    if unknown:
+        say(f"{len(unknown)} images of unknown camera are left out, such as {unknown[0].path}: {NAME_THEM}")
+    return known
+
+
+def learn_offsets(extractor: FeatureExtractor, records: Sequence[Record], skip: bool = False) -> CameraOffsets:
+    """The offsets of the cameras of images whose camera is known.
+
+    Args:
+        skip: leave out images that cannot be read.
+
+    Raises:
+        UserError: as :func:`extract` and :meth:`CameraOffsets.from_features`.
+    """
+    features = extract(extractor, records, skip_unreadable=skip)
+    cameras = [record.camera for record in features.records]
+    pictures = [int(sha256[:16], 16) for sha256 in features.digests]
+    return CameraOffsets.from_features(features.features, cameras, extractor.description.model, pictures)
+
+
+def write_offsets(folder: Path, offsets: CameraOffsets) -> dict[str, Any]:
+    """Write them into ``folder``; what adapt.json says of them."""
+    with replacing(folder / OFFSETS) as part, open(part, "wb") as stream:
+        offsets.save(stream)
+    names, images, weights, _ = offsets.estimate
+    cameras = {name: {"n": int(n), "weight": float(w)} for name, n, w in zip(names, images, weights)}
+    return {"file": OFFSETS, "model": offsets.model, "n": int(images.sum()), "cameras": cameras}
+
+
+def adapt_offsets(
+    extractor: FeatureExtractor, records: Sequence[Record], folder: Path, skip: bool = False
+) -> CameraOffsets:
+    """Learn offsets as :func:`learn_offsets`, and write ``folder`` with them in place of an earlier adaptation."""
+    offsets = learn_offsets(extractor, records, skip)
+    with in_place_of(folder, written_files(folder)) as part:
+        write_summary(part, {"offsets": write_offsets(part, offsets)})
+    return offsets
+
+
+def about(offsets: CameraOffsets) -> list[str]:
+    """What there is to know of each camera, and what to do about it, as lines."""
+    names, images, weights, _ = offsets.estimate
+    lines = [f"camera {name}: {n} images, weight {w:.2f} of 1" for name, n, w in zip(names, images, weights)]
+    few = [name for name, n in zip(names, images) if n < FEW]
+    if few:
+        lines.append(
+            f"camera {', '.join(few)} has fewer than {FEW} images, which say little of it: give each camera 16 to 64, "
+            "of different people"
+        )
+    if len(names) == 1:
+        lines.append(
+            "there is one camera: its mean is subtracted, which takes away what all its images share; it brings no "
+            "cameras together. If the site has more, give images of each"
+        )
+    elif not weights.any():
+        lines.append(
+            "cameras do not differ by more than chance, as far as these images tell: all follow the mean of all. Give "
+            "each camera more images, of different people"
+        )
+    lines += [
+        f"cameras {' and '.join(twins)} may be one: they count as different ones; if they are not, give it one name"
+        for twins in offsets.cameras.twins()
+    ]
+    return lines

@@ -1,0 +1,82 @@
+"""The images that a site gives ``fastreid adapt``, and the camera of each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..console import say
+from ..errors import UserError
+from ..image_names import canonical_camera
+from ..site_cameras import SiteCameras, same_camera
+from .contents import distinct
+from .records import Record, find_images
+
+if TYPE_CHECKING:
+    from fastreid.config import CfgNode
+
+NAME_THEM = "name images like Market-1501's (0002_c1s1_000451_03.jpg), or give a table with the columns path and camera"
+
+
+def site_images(words: Sequence[str], cfg: CfgNode | None = None) -> list[Record]:
+    """The images to adapt to: files, folders, patterns, tables, or the training images of registered data sets.
+
+    Args:
+        cfg: says where data sets are; without it none is read.
+
+    Raises:
+        UserError: there is nothing of that name.
+    """
+    records = []
+    for word in words:
+        records += _of_data_set(word, cfg) if cfg is not None and _is_data_set(word) else find_images([word])
+    return records
+
+
+def _is_data_set(word: str) -> bool:
+    from fastreid.data.datasets import DATASET_REGISTRY
+
+    return not os.path.exists(word) and word in DATASET_REGISTRY._obj_map
+
+
+def _of_data_set(name: str, cfg: CfgNode) -> list[Record]:
+    from ..data import read
+    from ..modeling.chosen_paths import camera_label
+
+    return [Record(path, camera_label(path, camid)) for path, _, camid, *_ in read(cfg, name).train]
+
+
+def without_copies(records: Sequence[Record]) -> list[Record]:
+    """The images without copies of others; lines say how many there are, and which are given under two cameras."""
+    kept, copies = distinct(records)
+    if copies:
+        say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
+    of_two = [(copy, first) for copy, first in copies if copy.camera and not same_camera(copy.camera, first.camera)]
+    if of_two:
+        copy, first = of_two[0]
+        pairs = sorted({f"{first.camera} and {copy.camera}" for copy, first in of_two})
+        say(
+            f"{len(of_two)} images are given under two cameras ({', '.join(pairs[:8])}) and count for the first: "
+            f"{copy.path} has the contents of {first.path}. If these are one camera, give it one name"
+        )
+    left = SiteCameras(record.camera for record in kept if record.camera)
+    lost = {record.camera for record in records if record.camera and not left.find(record.camera)}
+    if lost:
+        say(f"camera {', '.join(sorted(lost))} has only such copies: its images will follow the site as a whole")
+    return kept
+
+
+def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
+    """{camera: its images}; however a camera is written, it has one name (:func:`canonical_camera`).
+
+    Raises:
+        UserError: an image's camera is not known.
+    """
+    cameras: dict[str, list[Record]] = {}
+    for record in records:
+        camera = canonical_camera(record.camera)
+        if not camera:
+            raise UserError(f"a path for each camera: the camera of {record.path} is not known; {NAME_THEM}")
+        cameras.setdefault(camera, []).append(record)
+    return dict(sorted(cameras.items()))
