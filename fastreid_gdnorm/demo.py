@@ -21,7 +21,7 @@ from .evaluation.kept_images import KeptTest
 from .export import export_model
 from .inference.adaptation import Adapter, adapt_site
 from .inference.records import Record
-from .inference.site_images import by_camera, site_images
+from .inference.unlabelled import by_camera, site_images
 from .layers import gdnorm_layers
 from .modeling.chosen_paths import CameraPaths
 from .report.page import write_report

@@ -109,7 +109,7 @@ def run(args: Namespace) -> None:
 def _by_features(args: Namespace, words: Sequence[str], folder: Path) -> None:
     from ..inference.labelled import config_of
     from ..inference.offset_adaptation import adapt_offsets, of_known_camera
-    from ..inference.site_images import site_images, without_copies
+    from ..inference.unlabelled import site_images, without_copies
 
     records = of_known_camera(without_copies(site_images(words, config_of(args.model))))
     _say_offsets(adapt_offsets(_extractor(args), records, folder, args.skip_unreadable), folder)
@@ -118,7 +118,7 @@ def _by_features(args: Namespace, words: Sequence[str], folder: Path) -> None:
 def _by_norms(args: Namespace, words: Sequence[str], folder: Path) -> None:
     from ..inference.adaptation import Adapter, adapt_site
     from ..inference.offset_adaptation import learn_offsets, write_offsets
-    from ..inference.site_images import by_camera, site_images, without_copies
+    from ..inference.unlabelled import by_camera, site_images, without_copies
     from ..report.posterior_figure import save_weights_figure
 
     learned: list[CameraOffsets] = []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,22 +30,23 @@ class Offsets(Protocol):
     site: str
 
     def __call__(self, features: NDArray[np.float32], cameras: Sequence[str]) -> NDArray[np.float32]:
-        """Features (N, D) of length 1 less the offsets of their cameras, of length 1."""
+        """Features (N, D) less the offsets of their cameras, of length 1."""
 
     def check_model(self, model: str) -> None:
         """Raise UserError if they are of another model's features."""
 
 
-def follow_offsets(model: nn.Module, offsets: Offsets, name: str) -> None:
-    """From now on a model's features in tests are those that follow ``offsets``, by the cameras of their images.
+@contextlib.contextmanager
+def following_offsets(model: nn.Module, offsets: Offsets, name: object) -> Iterator[None]:
+    """Within it, a model's features in tests follow ``offsets``, by the cameras of their images.
 
     Args:
-        model: ``camera_offsets`` becomes its attribute, by which a test says what it has followed.
+        model: has ``camera_offsets`` meanwhile, by which a test says what it has followed.
         name: what errors call it.
     """
 
     def relative(module: nn.Module, inputs: tuple[Any, ...], features: Any) -> Tensor | None:
-        if module.training or not isinstance(features, Tensor):
+        if module.training:
             return None
         batch, flat = inputs[0], features.detach().reshape(len(features), -1).float().cpu()
         unusable = (~flat.isfinite().all(dim=1) | ~flat.any(dim=1)).nonzero()
@@ -52,5 +54,10 @@ def follow_offsets(model: nn.Module, offsets: Offsets, name: str) -> None:
             raise not_finite(batch["img_paths"][int(unusable[0])], name)
         return torch.from_numpy(offsets(flat.numpy(), cameras_of(batch))).to(features)
 
-    model.register_forward_hook(relative)
+    hook = model.register_forward_hook(relative)
     model.camera_offsets = offsets  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        hook.remove()
+        del model.camera_offsets

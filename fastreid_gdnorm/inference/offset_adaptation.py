@@ -15,7 +15,7 @@ from .camera_offsets import CameraOffsets
 from .extraction import extract
 from .feature_extractor import FeatureExtractor
 from .records import Record
-from .site_images import NAME_THEM
+from .unlabelled import NAME_THEM
 
 FEW = 4  # images of a camera, below which it is mostly taken for an average one
 
@@ -90,7 +90,7 @@ def about(offsets: CameraOffsets) -> list[str]:
             "each camera more images, of different people"
         )
     lines += [
-        f"cameras {' and '.join(twins)} may be one: they count as different ones; if they are not, give it one name"
+        f"cameras {' and '.join(twins)} may be the same: they count as {len(twins)}; if they are one, write it one way"
         for twins in offsets.cameras.twins()
     ]
     return lines

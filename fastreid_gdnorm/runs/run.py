@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..console import say
 from ..disk import check_writable, locked, replacing
 from ..errors import Failure, UserError, file_mistake
-from ..evaluation.camera_offsets import Offsets, follow_offsets
+from ..evaluation.camera_offsets import Offsets, following_offsets
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
@@ -100,11 +100,10 @@ def _evaluate(cfg: CfgNode, output: str | Path | None, offsets: Offsets | None) 
     if offsets:
         offsets.check_model(model_digest(cfg))
     model = load_model(cfg)
-    if offsets:
-        follow_offsets(model, offsets, cfg.MODEL.WEIGHTS)
     cfg.OUTPUT_DIR = str(output)
     cfg.freeze()
-    _test(cfg, model)
+    with following_offsets(model, offsets, cfg.MODEL.WEIGHTS) if offsets else contextlib.nullcontext():
+        _test(cfg, model)
 
 
 def _test(cfg: CfgNode, model: nn.Module) -> None:

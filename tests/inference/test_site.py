@@ -15,7 +15,7 @@ from fastreid.evaluation import inference_on_dataset
 
 from fastreid_gdnorm import CameraOffsets, FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.evaluation.camera_offsets import follow_offsets
+from fastreid_gdnorm.evaluation.camera_offsets import following_offsets
 from fastreid_gdnorm.image_names import camera_of
 from fastreid_gdnorm.inference.site import open_site
 from fastreid_gdnorm.inference.thresholds import read_thresholds
@@ -113,8 +113,8 @@ def test_eval_ranks_features_that_follow_the_site(run, site, datasets, tmp_path,
     cfg = load_config(run / "config.yaml", [*night, "OUTPUT_DIR", str(run)])
     loader, evaluator = DefaultTrainer.build_evaluator(cfg, "RenderedNight")
     model = load_model(cfg)
-    follow_offsets(model, open_site(folder).offsets, "the run")
-    inference_on_dataset(model, loader, evaluator, flip_test=False)
+    with following_offsets(model, open_site(folder).offsets, "the run"):
+        inference_on_dataset(model, loader, evaluator, flip_test=False)
     ranked = torch.cat([part["feats"] for part in evaluator._predictions]).numpy()
     files = [item[0] for item in loader.dataset.img_items]
     assert np.abs(ranked - FeatureExtractor(run, site=folder)(files, cameras=cameras_of(files))).max() < 1e-5
@@ -275,7 +275,7 @@ def test_twin_cameras_are_said(run, crops, tmp_path, fastreid_here):
     assert "3 images are copies of others and count once" in done.stdout
     assert "2 images are given under two cameras (1 and 2) and count for the first" in done.stdout
     assert "camera 2 has only such copies: its images will follow the site as a whole" in done.stdout
-    assert "cameras 1 and cam-1 may be one" in done.stdout
+    assert "cameras 1 and cam-1 may be the same" in done.stdout
     assert open_site(tmp_path / "site").offsets.estimate.names == ["1", "cam-1", "gate"]
 
 
@@ -311,7 +311,13 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
         FeatureExtractor(exported, site=tmp_path / "norms")
     with pytest.raises(UserError, match="--path mean: site .* has posterior paths of its own"):
         FeatureExtractor(run, path="mean", site=tmp_path / "norms")
+    summary = json.loads((tmp_path / "norms" / "adapt.json").read_text())
+    del summary["files"]  # as an earlier version wrote it
+    (tmp_path / "norms" / "adapt.json").write_text(json.dumps(summary))
     assert FeatureExtractor(run, site=tmp_path / "norms").path == f"posterior:{tmp_path / 'norms'}"
+    again = ["adapt", "--model", run, *crops, "--output", tmp_path / "norms"]
+    assert fastreid_here(*again).returncode == 0
+    assert {file.name for file in (tmp_path / "norms").iterdir()} == {"adapt.json", "offsets.npz"}
     (tmp_path / "o").mkdir(exist_ok=True)
     (tmp_path / "o" / "offsets.npz").write_text("mine")
     line = one_line(fastreid_here(*words["adapt"], *crops))
