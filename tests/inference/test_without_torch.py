@@ -44,6 +44,8 @@ def test_an_exported_folder_is_enough(without_torch, exported, toy_run, datasets
         ["calibrate", "--model", model, people / "query", "--false-accept", 0.5],
         ["search", "--gallery", tmp_path / "site", people / "query", "--html", tmp_path / "found.html"],
         ["extract", "--model", model / "model.onnx", people / "query", "--output", tmp_path / "f.npz"],
+        ["adapt", "--model", model, people / "bounding_box_test", "--output", tmp_path / "adapted"],
+        ["calibrate", "--model", model, "--site", tmp_path / "adapted", people / "query", "--false-accept", 0.5],
     ):
         done = without_torch(*words)
         assert done.returncode == 0, done.stderr

@@ -88,7 +88,7 @@ def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, words):
 
 @pytest.mark.long
 def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_here):
-    """Targets, splits, posterior paths and sweeps of paths: the numbers of one process."""
+    """Targets, splits, sites and sweeps of paths: the numbers of one process."""
     config = ["--config-file", toy_run / "config.yaml"]
     targets = ["DATASETS.TESTS", "('RenderedStation','DGVIPeR')"]
     sweep, site = ["--samples", 2, "--lambdas", "0.6,2"], tmp_path / "site"
@@ -100,16 +100,16 @@ def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_
     def in_two(*words):
         done(torchrun("-m", "fastreid_gdnorm", *words))
 
-    in_one("adapt", "--by=norms", "--model", toy_run, "--images", "RenderedNight", "--by-camera", "--output", site)
+    in_one("adapt", "--by", "both", "--model", toy_run, "RenderedNight", "--output", site)
     for number, start in {"1": in_one, "2": in_two}.items():
         folder = tmp_path / number
-        along = ["--path", f"posterior:{site}", "--output", folder / "posterior"]
+        along = ["--site", site, "--output", folder / "site"]
         start("eval", *config, *along, "DATASETS.TESTS", "('RenderedNight',)")
         start("eval", *config, "--output", folder / "eval", *targets)
         start("paths", *config, "--output", folder / "paths", *sweep, *ONE_TARGET)
     one, two = (json.loads((tmp_path / number / "eval/test_results.json").read_text()) for number in "12")
     assert one == two and "Rank-1 std" in one["DGVIPeR"]
-    one, two = (json.loads((tmp_path / number / "posterior/test_results.json").read_text()) for number in "12")
+    one, two = (json.loads((tmp_path / number / "site/test_results.json").read_text()) for number in "12")
     assert one == two and one["RenderedNight"][TRANSDUCTIVE] == 0
     one, two = (json.loads((tmp_path / number / "paths/paths.json").read_text())["paths"] for number in "12")
     timeless = [
