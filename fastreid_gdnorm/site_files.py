@@ -27,7 +27,7 @@ def read_summary(folder: Path) -> dict[str, Any]:
             raise KeyError("it names neither paths nor offsets")
         return summary
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is no folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
+        raise UserError(f"{folder} is not a folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
 
 
 def has_offsets(place: str | Path) -> bool:

@@ -56,5 +56,5 @@ def extractor_of(
     if args.site and known.startswith("posterior:"):
         known = ""  # the site has its own
     if offsets and not args.site and has_changed(offsets):
-        say(f"site {offsets.site} has changed since: the gallery goes on with its own copy of the offsets")
+        say(f"{offsets} has changed since: the gallery goes on with its own copy of the offsets")
     return FeatureExtractor(place, path=args.path or known, site=args.site or offsets, **how)

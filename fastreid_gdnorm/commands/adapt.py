@@ -34,9 +34,10 @@ DESCRIPTION = (
     "follow the site as a whole (the mean of all cameras; the path of all images), and a line counts them.\n\n"
     "IMAGES are crops as the detector will give them: files, folders, patterns in quotes, tables with a column\n"
     "path (and camera), or a data set of fast-reid's registry, of which the training images are taken, without\n"
-    "their labels. Give 16 to 64 of different people, of all hours, from each camera: of one person, several images\n"
-    "count for more than they say. With the very images that the model is then tested on, the test is transductive,\n"
-    "which fastreid eval says. Copies of an image count once. In DIR only files of an earlier adaptation are replaced."
+    "their labels. Give 16 to 64 of different people, of all hours, from each camera: several images of one person\n"
+    "tell less than as many people do, and count the same. With the very images that the model is then tested on, the\n"
+    "test is transductive, which fastreid eval says. Copies of an image count once. In DIR only files of an earlier\n"
+    "adaptation are replaced."
 )
 EXAMPLES = """\
 examples:

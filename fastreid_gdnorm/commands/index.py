@@ -136,5 +136,5 @@ def _list(args: Namespace) -> None:
 
     gallery = Gallery.load(args.gallery)
     print(tabulate(gallery.records, Record._fields, disable_numparse=True))
-    at = f", site {gallery.offsets.site}" if gallery.offsets else ""
+    at = f" at {gallery.offsets}" if gallery.offsets else ""
     print(f"\n{len(gallery)} images; model {gallery.description.model[:16]}{at}, by {gallery.description.metric}")

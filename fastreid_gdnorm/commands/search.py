@@ -97,7 +97,7 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
 
 
 def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
-    about = f"{folder}: {len(gallery)} images{f', at site {gallery.offsets.site}' if gallery.offsets else ''}."
+    about = f"{folder}: {len(gallery)} images{f' at {gallery.offsets}' if gallery.offsets else ''}."
     if gallery.is_approximate:
         about += " They are searched approximately, which can miss a few of the best matches."
     if threshold is None:

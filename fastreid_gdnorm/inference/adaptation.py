@@ -62,7 +62,8 @@ class Adapter:
     def __init__(self, model: str | Path, device: str = "", batch_size: int = 256, workers: int = 0) -> None:
         if (Path(model) / MANIFEST).is_file() or not Path(model).is_dir():
             raise UserError(
-                f"--model {model} is no run: the prior is in the branches, which an export has not; name the run"
+                f"--model {model} is not a run: --by norms needs BN branches, which exports do not contain; "
+                "pass the run's folder, or adapt --by features"
             )
         self.cfg = branched(load_run_config(model, device))
         sources = len(self.cfg.DATASETS.NAMES)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -56,8 +55,9 @@ class CameraOffsets:
     n_c / (n_c S + v). With n images of every camera, w = max(0, 1 - (v / n) / B), B the variance between the cameras'
     observed means: James and Stein's estimator as Efron and Morris (1973) derive it. Nothing is tuned.
 
-    v is that of images of *different people*: several images of one person say less than they count for. If the same
-    people pass every camera, chance moves their means together, and the weights are smaller than they could be.
+    v is that of images of *different people*: several images of one person tell less than as many people do, and count
+    the same. If the same people pass every camera, chance moves the cameras' means together: the weights are then
+    smaller than they could be.
 
     Attributes:
         cameras: those that have an offset. An image of another one, or of an unknown one, goes by the mean of all.
@@ -125,6 +125,9 @@ class CameraOffsets:
         rows = [row_of[name] for name in names]
         return _unit(_unit(features) - self.estimate.offsets[rows])
 
+    def __str__(self) -> str:
+        return f"site {self.site}" if self.site else "the given camera offsets"
+
     def digest(self, model: str = "") -> str:
         """The SHA-256 of all that features depend on: the names of cameras, the offsets, and the model's digest."""
         names = json.dumps([model or self.model, *self.estimate.names])
@@ -138,8 +141,8 @@ class CameraOffsets:
         """
         if self.model and self.model != model:
             raise UserError(
-                f"site {self.site or 'given'} has camera offsets of model {self.model[:16]}, and this is model "
-                f"{model[:16]}, or another path through it: fastreid adapt to this one"
+                f"{self}: its offsets are of features of model {self.model[:16]}, and this is model {model[:16]}, or "
+                "another path through it: fastreid adapt to this one"
             )
 
     def save(self, stream: BinaryIO) -> None:
@@ -155,7 +158,7 @@ class CameraOffsets:
         np.savez(stream, about=np.array(json.dumps(about)), pictures=self.pictures, **arrays)
 
     @classmethod
-    def load(cls, file: Path | BinaryIO | io.BytesIO, site: str) -> CameraOffsets:
+    def load(cls, file: Path | BinaryIO, site: str) -> CameraOffsets:
         """What :meth:`save` has written.
 
         Raises:

@@ -47,12 +47,12 @@ def extract(
 ) -> Extraction:
     """The features of all images, in their order; files with the same contents are looked at once.
 
-    Where the model goes by cameras, a line says how many images follow their camera's path.
+    Where features go by cameras, a line says how many images follow their camera of the site.
 
     Args:
         journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
             the caller removes it. Without one, nothing is kept on disk.
-        known: {digest: camera} of images whose features are not needed, unless they now follow another camera's path.
+        known: {digest: camera} of images whose features are not needed, unless they now follow another camera.
         skip_unreadable: leave out and name what cannot be read.
 
     Raises:
@@ -96,7 +96,7 @@ def extract(
 
 
 def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:
-    """Whether an image is among those of known features, and follows the path that these were made along."""
+    """Whether an image is among those of known features, and follows the camera that these follow."""
     find = extractor.cameras.find
     return sha256 in known and (not record.camera or find(record.camera) == find(known[sha256]))
 

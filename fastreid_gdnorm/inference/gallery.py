@@ -125,7 +125,7 @@ class Gallery:
             UserError: it is another model.
         """
         if description.model != self.description.model:
-            at = f" at site {self.offsets.site}".rstrip() if self.offsets else ""
+            at = f" at {self.offsets}" if self.offsets else ""
             raise UserError(
                 f"the gallery was made by model {self.description.model[:16]}{at}, and this is model "
                 f"{description.model[:16]}, or another path or site: their features cannot be compared"

@@ -102,4 +102,5 @@ def site_digest(place: str | Path) -> str:
 
 
 def _not_there(file: str | Path) -> UserError:
-    return UserError(f"posterior {file} is not there: make it with fastreid adapt, or say by --path where it is now")
+    fix = "make it with fastreid adapt --by norms, or say by --path or --site where it is now"
+    return UserError(f"posterior {file} is not there: {fix}")

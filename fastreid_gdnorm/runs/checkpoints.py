@@ -58,7 +58,9 @@ def load_model(cfg: CfgNode) -> nn.Module:
     checkpoint = digest(weights) if posteriors else ""
     for file in posteriors:
         if load_posterior(file).checkpoint != checkpoint:
-            raise UserError(f"posterior {file} is of another checkpoint than {weights}: fastreid adapt to this one")
+            raise UserError(
+                f"posterior {file} is of another checkpoint than {weights}: fastreid adapt --by norms to this one"
+            )
     complete_paths(cfg, model)
     return model
 

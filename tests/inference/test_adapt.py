@@ -239,7 +239,7 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
         assert re.search(said, line), line
     by_norms = ["adapt", "--by=norms", "--model", exported, "--images", site, "--output", tmp_path / "o"]
     line = one_line(fastreid_here(*by_norms))
-    assert "is no run: the prior is in the branches" in line
+    assert "is not a run: --by norms needs BN branches" in line
     other = tmp_path / "other.pth"
     torch.save({**torch.load(toy_run / "model_final.pth", weights_only=True), "note": 1}, other)
     words = ["eval", "--config-file", toy_run / "config.yaml", "--path", f"posterior:{adapting[0]}"]

@@ -132,7 +132,7 @@ def test_what_was_saved_is_loaded_and_what_cannot_be_is_refused(tmp_path):
     assert np.array_equal(loaded(features, cameras), offsets(features, cameras)) and loaded.digest() == offsets.digest()
     assert loaded.pictures.tolist() == [3, 2**63] and loaded.model == "m" * 64 and loaded.site == "site"
     loaded.check_model("m" * 64)
-    with pytest.raises(UserError, match="site site has camera offsets of model mmmm.*, and this is model xxxx"):
+    with pytest.raises(UserError, match="site site: its offsets are of features of model mmmm.*, and this is .* xxxx"):
         loaded.check_model("x" * 64)
     arrays = dict(np.load(tmp_path / "offsets.npz"))
     later, short = io.BytesIO(), io.BytesIO()

@@ -15,7 +15,7 @@ from fastreid.evaluation import inference_on_dataset
 
 from fastreid_gdnorm import CameraOffsets, FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.evaluation.camera_offsets import following_offsets
+from fastreid_gdnorm.evaluation.relative_features import following_offsets
 from fastreid_gdnorm.image_names import camera_of
 from fastreid_gdnorm.inference.site import open_site
 from fastreid_gdnorm.inference.thresholds import read_thresholds
@@ -164,7 +164,7 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
     assert "0 images added, 0 updated" in fastreid_here("index", *gallery, test).stdout
     assert str(folder) in fastreid_here("index", *gallery, "--list").stdout
     done = fastreid_here("search", *gallery, queries[0])
-    assert f"images, at site {folder}." in done.stdout
+    assert f"images at site {folder}." in done.stdout
 
 
 def test_a_threshold_is_of_the_site_that_it_was_found_at(run, site, tmp_path, fastreid_here):
@@ -294,11 +294,11 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
         ("adapt", [crops[0]], "1 images of known camera do not tell how cameras differ"),
         ("adapt", [*crops, "--prior-only-layers", "x"], "add --by norms"),
         ("extract", ["--path", "source:1", "--site", folder], "and this is model .*, or another path through it"),
-        ("extract", ["--site", tmp_path], "is no folder of fastreid adapt"),
+        ("extract", ["--site", tmp_path], "is not a folder of fastreid adapt"),
         (
             "eval",
             ["--site", folder, "MODEL.GDNORM.TEST_PATH", "source:1"],
-            f"site {folder} has camera offsets of model",
+            f"site {folder}: its offsets are of features of model",
         ),
         ("eval", ["--path", f"posterior:{folder}"], f"no posterior path: follow it by --site {folder}"),
     ]:
