@@ -13,6 +13,7 @@ import torch
 from fastreid.engine import DefaultTrainer
 from posterior import Target, Tests
 
+from fastreid_gdnorm import CameraOffsets
 from fastreid_gdnorm.data import read
 from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
 from fastreid_gdnorm.evaluation.kept_images import KeptImages
@@ -131,33 +132,15 @@ class PeopleTests(Tests):
 
 
 def raw_offsets(features, cameras):
-    return _offsets(features, cameras, lambda v, n, s: 1.0)
-
-
-def printed_offsets(features, cameras):
-    return _offsets(features, cameras, lambda v, n, s: max(0.0, 1 - v / n / s))
-
-
-def debiased_offsets(features, cameras):
-    return _offsets(features, cameras, lambda v, n, s: max(0.0, s - v / n) / max(max(0.0, s - v / n) + v / n, 1e-12))
-
-
-def _offsets(features, cameras, weight):
+    """As CameraOffsets.from_features, with each camera's mean as it is."""
     cameras = np.array(cameras)
-    names = list(dict.fromkeys(cameras))
-    means = np.stack([features[cameras == name].mean(0) for name in names])
-    centre = means.mean(0)
-    n = np.array([(cameras == name).sum() for name in names])
-    within = sum(((features[cameras == name] - m) ** 2).sum() for name, m in zip(names, means))
-    within /= max(1, len(features) - len(names))
-    between = ((means - centre) ** 2).sum() / max(1, len(names) - 1)
-    shifts = {name: centre + weight(within, k, between) * (m - centre) for name, m, k in zip(names, means, n)}
+    means = {camera: features[cameras == camera].mean(0) for camera in cameras}
 
-    def apply(those, of):
-        moved = those - np.stack([shifts.get(camera, centre) for camera in of])
+    def apply(of, their_cameras):
+        moved = of - np.stack([means[camera] for camera in their_cameras])
         return moved / np.linalg.norm(moved, axis=1, keepdims=True)
 
     return apply
 
 
-OFFSETS = {"raw": raw_offsets, "shrunk": printed_offsets}
+OFFSETS = {"raw": raw_offsets, "shrunk": CameraOffsets.from_features}

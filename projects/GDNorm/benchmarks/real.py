@@ -81,7 +81,8 @@ def other_paths(folder, config, target, title):
     if not site.is_dir():
         images = [item[0] for item in read(load_config(run / files.CONFIG), target).train]
         chosen = np.random.default_rng(0).permutation(len(images))[:SITE_IMAGES]
-        adapt = [sys.executable, "-m", "fastreid_gdnorm", "adapt", "--model", run, "--output", site, "--images"]
+        adapt = [sys.executable, "-m", "fastreid_gdnorm", "adapt", "--model", run, "--output", site]
+        adapt += ["--by", "norms", "--images"]
         subprocess.run([*adapt, *(images[place] for place in chosen)], check=True)
     row = eval_row(folder / "adapted", *test, path=f"posterior:{site}")
     yield f"by {SITE_IMAGES} images", row.run(f"{title}, adapted")["results"]
