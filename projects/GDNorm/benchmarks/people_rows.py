@@ -6,6 +6,8 @@ A row whose records are in the CSV is not run again, and one that was stopped go
 import csv
 import json
 import logging
+import tempfile
+import time
 from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,10 @@ import numpy as np
 import photograph_domains  # noqa: F401  which registers its data sets
 import recipe_variants  # noqa: F401  which registers what rows name
 import variants  # noqa: F401  the same
-from evidence import drawn_weights
+from evidence import drawn_weights, imagenet_weights
 from evidence_page import RESULTS
+from fastreid.engine import DefaultTrainer
+from fastreid.utils.events import EventStorage
 from people_tests import PeopleTests
 from tqdm import tqdm
 
@@ -60,12 +64,16 @@ class Group(NamedTuple):
         targets: and tested on.
         steps: of training; rounded to whole epochs.
         size: of the images.
+        depth: of MobileNetV2: "0.5x" from the shipped start, or "1.0x" from ImageNet.
+        device: cpu or cuda.
     """
 
     sources: tuple
     targets: tuple
     steps: int
     size: tuple = (64, 32)
+    depth: str = "0.5x"
+    device: str = "cpu"
 
 
 class Task(NamedTuple):
@@ -111,7 +119,7 @@ def run_task(task):
     logging.getLogger("fastreid").setLevel(logging.WARNING)
     train_row(task)
     with open(task.run / "tests.jsonl", "a+") as file:
-        PeopleTests(task.run, file).of_targets(task.group.targets, task.sizes, task.paths)
+        PeopleTests(task.run, file, task.group.device).of_targets(task.group.targets, task.sizes, task.paths)
         file.seek(0)
         about = {"row": task.name, "group": task.group_name, "seed": task.seed, "trained": trained(task.run)}
         return [{**about, **json.loads(line)} for line in file]
@@ -120,16 +128,8 @@ def run_task(task):
 def train_row(task):
     if (task.run / files.FINAL).is_file():
         return
-    overrides = {
-        "MODEL.BACKBONE.PRETRAIN_PATH": drawn_weights(),
-        "INPUT.SIZE_TRAIN": list(task.group.size),
-        "INPUT.SIZE_TEST": list(task.group.size),
-        "DATASETS.NAMES": str(task.group.sources),
-        "DATASETS.TESTS": f"('{task.group.targets[0]}',)",
-        "OUTPUT_DIR": task.run,
-        **task.row.overrides,
-    }
-    file = shipped(f"{CONFIGS}/{task.row.config}.yml")
+    task.run.mkdir(parents=True, exist_ok=True)
+    file, overrides = config_of(task)
     cfg = load_config(file, words(overrides))
     images = sum(map(len, read_sources(cfg)))
     epochs = max(1, round(task.row.steps * task.group.steps / (images // cfg.SOLVER.IMS_PER_BATCH)))
@@ -142,6 +142,41 @@ def train_row(task):
         }
     )
     train(file, words(overrides), seed=task.seed, resume=True)
+
+
+def config_of(task):
+    """A row's config file and what overrides it, but for the schedule."""
+    weights = drawn_weights() if task.group.depth == "0.5x" else imagenet_weights(task.run)
+    overrides = {
+        "MODEL.DEVICE": task.group.device,
+        "MODEL.BACKBONE.DEPTH": task.group.depth,
+        "MODEL.BACKBONE.PRETRAIN_PATH": weights,
+        "INPUT.SIZE_TRAIN": list(task.group.size),
+        "INPUT.SIZE_TEST": list(task.group.size),
+        "DATASETS.NAMES": str(task.group.sources),
+        "DATASETS.TESTS": f"('{task.group.targets[0]}',)",
+        "OUTPUT_DIR": task.run,
+        **task.row.overrides,
+    }
+    if task.group.device == "cuda":
+        overrides.update({"SOLVER.AMP.ENABLED": True, "DATALOADER.NUM_WORKERS": 4})
+    return shipped(f"{CONFIGS}/{task.row.config}.yml"), overrides
+
+
+def seconds_per_step(task, steps=30):
+    """Of a training of this row, measured on a few steps of one that is thrown away."""
+    with tempfile.TemporaryDirectory() as folder:
+        task = task._replace(output=Path(folder))
+        task.run.mkdir(parents=True)
+        file, overrides = config_of(task)
+        trainer = DefaultTrainer(load_config(file, words(overrides)))
+        with EventStorage():
+            for step in range(2 * steps):
+                if step == steps:  # the first ones are slower
+                    start = time.perf_counter()
+                trainer._trainer.run_step()
+            float(next(trainer.model.parameters()).sum())  # all of them have ended
+        return (time.perf_counter() - start) / steps
 
 
 def words(overrides):
