@@ -38,7 +38,10 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     gdnorm.setdefault("HEADS", True)
     # Lambda of Eq. 11: how far sampled paths lie from the mean path.
     gdnorm.setdefault("LAMBDA", 0.6)
-    # What scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading.
+    # What scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading. Where a channel
+    # is silent in one source, a is in the hundreds there, and noise by variance, which has the unit of a^2, a hundred
+    # times M(a). Training can then come apart, and the log says so. Noise by std is at most lambda sqrt(K - 1) |M(a)|
+    # where the branches' gammas have one sign.
     gdnorm.setdefault("NOISE", "variance")
     # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
     gdnorm.setdefault("NUM_PATHS", 1)

@@ -10,9 +10,11 @@ from fastreid.utils.events import JSONWriter
 
 from ..config import completed
 from ..errors import UserError
+from ..modeling import GDNormTraining
 from ..registries import HOOK_REGISTRY
 from ..training.best_metric import BestMetric
 from ..training.finite import Finite
+from ..training.noise_watch import NoiseWatch
 from ..training.reproducible import Reproducible
 from ..training.untested import Untested, has_failed
 from .ranking import is_bounded
@@ -56,13 +58,15 @@ def connect():
         evaluation = next((hook for hook in all_hooks if isinstance(hook, EvalHook)), None)
         self._untested = evaluation and Untested(self, evaluation)
         _checkpoint_more(self, [*all_hooks, *reproducible])
+        model = self.checkpointer.model
+        watch = [NoiseWatch(model)] if isinstance(model, GDNormTraining) else []
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
         self._follows_hooks = True
         checkpoint = _place(all_hooks, PeriodicCheckpointer, len(all_hooks))
         before = _place(all_hooks, EvalHook, checkpoint)
         after = _place(all_hooks, EvalHook, checkpoint - 1) + 1
         tests = [Finite(), *all_hooks[before:after], *reproducible]
-        return [*all_hooks[:before], *own, *tests, *all_hooks[after:]]
+        return [*all_hooks[:before], *watch, *own, *tests, *all_hooks[after:]]
 
     @functools.wraps(stock_init)
     def init(self, cfg):

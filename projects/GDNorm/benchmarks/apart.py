@@ -1,0 +1,159 @@
+"""Why GDNorm as printed comes apart: writes results/apart.md, apart.png, and their tables apart.csv and apart_end.csv.
+
+    FASTREID_DATASETS=DIR python projects/GDNorm/benchmarks/apart.py --output logs/apart
+
+Branches only, and sampled paths by variance and by std, on photographs and on drawn domains, from the shipped start by
+the demo's configs. Four times an epoch it is measured how far the noise of Eq. 11 lies above what it is added to, and
+how many channels are silent in one source; at the end, the losses and gradients along each kind of path. DIR holds what
+photographs.py makes; drawn domains are drawn there. Runs and rows of the tables that are done are kept. It takes half
+an hour on two cores.
+"""
+
+import argparse
+import csv
+from pathlib import Path
+
+import photograph_domains  # noqa: F401  which registers what DATA names
+import torch
+from apart_page import CSV, END, SILENT, read_rows, write_page, write_rows
+from evidence import run_all
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.hooks import HookBase
+
+from fastreid_gdnorm.layers import DomainPath, MeanPath, SampledPath, gdnorm_layers, keeping_statistics
+from fastreid_gdnorm.registries import HOOK_REGISTRY
+from fastreid_gdnorm.runs import files
+from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_folder import load_run_config
+from fastreid_gdnorm.training.noise_watch import relative_noise
+
+DATA = {  # sources, epochs
+    "photographs": (("CUHK03Pair2", "CUHK03Pairs3to5", "CUHK01"), 12),
+    "drawings": (("RenderedDraw300", "RenderedDraw301", "RenderedDraw302"), 24),
+}
+ROWS = {  # a config of the demo's, overrides
+    "branches only (E)": ("branches", ()),
+    "GDNorm, variance": ("gdnorm", ()),
+    "GDNorm, std": ("gdnorm", ("MODEL.GDNORM.NOISE", "std")),
+}
+NECK = "heads.bottleneck.0"
+BATCHES = 4  # of the measurement at the end
+
+
+@HOOK_REGISTRY.register()
+class Probe(HookBase):
+    """Writes a line of measurements into OUTPUT_DIR/apart.csv four times an epoch."""
+
+    def __init__(self, model, file, every):
+        self._model, self._file, self._every = model, file, every
+        self._lines = []
+
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        return cls(trainer.model, Path(cfg.OUTPUT_DIR, CSV), trainer.iters_per_epoch // 4)
+
+    @torch.no_grad()
+    def after_step(self):
+        step = self.trainer.iter + 1
+        if step % self._every:
+            return
+        history = self.trainer.storage.histories()
+        losses = {name: history[name].avg(self._every) for name in ("loss_cls", "loss_cls_path") if name in history}
+        self._lines.append({"step": step, **{"loss_cls_path": "", **losses}, **self._noise()})
+
+    def after_train(self):
+        write_rows(self._file, self._lines)
+
+    def _noise(self):
+        layers, scale = gdnorm_layers(self._model), self._model.scale
+        noise = {name: relative_noise(layer, scale) for name, layer in layers.items()}
+        by_std = max(relative_noise(layer, scale, "std") for layer in layers.values())
+        worst = max(noise, key=noise.get)
+        var = layers[NECK].stacked()[3]
+        silent = 100 * float((var.min(0).values < SILENT * var.mean(0)).float().mean())
+        return {"noise": noise[worst], "noise_std": by_std, "silent": silent, "layer": worst}
+
+
+class PartlySampledPath(SampledPath):
+    """By variance, with noise in those layers alone that ``is_noisy`` says, and the mean path in the others."""
+
+    def __init__(self, is_noisy):
+        super().__init__()
+        self._is_noisy = is_noisy
+
+    def affine(self, layer):
+        return super().affine(layer) if self._is_noisy(layer) else MeanPath().affine(layer)
+
+
+def measure_end(run):
+    """A line for each kind of path through a run's last model: means over batches."""
+    cfg = load_run_config(run, "cpu")
+    cfg.defrost()
+    cfg.OUTPUT_DIR, cfg.SOLVER.HOOKS = str(run / "end"), ()
+    trainer = DefaultTrainer(cfg)
+    trainer.checkpointer.load(str(run / files.FINAL), checkpointables=[])
+    model, of_loader = trainer.model.train(), iter(trainer.data_loader)
+    batches, neck = [next(of_loader) for _ in range(BATCHES)], gdnorm_layers(model)[NECK]
+    convolutions = [p for p in model.backbone.parameters() if p.dim() == 4]
+    paths = {
+        "domain path": lambda batch: DomainPath(batch["domains"]),
+        "mean path": lambda batch: SampledPath(0.0),
+        "sampled by std": lambda batch: SampledPath(noise="std"),
+        "sampled by variance": lambda batch: SampledPath(),
+        "sampled by variance, save in the neck": lambda batch: PartlySampledPath(lambda layer: layer is not neck),
+        "sampled by variance, in the neck alone": lambda batch: PartlySampledPath(lambda layer: layer is neck),
+    }
+    for name, make in paths.items():
+        losses, norms = [], []
+        for number, batch in enumerate(batches):
+            torch.manual_seed(number)
+            with keeping_statistics(model):
+                found = model._along(make(batch), batch).losses
+            gradients = torch.autograd.grad(sum(found.values()), convolutions)
+            losses.append(float(found["loss_cls"]))
+            norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
+        yield {"path": name, "identity loss": sum(losses) / BATCHES, "gradient": sum(norms) / BATCHES}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path, default=Path("logs/apart"), help="default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time; default: %(default)s")
+    args = parser.parse_args()
+    tables = {name: read_rows(name) for name in (CSV, END)}
+    missing = [(args.output, data, row) for data in DATA for row in ROWS if (data, row) not in tables[END]]
+    run_all(run_row, missing, args.jobs, "rows")
+    for name, found in tables.items():
+        for output, data, row in missing:
+            with open(folder_of(output, data, row) / name) as file:
+                found[data, row] = [*csv.DictReader(file)]
+    write_page({(data, row): tuple(found[data, row] for found in tables.values()) for data in DATA for row in ROWS})
+
+
+def folder_of(output, data, row):
+    return output / f"{data}-{row}".replace(" ", "_").replace(",", "")
+
+
+def run_row(output, data, row):
+    """Train and measure a row, as far as that is not done."""
+    (sources, epochs), (config, overrides), run = DATA[data], ROWS[row], folder_of(output, data, row)
+    settings = {
+        "DATASETS.NAMES": str(sources),
+        "DATASETS.TESTS": f"('{sources[0]}',)",
+        "SOLVER.MAX_EPOCH": epochs,
+        "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
+        "SOLVER.CHECKPOINT_PERIOD": epochs,
+        "SOLVER.HOOKS": "('DomainPreciseBN','Probe')",
+        "TEST.EVAL_PERIOD": epochs,
+        "OUTPUT_DIR": run,
+    }
+    words = [str(word) for pair in settings.items() for word in pair]
+    if not (run / files.FINAL).is_file():
+        train(shipped(f"projects/GDNorm/configs/demo/{config}.yml"), [*words, *overrides], seed=0)
+    if not (run / END).is_file():
+        write_rows(run / END, [*measure_end(run)])
+
+
+if __name__ == "__main__":
+    main()
