@@ -20,7 +20,7 @@ from evidence import run_all
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import HookBase
 
-from fastreid_gdnorm.layers import DomainPath, MeanPath, SampledPath, gdnorm_layers, keeping_statistics
+from fastreid_gdnorm.layers import DomainPath, MeanPath, SampledPath, gdnorm_layers, keeping_statistics, put_statistics
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 from fastreid_gdnorm.runs import files
 from fastreid_gdnorm.runs.config import shipped
@@ -87,15 +87,14 @@ class PartlySampledPath(SampledPath):
 
 
 def measure_end(run):
-    """A line for each kind of path through a run's last model: means over batches."""
+    """A line for each kind of path through a run's last model, by the statistics of training and by precise ones."""
     cfg = load_run_config(run, "cpu")
     cfg.defrost()
     cfg.OUTPUT_DIR, cfg.SOLVER.HOOKS = str(run / "end"), ()
     trainer = DefaultTrainer(cfg)
-    trainer.checkpointer.load(str(run / files.FINAL), checkpointables=[])
+    saved = trainer.checkpointer.load(str(run / files.FINAL), checkpointables=[])
     model, of_loader = trainer.model.train(), iter(trainer.data_loader)
     batches, neck = [next(of_loader) for _ in range(BATCHES)], gdnorm_layers(model)[NECK]
-    convolutions = [p for p in model.backbone.parameters() if p.dim() == 4]
     paths = {
         "domain path": lambda batch: DomainPath(batch["domains"]),
         "mean path": lambda batch: SampledPath(0.0),
@@ -104,16 +103,25 @@ def measure_end(run):
         "sampled by variance, save in the neck": lambda batch: PartlySampledPath(lambda layer: layer is not neck),
         "sampled by variance, in the neck alone": lambda batch: PartlySampledPath(lambda layer: layer is neck),
     }
+    precise = {name: measure(model, make, batches) for name, make in paths.items()}
+    put_statistics(model, saved["running_statistics"])
     for name, make in paths.items():
-        losses, norms = [], []
-        for number, batch in enumerate(batches):
-            torch.manual_seed(number)
-            with keeping_statistics(model):
-                found = model._along(make(batch), batch).losses
-            gradients = torch.autograd.grad(sum(found.values()), convolutions)
-            losses.append(float(found["loss_cls"]))
-            norms.append(float(torch.cat([gradient.flatten() for gradient in gradients]).norm()))
-        yield {"path": name, "identity loss": sum(losses) / BATCHES, "gradient": sum(norms) / BATCHES}
+        (loss, norm), (by_precise, _) = measure(model, make, batches), precise[name]
+        yield {"path": name, "identity loss": loss, "with precise statistics": by_precise, "gradient": norm}
+
+
+def measure(model, make, batches):
+    """Identity loss, and norm of the gradient in convolutions: means over batches, each along ``make(batch)``."""
+    convolutions = [p for p in model.backbone.parameters() if p.dim() == 4]
+    found = torch.zeros(2)
+    for number, batch in enumerate(batches):
+        torch.manual_seed(number)
+        with keeping_statistics(model):
+            losses = model._along(make(batch), batch).losses
+        gradients = torch.autograd.grad(sum(losses.values()), convolutions)
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).norm()
+        found += torch.stack([losses["loss_cls"].detach(), norm])
+    return (found / len(batches)).tolist()
 
 
 def main():

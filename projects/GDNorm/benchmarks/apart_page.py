@@ -84,8 +84,8 @@ def _at_end(rows):
     table = []
     for row, (_, lines) in rows.items():
         for line in lines:
-            table.append([row, line["path"], *(f"{float(line[name]):.3g}" for name in ("identity loss", "gradient"))])
-    return _table(table, ["row", "along", "identity loss", "norm of the gradient in convolutions"])
+            table.append([row, line["path"], *(f"{float(line[name]):.3g}" for name in [*line][1:])])
+    return _table(table, ["row", *line])
 
 
 def _table(rows, headers):
