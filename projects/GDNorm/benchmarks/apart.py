@@ -60,19 +60,23 @@ class Probe(HookBase):
             return
         history = self.trainer.storage.histories()
         losses = {name: history[name].avg(self._every) for name in ("loss_cls", "loss_cls_path") if name in history}
-        self._lines.append({"step": step, **{"loss_cls_path": "", **losses}, **self._noise()})
+        self._lines.append({"step": step, "loss_cls": "", "loss_cls_path": "", **_short({**losses, **self._noise()})})
 
     def after_train(self):
         write_rows(self._file, self._lines)
 
     def _noise(self):
         layers, scale = gdnorm_layers(self._model), self._model.scale
-        noise = {name: relative_noise(layer, scale) for name, layer in layers.items()}
-        by_std = max(relative_noise(layer, scale, "std") for layer in layers.values())
-        worst = max(noise, key=noise.get)
+        by_variance, by_std = (
+            max(relative_noise(layer, scale, noise) for layer in layers.values()) for noise in ("variance", "std")
+        )
         var = layers[NECK].stacked()[3]
         silent = 100 * float((var.min(0).values < SILENT * var.mean(0)).float().mean())
-        return {"noise": noise[worst], "noise_std": by_std, "silent": silent, "layer": worst}
+        return {"noise": by_variance, "noise_std": by_std, "silent": silent}
+
+
+def _short(numbers):
+    return {name: f"{number:.5g}" for name, number in numbers.items()}
 
 
 class PartlySampledPath(SampledPath):
@@ -107,7 +111,7 @@ def measure_end(run):
     put_statistics(model, saved["running_statistics"])
     for name, make in paths.items():
         (loss, norm), (by_precise, _) = measure(model, make, batches), precise[name]
-        yield {"path": name, "identity loss": loss, "with precise statistics": by_precise, "gradient": norm}
+        yield {"path": name, **_short({"identity loss": loss, "with precise statistics": by_precise, "gradient": norm})}
 
 
 def measure(model, make, batches):
