@@ -34,8 +34,8 @@ def write_page(records, name="photographs"):
     parts = [
         "# What holds on photographs",
         f"Written by `python projects/GDNorm/benchmarks/photographs_evidence.py` on {datetime.date.today()}, "
-        f"{machine('cuda' if 'cuda' in name else 'cpu')}.\nTrainings: {trainings}; tests: {len(records)}. ± is half of the 95 % interval: a paired "
-        "bootstrap over the people\nwho are queried. A row is the average over its seeds.",
+        f"{machine('cuda' if 'cuda' in name else 'cpu')}.\nTrainings: {trainings}; tests: {len(records)}. ± is half of "
+        "the 95 % interval: a paired bootstrap over the people\nwho are queried. A row is the average over its seeds.",
         f"## Answers\n\n{section(file, 'Answers')}",
         f"## Registered\n\n{section(file, 'Registered')}",
         *(f"## Trained for {group}\n\n{rows_table(results, [place])}" for group, place in places.items()),

@@ -96,8 +96,8 @@ def page(parts):
         f"Written by `python projects/GDNorm/benchmarks/thresholds.py` on {datetime.date.today()}, {machine('cpu')}.\n"
         f"The demo's models, trained on {SOURCES[0]} to {SOURCES[-1]}, on {UNSEEN[0]} to {UNSEEN[-1]}, which none has "
         "seen.\nThe threshold accepts the stated share of the pairs of different people on the sources. False accepts "
-        "are in per cent\nof the pairs of different people of an unseen domain, true accepts of the pairs of one person "
-        "in two cameras; ± is\nhalf of the 95 % interval over the domains."
+        "are in per cent\nof the pairs of different people of an unseen domain, true accepts of the pairs of one "
+        "person in two cameras; ± is\nhalf of the 95 % interval over the domains."
     )
     expected = section(RESULTS, "Expected")
     return "\n\n".join(["# A threshold at other sites", about, f"## Expected\n\n{expected}", *parts]) + "\n"
