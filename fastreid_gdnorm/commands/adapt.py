@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from ..inference.records import Record
 
 FEATURES, NORMS, BOTH = WAYS = ("features", "norms", "both")
-DEFAULT = FEATURES  # serves every model, and needs no sources
 
 SUMMARY = "fit a trained model to a site by unlabelled images of it, without training"
 DESCRIPTION = (
@@ -28,6 +27,8 @@ DESCRIPTION = (
     "             sources, by how much domains differ and how much images vary. For a run's folder; one that was\n"
     "             trained without GDNorm gets a branch for each of its sources, which must be at hand\n"
     "  both       offsets of the features along each camera's posterior path\n\n"
+    "Without --by, a run that was trained with branches gets a posterior path for each camera, which has lifted such\n"
+    "networks most. All other models get camera offsets, which have harmed none (projects/GDNorm/results/recipe.md).\n\n"
     "DIR is then a site, which eval, extract, index, search and calibrate follow by --site DIR, FeatureExtractor by\n"
     "site=DIR, and eval and export by --path posterior:DIR if it has norms. The images' names, or a table, say the\n"
     "camera of each, now and later: 1, 01, c1 and cam-1 are one camera. Images of other cameras, or of unknown ones,\n"
@@ -55,11 +56,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("images", nargs="*", metavar="IMAGES", help="unlabelled, of the site")
     parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same")
     parser.add_argument("--output", required=True, metavar="DIR", help="where the site goes")
-    parser.add_argument("--by", choices=WAYS, default=DEFAULT, help="what to learn; default: %(default)s")
+    parser.add_argument("--by", choices=WAYS, help="what to learn; default: see above")
     parser.add_argument(
         "--by-camera",
         action="store_true",
-        help="by norms: also a path for each camera that has two images. The other ways always go by camera",
+        help="with --by norms: also a path for each camera that has two images. Otherwise adapt always goes by camera",
     )
     parser.add_argument(
         "--prior-only-layers",
@@ -96,6 +97,9 @@ def run(args: Namespace) -> None:
         raise UserError("name IMAGES of the site")
     if args.batch_size < 2:
         raise UserError(f"--batch-size is 2 or more, got {args.batch_size}")
+    if not args.by:
+        args.by, args.by_camera = _best_way(args.model), True
+        say(f"by {args.by}, as {'this run has' if args.by == NORMS else 'this model has no'} branches: --by chooses")
     if args.by == FEATURES and args.prior_only_layers:
         raise UserError("--prior-only-layers is of posterior paths: add --by norms, or --by both")
     folder = Path(args.output)
@@ -105,6 +109,18 @@ def run(args: Namespace) -> None:
     else:
         _by_norms(args, words, folder)
     say(f"use it: --site {folder}")
+
+
+def _best_way(model: str) -> str:
+    """For a run that was trained with branches, and for every other model."""
+    from ..inference.labelled import config_of
+
+    cfg = config_of(model)
+    if cfg is None:
+        return FEATURES
+    from ..modeling import is_gdnorm
+
+    return NORMS if is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1 else FEATURES
 
 
 def _by_features(args: Namespace, words: Sequence[str], folder: Path) -> None:

@@ -63,7 +63,7 @@ def site(run, crops, tmp_path_factory):
     from ..conftest import fastreid
 
     folder = tmp_path_factory.mktemp("site") / "night"
-    done = fastreid("adapt", "--model", run, crops[0].parent, "--output", folder)
+    done = fastreid("adapt", "--by=features", "--model", run, crops[0].parent, "--output", folder)
     assert done.returncode == 0, done.stderr
     return folder, done.stdout
 
@@ -124,7 +124,7 @@ def test_eval_ranks_features_that_follow_the_site(run, site, datasets, tmp_path,
     assert f"RenderedNight: {len(files)} of {len(files)} images follow their camera of the site" in done.stdout
     results = json.loads((run / "eval-site-night" / "test_results.json").read_text())["RenderedNight"]
     assert results["adapted to (%)"] == 0
-    own = ["adapt", "--model", run, datasets / "RenderedNight" / "query", "--output", tmp_path / "own"]
+    own = ["adapt", "--by=features", "--model", run, datasets / "RenderedNight" / "query", "--output", tmp_path / "own"]
     assert fastreid_here(*own).returncode == 0
     words = ["eval", "--config-file", run / "config.yaml", "--output", tmp_path / "o", "--site", tmp_path / "own"]
     assert "RenderedNight: transductive" in fastreid_here(*words, *night).stdout
@@ -150,7 +150,7 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
     rows = [records[row].path for row in best[:10] if records[row].path != str(queries[0])]
     assert search()[1] == search("--site", folder)[1] == search("--model", run)[1] == rows
     # another site's features are refused, the gallery's own copy outlives the folder
-    again = ["adapt", "--model", run, *crops[:12], "--output", folder]
+    again = ["adapt", "--by=features", "--model", run, *crops[:12], "--output", folder]
     assert fastreid_here(*again).returncode == 0
     said, found = search()
     assert found == rows and f"site {folder} has changed since" in said
@@ -209,9 +209,17 @@ def test_a_stock_checkpoint_follows_a_site_without_its_sources(
     (stock / "config.yaml").write_text(load_config(f"{DEMO}/baseline.yml", TINY).dump())
     done = fastreid_here("adapt", "--model", stock, "--images", *crops, "--output", tmp_path / "site")
     assert done.returncode == 0, done.stderr
+    assert "by features, as this model has no branches" in done.stdout
     expected = expected_at(FeatureExtractor(stock), crops, queries)
     found = FeatureExtractor(stock, site=tmp_path / "site")(queries, cameras=cameras_of(queries))
     assert np.abs(found - expected).max() < 1e-5
+
+
+def test_a_run_with_branches_gets_a_path_for_each_camera_unless_told_otherwise(run, crops, tmp_path, fastreid_here):
+    done = fastreid_here("adapt", "--model", run, *crops, "--output", tmp_path)
+    assert done.returncode == 0 and "by norms, as this run has branches" in done.stdout
+    summary = json.loads((tmp_path / "adapt.json").read_text())
+    assert sorted(summary["cameras"]) == ["1", "2", "3", "4"] and "offsets" not in summary
 
 
 def test_both_ways_are_offsets_along_each_cameras_path(run, crops, queries, tmp_path, fastreid_here):
@@ -235,14 +243,16 @@ def test_both_ways_are_offsets_along_each_cameras_path(run, crops, queries, tmp_
     assert done.returncode == 0 and done.stdout.count("images follow their camera of the site") == 1
     words = ["export", "--config-file", run / "config.yaml", "--path", f"posterior:{moved}", "--output", tmp_path / "e"]
     assert "go into no export" in fastreid_here(*words).stdout
-    again = fastreid_here("adapt", "--model", run, *crops, "--output", moved)  # by features alone
+    again = fastreid_here("adapt", "--by=features", "--model", run, *crops, "--output", moved)  # by features alone
     assert again.returncode == 0 and {file.name for file in moved.iterdir()} == {"adapt.json", "offsets.npz"}
 
 
 def test_one_image_one_camera_and_cameras_that_are_not_known_are_said(run, crops, tmp_path, fastreid_here):
     def adapt(rows):
         (tmp_path / "table.csv").write_text("\n".join(["path,camera", *(f"{file},{camera}" for file, camera in rows)]))
-        done = fastreid_here("adapt", "--model", run, tmp_path / "table.csv", "--output", tmp_path / "site")
+        done = fastreid_here(
+            "adapt", "--by=features", "--model", run, tmp_path / "table.csv", "--output", tmp_path / "site"
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout, open_site(tmp_path / "site").offsets.estimate
 
@@ -270,7 +280,9 @@ def test_twin_cameras_are_said(run, crops, tmp_path, fastreid_here):
         zip(crops[:8], ["1"] * 4 + ["cam-1"] * 4), zip(copies, ["2", "2", "01"]), zip(crops[8:12], ["gate"] * 4)
     )
     (tmp_path / "table.csv").write_text("\n".join(["path,camera", *(f"{file},{camera}" for file, camera in rows)]))
-    done = fastreid_here("adapt", "--model", run, tmp_path / "table.csv", "--output", tmp_path / "site")
+    done = fastreid_here(
+        "adapt", "--by=features", "--model", run, tmp_path / "table.csv", "--output", tmp_path / "site"
+    )
     assert done.returncode == 0, done.stderr
     assert "3 images are copies of others and count once" in done.stdout
     assert "2 images are given under two cameras (1 and 2) and count for the first" in done.stdout
@@ -283,7 +295,7 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
     folder = site[0]
     nameless = shutil.copy(crops[0], tmp_path / "nameless.jpg")
     words = {
-        "adapt": ["adapt", "--model", run, "--output", tmp_path / "o"],
+        "adapt": ["adapt", "--by=features", "--model", run, "--output", tmp_path / "o"],
         "extract": ["extract", "--model", run, queries[0], "--output", tmp_path / "f.npz"],
         "eval": ["eval", "--config-file", run / "config.yaml"],
         "search": ["search", "--gallery", tmp_path / "gallery", queries[0]],
@@ -315,7 +327,7 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
     del summary["files"]  # as an earlier version wrote it
     (tmp_path / "norms" / "adapt.json").write_text(json.dumps(summary))
     assert FeatureExtractor(run, site=tmp_path / "norms").path == f"posterior:{tmp_path / 'norms'}"
-    again = ["adapt", "--model", run, *crops, "--output", tmp_path / "norms"]
+    again = ["adapt", "--by=features", "--model", run, *crops, "--output", tmp_path / "norms"]
     assert fastreid_here(*again).returncode == 0
     assert {file.name for file in (tmp_path / "norms").iterdir()} == {"adapt.json", "offsets.npz"}
     (tmp_path / "o").mkdir(exist_ok=True)

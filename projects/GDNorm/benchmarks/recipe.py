@@ -19,7 +19,6 @@ from measure import machine, write_above_reading
 from people_page import adapted_table, paths_table, rows_table
 from people_rows import Group, Row, Task, run_all
 from people_tables import Results
-from people_tests import MEANS
 
 from fastreid_gdnorm.data import read
 
@@ -44,6 +43,11 @@ ROWS = {
     "whole batch": Row("gdnorm", POOLED),
     "branches, twice the batch": Row("branches", TWICE),
     "branches, full": Row("branches", FULL),
+    "scattered, lambda 0.5": Row("branches", {**TWICE, ARCH: "GDNormScattered", LAMBDA: 0.5}),
+    "scattered, lambda 1": Row("branches", {**TWICE, ARCH: "GDNormScattered", LAMBDA: 1.0}),
+    "whole batch, light branches": Row("gdnorm", {ARCH: "GDNormLightBranches", LAMBDA: 0.0}),
+    "whole batch, full": Row("gdnorm", {**POOLED, **FULL}),
+    "GDNorm, std, full": Row("gdnorm", {NOISE: "std", **FULL}),
     "branches, twice the batch, EMA": Row("branches", {**TWICE, **EMA}),
     "branches, twice the batch, own classes": Row("branches", {**TWICE, **OWN_CLASSES}),
     "branches, twice the batch, IBN": Row("branches", {**TWICE, "MODEL.GDNORM.BACKBONE": IBN}),
@@ -55,8 +59,12 @@ ROWS = {
     "branches, 2 images of a person": Row("branches", {**TWICE, "DATALOADER.NUM_INSTANCE": 2}),
     "whole batch, one domain in turn": Row("gdnorm", {**POOLED, "DATALOADER.SAMPLER_TRAIN": "OneDomainInTurn"}),
 }
-OF_DOMAINS = {"branches, full": lambda k: 2 / k}  # share of the steps, for as many images
-SITE_IMAGES = (16, 64)
+# with a full batch of each of k domains: share of the steps, for as many images
+OF_DOMAINS = {
+    "branches, full": lambda k: 2 / k,
+    **dict.fromkeys(("whole batch, full", "GDNorm, std, full"), lambda k: 2 / (k + 1)),
+}
+PATHS, SITE_IMAGES = ("mean:affine", "mean:path"), (16, 64)
 
 
 def main():
@@ -69,7 +77,7 @@ def main():
     for domain in (*DRAWN, *DRAWN_TARGETS):
         read(get_cfg(), domain)  # draws it, if it is not there
     tasks = [
-        Task(args.output, name, ROWS[name], group, shortened(name, GROUPS[group]), 0, (*MEANS, "ensemble"), SITE_IMAGES)
+        Task(args.output, name, ROWS[name], group, shortened(name, GROUPS[group]), 0, PATHS, SITE_IMAGES)
         for group in args.groups
         for name in args.rows
     ]

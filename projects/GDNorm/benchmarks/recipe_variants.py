@@ -14,7 +14,7 @@ from fastreid.modeling.losses import cross_entropy_loss
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler
-from fastreid_gdnorm.layers import SampledPath
+from fastreid_gdnorm.layers import Path, SampledPath
 from fastreid_gdnorm.modeling import GDNormBaseline
 from fastreid_gdnorm.registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -159,3 +159,47 @@ class OneDomainInTurn(DomainBalancedIdentitySampler):
         cfg.defrost()
         cfg.DATALOADER.DOMAIN_BATCH = "full"
         return super().from_config(cfg, train_set)
+
+
+class ScatteredBatchPath(Path):
+    """The whole batch's statistics, and every image moved from them as the domains of the batch differ: no branch.
+
+    Each image has its own draw, as in DSU (Li et al. 2022), by the deviation over domains in place of that over images.
+    """
+
+    def __init__(self, domains, scale):
+        self._scale = scale
+        self._of_domain = torch.nn.functional.one_hot(domains).float()
+
+    def normalize(self, layer, x):
+        weight, bias, _, _ = layer.stacked()
+        eps = layer.branches[0].eps
+        out = F.batch_norm(x, None, None, weight.mean(0), bias.mean(0), training=True, eps=eps)
+        with torch.no_grad():
+            var, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)  # of each image
+            share = self._of_domain / self._of_domain.sum(0)
+            means = share.T @ mean
+            variances = share.T @ (var + mean**2) - means**2 + eps
+            whole = (share @ torch.ones(share.shape[1]) / share.shape[1])[:, None]
+            deviation = ((var + mean**2) * whole).sum(0) - ((mean * whole).sum(0)) ** 2 + eps
+            shift = self._scale * spread(means) / deviation.sqrt() * torch.randn_like(mean)
+            stretch = (0.5 * self._scale * spread(variances.log()) * torch.randn_like(mean)).exp()
+        gamma, beta = weight.mean(0)[:, None, None], bias.mean(0)[:, None, None]
+        return (out - beta) * stretch[..., None, None] + beta + gamma * shift[..., None, None]
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormScattered(GDNormBaseline):
+    """One pass, along a ScatteredBatchPath; branches are what DomainPreciseBN gives them at the end."""
+
+    def _on_domain_path(self, batch):
+        return self._along(ScatteredBatchPath(batch["domains"], self.scale), batch)
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormLightBranches(GDNormBatch):
+    """The domain path's losses count a quarter."""
+
+    def _on_domain_path(self, batch):
+        one = super()._on_domain_path(batch)
+        return one._replace(losses={name: 0.25 * loss for name, loss in one.losses.items()})
