@@ -45,6 +45,13 @@ ROWS = {
     "branches, full": Row("branches", FULL),
     "scattered, lambda 0.5": Row("branches", {**TWICE, ARCH: "GDNormScattered", LAMBDA: 0.5}),
     "scattered, lambda 1": Row("branches", {**TWICE, ARCH: "GDNormScattered", LAMBDA: 1.0}),
+    **{
+        name: Row("branches", {**TWICE, ARCH: "GDNormInTurn", HOOKS: f"('{hook}','DomainPreciseBN')"})
+        for name, hook in (
+            ("branches, then whole batch", "BranchesFirst"),
+            ("whole batch, then branches", "WholeBatchFirst"),
+        )
+    },
     "whole batch, light branches": Row("gdnorm", {ARCH: "GDNormLightBranches", LAMBDA: 0.0}),
     "whole batch, full": Row("gdnorm", {**POOLED, **FULL}),
     "GDNorm, std, full": Row("gdnorm", {NOISE: "std", **FULL}),

@@ -203,3 +203,37 @@ class GDNormLightBranches(GDNormBatch):
     def _on_domain_path(self, batch):
         one = super()._on_domain_path(batch)
         return one._replace(losses={name: 0.25 * loss for name, loss in one.losses.items()})
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormInTurn(GDNormBaseline):
+    """One pass a step: along the domain path in one part of the training, by the whole batch in the other (InTurn)."""
+
+    by_whole_batch = False
+
+    def _on_domain_path(self, batch):
+        return self._along(BatchSampledPath(0.0), batch) if self.by_whole_batch else super()._on_domain_path(batch)
+
+
+class InTurn(HookBase):
+    """Which of the two it is until three fifths of the training, when the learning rate falls, and which after."""
+
+    first = False
+
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        return cls()
+
+    def before_epoch(self):
+        begun = self.trainer.epoch < 0.6 * self.trainer.max_epoch
+        self.trainer.model.by_whole_batch = self.first if begun else not self.first
+
+
+@HOOK_REGISTRY.register()
+class BranchesFirst(InTurn):
+    first = False
+
+
+@HOOK_REGISTRY.register()
+class WholeBatchFirst(InTurn):
+    first = True
