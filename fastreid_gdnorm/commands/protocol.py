@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--methods",
         default="gdnorm",
         metavar="A,B",
-        help="of gdnorm, branches, balanced (a baseline that differs "
+        help="of gdnorm, recommended (configs/GDNorm-recommended.yml), branches, balanced (a baseline that differs "
         "from GDNorm in the branches alone), baseline (the paper's); default: %(default)s",
     )
     parser.add_argument(

@@ -1,4 +1,8 @@
-"""Population statistics of BN, averaged over training images that are prepared as in testing."""
+"""Population statistics of BN, averaged over training images, augmented as in training.
+
+So are the running statistics of stock BN. Those of images as a test prepares them fit unseen domains worse, by up to
+8 mAP (projects/GDNorm/results/recipe.md).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastreid.config import CfgNode
-from fastreid.data import CommDataset, build_reid_test_loader
+from fastreid.data import build_reid_test_loader
 from fastreid.data.transforms import build_transforms
 from fastreid.utils import comm
 from torch import nn
@@ -33,6 +37,7 @@ from ..layers import (
     synchronized_batch_norm,
 )
 from ..modeling.chosen_paths import CameraPaths
+from .training_images import RepeatableImages
 
 logger = logging.getLogger("fastreid.gdnorm.statistics")
 
@@ -157,7 +162,7 @@ def _loader(cfg, items):
     # the toolbox's sampler gives a process consecutive images: here its part of each batch
     batches = np.arange(len(items)).reshape(max(num_batches, 1), processes, -1)
     items = [items[i] for i in batches.transpose(1, 0, 2).flatten()]
-    images = CommDataset(items, build_transforms(cfg, is_train=False), relabel=True)
+    images = RepeatableImages(items, build_transforms(cfg, is_train=True), relabel=True)
     loader, _ = build_reid_test_loader(
         images, test_batch_size=batch_size, num_query=0, num_workers=cfg.DATALOADER.NUM_WORKERS
     )

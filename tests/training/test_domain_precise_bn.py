@@ -6,7 +6,6 @@ import shutil
 
 import pytest
 import torch
-from fastreid.data import CommDataset
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer
 
@@ -14,6 +13,7 @@ from fastreid_gdnorm.layers import GaussianProcess
 from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.training.domain_precise_bn import DomainPreciseBN
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
+from fastreid_gdnorm.training.training_images import RepeatableImages
 
 from ..conftest import DEMO, TINY, TOY_SEED
 
@@ -44,7 +44,7 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
     model, dataset = trainer.model, trainer.data_loader.dataset
     for k, branch in enumerate(model.backbone.features[0][1].branches):
         own = [item for item, domain in zip(dataset.img_items, dataset.domains) if domain == k]
-        images = CommDataset(own, build_transforms(trainer.cfg, is_train=False))
+        images = RepeatableImages(own, build_transforms(trainer.cfg, is_train=True))
         batch = torch.stack([images[i]["images"] for i in range(len(own))])
         with torch.no_grad():
             values = model.backbone.features[0][0]((batch - model.pixel_mean) / model.pixel_std).double()

@@ -50,6 +50,7 @@ ROWS = {
         for name, hook in (
             ("branches, then whole batch", "BranchesFirst"),
             ("whole batch, then branches", "WholeBatchFirst"),
+            ("branches and whole batch in turn", "EveryOtherStep"),
         )
     },
     "whole batch, light branches": Row("gdnorm", {ARCH: "GDNormLightBranches", LAMBDA: 0.0}),
@@ -71,7 +72,7 @@ OF_DOMAINS = {
     "branches, full": lambda k: 2 / k,
     **dict.fromkeys(("whole batch, full", "GDNorm, std, full"), lambda k: 2 / (k + 1)),
 }
-PATHS, SITE_IMAGES = ("mean:affine", "mean:path"), (16, 64)
+PATHS, SITE_IMAGES = ("mean:affine", "mean:path", "ensemble"), (16, 64)
 
 
 def main():

@@ -237,3 +237,14 @@ class BranchesFirst(InTurn):
 @HOOK_REGISTRY.register()
 class WholeBatchFirst(InTurn):
     first = True
+
+
+@HOOK_REGISTRY.register()
+class EveryOtherStep(InTurn):
+    """One step along the domain path, the next by the whole batch."""
+
+    def before_epoch(self):
+        pass
+
+    def before_step(self):
+        self.trainer.model.by_whole_batch = self.trainer.iter % 2 == 1
