@@ -21,7 +21,7 @@ from evidence import drawn_weights, imagenet_weights
 from evidence_page import RESULTS
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.events import EventStorage
-from people_tests import PeopleTests
+from people_tests import REPLICATES, PeopleTests
 from tqdm import tqdm
 
 from fastreid_gdnorm.data import read_sources
@@ -204,5 +204,9 @@ def write_records(records, csv_name):
         for record in records:
             rounded = {name: f"{record[name]:.3f}" for name in ("mAP", "Rank-1", "trained")}
             lines.writerow(
-                {**record, **rounded, "resampled": " ".join(f"{value:.2f}" for value in record["resampled"])}
+                {
+                    **record,
+                    **rounded,
+                    "resampled": " ".join(f"{value:.2f}" for value in record["resampled"][:REPLICATES]),
+                }
             )

@@ -1,10 +1,17 @@
-"""Tables of people_rows.py's records: differences are paired, and ± is half of their 95 % bootstrap interval."""
+"""Tables of people_rows.py's records: differences are paired, and ± is half of their 95 % interval.
+
+It is of the bootstrap resamples of people for a few targets, and of the targets themselves (t) for many.
+"""
 
 from collections import defaultdict
 
 import numpy as np
 from posterior_page import label
 from tabulate import tabulate
+
+from fastreid_gdnorm.evaluation import interval
+
+MANY = 6  # targets, of which an interval can be had
 
 
 class Results:
@@ -33,6 +40,10 @@ class Results:
         Args:
             other: (row, path) whose value is taken off, of the same seeds.
         """
+        values = self._of_each(row, path, places, other)
+        return None if values is None else np.mean(values, axis=0)
+
+    def _of_each(self, row, path, places, other):
         values = []
         for group, target in places:
             own = self._found.get((row, group, target, path))
@@ -41,14 +52,18 @@ class Results:
             if not seeds:
                 return None
             values.append(np.mean([own[seed] - (against[seed] if other else 0) for seed in seeds], axis=0))
-        return np.mean(values, axis=0)
+        return np.array(values)
 
     def cell(self, row, path, places, other=None):
         """What a table has of it."""
-        value = self.value(row, path, places, other)
-        if value is None or (row, path) == other:
+        values = self._of_each(row, path, places, other)
+        if values is None or (row, path) == other:
             return ""
-        return f"{value[0]:+.2f} ± {1.96 * value[1:].std():.2f}" if other else f"{value[0]:.2f}"
+        value = values.mean(0)
+        if not other:
+            return f"{value[0]:.2f}"
+        half = interval(values[:, 0])[1] if len(places) >= MANY else 1.96 * value[1:].std()
+        return f"{value[0]:+.2f} ± {half:.2f}"
 
     def paths(self, row):
         """The paths that a row was tested along, "" for its own."""

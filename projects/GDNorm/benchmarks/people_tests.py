@@ -19,7 +19,7 @@ from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
 from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label
 
-REPLICATES = 100
+REPLICATES = 50
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
 
 
