@@ -95,7 +95,11 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
 # flags, overrides, what is said
 MISTAKES = {
     "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
-    "method": ("--methods gdn", [], "--methods: there is no 'gdn'; there are gdnorm, recommended, branches, balanced, baseline"),
+    "method": (
+        "--methods gdn",
+        [],
+        "--methods: there is no 'gdn'; there are gdnorm, recommended, branches, balanced, baseline",
+    ),
     "direction": ("--only D+C3->M", [], r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
     "no checkpoint": ("--eval-only", [], "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
     "lost checkpoint": (
