@@ -143,6 +143,7 @@ def _in_words(cfg):
         "baseline": f"a baseline, {network} with plain batch norm",
         "balanced": f"a baseline, {network} with plain batch norm, on balanced batches",
         "branches": f'branches only (the paper\'s "E"), {network} {branches}',
+        "recommended": f"branches only, {network} {branches}, tested along the mean path of its own statistics",
         "gdnorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
         f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
     }[method(cfg)]
