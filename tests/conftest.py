@@ -153,12 +153,18 @@ def fastreid_here(capsys):
     return call
 
 
-@pytest.fixture
-def small_files():
-    """A function (bytes): from then on no file of this process may be longer, which writers notice as a full disk."""
+@contextlib.contextmanager
+def small_files(size):
+    """Within it no file of this process may be longer than ``size`` bytes, which writers notice as a full disk.
+
+    No longer than that, as the tests' own output may go to a file that is longer already.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def amp_step(trainer, monkeypatch):

@@ -11,6 +11,8 @@ import torch
 
 from fastreid_gdnorm.disk import replacing, write_text
 
+from .conftest import small_files
+
 
 def by_numpy(part):
     with open(part, "wb") as stream:
@@ -28,11 +30,11 @@ def by_torch(part):
 
 
 @pytest.mark.parametrize("write", [by_numpy, by_faiss, by_torch])
-def test_where_no_more_can_be_written_the_file_is_as_before_and_the_error_names_it(write, tmp_path, small_files):
+def test_where_no_more_can_be_written_the_file_is_as_before_and_the_error_names_it(write, tmp_path):
     file = tmp_path / "output"
     file.write_text("before")
-    small_files(2**16)
-    with pytest.raises(OSError, match="File too large: '.*/output'"), replacing(file) as part:
+    failing = pytest.raises(OSError, match="File too large: '.*/output'")
+    with small_files(2**16), failing, replacing(file) as part:
         write(part)
     assert file.read_text() == "before" and os.listdir(tmp_path) == ["output"]
 

@@ -11,7 +11,7 @@ import pytest
 from fastreid_gdnorm import cli, commands
 from fastreid_gdnorm.runs.config import shipped
 
-from ..conftest import REPOSITORY, command, fastreid
+from ..conftest import REPOSITORY, command, fastreid, small_files
 from ..runs.toy import one_line
 from ..test_house import PACKAGE, strings_of
 
@@ -196,10 +196,10 @@ def test_an_output_that_cannot_be_written_is_one_line_before_any_work(command, t
     assert not file.read_bytes()
 
 
-def test_a_disk_that_is_full_in_mid_work_is_one_line(toy_run, datasets, tmp_path, fastreid_here, small_files):
+def test_a_disk_that_is_full_in_mid_work_is_one_line(toy_run, datasets, tmp_path, fastreid_here):
     crops = next(datasets.glob("RenderedStation/query"))
-    small_files(2**13)
-    line = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "features.npz"))
+    with small_files(2**13):
+        line = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "features.npz"))
     assert re.search(r"features.npz.journal/.*\.npz: File too large; .* write elsewhere", line)
     assert not (tmp_path / "features.npz").exists() and not list(tmp_path.rglob("*.part"))
 
