@@ -16,7 +16,7 @@ from pathlib import Path
 import photograph_domains  # noqa: F401  which registers what DATA names
 import torch
 from apart_page import CSV, END, SILENT, read_rows, write_page, write_rows
-from evidence import run_all
+from evidence import run_all, schedule, words
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import HookBase
 
@@ -153,16 +153,12 @@ def run_row(output, data, row):
     settings = {
         "DATASETS.NAMES": str(sources),
         "DATASETS.TESTS": f"('{sources[0]}',)",
-        "SOLVER.MAX_EPOCH": epochs,
-        "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
-        "SOLVER.CHECKPOINT_PERIOD": epochs,
+        **schedule(epochs),
         "SOLVER.HOOKS": "('DomainPreciseBN','Probe')",
-        "TEST.EVAL_PERIOD": epochs,
         "OUTPUT_DIR": run,
     }
-    words = [str(word) for pair in settings.items() for word in pair]
     if not (run / files.FINAL).is_file():
-        train(shipped(f"projects/GDNorm/configs/demo/{config}.yml"), [*words, *overrides], seed=0)
+        train(shipped(f"projects/GDNorm/configs/demo/{config}.yml"), [*words(settings), *overrides], seed=0)
     if not (run / END).is_file():
         write_rows(run / END, [*measure_end(run)])
 

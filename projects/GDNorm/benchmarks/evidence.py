@@ -177,10 +177,16 @@ def draw(domain):
 
 def run_all(run_one, tasks, jobs, what):
     """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
+    for _ in results_of_all(run_one, tasks, jobs, what):
+        pass
+
+
+def results_of_all(run_one, tasks, jobs, what):
+    """As :func:`run_all`; yields what each call has returned, as they end."""
     with spawned_pool(jobs, threads=1) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
         for run in tqdm(as_completed(runs), what, len(runs), disable=None):
-            run.result()
+            yield run.result()
 
 
 def run_folder(output, name, group, seed):
@@ -255,18 +261,29 @@ def train_row(run, row, group, seed):
     epochs = max(1, round(EPOCHS * row.longer * 3 / group.size))
     overrides = {
         **start(row, group, run),
-        "SOLVER.MAX_EPOCH": epochs,
-        "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
-        "SOLVER.CHECKPOINT_PERIOD": epochs,
-        "TEST.EVAL_PERIOD": epochs,
+        **schedule(epochs),
         "SOLVER.IMS_PER_BATCH": 16 * group.size,  # 4 images of 4 identities of each domain
         "DATASETS.NAMES": str(sources(group.size, seed)),
         "DATASETS.TESTS": f"('{TARGETS[0]}',)",
         "OUTPUT_DIR": run,
         **dict(zip(row.overrides[::2], row.overrides[1::2])),
     }
-    words = [str(word) for pair in overrides.items() for word in pair]
-    train(shipped(f"{CONFIGS}/{row.config}.yml"), words, seed=seed, resume=True)
+    train(shipped(f"{CONFIGS}/{row.config}.yml"), words(overrides), seed=seed, resume=True)
+
+
+def schedule(epochs):
+    """Overrides for a training of so many epochs, tested at its end alone."""
+    return {
+        "SOLVER.MAX_EPOCH": epochs,
+        "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
+        "SOLVER.CHECKPOINT_PERIOD": epochs,
+        "TEST.EVAL_PERIOD": epochs,
+    }
+
+
+def words(overrides):
+    """{KEY: value} as KEY, VALUE, ... of a command line."""
+    return [str(word) for pair in overrides.items() for word in pair]
 
 
 class Evidence(Tests):
@@ -291,9 +308,6 @@ class Evidence(Tests):
             if name not in self.targets:
                 self.targets[name] = Target(self._cfg, name)
             yield self.targets[name]
-
-    def _fixed_along(self, target, path):
-        return self._along(target, *self._fixed(path))
 
     def _paths(self, all_of_them):
         if self._stock is not None:

@@ -26,13 +26,17 @@ def of_row(record):
     return record["row"], record["group"], record["seed"]
 
 
-def read_records(name):
-    """The records of earlier rows."""
+def read_records(name, columns=COLUMNS):
+    """The records of earlier rows, {column: value} each, in results/``name``.csv.
+
+    Args:
+        columns: {column: function of its text to its value}.
+    """
     file = RESULTS / f"{name}.csv"
     if not file.is_file():
         return []
     with open(file, newline="") as lines:
-        return [{key: kind(line[key]) for key, kind in COLUMNS.items()} for line in csv.DictReader(lines)]
+        return [{key: kind(line[key]) for key, kind in columns.items()} for line in csv.DictReader(lines)]
 
 
 def write_records(records, name):

@@ -8,7 +8,6 @@ import json
 import logging
 import tempfile
 import time
-from concurrent.futures import as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,12 +16,11 @@ import numpy as np
 import photograph_domains  # noqa: F401  which registers its data sets
 import recipe_variants  # noqa: F401  which registers what rows name
 import variants  # noqa: F401  the same
-from evidence import drawn_weights, imagenet_weights
-from evidence_page import RESULTS
+from evidence import drawn_weights, imagenet_weights, results_of_all, schedule, words
+from evidence_page import RESULTS, read_records
 from fastreid.engine import DefaultTrainer
 from fastreid.utils.events import EventStorage
 from people_tests import REPLICATES, PeopleTests
-from tqdm import tqdm
 
 from fastreid_gdnorm.data import read_sources
 from fastreid_gdnorm.demo import CONFIGS
@@ -30,7 +28,6 @@ from fastreid_gdnorm.disk import replacing
 from fastreid_gdnorm.runs import files
 from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.run import train
-from fastreid_gdnorm.runs.side_by_side import spawned_pool
 from fastreid_gdnorm.runs.training_log import read_metrics
 
 COLUMNS = {
@@ -103,14 +100,12 @@ class Task(NamedTuple):
 
 def run_all(tasks, csv_name, jobs):
     """Run the tasks that the CSV has not, so many at a time with a thread each, and write each one's tests there."""
-    records = read_records(csv_name)
+    records = read_records(csv_name, COLUMNS)
     done = {(record["row"], record["group"], record["seed"]) for record in records}
     tasks = [task for task in tasks if (task.name, task.group_name, task.seed) not in done]
-    with spawned_pool(jobs, threads=1) as pool:
-        runs = [pool.submit(run_task, task) for task in tasks]
-        for run in tqdm(as_completed(runs), "rows", len(runs), disable=None):
-            records += run.result()
-            write_records(records, csv_name)
+    for of_row in results_of_all(run_task, [(task,) for task in tasks], jobs, "rows"):
+        records += of_row
+        write_records(records, csv_name)
     return records
 
 
@@ -133,14 +128,7 @@ def train_row(task):
     cfg = load_config(file, words(overrides))
     images = sum(map(len, read_sources(cfg)))
     epochs = max(1, round(task.row.steps * task.group.steps / (images // cfg.SOLVER.IMS_PER_BATCH)))
-    overrides.update(
-        {
-            "SOLVER.MAX_EPOCH": epochs,
-            "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
-            "SOLVER.CHECKPOINT_PERIOD": 1,
-            "TEST.EVAL_PERIOD": epochs,
-        }
-    )
+    overrides.update({**schedule(epochs), "SOLVER.CHECKPOINT_PERIOD": 1})
     train(file, words(overrides), seed=task.seed, resume=True)
 
 
@@ -179,22 +167,10 @@ def seconds_per_step(task, steps=30):
         return (time.perf_counter() - start) / steps
 
 
-def words(overrides):
-    return [str(word) for pair in overrides.items() for word in pair]
-
-
 def trained(run):
     """How many of the training images the last tenth of the steps told right, in per cent."""
     right = [line["cls_accuracy"] for line in read_metrics(run / files.METRICS) if "cls_accuracy" in line]
     return 100 * float(np.mean(right[-max(1, len(right) // 10) :]))
-
-
-def read_records(csv_name):
-    file = RESULTS / f"{csv_name}.csv"
-    if not file.is_file():
-        return []
-    with open(file, newline="") as lines:
-        return [{key: kind(line[key]) for key, kind in COLUMNS.items()} for line in csv.DictReader(lines)]
 
 
 def write_records(records, csv_name):

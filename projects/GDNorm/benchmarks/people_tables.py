@@ -23,7 +23,6 @@ class Results:
 
     def __init__(self, records):
         found = defaultdict(list)
-        self._plain = {}
         for record in records:
             own = record["path"] in ("as trained", "mean:affine")
             for path in (label(record["path"], record["n"]), *([""] if own else [])):
@@ -64,10 +63,6 @@ class Results:
             return f"{value[0]:.2f}"
         half = interval(values[:, 0])[1] if len(places) >= MANY else 1.96 * value[1:].std()
         return f"{value[0]:+.2f} ± {half:.2f}"
-
-    def paths(self, row):
-        """The paths that a row was tested along, "" for its own."""
-        return list(dict.fromkeys(path for of_row, _, _, path in self._found if of_row == row))
 
     def rows(self):
         return list(dict.fromkeys(row for row, *_ in self._found))

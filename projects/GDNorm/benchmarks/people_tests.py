@@ -4,9 +4,10 @@ Every result has the mAP of REPLICATES bootstrap resamples of the target's peopl
 between two results are paired, and their interval is that of the replicates' differences.
 """
 
+import itertools
 import zlib
 from collections import defaultdict
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import torch
@@ -36,7 +37,7 @@ class PeopleTarget(Target):
         batches = list(self._kept)
         self._pids = torch.cat([batch["targets"] for batch in batches]).numpy()
         self._camids = torch.cat([batch["camids"] for batch in batches]).numpy()
-        self._cameras = [
+        self.cameras = [
             camera_label(path, camid)
             for batch in batches
             for path, camid in zip(batch["img_paths"], batch["camids"].tolist())
@@ -47,15 +48,9 @@ class PeopleTarget(Target):
         rng = np.random.default_rng(self._seed)
         self._drawn = rng.multinomial(len(self._people), [1 / len(self._people)] * len(self._people), REPLICATES)
 
-    def __call__(self, model, offsets=None):
-        """Metrics of a model, of features that ``offsets`` takes with their cameras, if it is given."""
-        features = self.features(model)
-        return self.metrics(features if offsets is None else offsets(features, self._cameras))
-
     @torch.no_grad()
     def features(self, model):
-        """(N, D) of queries and gallery, of length 1."""
-        model.eval()
+        """(N, D) of queries and gallery, of length 1, by a model in eval mode."""
         found = torch.cat([model(batch).float().cpu() for batch in self._kept])
         return torch.nn.functional.normalize(found).numpy()
 
@@ -69,12 +64,48 @@ class PeopleTarget(Target):
         resampled = 100 * (self._drawn @ sums) / (self._drawn @ counts)
         return {"mAP": 100 * ap.mean(), "Rank-1": 100 * float(cmc[0]), "resampled": resampled.round(3).tolist()}
 
-    def site(self, n, draw=0):
+    def site(self, n):
         """{camera: n of its images (n, 3, H, W)}, or as many as it has."""
         items = defaultdict(list)
         for item in self._items:
             items[camera_label(item[0], item[2])].append(item)
-        return {camera: self._read(self._some(own, n, draw)) for camera, own in sorted(items.items())}
+        return {camera: self._read(self._some(own, n, 0)) for camera, own in sorted(items.items())}
+
+
+class Followed:
+    """A target's features by a model, along paths that ``choose`` gives if it has some; they are taken once."""
+
+    def __init__(self, target, model, choose=None):
+        self._target, self._model, self._choose = target, model, choose
+
+    def metrics(self):
+        return self._target.metrics(self._features)
+
+    @torch.no_grad()
+    def metrics_with_offsets(self, n, weigh):
+        """Offsets by n images of each camera of the site."""
+        model, features, cameras = self._followed, [], []
+        for camera, images in self._target.site(n).items():
+            found = model({"images": images.clone(), "cameras": [camera] * len(images)})
+            features.append(torch.nn.functional.normalize(found.float().cpu()).numpy())
+            cameras += [camera] * len(images)
+        offsets = OFFSETS[weigh](np.concatenate(features), cameras)
+        return self._target.metrics(offsets(self._features, self._target.cameras))
+
+    @cached_property
+    def _paths(self):
+        return self._choose()
+
+    @property
+    def _followed(self):
+        """The model, on the paths, in eval mode."""
+        if self._choose:
+            self._model.test_paths = self._paths
+        return self._model.eval()
+
+    @cached_property
+    def _features(self):
+        return self._target.features(self._followed)
 
 
 class PeopleTests(Tests):
@@ -85,22 +116,19 @@ class PeopleTests(Tests):
     def of_targets(self, names, sizes, paths=MEANS):
         """Along the paths, and by n images of each camera of the site for every n of ``sizes``."""
         for name in names:
-            test = self._target(name)
-            if self._stock is not None:
-                self._record(test, "as trained", partial(test, self._stock))
-            for path in () if self._stock is not None else paths:
-                self._record(test, path, partial(self._fixed_along, test, path))
+            target = self._target(name)
+            for path in paths if self._stock is None else ("as trained",):
+                choose = partial(self._fixed, path) if self._stock is None else None
+                followed = Followed(target, self._stock or self._model, choose)
+                self._record(target, path, followed.metrics)
+                for n, weigh in itertools.product(sizes, OFFSETS):
+                    by_offsets = partial(followed.metrics_with_offsets, n, weigh)
+                    self._record(target, f"{path}, {weigh} offsets", by_offsets, n)
             for n in sizes:
-                self._record(test, "posterior of each camera", partial(self._of_cameras, test, n), n)
-                both = partial(self._of_cameras, test, n, "shrunk")
-                self._record(test, "posterior of each camera, shrunk offsets", both, n)
-                for path in paths if self._stock is None else ("as trained",):
-                    for weigh in OFFSETS:
-                        by_offsets = partial(self._by_offsets, test, path, n, weigh)
-                        self._record(test, f"{path}, {weigh} offsets", by_offsets, n)
-
-    def _fixed_along(self, test, path):
-        return self._along(test, *self._fixed(path))
+                followed = Followed(target, self._model, partial(self._of_cameras, target, n))
+                self._record(target, "posterior of each camera", followed.metrics, n)
+                both = partial(followed.metrics_with_offsets, n, "shrunk")
+                self._record(target, "posterior of each camera, shrunk offsets", both, n)
 
     def _target(self, name):
         key = name, tuple(self._cfg.INPUT.SIZE_TEST)
@@ -108,27 +136,11 @@ class PeopleTests(Tests):
             self.kept[key] = PeopleTarget(self._cfg, name)
         return self.kept[key]
 
-    def _of_cameras(self, test, n, weigh=""):
-        """Along each camera's posterior path; with ``weigh``, offsets of the features along it are taken off, too."""
-        site = test.site(n)
+    def _of_cameras(self, target, n):
+        """The posterior path of each camera."""
+        site = target.site(n)
         paths = {camera: self._posterior(images) for camera, images in site.items()}
-        self._model.test_paths = (CameraPaths(paths, self._posterior(torch.cat([*site.values()]))),)
-        return self._with_offsets(self._model, test, site, weigh) if weigh else test(self._model)
-
-    def _by_offsets(self, test, path, n, weigh):
-        if self._stock is None:
-            self._model.test_paths = self._fixed(path)
-        return self._with_offsets(self._stock or self._model, test, test.site(n), weigh)
-
-    @torch.no_grad()
-    def _with_offsets(self, model, test, site, weigh):
-        model.eval()
-        features, cameras = [], []
-        for camera, images in site.items():
-            found = model({"images": images.clone(), "cameras": [camera] * len(images)})
-            features.append(torch.nn.functional.normalize(found.float().cpu()).numpy())
-            cameras += [camera] * len(images)
-        return test(model, OFFSETS[weigh](np.concatenate(features), cameras))
+        return (CameraPaths(paths, self._posterior(torch.cat([*site.values()]))),)
 
 
 def raw_offsets(features, cameras):

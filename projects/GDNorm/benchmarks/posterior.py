@@ -116,7 +116,7 @@ class Tests:
         if self._stock is not None:
             self._record(test, "as trained", lambda: test(self._stock))
         for path in FIXED:
-            self._record(test, path, lambda path=path: self._along(test, *self._fixed(path)))
+            self._record(test, path, partial(self._fixed_along, test, path))
         for n, draws in DRAWS.items():
             for draw in range(draws):
                 images = test.images("random", n, draw)
@@ -136,6 +136,9 @@ class Tests:
         test.mean = test.mean or self._along(test, mean)["mAP"]
         gain = self._along(test, path)["mAP"] - test.mean
         return {"gain": gain, **guards(self._model, images, mean, path)}
+
+    def _fixed_along(self, test, path):
+        return self._along(test, *self._fixed(path))
 
     def _fixed(self, path):
         kind, _, mean_of = path.partition(":")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from measure import machine, write_above_reading
+from measure import machine, section, write_above_reading
 from scipy.stats import spearmanr
 from tabulate import tabulate
 
@@ -36,7 +36,7 @@ def write_page(records, development):
     tests = [record for record in records if not record["path"].startswith("guard")]
     guards = [record for record in records if record["path"].startswith("guard")]
     values = average(tests)
-    expected = (RESULTS / "posterior.md").read_text().split("## Expected\n\n")[1].split("\n\n## ")[0].strip()
+    expected = section(RESULTS / "posterior.md", "Expected")
     parts = [
         "# The posterior path",
         f"Written by `python projects/GDNorm/benchmarks/posterior.py` on {datetime.date.today()}, {machine('cpu')}.\n"

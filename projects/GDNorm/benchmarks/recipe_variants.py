@@ -134,12 +134,12 @@ class AveragedWeights(HookBase):
 
     @torch.no_grad()
     def after_step(self):
-        kept = 1 - 10 / (self.trainer.max_iter + 1)
+        share = 10 / (self.trainer.max_iter + 1)
         own = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         if self._average is None:
             self._average = {name: p.detach().clone() for name, p in own.items()}
         for name, p in own.items():
-            self._average[name].lerp_(p.detach(), 1 - kept)
+            self._average[name].lerp_(p.detach(), share)
 
     @torch.no_grad()
     def after_epoch(self):
@@ -207,7 +207,7 @@ class GDNormLightBranches(GDNormBatch):
 
 @META_ARCH_REGISTRY.register()
 class GDNormInTurn(GDNormBaseline):
-    """One pass a step: along the domain path in one part of the training, by the whole batch in the other (InTurn)."""
+    """One pass a step: along the domain path or by the whole batch, as a hook says (BranchesFirst, ...)."""
 
     by_whole_batch = False
 
@@ -215,10 +215,11 @@ class GDNormInTurn(GDNormBaseline):
         return self._along(BatchSampledPath(0.0), batch) if self.by_whole_batch else super()._on_domain_path(batch)
 
 
-class InTurn(HookBase):
-    """Which of the two it is until three fifths of the training, when the learning rate falls, and which after."""
+@HOOK_REGISTRY.register()
+class BranchesFirst(HookBase):
+    """The domain path until three fifths of the training, when the learning rate falls, and the whole batch after."""
 
-    first = False
+    whole_batch_first = False
 
     @classmethod
     def from_config(cls, cfg, trainer):
@@ -226,25 +227,21 @@ class InTurn(HookBase):
 
     def before_epoch(self):
         begun = self.trainer.epoch < 0.6 * self.trainer.max_epoch
-        self.trainer.model.by_whole_batch = self.first if begun else not self.first
+        self.trainer.model.by_whole_batch = self.whole_batch_first if begun else not self.whole_batch_first
 
 
 @HOOK_REGISTRY.register()
-class BranchesFirst(InTurn):
-    first = False
+class WholeBatchFirst(BranchesFirst):
+    whole_batch_first = True
 
 
 @HOOK_REGISTRY.register()
-class WholeBatchFirst(InTurn):
-    first = True
-
-
-@HOOK_REGISTRY.register()
-class EveryOtherStep(InTurn):
+class EveryOtherStep(HookBase):
     """One step along the domain path, the next by the whole batch."""
 
-    def before_epoch(self):
-        pass
+    @classmethod
+    def from_config(cls, cfg, trainer):
+        return cls()
 
     def before_step(self):
         self.trainer.model.by_whole_batch = self.trainer.iter % 2 == 1

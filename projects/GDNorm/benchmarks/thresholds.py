@@ -16,16 +16,17 @@ import numpy as np
 from measure import machine, section, write_above_reading
 from tabulate import tabulate
 
-from fastreid_gdnorm import CameraOffsets, FeatureExtractor
-from fastreid_gdnorm.data import read
+from fastreid_gdnorm import FeatureExtractor
 from fastreid_gdnorm.demo import CONFIGS, ROWS, SOURCES, UNSEEN, draw
 from fastreid_gdnorm.evaluation import interval
 from fastreid_gdnorm.inference.labelled import labelled_images
+from fastreid_gdnorm.inference.offset_adaptation import learn_offsets
 from fastreid_gdnorm.inference.pairs import lowest_score
 from fastreid_gdnorm.inference.thresholds import choose_images, label_pairs
-from fastreid_gdnorm.modeling.chosen_paths import camera_label
-from fastreid_gdnorm.runs.config import load_config, shipped
+from fastreid_gdnorm.inference.unlabelled import by_camera, site_images
+from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.rows import run_side_by_side, train_row
+from fastreid_gdnorm.runs.run_folder import load_run_config
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "thresholds.md"
 ASKED = (0.01, 0.001)
@@ -41,33 +42,30 @@ def main():
     data = ["DATASETS.NAMES", str(SOURCES), "DATASETS.TESTS", str(UNSEEN[:2])]
     rows = {m: train_row(args.output / m, shipped(f"{CONFIGS}/{m}.yml"), 0, data) for m in ROWS}
     run_side_by_side({title: rows[method] for method, title in ROWS.items()})
-    pairs = {method: {way: pairs_of(args.output / method, way) for way in WAYS} for method in ROWS}
+    pairs = {method: pairs_of(args.output / method) for method in ROWS}
     parts = [f"## {100 * asked:g} %\n\n{table(pairs, asked)}" for asked in ASKED]
     write_above_reading(RESULTS, page(parts))
 
 
-def pairs_of(run, way):
-    """{domain: the pairs of its test images that evaluation counts}."""
-    extractor, found = FeatureExtractor(run), {}
+def pairs_of(run):
+    """{way: {domain: the pairs of its test images that evaluation counts}}."""
+    extractor, cfg, found = FeatureExtractor(run), load_run_config(run), {way: {} for way in WAYS}
     for domain in (*SOURCES, *UNSEEN):
         records = choose_images(labelled_images(domain, run)[0])
         features = extractor([record.path for record in records])
         identities, cameras = ([getattr(record, field) for record in records] for field in ("identity", "camera"))
-        if way:
-            features = offsets_of(extractor, run, domain)(features, cameras)
-        found[domain] = label_pairs(features, identities, cameras, "cosine").counted()
+        for way, of_way in found.items():
+            followed = offsets_of(extractor, cfg, domain)(features, cameras) if way else features
+            of_way[domain] = label_pairs(followed, identities, cameras, "cosine").counted()
     return found
 
 
-def offsets_of(extractor, run, domain):
+def offsets_of(extractor, cfg, domain):
     """Of some training images of each camera of a domain."""
-    by_camera = {}
-    for path, _, camid, *_ in read(load_config(run / "config.yaml"), domain).train:
-        by_camera.setdefault(camera_label(path, camid), []).append(path)
-    rng = np.random.default_rng(0)
-    images = {camera: rng.permutation(paths)[:SITE_IMAGES].tolist() for camera, paths in sorted(by_camera.items())}
-    cameras = [camera for camera, paths in images.items() for _ in paths]
-    return CameraOffsets.from_features(extractor([path for paths in images.values() for path in paths]), cameras)
+    rng, chosen = np.random.default_rng(0), []
+    for own in by_camera(site_images([domain], cfg)).values():
+        chosen += [own[place] for place in rng.permutation(len(own))[:SITE_IMAGES]]
+    return learn_offsets(extractor, chosen)
 
 
 def table(pairs, asked):
