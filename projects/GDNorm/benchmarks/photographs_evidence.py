@@ -71,12 +71,18 @@ def main():
 
 def plan():
     """(row, group, seed) in the order of what is to be known first."""
-    for seed in (0, 1):
-        for names in FIRST, [name for name in ROWS if name not in FIRST]:
-            for group in TARGETS:
-                yield from ((name, group, seed) for name in names)
-        if seed == 0:
-            yield from ((name, AT_128, seed) for name in LARGER)
+    others = [name for name in ROWS if name not in FIRST]
+    three, last = TARGETS[:3], TARGETS[3:]
+    waves = (
+        (0, three, FIRST),
+        (1, three, FIRST),
+        (0, three, others),
+        (0, (AT_128,), LARGER),
+        (0, last, ROWS),
+        (1, three, others),
+        (1, last, ROWS),
+    )
+    return [(name, group, seed) for seed, groups, names in waves for group in groups for name in names]
 
 
 def within(tasks, seconds):
