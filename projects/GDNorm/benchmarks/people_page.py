@@ -9,6 +9,7 @@ from people_tables import Results, table
 from posterior_page import label
 
 CONTROLS = ("baseline", "baseline, twice the batch")
+TARGETS = ("pair 1", "pair 2", "CUHK01")  # groups of one target each, over which results are averaged
 OWN = ("mean:path", "as trained")  # what adapting is compared with
 OTHERS = ("mean:statistics", "mean:path", "ensemble")
 ADAPTED = {
@@ -26,19 +27,20 @@ def write_page(records, name="photographs"):
     """
     file = RESULTS / f"{name}.md"
     results = Results(records)
-    places = {}
+    places = {}  # of each group, in the order of the records
     for record in records:
-        places.setdefault(record["group"], (record["group"], record["target"]))
-    everywhere = [place for group, place in places.items() if "at" not in group and "without" not in group]
+        places.setdefault(record["group"], {})[record["group"], record["target"]] = None
+    everywhere = [place for group in TARGETS if group in places for place in places[group]]
     trainings = len({(record["row"], record["group"], record["seed"]) for record in records})
     parts = [
         "# What holds on photographs",
         f"Written by `python projects/GDNorm/benchmarks/photographs_evidence.py` on {datetime.date.today()}, "
         f"{machine('cuda' if 'cuda' in name else 'cpu')}.\nTrainings: {trainings}; tests: {len(records)}. ± is half of "
-        "the 95 % interval: a paired bootstrap over the people\nwho are queried. A row is the average over its seeds.",
+        "the 95 % interval: a paired bootstrap over the people\nwho are queried, "
+        "or t over the drawn domains. A row is the average over its seeds.",
         f"## Answers\n\n{section(file, 'Answers')}",
         f"## Registered\n\n{section(file, 'Registered')}",
-        *(f"## Trained for {group}\n\n{rows_table(results, [place])}" for group, place in places.items()),
+        *(f"## Trained for {group}\n\n{rows_table(results, of_group)}" for group, of_group in places.items()),
         f"## Over all three targets\n\n{rows_table(results, everywhere)}",
         f"## The same weights along other paths, over all three targets\n\n{paths_table(results, everywhere)}",
         *(
@@ -79,7 +81,7 @@ def adapted_table(results, places, n):
     lines = []
     for row in results.rows():
         own = next(
-            (path for path in ("mean:path", "as trained") if results.value(row, label(path, 0), places) is not None),
+            (path for path in OWN if results.value(row, label(path, 0), places) is not None),
             None,
         )
         if own:
