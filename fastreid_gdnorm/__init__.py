@@ -8,7 +8,7 @@ import pkgutil
 from typing import TYPE_CHECKING, Any
 
 from ._version import __version__ as __version__
-from .registering import register_when_needed
+from .import_hook import register_when_needed
 
 if TYPE_CHECKING:
     from .inference import CameraOffsets as CameraOffsets

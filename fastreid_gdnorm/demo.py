@@ -30,11 +30,11 @@ from .modeling.chosen_paths import CameraPaths
 from .report.page import write_report
 from .report.ranked_queries import ranked_results
 from .runs import files
-from .runs.checkpoints import load_model
-from .runs.config import load_config, shipped
+from .runs.experiments import run_side_by_side, train_row
 from .runs.methods import METHODS
-from .runs.rows import run_side_by_side, train_row
-from .runs.side_by_side import spawned_pool, threads_each
+from .runs.process_pool import spawned_pool, threads_each
+from .runs.run_checkpoints import load_model
+from .runs.run_config import load_config, shipped
 from .runs.tables import save_table
 
 CONFIGS = "projects/GDNorm/configs/demo"

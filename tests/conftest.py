@@ -22,7 +22,7 @@ import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports i
 from fastreid_gdnorm import cli
 from fastreid_gdnorm.export.consumers import CONSUMERS
 from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, draw_domain
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 from .data import trees
 

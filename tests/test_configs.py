@@ -4,7 +4,7 @@ import pytest
 from fastreid.modeling.meta_arch import build_model
 
 from fastreid_gdnorm.layers import GaussianProcess
-from fastreid_gdnorm.runs.config import flat, load_config
+from fastreid_gdnorm.runs.run_config import flat, load_config
 
 from .conftest import REPOSITORY
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fastreid_gdnorm import FeatureExtractor
-from fastreid_gdnorm.layers import synchronized_batch_norm
+from fastreid_gdnorm.layers.distributed import synchronized_batch_norm
 
 from .conftest import DEMO, TINY, fastreid
 

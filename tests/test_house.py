@@ -65,7 +65,7 @@ def test_no_function_has_its_modules_name():
 WRITES = re.compile(r"(\w+)\)?\.(?:write_text|write_bytes)\(|savefig\((\w+)|open\((\w+)[^()]*, \"[wx]")
 STREAMS = {
     "cli.py": "os",  # the null device
-    "runs/rows.py": "log_file",  # a command's own words, as they come
+    "runs/experiments.py": "log_file",  # a command's own words, as they come
     "rendered/draw.py": "path",  # in a folder that gets its name when all is there
 }
 

@@ -175,18 +175,20 @@ def _say_sharing(records: Sequence[Record], groups: dict[str, list[Record]]) -> 
 
 def _say_paths(adapter: Adapter, site: SitePaths, groups: dict[str, list[Record]], folder: Path) -> None:
     from ..console import say
-    from ..inference.guard import ENOUGH, FEWEST
+    from ..inference.adaptation_check import MIN_IMAGES, MIN_REPEATABILITY
 
     for camera in [camera for camera in groups if camera not in site.cameras]:
         say(f"camera {camera} has only one image; using the site's path for it")
     for name, adapted in site.by_name().items():
-        verdict = adapted.verdict
-        say(f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {verdict.repeatability:.2f} of 1")
-        if adapted.path.images < FEWEST:
-            say(f"    fewer than {FEWEST} images sometimes do more harm than good: give it more")
-        elif not verdict.trusts:
+        reliability = adapted.reliability
+        say(
+            f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {reliability.repeatability:.2f} of 1"
+        )
+        if adapted.path.images < MIN_IMAGES:
+            say(f"    fewer than {MIN_IMAGES} images sometimes do more harm than good: give it more")
+        elif not reliability.trusts:
             doubt = "the two halves of the images disagree; this path may be worse than not adapting. Add more images"
-            say(f"    below {ENOUGH}: {doubt}")
+            say(f"    below {MIN_REPEATABILITY}: {doubt}")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.whole.branches))
     say(f"near the sources by {shares}\nweights by depth: {folder / 'weights.png'}")
 

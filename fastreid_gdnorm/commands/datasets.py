@@ -30,7 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..data.verification import check_data_sets
     from ..errors import UserError
-    from ..runs.config import load_config, shipped
+    from ..runs.run_config import load_config, shipped
 
     if args.root is not None:
         if not os.path.isdir(args.root):

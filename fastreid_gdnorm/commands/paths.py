@@ -38,6 +38,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 
 def run(args: Namespace) -> None:
-    from ..report.path_sweep import sweep_paths
+    from ..report.sweep_report import sweep_paths
 
     sweep_paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)

@@ -55,7 +55,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..errors import UserError
     from ..paper.protocol import Protocol
-    from ..runs.processes import launch, lead
+    from ..runs.launcher import launch, run_on_main
 
     if args.weights and not args.eval_only:
         raise UserError("--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE")
@@ -69,4 +69,4 @@ def run(args: Namespace) -> None:
         else:
             protocol.train(runs, args.seed)
 
-    launch(lead, device="cpu", args=(work,))
+    launch(run_on_main, device="cpu", args=(work,))

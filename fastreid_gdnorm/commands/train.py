@@ -49,9 +49,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from ..errors import UserError
+    from ..runs.cluster_env import started_place
+    from ..runs.launcher import Processes
     from ..runs.new_source import begin_with_new_source
-    from ..runs.places import started_place
-    from ..runs.processes import Processes
     from ..runs.run import train
 
     if bool(args.add_source) != bool(args.from_run) or (args.new_branch_only and not args.add_source):

@@ -19,7 +19,7 @@ from fastreid.utils import comm
 from tqdm import tqdm
 
 from ..errors import UserError
-from ..layers import evaluating
+from ..layers.eval_mode import evaluating
 from ..modeling.path_names import parse_test_path
 from .kept_images import KeptTest
 from .metrics import HEADLINE

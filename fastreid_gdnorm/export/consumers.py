@@ -96,7 +96,7 @@ CONSUMERS = {
 }
 
 
-def word_about(consumer: str, architecture: str, features: int) -> str:
+def usage_note(consumer: str, architecture: str, features: int) -> str:
     """What a user has to do there for a model of this many features, or nothing.
 
     Raises:

@@ -20,11 +20,11 @@ from ..modeling import branched
 from ..modeling.path_names import POSTERIOR, posterior_place
 from ..own_files import check_free, in_place_of
 from ..runs import files
-from ..runs.checkpoints import find_weights, load_model, model_digest
+from ..runs.run_checkpoints import find_weights, load_model, model_digest
 from ..runs.run_folder import load_trained_config
 from ..site_files import files_of
 from .check import check_images, compare, compare_fed
-from .consumers import CONSUMERS, sidecar_of, word_about, write_sidecar
+from .consumers import CONSUMERS, sidecar_of, usage_note, write_sidecar
 from .formats import CHECKPOINT, ONNX, TORCHSCRIPT
 from .manifest import write_manifest, written_files
 from .stock import on_cpu, path_to_fold, stock_config, stock_model
@@ -68,7 +68,7 @@ def export_model(
     size = (int(images.shape[2]), int(images.shape[3]))
     description = Description(model_digest(cfg), cfg.TEST.METRIC, expected.shape[1], ModelInput(size))
     stock_cfg = stock_config(cfg)
-    words = [word_about(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
+    words = [usage_note(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
     stock = stock_model(stock_cfg, trained.model, folded)
 
     former = written_files(output)

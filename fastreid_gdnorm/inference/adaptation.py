@@ -16,16 +16,17 @@ from tqdm import tqdm
 from ..disk import digest
 from ..errors import UserError, not_finite
 from ..image_loading import read_picture
-from ..layers import NearnessPath, PosteriorPath, branches_agree, forward_along
+from ..layers import NearnessPath, PosteriorPath, forward_along
+from ..layers.posterior_path import branches_agree
 from ..modeling import branched
 from ..modeling.posterior_files import PosteriorFile, image_digests, save_posterior
 from ..own_files import in_place_of
-from ..runs.checkpoints import load_model
+from ..runs.run_checkpoints import load_model
 from ..runs.run_folder import load_run_config
 from ..site_files import FIGURE, OFFSETS, SITE, check_output, write_summary, written_files
+from .adaptation_check import Reliability, assess
 from .description import MANIFEST
 from .feature_extractor import prepared_ahead
-from .guard import Verdict, consult
 from .records import Record
 from .torch_network import resizing
 
@@ -36,13 +37,13 @@ class Adapted(NamedTuple):
     Args:
         file: its file.
         path: the path itself.
-        verdict: of the guard.
+        reliability: of the guard.
         branches: the images' weights over the branches by nearness, one for each source.
     """
 
     file: Path
     path: PosteriorPath
-    verdict: Verdict
+    reliability: Reliability
     branches: list[float]
 
 
@@ -100,13 +101,13 @@ class Adapter:
             path = PosteriorPath.from_images(self.model, batches, prior_only)
         except ValueError as error:
             raise UserError(f"--prior-only-layers: {error}") from error
-        verdict = consult(self.model, images, path)
+        reliability = assess(self.model, images, path)
         numbers = [values for layer in path.layers.values() for values in layer]
-        if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(verdict.repeatability):
+        if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(reliability.repeatability):
             raise not_finite("these images", self.cfg.MODEL.WEIGHTS)
         used = [record.path for record in records if record.path not in batches.skipped]
         save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
-        return Adapted(file, path, verdict, nearness.weights().mean(0).tolist())
+        return Adapted(file, path, reliability, nearness.weights().mean(0).tolist())
 
 
 class SitePaths(NamedTuple):
@@ -174,7 +175,7 @@ def _in(folder: Path, adapted: Adapted) -> Adapted:
 
 
 def _guard(adapted: Adapted) -> dict[str, Any]:
-    return {"guard": {**adapted.verdict._asdict(), "trusts": adapted.verdict.trusts}}
+    return {"guard": {**adapted.reliability._asdict(), "trusts": adapted.reliability.trusts}}
 
 
 class _Batches:

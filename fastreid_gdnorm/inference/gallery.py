@@ -10,6 +10,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from ..deprecation import renamed_arguments
 from ..errors import UserError
 from ..image_names import canonical_camera
 from ..site_cameras import same_camera
@@ -24,7 +25,7 @@ from .known_images import Changes, absolute, joined, with_canonical_camera
 from .records import Record, find_images
 
 APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
-NEIGHBOURS = 32  # links of an image in the graph
+HNSW_LINKS = 32  # links of an image in the graph
 SAMPLE = 500  # images that recall is measured with
 
 
@@ -213,21 +214,23 @@ class Gallery:
         self._index = self._new_index(len(kept))
         self._index.add(features)
 
+    @renamed_arguments(not_from="exclude_cameras", not_same_as="exclude_digests")
     def search(
         self,
         queries: NDArray[np.float32],
         top: int = 10,
         *,
-        not_from: Sequence[str] | None = None,
-        not_same_as: Sequence[str] | None = None,
+        exclude_cameras: Sequence[str] | None = None,
+        exclude_digests: Sequence[str] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
         """The best matches of each query, best first; fewer than ``top`` where the gallery has no more.
 
         Args:
             queries: features (Q, D) by the gallery's model.
-            not_from: a camera for each query whose images do not count, however :func:`same_camera` knows it, or "".
-            not_same_as: a SHA-256 for each query; an image with the same contents does not count.
+            exclude_cameras: a camera for each query whose images do not count, in any spelling that
+                :func:`same_camera` knows, or "".
+            exclude_digests: a SHA-256 for each query; an image with the same contents does not count.
             exact: compare with all images, however many there are.
 
         Raises:
@@ -237,11 +240,12 @@ class Gallery:
         if top < 1:
             raise UserError(f"top is 1 or more, got {top}")
         queries = as_comparable(queries, self.description, "queries", "Q")
-        for name, given in (("not_from", not_from), ("not_same_as", not_same_as)):
+        for name, given in (("exclude_cameras", exclude_cameras), ("exclude_digests", exclude_digests)):
             if given is not None and len(given) != len(queries):
                 raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries")
         found: list[list[Match]] = [[] for _ in queries]
-        asked = np.array([""] * len(queries) if not_from is None else list(map(canonical_camera, not_from)), str)
+        cameras = [""] * len(queries) if exclude_cameras is None else list(map(canonical_camera, exclude_cameras))
+        asked = np.array(cameras, str)
         for camera in np.unique(asked).tolist():
             places = np.flatnonzero(asked == camera).tolist()
             allowed = np.ones(len(self), bool)
@@ -249,7 +253,7 @@ class Gallery:
                 own = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
                 allowed = np.array([record.camera not in own for record in self.records], bool)
             for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
-                same = not_same_as[place] if not_same_as is not None else None
+                same = exclude_digests[place] if exclude_digests is not None else None
                 matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != same]
                 found[place] = matches[:top]
         return found
@@ -263,7 +267,7 @@ class Gallery:
         own = [self.digests[row] for row in rows]
         right, found = (
             [{match.row for match in matches} for matches in self.search(self.features(rows), top, **how)]
-            for how in ({"not_same_as": own, "exact": True}, {"not_same_as": own})
+            for how in ({"exclude_digests": own, "exact": True}, {"exclude_digests": own})
         )
         return sum(len(a & b) for a, b in zip(right, found)) / max(1, sum(map(len, right)))
 
@@ -271,4 +275,4 @@ class Gallery:
         metric = faiss.METRIC_INNER_PRODUCT if self.description.metric == "cosine" else faiss.METRIC_L2
         if not self.approximate or images < APPROXIMATE_FROM:
             return faiss.IndexFlat(self.description.features, metric)
-        return faiss.IndexHNSWFlat(self.description.features, NEIGHBOURS, metric)
+        return faiss.IndexHNSWFlat(self.description.features, HNSW_LINKS, metric)

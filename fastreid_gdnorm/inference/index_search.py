@@ -8,7 +8,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-BEAM = 256  # images kept in sight when a graph is searched, at least
+EF_SEARCH = 256  # images kept in sight when a graph is searched, at least
 WORTHWHILE = 32  # times the images that a search asks for: in a larger index, the graph is faster than all of them
 
 Nearest = list[tuple[int, float]]  # rows and scores, best first; a score is higher the nearer it is
@@ -43,14 +43,14 @@ def nearest(
     if not top or not len(queries):
         return [[] for _ in queries]
     # a graph that is asked for few features alone stops too early: it is asked for the nearest of all, many enough
-    asked = max(top, BEAM // 2) if restricted else top
+    asked = max(top, EF_SEARCH // 2) if restricted else top
     if exact or not is_graph(index) or asked * WORTHWHILE > index.ntotal:
         selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little")) if restricted else None
         parameters = faiss.SearchParameters(sel=selector) if restricted else None
         return _found(flat_part(index), queries, top, parameters)
     found = [
         [(row, score) for row, score in pairs if allowed[row]][:top]
-        for pairs in _found(index, queries, asked, faiss.SearchParametersHNSW(efSearch=max(BEAM, 2 * asked)))
+        for pairs in _found(index, queries, asked, faiss.SearchParametersHNSW(efSearch=max(EF_SEARCH, 2 * asked)))
     ]
     short = [place for place, pairs in enumerate(found) if len(pairs) < top]
     for place, pairs in zip(short, nearest(index, queries[short], top, allowed, exact=True)):

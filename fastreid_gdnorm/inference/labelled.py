@@ -123,7 +123,7 @@ def config_of(model: str | Path) -> CfgNode | None:
     if not file.is_file():
         return None
     try:
-        from ..runs.config import load_config
+        from ..runs.run_config import load_config
     except ImportError:
         return None
     return load_config(file, ["MODEL.DEVICE", "cpu"], has_data_sets=False)

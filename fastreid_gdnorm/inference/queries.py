@@ -62,7 +62,7 @@ def search(
         if not record.camera:
             raise UserError(f"--exclude-same-camera: the camera of {record.path} is not known; give it in a table")
     candidates = max(top, CANDIDATES) if rerank else top
-    found = gallery.search(queries.features, candidates, not_from=cameras, not_same_as=queries.digests)
+    found = gallery.search(queries.features, candidates, exclude_cameras=cameras, exclude_digests=queries.digests)
     if rerank:
         found = [_reranked(gallery, queries, number, matches)[:top] for number, matches in enumerate(found)]
     return [Found(record, matches, threshold) for record, matches in zip(records, found)]

@@ -19,8 +19,8 @@ from ..layers import AffinePath, MeanPath, fold_gdnorm
 from ..modeling import branched
 from ..modeling.chosen_paths import CameraPaths
 from ..runs import files
-from ..runs.checkpoints import load_model, model_digest
-from ..runs.config import load_config
+from ..runs.run_checkpoints import load_model, model_digest
+from ..runs.run_config import load_config
 from ..runs.run_folder import load_run_config
 from ..site_cameras import SiteCameras
 from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest

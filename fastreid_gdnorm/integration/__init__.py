@@ -2,15 +2,15 @@
 
 from . import (
     allocator,
-    checkpoints,
+    bounded_ranking,
+    checkpointer,
     drawn_domains,
     hooks,
     launch,
     loaders,
     losses,
-    pretrained,
-    ranking,
     seed,
+    shipped_weights,
     testing,
     trainer,
 )
@@ -19,7 +19,7 @@ from . import (
 def connect():
     """Connect every one of them with the plugin."""
     seed.connect()
-    pretrained.connect()
+    shipped_weights.connect()
     drawn_domains.connect()
     launch.connect()
     losses.connect()
@@ -27,6 +27,6 @@ def connect():
     trainer.connect()
     allocator.connect()
     hooks.connect()
-    checkpoints.connect()
+    checkpointer.connect()
     testing.connect()
-    ranking.connect()
+    bounded_ranking.connect()

@@ -11,7 +11,7 @@ from fastreid.evaluation import reid_evaluation
 from ..data import read
 from ..errors import UserError
 from ..evaluation import check_matches, splits_of
-from .ranking import is_fastreids
+from .bounded_ranking import is_fastreids
 
 METRICS = ("cosine", "euclidean", "jaccard")  # that stock's build_dist knows
 DECODED = 4  # of a target's queries, and of its gallery

@@ -17,7 +17,7 @@ from ..training.finite import Finite
 from ..training.noise_watch import NoiseWatch
 from ..training.reproducible import Reproducible
 from ..training.untested import Untested, has_failed
-from .ranking import is_bounded
+from .bounded_ranking import is_bounded
 from .seed import seed_of
 
 logger = logging.getLogger("fastreid.gdnorm.hooks")

@@ -11,8 +11,8 @@ import sys
 import fastreid.engine
 from fastreid.config import CfgNode, get_cfg
 
-from ..runs.places import started_place
-from ..runs.processes import Processes, launch
+from ..runs.cluster_env import started_place
+from ..runs.launcher import Processes, launch
 
 
 def connect():

@@ -8,7 +8,7 @@ from fastreid.utils import comm
 from torch.utils import _pytree as pytree
 
 from ..config import completed
-from ..layers import gather_rows
+from ..layers.distributed import gather_rows
 
 
 def connect():

@@ -24,11 +24,12 @@ from ..evaluation import (
     splits_of,
     summary_table,
 )
-from ..layers import gdnorm_layers, keeping_statistics, share_statistics
+from ..layers import gdnorm_layers
+from ..layers.running_statistics import keeping_statistics, share_statistics
 from ..modeling.chosen_paths import CameraPaths, camera_label
 from ..modeling.posterior_files import image_digests, load_posterior
-from ..runs.checkpoints import posterior_files
 from ..runs.results import save_test_results
+from ..runs.run_checkpoints import posterior_files
 from ..training.population_statistics import complete_paths
 
 logger = logging.getLogger("fastreid.gdnorm.test")

@@ -13,10 +13,10 @@ from fastreid.utils import comm
 
 from ..config import completed
 from ..errors import UserError
-from ..layers import put_statistics
+from ..layers.running_statistics import restore_statistics
 from ..modeling import GDNormTraining, is_gdnorm
 from ..modeling.path_names import posterior_place
-from ..runs.places import started_place
+from ..runs.cluster_env import started_place
 from ..runs.settings import Settings
 from .before_training import check_tests
 
@@ -63,7 +63,7 @@ def connect():
             finally:
                 del checkpointables["running_statistics"]
             if self.start_epoch < self.max_epoch:
-                put_statistics(self.checkpointer.model, running.state)
+                restore_statistics(self.checkpointer.model, running.state)
         epochs = comm.all_gather(self.start_epoch)
         if len(set(epochs)) > 1:
             raise UserError(

@@ -1,60 +1,63 @@
 """GDNorm: batch normalisation with one branch per source domain, and the paths through them."""
 
+from ..deprecation import renamed
 from .batch_paths import BranchStatisticsPath, DomainPath, PooledPath
 from .convert import add_branch, convert_gdnorm, fold_gdnorm
 from .following import follow, forward_along
 from .gaussian_process import GaussianProcess
 from .gdnorm import GDNorm, gdnorm_layers
 from .instance_path import InstancePath
-from .modes import evaluating
-from .paths import MEANS, AffinePath, MeanPath, Path, PathOfEach, SampledPath, SourcePath
-from .posterior_path import LayerPosterior, PosteriorPath, branches_agree
-from .processes import (
-    SynchronizedBatchNorm,
-    everywhere,
-    gather_rows,
-    num_processes,
-    of_first_process,
-    synchronized_batch_norm,
-)
-from .running_statistics import copy_statistics, keeping_statistics, put_statistics, share_statistics, start_average
+from .paths import AffinePath, MeanPath, Path, PathOfEach, SampledPath, SourcePath
+from .posterior_path import PosteriorPath
 from .weighted_path import NearnessPath, WeightedPath
 
 __all__ = [
-    "AffinePath",
-    "Path",
-    "BranchStatisticsPath",
+    # the layer, and models with it
     "GDNorm",
-    "GaussianProcess",
-    "DomainPath",
-    "SampledPath",
-    "SynchronizedBatchNorm",
-    "MeanPath",
-    "MEANS",
-    "NearnessPath",
-    "PathOfEach",
-    "PooledPath",
-    "PosteriorPath",
-    "LayerPosterior",
-    "InstancePath",
-    "SourcePath",
-    "WeightedPath",
+    "convert_gdnorm",
     "add_branch",
-    "branches_agree",
-    "evaluating",
-    "everywhere",
+    "fold_gdnorm",
+    "gdnorm_layers",
+    "GaussianProcess",
+    # putting a model on a path
     "follow",
     "forward_along",
-    "gather_rows",
-    "gdnorm_layers",
-    "num_processes",
-    "of_first_process",
-    "synchronized_batch_norm",
-    "copy_statistics",
-    "keeping_statistics",
-    "put_statistics",
-    "share_statistics",
-    "start_average",
-    "convert_gdnorm",
-    "fold_gdnorm",
+    # paths of training
+    "DomainPath",
+    "SampledPath",
+    # paths of testing
+    "MeanPath",
+    "SourcePath",
+    "PathOfEach",
+    "WeightedPath",
+    "NearnessPath",
+    "InstancePath",
+    "PosteriorPath",
+    # paths that take statistics
+    "PooledPath",
+    "BranchStatisticsPath",
+    # what other paths derive from
+    "Path",
+    "AffinePath",
 ]
+
+__getattr__ = renamed(
+    __name__,
+    {
+        "MEANS": "paths.MEANS",
+        "LayerPosterior": "posterior_path.LayerPosterior",
+        "SynchronizedBatchNorm": "distributed.SynchronizedBatchNorm",
+        "branches_agree": "posterior_path.branches_agree",
+        "copy_statistics": "running_statistics.copy_statistics",
+        "evaluating": "eval_mode.evaluating",
+        "everywhere": "distributed.all_ranks",
+        "gather_rows": "distributed.gather_rows",
+        "keeping_statistics": "running_statistics.keeping_statistics",
+        "num_processes": "distributed.num_processes",
+        "of_first_process": "distributed.broadcast_from_rank0",
+        "put_statistics": "running_statistics.restore_statistics",
+        "share_statistics": "running_statistics.share_statistics",
+        "start_average": "running_statistics.start_average",
+        "synchronized_batch_norm": "distributed.synchronized_batch_norm",
+    },
+)

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .distributed import num_processes, synchronized_batch_norm
 from .image_statistics import ImageStatistics
 from .paths import MeanPath, Path, check_images, check_numbers
-from .processes import num_processes, synchronized_batch_norm
 from .recomputation import in_backward_pass
 from .running_statistics import start_average
 

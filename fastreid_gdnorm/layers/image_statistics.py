@@ -7,8 +7,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from .distributed import gather_rows
 from .image_moments import moments
-from .processes import gather_rows
 
 
 class Evidence(NamedTuple):

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .eval_mode import evaluating
 from .following import forward_along
 from .gdnorm import gdnorm_layers
 from .image_statistics import Evidence, ImageStatistics
-from .modes import evaluating
 from .paths import AffinePath, Path
 
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class PosteriorPath(AffinePath):
             prior_only: names of layers, or patterns such as ``heads.*``, whose statistics stay the prior's.
 
         Raises:
-            ValueError: there is no GDNorm layer, they have one branch, or the branches agree everywhere, so that
+            ValueError: there is no GDNorm layer, they have one branch, or the branches agree all_ranks, so that
                 nothing tells how domains differ; a pattern fits no layer; or ``images`` can be gone through only once.
         """
         layers = gdnorm_layers(model)

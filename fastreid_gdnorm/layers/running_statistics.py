@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
-from .processes import of_first_process
+from .distributed import broadcast_from_rank0
 
 
 def start_average(bn: nn.modules.batchnorm._BatchNorm) -> None:
@@ -25,12 +25,12 @@ def _statistics(model: nn.Module) -> dict[str, Tensor]:
 
 
 def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """{name: tensor}, to be put back by :func:`put_statistics`."""
+    """{name: tensor}, to be put back by :func:`restore_statistics`."""
     return {name: values.clone() for name, values in _statistics(model).items()}
 
 
 @torch.no_grad()
-def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
+def restore_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
     """Make the model's running statistics what they were when they were copied; layers that it has not are left out.
 
     Passes whose gradients are still to be taken keep them: like BN's own moves, this is none of autograd's changes.
@@ -43,7 +43,7 @@ def put_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
 
 def share_statistics(model: nn.Module) -> None:
     """Make the running means and variances on all processes those of rank 0."""
-    of_first_process([values for values in _statistics(model).values() if values.is_floating_point()])
+    broadcast_from_rank0([values for values in _statistics(model).values() if values.is_floating_point()])
 
 
 @contextlib.contextmanager
@@ -53,4 +53,4 @@ def keeping_statistics(model: nn.Module) -> Iterator[None]:
     try:
         yield
     finally:
-        put_statistics(model, copied)
+        restore_statistics(model, copied)

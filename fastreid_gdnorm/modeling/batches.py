@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..layers import gather_rows, num_processes, of_first_process
+from ..layers.distributed import broadcast_from_rank0, gather_rows, num_processes
 
 Batch = dict[str, Any]  # tensors and lists with an entry for each image
 
@@ -31,7 +31,7 @@ def balanced(batch: Batch) -> Batch:
         identities.setdefault(domain, []).append(identity)
     every, odd = divmod(max(map(len, identities.values())), len(identities))
     order = torch.randperm(len(identities)).to(batch["targets"].device)
-    of_first_process([order])
+    broadcast_from_rank0([order])
     with_one_more = order[:odd].tolist()
     chosen: set[int] = set()
     for place, of_domain in enumerate(identities.values()):

@@ -15,18 +15,9 @@ from torch import Tensor, nn
 
 from ..config import completed
 from ..errors import UserError
-from ..layers import (
-    DomainPath,
-    Path,
-    SampledPath,
-    copy_statistics,
-    everywhere,
-    follow,
-    gather_rows,
-    gdnorm_layers,
-    of_first_process,
-    put_statistics,
-)
+from ..layers import DomainPath, Path, SampledPath, follow, gdnorm_layers
+from ..layers.distributed import all_ranks, broadcast_from_rank0, gather_rows
+from ..layers.running_statistics import copy_statistics, restore_statistics
 from .backbone import convert
 from .batches import Batch, balanced, by_domain, copy_images
 from .early_gradients import EarlyGradients, say_late
@@ -207,13 +198,13 @@ class GDNormTraining(Stock):
     def _on_sampled_path(self, batch: Batch) -> Pass:
         path, device = SampledPath(self.scale, self.noise), batch["targets"].device
         path.start(gdnorm_layers(self))
-        of_first_process(path.drawn())  # all processes follow one path
+        broadcast_from_rank0(path.drawn())  # all processes follow one path
         in_half = torch.is_autocast_enabled(device.type)
         before = copy_statistics(self) if in_half else {}
         one = self._along(path, batch)
-        if in_half and not everywhere(all(torch.isfinite(loss) for loss in one.losses.values()), device):
+        if in_half and not all_ranks(all(torch.isfinite(loss) for loss in one.losses.values()), device):
             del one  # and all that was kept for its gradient
-            put_statistics(self, before)  # of BN without branches
+            restore_statistics(self, before)  # of BN without branches
             # nothing normalises a*x + b, which may leave the range of half precision
             with torch.autocast(device.type, enabled=False):
                 one = self._along(path, batch)

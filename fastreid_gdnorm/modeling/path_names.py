@@ -9,7 +9,8 @@ import torch
 from fastreid.config import CfgNode
 
 from ..errors import UserError
-from ..layers import MEANS, InstancePath, MeanPath, Path, SampledPath, SourcePath, WeightedPath
+from ..layers import InstancePath, MeanPath, Path, SampledPath, SourcePath, WeightedPath
+from ..layers.paths import MEANS
 from .chosen_paths import Chooser, NearestBranches
 from .posterior_files import load_site
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ..disk import digest, replacing
 from ..errors import UserError
-from ..layers import LayerPosterior, PosteriorPath
+from ..layers import PosteriorPath
+from ..layers.posterior_path import LayerPosterior
 from ..site_files import files_of
 from .chosen_paths import CameraPaths
 

@@ -6,7 +6,7 @@ import csv
 from functools import cache
 from typing import NamedTuple
 
-from ..runs.config import shipped
+from ..runs.run_config import shipped
 from .directions import MEAN, Direction
 
 FILE = "projects/GDNorm/results/paper.csv"

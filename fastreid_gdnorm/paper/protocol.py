@@ -11,10 +11,10 @@ from ..data import read
 from ..disk import check_writable
 from ..errors import UserError
 from ..runs import files
-from ..runs.checkpoints import last_checkpoint
-from ..runs.config import load_config, shipped
+from ..runs.experiments import Row, eval_row, train_row
 from ..runs.methods import METHODS
-from ..runs.rows import Row, eval_row, train_row
+from ..runs.run_checkpoints import last_checkpoint
+from ..runs.run_config import load_config, shipped
 from .comparison import Comparison, Measured
 from .directions import Direction
 

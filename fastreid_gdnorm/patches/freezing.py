@@ -3,7 +3,7 @@
 import functools
 import math
 
-from ..layers import evaluating
+from ..layers.eval_mode import evaluating
 from .tools import rebind, source_has
 
 STEPS = "steps_with_freezing"  # in the optimizer's first parameter group, and so in its state

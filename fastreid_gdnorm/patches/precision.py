@@ -6,7 +6,7 @@ import sys
 
 import torch
 
-from ..layers import copy_statistics, put_statistics
+from ..layers.running_statistics import copy_statistics, restore_statistics
 from .tools import rebind, source_has
 
 logger = logging.getLogger("fastreid.gdnorm.amp")
@@ -56,10 +56,10 @@ def patch_amp():
         try:
             stock_step(self)
         except FloatingPointError:
-            put_statistics(self.model, before)
+            restore_statistics(self.model, before)
             raise
         if self.grad_scaler.get_scale() < scale:
-            put_statistics(self.model, before)
+            restore_statistics(self.model, before)
 
     if source_has(SimpleTrainer._write_metrics, "raise FloatingPointError"):
         AMPTrainer.skipped = 0

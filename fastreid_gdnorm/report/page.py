@@ -12,8 +12,8 @@ from ..runs.methods import METHODS, method
 from ..runs.run_data import RunData
 from ..runs.run_folder import RunFolder
 from .document import Heading, Paragraph, to_html, to_markdown
+from .opening import data_tables, introduction, results_tables, settings_table, warnings_about
 from .run_sections import sections_about
-from .summary import data_tables, introduction, results_tables, settings_table, warnings_about
 
 
 def write_report(run_dirs: Sequence[str | Path], output: str | Path | None = None) -> None:

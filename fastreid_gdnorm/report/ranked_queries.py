@@ -13,7 +13,7 @@ from ..errors import not_finite
 from ..evaluation import build_dist, evaluate_rank
 from ..image_loading import read_picture
 from ..inference.comparable import unusable_rows
-from ..runs.checkpoints import find_weights
+from ..runs.run_checkpoints import find_weights
 
 
 class RankedQuery(NamedTuple):

@@ -6,7 +6,7 @@ from ..disk import save_figure
 from ..evaluation.path_sweep import read_records
 from ..layers import GaussianProcess
 from ..runs import files
-from ..runs.checkpoints import load_model
+from ..runs.run_checkpoints import load_model
 from .document import Cell, Heading, Paragraph, Pictures, Table
 from .path_figures import sweep_figures
 from .ranked_queries import ranked_results

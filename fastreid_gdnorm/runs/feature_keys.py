@@ -9,7 +9,7 @@ from fastreid.config import CfgNode
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import site_digest
-from .config import flat
+from .run_config import flat
 
 # how keys begin that make features, and of these the ones that do so in training alone or do not matter
 FEATURES = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.METRIC")

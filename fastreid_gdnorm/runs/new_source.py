@@ -17,8 +17,8 @@ from ..layers import PosteriorPath, add_branch
 from ..modeling import is_gdnorm
 from ..training.population_statistics import domain_loaders
 from . import files
-from .checkpoints import load_model
-from .config import load_config
+from .run_checkpoints import load_model
+from .run_config import load_config
 from .run_folder import load_run_config
 
 logger = logging.getLogger("fastreid.gdnorm.new_source")

@@ -24,9 +24,9 @@ from ..evaluation.relative_features import Offsets, following_offsets
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files
-from .checkpoints import find_weights, last_checkpoint, load_model, model_digest
-from .config import find_config, load_config
-from .processes import Processes, launch
+from .launcher import Processes, launch
+from .run_checkpoints import find_weights, last_checkpoint, load_model, model_digest
+from .run_config import find_config, load_config
 from .run_folder import load_trained_config
 
 logger = logging.getLogger("fastreid.gdnorm.run")

@@ -16,9 +16,9 @@ from ..evaluation import METRICS, SPREAD
 from ..modeling import is_gdnorm
 from ..modeling.path_names import POSTERIOR, posterior_place
 from . import files
-from .checkpoints import find_weights, last_checkpoint
-from .config import load_config
 from .results import read_test_results
+from .run_checkpoints import find_weights, last_checkpoint
+from .run_config import load_config
 from .training_log import read_metrics
 
 

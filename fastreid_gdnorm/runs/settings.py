@@ -11,7 +11,7 @@ from fastreid.config import CfgNode
 
 from ..errors import UserError
 from ..modeling import is_gdnorm
-from .config import flat
+from .run_config import flat
 
 logger = logging.getLogger("fastreid.gdnorm.settings")
 

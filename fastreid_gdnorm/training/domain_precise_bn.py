@@ -5,7 +5,9 @@ import logging
 import torch
 from fastreid.engine.hooks import HookBase
 
-from ..layers import GaussianProcess, copy_statistics, evaluating, gdnorm_layers, put_statistics
+from ..layers import GaussianProcess, gdnorm_layers
+from ..layers.eval_mode import evaluating
+from ..layers.running_statistics import copy_statistics, restore_statistics
 from .population_statistics import domain_loaders, estimate_branches, estimate_mean_path
 from .storage import after_the_epoch
 
@@ -82,5 +84,5 @@ class DomainPreciseBN(HookBase):
 
     def _restore(self):
         if self._running is not None:
-            put_statistics(self._model, self._running)
+            restore_statistics(self._model, self._running)
             self._running = None

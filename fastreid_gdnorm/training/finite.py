@@ -2,7 +2,7 @@
 
 from fastreid.engine.hooks import HookBase
 
-from ..layers import copy_statistics
+from ..layers.running_statistics import copy_statistics
 
 
 class Finite(HookBase):

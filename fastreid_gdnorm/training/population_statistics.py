@@ -27,15 +27,13 @@ from ..layers import (
     MeanPath,
     PooledPath,
     PosteriorPath,
-    branches_agree,
-    evaluating,
     forward_along,
     gdnorm_layers,
-    keeping_statistics,
-    share_statistics,
-    start_average,
-    synchronized_batch_norm,
 )
+from ..layers.distributed import synchronized_batch_norm
+from ..layers.eval_mode import evaluating
+from ..layers.posterior_path import branches_agree
+from ..layers.running_statistics import keeping_statistics, share_statistics, start_average
 from ..modeling.chosen_paths import CameraPaths
 from .training_images import RepeatableImages
 

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from fastreid_gdnorm import cli, commands
-from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.run_config import shipped
 
 from ..conftest import REPOSITORY, command, fastreid, small_files
 from ..runs.toy import one_line

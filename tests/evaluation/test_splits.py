@@ -11,7 +11,7 @@ from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.data import read
 from fastreid_gdnorm.evaluation import SplitResults, add_average
-from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.run_checkpoints import load_model
 
 from ..conftest import fastreid, training
 

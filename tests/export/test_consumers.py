@@ -12,7 +12,7 @@ import torch
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model, formats
-from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
 from ..runs.toy import one_line

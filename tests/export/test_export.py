@@ -18,8 +18,8 @@ from fastreid_gdnorm.evaluation import evaluate_rank
 from fastreid_gdnorm.export import export_model, formats
 from fastreid_gdnorm.export.stock import path_to_fold, stock_config, stock_model
 from fastreid_gdnorm.layers import fold_gdnorm
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 
 from ..conftest import DEMO, TINY
 from ..runs.toy import one_line

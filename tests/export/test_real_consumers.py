@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fastreid_gdnorm.export.consumers import CONSUMERS, resize_by_opencv, resize_by_torch
-from fastreid_gdnorm.runs.checkpoints import load_model
+from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
 pytestmark = pytest.mark.long

@@ -17,8 +17,8 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import PosteriorPath, WeightedPath, follow
 from fastreid_gdnorm.modeling.chosen_paths import camera_label
 from fastreid_gdnorm.modeling.posterior_files import load_posterior, site_digest
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.site_cameras import SiteCameras
 

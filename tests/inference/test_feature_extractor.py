@@ -19,8 +19,8 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model
 from fastreid_gdnorm.layers import gdnorm_layers
 from fastreid_gdnorm.modeling import branched
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
 from ..conftest import DEMO, TINY

@@ -55,18 +55,25 @@ def filled(metric="cosine", images=60, **options):
     return made
 
 
+def test_the_old_names_of_a_searchs_arguments_go_on_working():
+    queries, searched = drawn(3, seed=1).features, filled()
+    with pytest.warns(DeprecationWarning, match="search: not_from is now exclude_cameras"):
+        old = searched.search(queries, not_from=["1"] * 3)
+    assert old == searched.search(queries, exclude_cameras=["1"] * 3) != searched.search(queries)
+
+
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("top", [1, 10, 100])
 def test_a_search_finds_what_a_loop_over_all_images_finds(metric, top):
     images, queries = drawn(60, metric=metric), drawn(9, seed=1, metric=metric)
     searched = filled(metric)
-    not_from = ["0", "1", "2", "", "7"] + [""] * 4
-    not_same_as = [images.digests[place] for place in range(8)] + ["unknown"]
-    found = searched.search(queries.features, top, not_from=not_from, not_same_as=not_same_as)
+    exclude_cameras = ["0", "1", "2", "", "7"] + [""] * 4
+    exclude_digests = [images.digests[place] for place in range(8)] + ["unknown"]
+    found = searched.search(queries.features, top, exclude_cameras=exclude_cameras, exclude_digests=exclude_digests)
     for number, query in enumerate(queries.features.astype(float)):
         scores = {}
         for row, other in enumerate(images.features.astype(float)):
-            if images.records[row].camera == not_from[number] or images.digests[row] == not_same_as[number]:
+            if images.records[row].camera == exclude_cameras[number] or images.digests[row] == exclude_digests[number]:
                 continue
             scores[row] = sum(query * other) if metric == "cosine" else -sum((query - other) ** 2)
         best = sorted(scores, key=scores.get, reverse=True)[:top]
@@ -102,11 +109,11 @@ def test_a_large_gallery_is_searched_approximately_if_it_may_be(metric, monkeypa
     assert np.array_equal(large.features(), exact.features())
     assert large.recall(10) > 0.9
     queries = drawn(9, seed=1, metric=metric).features
-    matches = large.search(queries, 5, not_from=["0"] * 9)
+    matches = large.search(queries, 5, exclude_cameras=["0"] * 9)
     assert all(match.record.camera != "0" for found in matches for match in found)
     large.save(tmp_path)
     assert Gallery.load(tmp_path).is_approximate
-    assert Gallery.load(tmp_path).search(queries, 5, not_from=["0"] * 9) == matches
+    assert Gallery.load(tmp_path).search(queries, 5, exclude_cameras=["0"] * 9) == matches
     large.remove(set(range(30)))
     assert not large.is_approximate and len(large.search(queries, 99)[0]) == 30
 
@@ -427,7 +434,9 @@ def test_an_approximate_search_finds_as_many_as_there_are(metric, monkeypatch):
     for camera, top in [("1", 10), ("2", 10), ("", 10), ("", 500), ("", 5999), ("1", 3000)]:
         allowed = np.array([not camera or record.camera != camera for record in images.records])
         right = np.argsort(np.where(allowed, -scores, np.inf))[:, : min(top, allowed.sum())]
-        found = [[match.row for match in matches] for matches in made.search(queries, top, not_from=[camera] * 8)]
+        found = [
+            [match.row for match in matches] for matches in made.search(queries, top, exclude_cameras=[camera] * 8)
+        ]
         assert {len(set(rows)) for rows in found} == {min(top, allowed.sum())}
         assert all(allowed[rows].all() for rows in found)
         assert np.mean([np.isin(*both).mean() for both in zip(right, found)]) >= 0.95, (camera, top)
@@ -447,8 +456,8 @@ def test_features_that_cannot_be_compared_are_refused(value):
     assert len(searched) == 20
     with pytest.raises(UserError, match=r"of shape \(Q, 24\), got object \(1, 24\)"):
         searched.search(np.full((1, DIMENSIONS), None))
-    with pytest.raises(UserError, match="not_from has 1 entries for 2 queries"):
-        searched.search(drawn(2).features, not_from=["1"])
+    with pytest.raises(UserError, match="exclude_cameras has 1 entries for 2 queries"):
+        searched.search(drawn(2).features, exclude_cameras=["1"])
     twice_as_long = searched.search(2 * drawn(2).features.astype(np.float64), 3)
     for one, other in zip(twice_as_long, searched.search(drawn(2).features, 3)):
         assert [match.row for match in one] == [match.row for match in other]

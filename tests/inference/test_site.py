@@ -19,8 +19,8 @@ from fastreid_gdnorm.evaluation.relative_features import following_offsets
 from fastreid_gdnorm.image_names import camera_of
 from fastreid_gdnorm.inference.site import open_site
 from fastreid_gdnorm.inference.thresholds import read_thresholds
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 
 from ..conftest import DEMO, REPOSITORY, TINY
 from ..runs.toy import one_line

@@ -16,7 +16,7 @@ from pathlib import Path
 import fastreid_gdnorm
 import torch
 from fastreid.engine import DefaultTrainer
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 def resident():
     lines = Path("/proc/self/status").read_text().splitlines()

@@ -5,7 +5,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.rendered import draw_style
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 
 def test_a_config_may_name_any_drawn_domain():

@@ -5,7 +5,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from fastreid_gdnorm.layers import synchronized_batch_norm
+from fastreid_gdnorm.layers.distributed import synchronized_batch_norm
 
 
 @pytest.fixture

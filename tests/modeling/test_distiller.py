@@ -9,7 +9,7 @@ from fastreid.utils.events import EventStorage
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import MeanPath, gdnorm_layers
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 from ..conftest import DEMO, TINY, fastreid, training
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fastreid_gdnorm.paper.directions import Direction, letters
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 
 @pytest.mark.parametrize("text", ["D+C3+MT->M", "MT+C3+D->M", "D+C3+MT→M", " D+C3+MT -> M "])

@@ -15,8 +15,8 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.paper.comparison import Comparison, Measured
 from fastreid_gdnorm.paper.directions import Direction
 from fastreid_gdnorm.paper.protocol import CONFIGS, Protocol
-from fastreid_gdnorm.runs.config import load_config, shipped
-from fastreid_gdnorm.runs.rows import train_row
+from fastreid_gdnorm.runs.experiments import train_row
+from fastreid_gdnorm.runs.run_config import load_config, shipped
 
 from ..conftest import TINY, command
 from ..runs.toy import one_line

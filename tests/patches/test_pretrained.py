@@ -16,7 +16,7 @@ from fastreid.modeling.backbones.regnet import regnet
 from torchvision import models
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.run_config import shipped
 
 from .dangerous import Dangerous, ran
 

@@ -15,8 +15,8 @@ from torch.utils.data import Sampler
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler
 from fastreid_gdnorm.registries import SAMPLER_REGISTRY
-from fastreid_gdnorm.runs.config import load_config
-from fastreid_gdnorm.runs.processes import Processes, launch
+from fastreid_gdnorm.runs.run_config import load_config
+from fastreid_gdnorm.runs.launcher import Processes, launch
 
 # Images as they are and plain SGD: what is random is on one process what it is on two, and rounding stays rounding.
 SETTINGS = """

@@ -6,7 +6,7 @@ from fastreid_gdnorm import Gallery
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference.description import Description, ModelInput
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.checkpoints import model_digest
+from fastreid_gdnorm.runs.run_checkpoints import model_digest
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import torch
 from fastreid_gdnorm.data import DomainDataset, read_sources
 from fastreid_gdnorm.data.identities import apart
 from fastreid_gdnorm.layers import PosteriorPath, SourcePath, follow
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.new_source import begin_with_new_source, classes_among
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.population_statistics import domain_loaders
 

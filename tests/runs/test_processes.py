@@ -16,7 +16,7 @@ from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import METRICS, TRANSDUCTIVE
-from fastreid_gdnorm.runs.places import started_place
+from fastreid_gdnorm.runs.cluster_env import started_place
 
 from ..conftest import DEMO, ONE_TARGET, TINY, TOY_SEED, command, fastreid, training
 from .one_and_two import CASES

@@ -6,8 +6,8 @@ import pytest
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.results import read_test_results
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config, load_trained_config
 
 from ..conftest import DEMO

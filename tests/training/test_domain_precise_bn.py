@@ -10,7 +10,7 @@ from fastreid.data.transforms import build_transforms
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.layers import GaussianProcess
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.training.domain_precise_bn import DomainPreciseBN
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
 from fastreid_gdnorm.training.training_images import RepeatableImages

@@ -8,7 +8,7 @@ from fastreid.data import CommDataset
 from fastreid.data.transforms import build_transforms
 from torch.utils.data import DataLoader
 
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.training.training_images import RepeatableImages
 
 from ..conftest import DEMO, TINY

@@ -20,11 +20,12 @@ from evidence import run_all, schedule, words
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.hooks import HookBase
 
-from fastreid_gdnorm.layers import DomainPath, MeanPath, SampledPath, gdnorm_layers, keeping_statistics, put_statistics
+from fastreid_gdnorm.layers import DomainPath, MeanPath, SampledPath, gdnorm_layers
+from fastreid_gdnorm.layers.running_statistics import keeping_statistics, restore_statistics
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_config import shipped
 from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.noise_watch import relative_noise
 
@@ -108,7 +109,7 @@ def measure_end(run):
         "sampled by variance, in the neck alone": lambda batch: PartlySampledPath(lambda layer: layer is neck),
     }
     precise = {name: measure(model, make, batches) for name, make in paths.items()}
-    put_statistics(model, saved["running_statistics"])
+    restore_statistics(model, saved["running_statistics"])
     for name, make in paths.items():
         (loss, norm), (by_precise, _) = measure(model, make, batches), precise[name]
         yield {"path": name, **_short({"identity loss": loss, "with precise statistics": by_precise, "gradient": norm})}

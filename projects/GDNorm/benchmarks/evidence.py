@@ -35,11 +35,11 @@ from fastreid_gdnorm.data import read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.process_pool import spawned_pool
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import shipped
 from fastreid_gdnorm.runs.run_folder import load_run_config
-from fastreid_gdnorm.runs.side_by_side import spawned_pool
 
 TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
 MEANS = ("mean:affine", "mean:statistics", "mean:path")

@@ -124,7 +124,7 @@ def apart(*options):
 def what_fits():
     """GiB of memory that a search needs, by features an image and number of images."""
     sizes = (10_000, 100_000, 1_000_000)
-    links = 4 * 2 * settings.NEIGHBOURS  # bytes of an image's links in the graph's lowest level
+    links = 4 * 2 * settings.HNSW_LINKS  # bytes of an image's links in the graph's lowest level
     return [
         {"features": wide, "index": kind}
         | {f"{size:,} images, GiB": round(size * (4 * wide + more) / 2**30, 2) for size in sizes}

@@ -26,7 +26,7 @@ from measure import arguments, finish, interleave, row
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler, DomainDataset, read_sources
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.integration.loaders import stock_collate
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 PAPER, DEMO = "configs/Base-GDNorm.yml", f"{CONFIGS}/gdnorm.yml"
 PROTOCOL1 = {  # identities, images, cameras

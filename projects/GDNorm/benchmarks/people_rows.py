@@ -26,8 +26,8 @@ from fastreid_gdnorm.data import read_sources
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.disk import replacing
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import load_config, shipped
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_config import load_config, shipped
 from fastreid_gdnorm.runs.training_log import read_metrics
 
 COLUMNS = {

@@ -31,15 +31,16 @@ from fastreid_gdnorm.data import datasets_root, read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.evaluation.kept_images import KeptTest
 from fastreid_gdnorm.image_loading import read_picture
-from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, evaluating, forward_along, gdnorm_layers
+from fastreid_gdnorm.layers import MeanPath, PooledPath, PosteriorPath, forward_along, gdnorm_layers
+from fastreid_gdnorm.layers.eval_mode import evaluating
 from fastreid_gdnorm.modeling import branched
 from fastreid_gdnorm.modeling.chosen_paths import CameraPaths, camera_label
 from fastreid_gdnorm.modeling.path_names import parse_test_path
 from fastreid_gdnorm.rendered import Plan, drawn_domain
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.experiments import train_row
 from fastreid_gdnorm.runs.methods import METHODS
-from fastreid_gdnorm.runs.rows import train_row
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import shipped
 from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.population_statistics import complete_paths
 

@@ -3,8 +3,9 @@
 import torch
 from torch.nn.functional import normalize
 
-from fastreid_gdnorm.inference.guard import consult
-from fastreid_gdnorm.layers import evaluating, gdnorm_layers
+from fastreid_gdnorm.inference.adaptation_check import assess
+from fastreid_gdnorm.layers import gdnorm_layers
+from fastreid_gdnorm.layers.eval_mode import evaluating
 from fastreid_gdnorm.layers.posterior_path import Prior
 
 
@@ -15,7 +16,7 @@ def guards(model, images, mean, posterior):
         by_mean, by_posterior = (views(model, images, path) for path in (mean, posterior))
     return {
         "shift": -shift(model, posterior),
-        "repeatability": consult(model, images, posterior).repeatability,
+        "repeatability": assess(model, images, posterior).repeatability,
         **{name: measure(*by_posterior) - measure(*by_mean) for name, measure in MEASURES.items()},
     }
 

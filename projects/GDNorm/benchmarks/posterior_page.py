@@ -11,7 +11,7 @@ from scipy.stats import spearmanr
 from tabulate import tabulate
 
 from fastreid_gdnorm.evaluation import interval
-from fastreid_gdnorm.inference.guard import ENOUGH
+from fastreid_gdnorm.inference.adaptation_check import MIN_REPEATABILITY
 from fastreid_gdnorm.runs.methods import METHODS
 
 RESULTS = Path(__file__).resolve().parent.parent / "results"
@@ -95,7 +95,7 @@ def guard_text(guards, development):
         gains = np.array([record["gain"] for record in own])
         for name in CANDIDATES:
             values = np.array([record[name] for record in own])
-            warns = values < (ENOUGH if name == "repeatability" else 0)
+            warns = values < (MIN_REPEATABILITY if name == "repeatability" else 0)
             rho = spearmanr(values, gains)[0] if values.std() else float("nan")
             hits, losses = int((warns & (gains < 0)).sum()), int((gains < 0).sum())
             rows.append([where, name, len(own), f"{rho:.2f}", f"{hits} of {losses}", int((warns & (gains >= 0)).sum())])
@@ -103,7 +103,7 @@ def guard_text(guards, development):
     about = (
         "A site is a set of unlabelled images of one drawn domain: 64 at random, 64 of one camera, 16 of two people,\n"
         "4 at random. The gain is that of the posterior path over the mean path, in mAP. Repeatability warns below "
-        f"{ENOUGH}, the others below 0."
+        f"{MIN_REPEATABILITY}, the others below 0."
     )
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
 

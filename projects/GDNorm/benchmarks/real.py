@@ -21,8 +21,8 @@ from tabulate import tabulate
 
 from fastreid_gdnorm.data import read
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import load_config, shipped
-from fastreid_gdnorm.runs.rows import eval_row, train_row
+from fastreid_gdnorm.runs.experiments import eval_row, train_row
+from fastreid_gdnorm.runs.run_config import load_config, shipped
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "real.md"
 DATA = {"Market-1501": "DGMarket1501", "MSMT17": "DGMSMT17", "CUHK03": "DGCUHK03"}

@@ -30,8 +30,8 @@ from measure import gflop, interleave, machine, write_above_reading
 from tabulate import tabulate
 
 from fastreid_gdnorm.layers import gdnorm_layers
-from fastreid_gdnorm.runs.config import shipped
-from fastreid_gdnorm.runs.processes import Processes, launch
+from fastreid_gdnorm.runs.launcher import Processes, launch
+from fastreid_gdnorm.runs.run_config import shipped
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "scaling.md"
 K, IMAGES, SIZE = 3, 24, (128, 64)

@@ -25,9 +25,9 @@ from measure import machine
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.rendered import Plan, drawn_domain
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.config import shipped
 from fastreid_gdnorm.runs.results import read_test_results
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_config import shipped
 
 WEIGHTS = Path(__file__).resolve().parent.parent / "weights"
 PREFIX, SEEDS, TESTS = "RenderedStart", range(10_000, 10_064), range(10_064, 10_068)

@@ -26,7 +26,7 @@ from measure import arguments, finish, interleave, row
 from fastreid_gdnorm.data import read
 from fastreid_gdnorm.demo import CONFIGS
 from fastreid_gdnorm.evaluation.path_sweep import sweep
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_config import load_config
 
 COMMAND_PATHS, PROCESS_PATHS = 100, 20
 FIXED = 5  # of these: three sources, their ensemble and the mean; the others are sampled

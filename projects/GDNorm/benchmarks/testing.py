@@ -35,8 +35,8 @@ from fastreid_gdnorm.demo import UNSEEN
 from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
 from fastreid_gdnorm.export import export_model
 from fastreid_gdnorm.runs import files
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 
 SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
 

@@ -24,8 +24,8 @@ from fastreid_gdnorm.inference.offset_adaptation import learn_offsets
 from fastreid_gdnorm.inference.pairs import lowest_score
 from fastreid_gdnorm.inference.thresholds import choose_images, label_pairs
 from fastreid_gdnorm.inference.unlabelled import by_camera, site_images
-from fastreid_gdnorm.runs.config import shipped
-from fastreid_gdnorm.runs.rows import run_side_by_side, train_row
+from fastreid_gdnorm.runs.experiments import run_side_by_side, train_row
+from fastreid_gdnorm.runs.run_config import shipped
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
 RESULTS = Path(__file__).resolve().parent.parent / "results" / "thresholds.md"

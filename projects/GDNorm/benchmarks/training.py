@@ -23,7 +23,7 @@ from fastreid.utils.events import EventStorage
 from measure import BATCH, Apart, arguments, finish, gflop, interleave, row, without_norm
 
 from fastreid_gdnorm.integration.allocator import keep_memory
-from fastreid_gdnorm.runs.config import shipped
+from fastreid_gdnorm.runs.run_config import shipped
 
 GDNORM, BASELINE = "configs/Base-GDNorm.yml", "configs/Base-baseline.yml"
 CHANNELS_LAST = ("MODEL.META_ARCHITECTURE", "ChannelsLastBaseline")

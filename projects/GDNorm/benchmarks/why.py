@@ -23,15 +23,9 @@ from matplotlib.figure import Figure
 from measure import machine, write_above_reading
 from tabulate import tabulate
 
-from fastreid_gdnorm.layers import (
-    DomainPath,
-    GaussianProcess,
-    SampledPath,
-    copy_statistics,
-    evaluating,
-    keeping_statistics,
-    put_statistics,
-)
+from fastreid_gdnorm.layers import DomainPath, GaussianProcess, SampledPath
+from fastreid_gdnorm.layers.eval_mode import evaluating
+from fastreid_gdnorm.layers.running_statistics import copy_statistics, keeping_statistics, restore_statistics
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 from fastreid_gdnorm.runs import files
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
@@ -75,7 +69,7 @@ class Probe(HookBase):
         with torch.random.fork_rng(), keeping_statistics(model):
             torch.manual_seed(0)
             found.update(self._losses("precise"))
-        put_statistics(model, before)
+        restore_statistics(model, before)
         with open(self._file, "a") as file:
             file.write(json.dumps(found) + "\n")
 

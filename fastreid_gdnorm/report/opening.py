@@ -2,8 +2,8 @@
 
 from ..evaluation import HEADLINE, METRICS, header, metric_text
 from ..runs import files
-from ..runs.config import flat
 from ..runs.methods import METHODS, method
+from ..runs.run_config import flat
 from .document import Cell, Paragraph, Table
 
 COARSE = 2  # points of Rank-1; where its 95 % interval is wider to either side, it is said

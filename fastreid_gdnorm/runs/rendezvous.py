@@ -12,21 +12,21 @@ from torch.distributed import FileStore, TCPStore, distributed_c10d  # type: ign
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from ..errors import UserError
-from .places import Place
+from .cluster_env import Place
 
 ARRIVE = "FASTREID_ARRIVE"  # of the environment: the longest wait for all to be there, 300 seconds if it is not set
 ANSWER = timedelta(minutes=60)  # and for one in the middle of its work, such as ranking on the main process
 set_timeout = getattr(dist, "set_timeout", None) or distributed_c10d._set_pg_timeout  # its name before torch 2.14
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the others."""
     comm._LOCAL_PROCESS_GROUP = None
     comm._get_global_gloo_group.cache_clear()
     dist.destroy_process_group()
 
 
-def meet(place: Place) -> Store:
+def join(place: Place) -> Store:
     """The store that all processes share, once all are there."""
     who = f"rank {place.rank} of {place.number}"
     try:

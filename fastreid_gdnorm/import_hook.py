@@ -20,8 +20,8 @@ from typing import Any
 
 PACKAGE = __name__.rpartition(".")[0]
 WITHOUT_FASTREID = frozenset(
-    "__main__ _version cli commands console disk errors image_loading image_names inference interrupts layers "
-    "own_files plugins registering".split()
+    "__main__ _version cli commands console deprecation disk errors image_loading image_names import_hook inference "
+    "interrupts layers own_files plugins".split()
 )
 
 

@@ -27,9 +27,9 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from ..errors import Failure, UserError, file_mistake, line_of
 from ..interrupts import ending_on_ctrl_c
 from ..plugins import load_plugins
-from .meeting import connect, meet, part
-from .places import Place, started_place
-from .side_by_side import threads_each
+from .cluster_env import Place, started_place
+from .process_pool import threads_each
+from .rendezvous import connect, join, leave
 
 logger = logging.getLogger("fastreid.gdnorm.processes")
 
@@ -81,7 +81,7 @@ def launch(
         _spawn(processes, device, main, args)
 
 
-def lead(work: Callable[[], object]) -> None:
+def run_on_main(work: Callable[[], object]) -> None:
     """Call ``work()`` on the main process of several, while the others take part in each :func:`run_together` of it."""
     if comm.is_main_process():
         try:
@@ -174,7 +174,7 @@ def _work_at(place: Place, device: str, main: Callable[..., object], args: Seque
             f"rank {place.rank} of {place.number} is process {place.local_rank} of its machine, counted from 0, and "
             f"sees {torch.cuda.device_count()} CUDA devices: start one process for each, and let each see them all"
         )
-    store = meet(place)
+    store = join(place)
     if on_gpu:
         torch.cuda.set_device(place.local_rank)
     connect(place, store, "nccl" if on_gpu else "gloo")
@@ -184,11 +184,11 @@ def _work_at(place: Place, device: str, main: Callable[..., object], args: Seque
     except Exception as error:
         named = _named(error, place, store)
         if not on_gpu:  # NCCL would wait for the others, whom torchrun, srun or the parent process end
-            part()  # which is how the others notice
+            leave()  # which is how the others notice
         if place.rank == 0:  # with which the store may go
             _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
         raise named from error
-    part()
+    leave()
 
 
 def _named(error: Exception, place: Place, store: Store) -> Exception:

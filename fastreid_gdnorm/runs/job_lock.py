@@ -11,9 +11,9 @@ from fastreid.config import CfgNode
 
 from ..disk import digest, write_text
 from ..errors import UserError
-from .checkpoints import find_weights
-from .config import flat
 from .feature_keys import FEATURES, STATISTICS, TRAINING
+from .run_checkpoints import find_weights
+from .run_config import flat
 
 CLAIMED = (*FEATURES, "TEST.", "DATASETS.")
 UNCLAIMED = (

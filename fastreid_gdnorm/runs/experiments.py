@@ -1,6 +1,6 @@
 """One row of a table: a command run to its end in a process of its own, and not run again when it is done.
 
-Where several processes lead each other (:func:`lead`), it is one process of each.
+Where several processes lead each other (:func:`run_on_main`), it is one process of each.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..disk import HELD, digest, locked, write_text
 from ..errors import UserError
 from ..training.progress_bar import LINE
 from . import files
-from .config import load_config
-from .processes import run_together
+from .launcher import run_together
+from .process_pool import threads_each
 from .results import read_json, read_test_results
-from .side_by_side import threads_each
+from .run_config import load_config
 
 FLAGS = {"OUTPUT_DIR": "--output", "SEED": "--seed"}
 

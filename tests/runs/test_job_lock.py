@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.runs.sweep_claim import claim
+from fastreid_gdnorm.runs.job_lock import claim
 
 
 @pytest.fixture

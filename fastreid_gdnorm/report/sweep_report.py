@@ -16,10 +16,10 @@ from ..evaluation import METRICS
 from ..evaluation.path_sweep import summarize, sweep
 from ..modeling import is_gdnorm
 from ..runs import files
-from ..runs.checkpoints import load_model
-from ..runs.processes import launch
+from ..runs.job_lock import claim
+from ..runs.launcher import launch
+from ..runs.run_checkpoints import load_model
 from ..runs.run_folder import load_trained_config
-from ..runs.sweep_claim import claim
 from ..runs.tables import save_table
 from .document import Heading, to_markdown
 from .path_figures import sweep_figures

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from ..layers import MeanPath, PosteriorPath, evaluating
+from ..layers import MeanPath, PosteriorPath
+from ..layers.eval_mode import evaluating
 
-ENOUGH = 0.5  # chosen on drawn domains of its own; how often it was right elsewhere: results/posterior.md
-FEWEST = 16  # with fewer, some domains lost up to 3 mAP; with so many, at random from many people, none did (same page)
+MIN_REPEATABILITY = 0.5  # chosen on drawn domains of its own; how often it was right elsewhere: results/posterior.md
+# With fewer images, some domains lost up to 3 mAP; with 16, drawn at random from many people, none did (same page).
+MIN_IMAGES = 16
 
 
-class Verdict(NamedTuple):
+class Reliability(NamedTuple):
     """What the guard thinks.
 
     Args:
@@ -29,10 +31,10 @@ class Verdict(NamedTuple):
     @property
     def trusts(self) -> bool:
         """Whether the path is expected to be no worse than the mean path."""
-        return self.repeatability >= ENOUGH
+        return self.repeatability >= MIN_REPEATABILITY
 
 
-def consult(model: Any, images: Tensor, path: PosteriorPath) -> Verdict:
+def assess(model: Any, images: Tensor, path: PosteriorPath) -> Reliability:
     """Compare how far the path moves the images' features with how far chance would.
 
     The paths of the first and of the second half of the images differ by chance alone, if the site is one domain. It
@@ -44,7 +46,7 @@ def consult(model: Any, images: Tensor, path: PosteriorPath) -> Verdict:
     """
     s = len(images)
     if s < 4:
-        return Verdict(0.0, s)
+        return Reliability(0.0, s)
     halves = [PosteriorPath.from_images(model, {"images": half}) for half in images.split((s + 1) // 2)]
     with evaluating(model), torch.no_grad():
         one, other, whole, before = (
@@ -53,4 +55,4 @@ def consult(model: Any, images: Tensor, path: PosteriorPath) -> Verdict:
     # the halves' difference has 4 / s of an image's variance, the whole path 1 / n of it
     by_chance = (one - other).square().sum() * s / (4 * path.images)
     moved = (whole - before).square().sum().clamp(min=1e-12)
-    return Verdict(float(1 - by_chance / moved), s)
+    return Reliability(float(1 - by_chance / moved), s)

@@ -19,11 +19,11 @@ from fastreid_gdnorm.disk import locked
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import METRICS
 from fastreid_gdnorm.evaluation.path_sweep import sweep
-from fastreid_gdnorm.report.path_sweep import sweep_paths
+from fastreid_gdnorm.report.sweep_report import sweep_paths
 from fastreid_gdnorm.runs import run
-from fastreid_gdnorm.runs.checkpoints import load_model
-from fastreid_gdnorm.runs.config import load_config
 from fastreid_gdnorm.runs.results import read_test_results
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
 
 from ..conftest import command
 

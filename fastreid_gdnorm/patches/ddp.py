@@ -5,7 +5,8 @@ import warnings
 
 from torch import nn
 
-from ..layers import SynchronizedBatchNorm, gdnorm_layers
+from ..layers import gdnorm_layers
+from ..layers.distributed import SynchronizedBatchNorm
 from .tools import rebind
 
 

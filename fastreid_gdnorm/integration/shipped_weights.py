@@ -1,7 +1,7 @@
 """The seam at pretrained weights: the project's own are found from anywhere, and checked as published ones are."""
 
 from ..patches import tools
-from ..runs.config import shipped
+from ..runs.run_config import shipped
 
 WEIGHTS = "projects/GDNorm/weights"
 

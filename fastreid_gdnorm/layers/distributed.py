@@ -38,12 +38,12 @@ def gather_rows(x: Tensor) -> Tensor:
     return _sum_of_all(rows)
 
 
-def everywhere(flag: bool, device: torch.device) -> bool:
+def all_ranks(flag: bool, device: torch.device) -> bool:
     """Whether ``flag`` is true on all processes."""
     return flag if num_processes() == 1 else int(_sum_of_all(torch.tensor(int(flag), device=device))) == num_processes()
 
 
-def of_first_process(tensors: Sequence[Tensor]) -> None:
+def broadcast_from_rank0(tensors: Sequence[Tensor]) -> None:
     """Give ``tensors`` the values that they have on the process of rank 0, by one broadcast."""
     if num_processes() > 1 and tensors:
         values = torch.cat([tensor.flatten() for tensor in tensors])
