@@ -11,7 +11,7 @@ from fastreid_gdnorm.data import read
 
 from .conftest import REPOSITORY
 
-BENCHMARKS = REPOSITORY / "projects/GDNorm/benchmarks"
+PROJECT = REPOSITORY / "projects/GDNorm"
 
 
 def draw(file, number):
@@ -23,9 +23,9 @@ def draw(file, number):
 @pytest.fixture
 def photographs(monkeypatch):
     """The script, whose main takes the words of its command line."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.syspath_prepend(str(PROJECT))
     monkeypatch.setenv("FASTREID_DATASETS", "")  # which it sets
-    return importlib.import_module("photographs")
+    return importlib.import_module("benchmarks.data.photographs")
 
 
 def make(photographs, *checkouts, to):

@@ -1,4 +1,4 @@
-"""The table of benchmarks/upstream.py, whose scripts are in a checkout of upstream's that is not here."""
+"""The table of benchmarks/upstream/upstream.py, whose scripts are in a checkout of upstream's that is not here."""
 
 import importlib.util
 import re
@@ -20,7 +20,8 @@ OF_PROJECTS = {
 @pytest.fixture
 def benchmark(monkeypatch):
     def load(name):
-        spec = importlib.util.spec_from_file_location(name, REPOSITORY / f"projects/GDNorm/benchmarks/{name}.py")
+        file = REPOSITORY / f"projects/GDNorm/benchmarks/upstream/{name}.py"
+        spec = importlib.util.spec_from_file_location(name, file)
         module = importlib.util.module_from_spec(spec)
         monkeypatch.setitem(sys.modules, name, module)
         spec.loader.exec_module(module)

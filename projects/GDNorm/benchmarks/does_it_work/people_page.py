@@ -1,0 +1,112 @@
+"""From the records of photographs_evidence.py, kept in results/photographs.csv, to results/photographs.md and .png."""
+
+from benchmarks.does_it_work.people_tables import Results, table
+from benchmarks.shared.pages import RESULTS, label, section, write_above_reading, written_by
+from matplotlib.figure import Figure
+
+CONTROLS = ("baseline", "baseline, twice the batch")
+TARGETS = ("pair 1", "pair 2", "CUHK01")  # groups of one target each, over which results are averaged
+OWN = ("mean:path", "as trained")  # what adapting is compared with
+OTHERS = ("mean:statistics", "mean:path", "ensemble")
+ADAPTED = {
+    "features": "{}, shrunk offsets",
+    "features, not shrunk": "{}, raw offsets",
+    "norms": "posterior of each camera",
+}
+
+
+def write_page(records, name="photographs"):
+    """Write the page above its hand-written part, below what was answered and registered by hand, and the figure.
+
+    Args:
+        records: as people_rows.py reads them.
+    """
+    file = RESULTS / f"{name}.md"
+    results = Results(records)
+    places = {}  # of each group, in the order of the records
+    for record in records:
+        places.setdefault(record["group"], {})[record["group"], record["target"]] = None
+    everywhere = [place for group in TARGETS if group in places for place in places[group]]
+    trainings = len({(record["row"], record["group"], record["seed"]) for record in records})
+    parts = [
+        "# What holds on photographs",
+        f"{written_by('does_it_work/photographs_evidence.py', 'cuda' if 'cuda' in name else 'cpu')}\n"
+        f"Trainings: {trainings}; tests: {len(records)}. ± is half of "
+        "the 95 % interval: a paired bootstrap over the people\nwho are queried, "
+        "or t over the drawn domains. A row is the average over its seeds.",
+        f"## Answers\n\n{section(file, 'Answers')}",
+        f"## Registered\n\n{section(file, 'Registered')}",
+        *(f"## Trained for {group}\n\n{rows_table(results, of_group)}" for group, of_group in places.items()),
+        f"## Over all three targets\n\n{rows_table(results, everywhere)}",
+        f"## The same weights along other paths, over all three targets\n\n{paths_table(results, everywhere)}",
+        *(
+            f"## What {n} unlabelled images of each camera add\n\n{adapted_table(results, everywhere, n)}"
+            for n in sorted({record["n"] for record in records if record["n"]})
+        ),
+        f"![Differences from the baseline]({name}.png)",
+    ]
+    write_above_reading(file, "\n\n".join(parts) + "\n")
+    save_figure(RESULTS / f"{name}.png", results, everywhere)
+
+
+def rows_table(results, places):
+    """A row for each way to train, as the paper tests it, against both controls."""
+    lines = []
+    for row in results.rows():
+        if results.value(row, "", places) is not None:
+            told = [share for group, _ in places for share in results.trained[row, group]]
+            against = [results.cell(row, "", places, (control, "")) for control in CONTROLS]
+            best = [results.cell(row, label("mean:path", 0), places, (control, "")) for control in CONTROLS]
+            lines.append([row, f"{sum(told) / len(told):.0f}", results.cell(row, "", places), *against, *best])
+    short = [f"against {control}" for control in CONTROLS]
+    return table(["row", "trained, %", "mAP", *short, *(f"MEAN_OF path {words}" for words in short)], lines)
+
+
+def paths_table(results, places):
+    """A row for each way to train with branches, a column for each path, against the mean path as printed."""
+    lines = []
+    for row in results.rows():
+        cells = [results.cell(row, label(path, 0), places, (row, "")) for path in OTHERS]
+        if any(cells):
+            lines.append([row, results.cell(row, "", places), *cells])
+    return table(["row", "mean path, MEAN_OF affine", *(label(path, 0) for path in OTHERS)], lines)
+
+
+def adapted_table(results, places, n):
+    """What adapting adds to a row's best path without images; the worst of the targets in brackets."""
+    lines = []
+    for row in results.rows():
+        own = next(
+            (path for path in OWN if results.value(row, label(path, 0), places) is not None),
+            None,
+        )
+        if own:
+            line = [row, label(own, 0), results.cell(row, label(own, 0), places)]
+            for path in ADAPTED.values():
+                adapted, reference = label(path.format(own), n), (row, label(own, 0))
+                each = [results.value(row, adapted, [place], reference) for place in places]
+                worst = f" ({min(value[0] for value in each):+.2f})" if all(v is not None for v in each) else ""
+                line.append(results.cell(row, adapted, places, reference) + worst)
+            lines.append(line)
+    return table(["row", "without images", "mAP", *ADAPTED], lines)
+
+
+def save_figure(file, results, places):
+    """A panel for each target: every row's difference from the baseline, as printed and with MEAN_OF path."""
+    figure = Figure(figsize=(4.2 * len(places) + 2, 4.5), layout="constrained")
+    rows = [row for row in results.rows() if row not in ("baseline", "the start itself")][::-1]
+    for axes, place in zip(figure.subplots(1, len(places), sharey=True, squeeze=False)[0], places):
+        for number, path in enumerate(("", label("mean:path", 0))):
+            for height, row in enumerate(rows):
+                value = results.value(row, path, [place], ("baseline", ""))
+                if value is not None:
+                    half, y = 1.96 * value[1:].std(), height + 0.2 * (0.5 - number)
+                    axes.errorbar(value[0], y, xerr=half, fmt="os"[number], color=f"C{number}")
+        axes.axvline(0, color="black", linewidth=1)
+        axes.set_yticks(range(len(rows)), rows)
+        axes.set(xlabel="mAP against the baseline", title=place[0])
+        axes.grid(alpha=0.3, axis="x")
+    axes.plot([], [], "oC0", label="as the row is tested")
+    axes.plot([], [], "sC1", label="mean path, MEAN_OF path")
+    axes.legend(fontsize="small")
+    figure.savefig(file, dpi=110)

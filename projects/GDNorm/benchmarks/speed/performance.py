@@ -1,0 +1,57 @@
+"""All performance benchmarks, one after the other: writes results/performance.md.
+
+    python projects/GDNorm/benchmarks/speed/performance.py --run logs/demo/gdnorm [--device cpu|cuda]
+
+Each benchmark is a script of its own beside this one. It takes 20 minutes on two cores, prints its table, and leaves
+its rows as JSON in the output folder. Stock's ranking needs Cython and a C compiler, stock's re-ranking 6 GB of memory.
+The page has the rows of every JSON file in that folder: for a page with both devices, run this script once for each.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
+
+import torch
+from benchmarks.shared.pages import RESULTS, write_above_reading
+from tabulate import tabulate
+
+HERE = Path(__file__).resolve().parent
+PAGE = RESULTS / "performance.md"
+SCRIPTS = ("training", "testing", "ranking", "loading", "sweep", "startup")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    parser.add_argument("--output", type=Path, default=Path("logs/performance"), help="default: %(default)s")
+    parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
+    parser.add_argument("--run", help="a run of the demo, such as logs/demo/gdnorm, to see what int8 costs it")
+    args = parser.parse_args()
+    for name in SCRIPTS:
+        print(f"{name}.py", flush=True)
+        file = args.output / f"{args.device}_{name}.json"
+        command = [sys.executable, HERE / f"{name}.py", "--device", args.device, "--output", file]
+        subprocess.run([*command, *(["--run", args.run] if args.run and name == "testing" else [])], check=True)
+    found = [args.output / f"{device}_{name}.json" for device in ("cuda", "cpu") for name in SCRIPTS]
+    write_above_reading(PAGE, page([json.loads(file.read_text()) for file in found if file.is_file()]))
+    print(PAGE)
+
+
+def page(results):
+    """The page about ``results``; each has a title, what ran when and where (``by``), and rows."""
+    parts = [
+        "# Performance",
+        "Written by `python projects/GDNorm/benchmarks/speed/performance.py`, which runs the scripts named below.",
+    ]
+    for one in results:
+        table = tabulate(one["rows"], headers="keys", tablefmt="github")
+        parts.append(f"## {one['title']}\n\n{one['by']}.\n\n{table}")
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,197 @@
+"""The forward pass of evaluation: GDNorm's mean path, and what ``fastreid export`` makes of it, against stock Baseline.
+
+    python projects/GDNorm/benchmarks/speed/testing.py [--output FILE.json] [--run logs/demo/gdnorm]
+
+ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU 24
+images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. What that
+costs in mAP is measured on the demo's targets with a network that the demo has trained, quantized by images of its
+sources. It takes about 2 minutes on two cores.
+"""
+
+import functools
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from PIL import Image
+
+import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
+
+# isort: split
+from benchmarks.shared.measure import BATCH, arguments, finish, gflop, interleave, rows_of, without_norm
+from fastreid.engine import DefaultTrainer
+from fastreid.utils.checkpoint import Checkpointer
+from torch import nn
+
+from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.data import read, read_sources
+from fastreid_gdnorm.demo import UNSEEN
+from fastreid_gdnorm.evaluation import build_dist, evaluate_rank
+from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.runs import files
+from fastreid_gdnorm.runs.run_checkpoints import load_model
+from fastreid_gdnorm.runs.run_config import load_config
+
+SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
+
+
+def make_models(images, folder):
+    """By name: stock Baseline, a GDNorm model with its weights, and what is exported of that model into ``folder``."""
+    overrides = ["MODEL.BACKBONE.PRETRAIN", False, "MODEL.HEADS.NUM_CLASSES", 1000, "MODEL.DEVICE", images.device.type]
+    overrides += ["DATASETS.NAMES", SOURCES, "INPUT.SIZE_TEST", [*images.shape[2:]]]
+    stock = DefaultTrainer.build_model(load_config("configs/Base-baseline.yml", overrides))
+    take_statistics(stock, images[:8])
+    Checkpointer(stock, str(folder)).save("stock")
+
+    on_cpu = images.device.type == "cpu"  # where onnxruntime runs
+    config, weights, exported = folder / "gdnorm.yaml", str(folder / "gdnorm.pth"), folder / "exported"
+    cfg = load_config("configs/Base-GDNorm.yml", [*overrides, "MODEL.WEIGHTS", weights])
+    gdnorm = DefaultTrainer.build_model(cfg)
+    Checkpointer(gdnorm, str(folder)).load(str(folder / "stock.pth"))
+    tell_branches_apart(gdnorm)
+    Checkpointer(gdnorm, str(folder)).save("gdnorm")
+    config.write_text(cfg.dump())
+    export_model(config, exported, fuse=True, onnx=True)
+    quantize(exported / "model.onnx", exported / "int8.onnx", images[:8].cpu().numpy())
+    return {
+        "stock": stock.eval(),
+        "mean path": gdnorm.eval(),
+        "exported": load_model(
+            load_config(exported / "config.yaml", ["MODEL.WEIGHTS", f"{exported}/model.pth"])
+        ).eval(),
+        "fused": torch.jit.load(f"{exported}/model_fused.pt", map_location=images.device),
+        "convolutions": without_norm(stock).eval(),
+        **(
+            {"onnxruntime": session(exported / "model.onnx"), "int8": session(exported / "int8.onnx")} if on_cpu else {}
+        ),
+    }
+
+
+def take_statistics(model, images):
+    """Make the running statistics those of the images."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = 1.0
+    model.backbone.train()(model.preprocess_image({"images": images}))
+
+
+def tell_branches_apart(model):
+    """Give every branch statistics and weights of its own."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            for values in (module.weight, module.running_var):
+                values.mul_(torch.exp(0.1 * torch.randn_like(values)))
+
+
+def session(file):
+    return onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+
+
+def quantize(file, output, images):
+    """Write an ONNX file of ours in int8: weights for each channel, activations by these images (N, 3, H, W)."""
+    prepared = output.with_suffix(".prepared.onnx")
+    quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
+    quantize_static(str(prepared), str(output), _Images(images), quant_format=QuantFormat.QDQ, per_channel=True)
+    written = onnx.load(str(output))
+    onnx.helper.set_model_props(written, {prop.key: prop.value for prop in onnx.load(str(file)).metadata_props})
+    onnx.save(written, str(output))
+
+
+class _Images(CalibrationDataReader):
+    def __init__(self, images):
+        self._batches = iter(np.array_split(images.astype(np.float32), max(1, len(images) // 8)))
+
+    def get_next(self):
+        batch = next(self._batches, None)
+        return None if batch is None else {"images": batch}
+
+
+def quantized_row(run):
+    """What quantization costs a run of the demo in mAP, on the mean of the demo's targets."""
+    here = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(run)]
+    cfg = load_config(run / files.CONFIG, here)
+    with tempfile.TemporaryDirectory() as folder:
+        exported = Path(folder)
+        export_model(run / files.CONFIG, exported, onnx=True, overrides=here)
+        whole = FeatureExtractor(exported / "model.onnx")
+        some = [items[i][0] for items in read_sources(cfg) for i in range(0, len(items), max(1, len(items) // 40))]
+        quantize(exported / "model.onnx", exported / "int8.onnx", fed(some, whole.description.input))
+        extractors = {"float32": whole, "int8": FeatureExtractor(exported / "int8.onnx")}
+        found = {name: [mean_ap(extractor, cfg, target) for target in UNSEEN] for name, extractor in extractors.items()}
+    means = {name: statistics.mean(values) for name, values in found.items()}
+    return {
+        "what": f"mAP in int8, {len(UNSEEN)} targets",
+        "against": f"in float32, {means['float32']:.2f}",
+        "goal": "within 0.5",
+        "mAP": round(means["int8"], 2),
+        "largest loss": round(max(one - other for one, other in zip(found["float32"], found["int8"])), 2),
+    }
+
+
+def fed(paths, takes):
+    """The images at these paths as an export takes them."""
+    height, width = takes.size
+    pictures = [Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BICUBIC) for path in paths]
+    return takes.feed(np.stack([np.asarray(picture) for picture in pictures]))
+
+
+def mean_ap(extractor, cfg, target):
+    data = read(cfg, target)
+    items = data.query + data.gallery
+    features = torch.from_numpy(extractor([path for path, *_ in items]))
+    pids, camids = (np.array([item[place] for item in items]) for place in (1, 2))
+    queries = len(data.query)
+    distances = build_dist(features[:queries], features[queries:], cfg.TEST.METRIC)
+    _, ap, _ = evaluate_rank(distances, pids[:queries], pids[queries:], camids[:queries], camids[queries:])
+    return 100 * float(np.mean(ap))
+
+
+def forward_of(model, images):
+    """A function without arguments; what is exported takes images rather than fast-reid's batches."""
+    if isinstance(model, onnxruntime.InferenceSession):
+        return functools.partial(model.run, None, {"images": images.cpu().numpy()})
+    return functools.partial(model, images if isinstance(model, torch.jit.ScriptModule) else {"images": images})
+
+
+def main():
+    args = arguments(__doc__, repeats=7, run="a run of the demo, such as logs/demo/gdnorm")
+    torch.manual_seed(0)
+    size, image = BATCH[args.device]
+    images = 255 * torch.rand(size, 3, *image, device=args.device)
+    channels_last = images.contiguous(memory_format=torch.channels_last)
+    with tempfile.TemporaryDirectory() as folder, torch.no_grad():
+        models = make_models(images, Path(folder))
+        forwards = {name: forward_of(model, images) for name, model in models.items()}
+        for name in ("stock", "convolutions"):
+            forwards[f"{name}, channels-last"] = forward_of(models[name], channels_last)
+        seconds = interleave(forwards, args.repeats, args.device)
+        work = gflop(forwards["stock"])
+    rows = rows_of(
+        seconds,
+        (
+            ("mean path", "mean path", "stock", "<= 1.00"),
+            ("mean path", "mean path", "stock, channels-last", ""),
+            ("exported", "exported", "stock", "<= 1.00"),
+            ("exported with --fuse", "fused", "stock", "<= 0.65"),
+            ("floor: convolutions alone", "convolutions", "stock", ""),
+            ("floor in channels-last", "convolutions, channels-last", "stock", ""),
+            ("exported with --onnx, onnxruntime", "onnxruntime", "stock", "<= 0.60"),
+            ("the same in int8", "int8", "stock", "<= 0.35"),
+        ),
+    )
+    if args.run:
+        rows.append(quantized_row(Path(args.run)))
+    finish(f"Evaluation forward, ResNet-50, K = 3, batch {size} of {image[0]}x{image[1]}, {work} GFLOP", rows, args)
+
+
+if __name__ == "__main__":
+    main()
