@@ -1,10 +1,10 @@
-"""The posterior path on drawn domains that no model has seen: writes results/posterior.md and posterior.png.
+"""What does the posterior path gain on unseen synthetic domains? Writes results/posterior.md and posterior.png.
 
     python projects/GDNorm/benchmarks/adapting/posterior.py --output logs/posterior
 
-Three of the demo's methods are trained with three seeds at equal image passes, then tested on eight domains whose
-styles are drawn by seed. Images to adapt to are of people who are not in the test. Trainings and tests that are done
-are kept, so that a stopped benchmark goes on.
+Trains three of the demo's methods with three seeds at equal image passes and tests them on eight synthetic domains. The
+images to adapt to show people who are not in the test. Finished trainings and tests are kept; an interrupted run
+resumes.
 """
 
 import argparse
@@ -48,21 +48,21 @@ from fastreid_gdnorm.runs.run_folder import load_run_config
 from fastreid_gdnorm.training.population_statistics import complete_paths
 
 SEEDS = (0, 1, 2)
-TARGETS = tuple(range(8, 16))  # seeds of styles; none was looked at before
-DEVELOPMENT = tuple(range(100, 108))  # those that the guard was chosen on, with the models of the first seed
-PLAN, PREFIX = Plan(train_ids=48, test_ids=60), "RenderedSite"  # and the seed
-DRAWS = {1: 1, 4: 3, 16: 2, 64: 1, 256: 1}  # n: how many times so many images are drawn
+TARGETS = tuple(range(8, 16))  # seeds of styles that were never used before
+DEVELOPMENT = tuple(range(100, 108))  # the guard was chosen on these, with the models of the first seed
+PLAN, PREFIX = Plan(train_ids=48, test_ids=60), "RenderedSite"  # the seed follows
+DRAWS = {1: 1, 4: 3, 16: 2, 64: 1, 256: 1}  # n: number of random sets of n images
 FIXED = ("mean:affine", "mean:statistics", "mean:path", "instance", "weighted", "ensemble")
-SITES = {"random": 64, "few images": 4, "one camera": 64, "two people": 16}  # for the guard: which images, how many
+SITES = {"random": 64, "few images": 4, "one camera": 64, "two people": 16}  # for the guard: kind of images, number
 
 
 def schedule(epochs, steps):
-    """Overrides for a training of so many epochs, tested at its end alone."""
+    """Overrides for a training of ``epochs`` epochs, tested only at its end."""
     at_the_end = f"SOLVER.CHECKPOINT_PERIOD {epochs} TEST.EVAL_PERIOD {epochs}"
     return f"SOLVER.MAX_EPOCH {epochs} SOLVER.STEPS [{steps}] {at_the_end}".split()
 
 
-# equal image passes: GDNorm takes each image along two paths
+# equal image passes: GDNorm passes each image along two paths
 ROWS = {"gdnorm": schedule(20, "12,17"), "branches": schedule(40, "25,35"), "baseline": schedule(40, "25,35")}
 
 
@@ -73,7 +73,7 @@ def main():
     for seed in (*TARGETS, *DEVELOPMENT):
         domain = drawn_domain(seed, PLAN, PREFIX)
         DATASET_REGISTRY.register(domain)
-        domain(root=datasets_root())  # draws it, if it is not there
+        domain(root=datasets_root())  # draws it unless it exists
     logging.getLogger("fastreid").setLevel(logging.WARNING)
     for seed in SEEDS:
         for method, overrides in ROWS.items():
@@ -96,14 +96,14 @@ def main():
 
 
 class Tests:
-    """Tests of one model; every result is a line of ``file``, and those that are there are not run again."""
+    """Tests one model. Every result is a line of ``file``; results that are there already are not computed again."""
 
     def __init__(self, run, file, device="cpu"):
         self._open(file)
         cfg = load_run_config(run, device)
         self._stock = None if branched(cfg) is cfg else load_model(cfg)
         self._cfg = branched(cfg)
-        self._cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches which have no statistics get them
+        self._cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches without statistics get them
         self._model = load_model(self._cfg)
         self._instance = parse_test_path("instance", self._cfg)
         self._model.test_paths, self._model.mean_of = [*self._instance, MeanPath("path")], "path"
@@ -115,7 +115,7 @@ class Tests:
         self._file, self._done = file, {self._key(json.loads(line)) for line in file}
 
     def paths(self, target):
-        """Every path that needs no image of the target, and those by n images of it."""
+        """Test every path that needs no image of the target, and those that use n images of it."""
         test = Target(self._cfg, target)
         if self._stock is not None:
             self._record(test, "as trained", lambda: test(self._stock))
@@ -125,12 +125,12 @@ class Tests:
             for draw in range(draws):
                 images = test.images("random", n, draw)
                 self._record(test, "posterior", partial(self._by, self._posterior, test, images), n, draw)
-                if n > 1:  # the neck has no raw statistics of one image
+                if n > 1:  # one image has no raw statistics in the neck
                     self._record(test, "raw", partial(self._by, self._raw, test, images), n, draw)
         self._record(test, "by camera", partial(self._by_camera, test), max(DRAWS))
 
     def guard(self, target):
-        """What several guards say, and what is gained, for images that a site may give."""
+        """Record the gain and the verdicts of several guards, for images that a site might provide."""
         test = Target(self._cfg, target)
         for site, n in SITES.items():
             self._record(test, f"guard: {site}", partial(self._guards, test, test.images(site, n)), n)
@@ -151,14 +151,14 @@ class Tests:
         cfg = self._cfg.clone()
         cfg.MODEL.GDNORM.MEAN_OF = mean_of or "affine"
         for layer, mean, var in self._own:
-            layer.path_mean, layer.path_var = mean, var  # those of a raw path may be in their place
+            layer.path_mean, layer.path_var = mean, var  # a raw path may have replaced them
         return parse_test_path(kind, cfg)
 
     def _posterior(self, images):
         return PosteriorPath.from_images(self._model, images)
 
     def _raw(self, images):
-        """The images' own statistics, in one batch."""
+        """The path of the images' own statistics, in one batch."""
         pooled = PooledPath()
         with evaluating(self._model), torch.no_grad():
             forward_along(self._model, images, pooled)
@@ -188,10 +188,10 @@ class Tests:
 
 
 class Target:
-    """A domain: called with a model it tests it; its training images are those of the site.
+    """A domain to test on. Calling it tests a model; its training images are the site's images.
 
     Args:
-        domain: the seed of a drawn one, or a data set's name.
+        domain: The seed of a synthetic domain, or the name of a data set.
     """
 
     def __init__(self, cfg, domain):
@@ -202,14 +202,14 @@ class Target:
         self._test = KeptTest(cfg, name, self._device)
         self._items = read(cfg, name).train
         self._size = cfg.INPUT.SIZE_TEST
-        self.mean = None  # mAP along the mean path of the model that is being tested, once it is known
+        self.mean = None  # mAP of the tested model along its mean path, once known
 
     def __call__(self, model):
         metrics = self._test(model)
         return {name: metrics[name] for name in ("mAP", "Rank-1")}
 
     def images(self, site, n, draw=0):
-        """n images (n, 3, H, W) of those that a site gives, the same for every model."""
+        """n of the images that a site provides (n, 3, H, W), the same for every model."""
         items = list(self._items)
         if site == "one camera":
             items = [item for item in items if item[2] == items[0][2]]
@@ -219,7 +219,7 @@ class Target:
         return self._read(self._some(items, n, draw))
 
     def of_cameras(self, n):
-        """{camera: images} of ``images("random", n)``."""
+        """``images("random", n)`` as {camera: images}."""
         items = defaultdict(list)
         for item in self._some(list(self._items), n, 0):
             items[camera_label(item[0], item[2])].append(item)

@@ -1,10 +1,10 @@
-"""The posterior path on characters of real fonts in place of drawn people: writes results/posterior_glyphs.md.
+"""Does the posterior path gain on characters of real fonts as well? Writes results/posterior_glyphs.md.
 
     python projects/GDNorm/benchmarks/adapting/posterior_glyphs.py --output logs/glyphs
 
-An instance search: an identity is a character, a domain is a font with its ink, paper and blur. The fonts are freely
-licensed ones that come with matplotlib. Test characters are not trained on. One target is a source's own look with
-other content, signs in place of letters.
+This is an instance search: an identity is a character, and a domain is a font with its ink, paper and blur. The fonts
+are freely licensed and come with matplotlib. No test character is trained on. One target has the appearance of a source
+but other content: signs instead of letters.
 """
 
 import argparse
@@ -63,7 +63,7 @@ def main():
     records = []
     for method, overrides in ROWS.items():
         run = args.output / method
-        if not (run / "model_final.pth").is_file():  # in this process, where the data sets are known
+        if not (run / "model_final.pth").is_file():  # in this process, which has registered the data sets
             train(shipped(f"{CONFIGS}/{method}.yml"), [*overrides, *KEYS, "OUTPUT_DIR", str(run)], seed=0)
         with open(run / "posterior.jsonl", "a+") as file:
             tests = Tests(run, file)
@@ -75,15 +75,15 @@ def main():
 
 
 def draw(folder, font, characters, ink, paper, blur):
-    """Write a data set in Market-1501's layout, unless it is there."""
+    """Write a data set in Market-1501's layout unless it exists."""
     if folder.is_dir():
         return
     rng = np.random.default_rng(len(characters) + sum(ink))
     file = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"{font}.ttf"
-    places = [(rng.uniform(-12, 12, 3), rng.uniform(0.85, 1.1)) for _ in range(CAMERAS)]  # colour and size of a camera
+    places = [(rng.uniform(-12, 12, 3), rng.uniform(0.85, 1.1)) for _ in range(CAMERAS)]  # colour and size by camera
     for subset in ("bounding_box_train", "query", "bounding_box_test"):
         (folder / subset).mkdir(parents=True)
-    # the same characters are trained on in every font, and others tested
+    # every font trains on the same characters and tests others
     for pid, character in enumerate(np.random.default_rng(0).permutation(characters)[: TRAINED + TESTED], 1):
         for number in range(IMAGES):
             camera = number % CAMERAS
@@ -100,12 +100,12 @@ def draw(folder, font, characters, ink, paper, blur):
 
 
 def page(records):
-    """A table for each method and target."""
+    """The page's text: one table for each method, one column for each target."""
     about = (
         f"{written_by('adapting/posterior_glyphs.py')}\n"
         f"Small networks trained from scratch on {', '.join(SOURCES)}, 600 steps (GDNorm)\n"
-        f"or 1,200, seed 0; each target has {TESTED} characters that were not trained on. One run and three targets:\n"
-        "a check, no proof."
+        f"or 1,200, seed 0. Each target has {TESTED} characters that were not trained on. One run and three targets\n"
+        "are a check, not a proof."
     )
     parts = ["# The posterior path on characters of real fonts", about, f"## Expected\n\n{EXPECTED}"]
     for method, of_method in average(records).items():
@@ -119,7 +119,7 @@ def page(records):
 
 
 def register():
-    """Let fast-reid's registry know the data sets."""
+    """Register the data sets with fast-reid."""
     for name in (*SOURCES, *TARGETS):
         DATASET_REGISTRY.register(type(name, (MarketStyle,), {"folders": (name,), "dataset_name": name.lower()}))
 

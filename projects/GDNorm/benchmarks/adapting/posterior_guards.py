@@ -1,4 +1,4 @@
-"""What could tell, from unlabelled images alone, whether a posterior path will help: the candidates for the guard."""
+"""Candidates for the guard: measures of unlabelled images that might predict whether a posterior path will help."""
 
 import torch
 from torch.nn.functional import normalize
@@ -11,7 +11,7 @@ from fastreid_gdnorm.layers.posterior_path import Prior
 
 @torch.no_grad()
 def guards(model, images, mean, posterior):
-    """{candidate: value}; more is to mean a larger gain. Values are of the posterior, less those of the mean path."""
+    """{candidate: value}, larger for a larger expected gain; all but two compare the posterior with the mean path."""
     with evaluating(model):
         by_mean, by_posterior = (views(model, images, path) for path in (mean, posterior))
     return {
@@ -22,7 +22,7 @@ def guards(model, images, mean, posterior):
 
 
 def views(model, images, path):
-    """Features of the images, and of the same mirrored, moved and lit otherwise: each (n, D) of length 1."""
+    """Features of the images, and of the images mirrored, shifted and relit: each (n, D) of length 1."""
     _, _, height, width = images.shape
     moved = images.flip(3).roll((height // 16, width // 16), (2, 3))
     lit = (images * 0.85 + 12).clamp(0, 255)
@@ -30,7 +30,7 @@ def views(model, images, path):
 
 
 def shift(model, posterior):
-    """How far the layers' statistics moved from the prior's, in standard deviations between the branches (RMS)."""
+    """How far the layers' statistics moved from the prior, in standard deviations between the branches (RMS)."""
     squares = []
     for name, layer in gdnorm_layers(model).items():
         prior, own = Prior.of(layer), posterior.layers[name]
@@ -40,26 +40,26 @@ def shift(model, posterior):
 
 
 def likeness(first, second):
-    """Minus the mean cosine of different images: spread features tell images apart."""
+    """Minus the mean cosine between different images: features that spread out distinguish images."""
     cosines = first @ first.T
     n = len(first)
     return -float((cosines.sum() - cosines.trace()) / (n * (n - 1)))
 
 
 def separation(first, second):
-    """How far two views of one image lie nearer than views of two images, in standard deviations of the latter."""
+    """How much closer two views of one image are than views of two images, in standard deviations of the latter."""
     cosines = first @ second.T
     others = cosines[~torch.eye(len(first), dtype=torch.bool)]
     return float((cosines.diag().mean() - others.mean()) / others.std())
 
 
 def recognition(first, second):
-    """The share of images whose other view is the nearest of all."""
+    """The share of images whose nearest neighbour is their own other view."""
     return float(((first @ second.T).argmax(1) == torch.arange(len(first))).float().mean())
 
 
 def rank(first, second):
-    """The effective rank of the features (Roy and Vetterli 2007), a share of n."""
+    """The effective rank of the features (Roy and Vetterli 2007), as a share of n."""
     values = torch.linalg.svdvals(first - first.mean(0))
     shares = (values / values.sum()).clamp(min=1e-12)
     return float(torch.exp(-(shares * shares.log()).sum())) / len(first)

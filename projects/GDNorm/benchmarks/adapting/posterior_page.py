@@ -1,4 +1,4 @@
-"""From the tests' records to results/posterior.md and posterior.png."""
+"""Turns test records into results/posterior.md and posterior.png."""
 
 from collections import defaultdict
 
@@ -16,11 +16,11 @@ CANDIDATES = ("repeatability", "shift", "likeness", "separation", "recognition",
 
 
 def write_page(records, development):
-    """Write the page above its hand-written part, and the figure.
+    """Write the page around its hand-written sections, and the figure.
 
     Args:
         records: {"method", "seed", "target", "path", "n", "draw", metrics} of every test.
-        development: seeds of the domains that the guard was chosen on.
+        development: Seeds of the domains that the guard was chosen on.
     """
     tests = [record for record in records if not record["path"].startswith("guard")]
     guards = [record for record in records if record["path"].startswith("guard")]
@@ -29,11 +29,12 @@ def write_page(records, development):
     parts = [
         "# The posterior path",
         f"{written_by('adapting/posterior.py')}\n"
-        f"Tests: {len(tests)}; drawn domains: {len({record['target'] for record in tests})}; "
+        f"Tests: {len(tests)}; synthetic domains: {len({record['target'] for record in tests})}; "
         f"seeds of training: {len({record['seed'] for record in tests})}.",
         f"## Expected\n\n{expected}",
-        "## mAP\n\nAverages over the domains and seeds, and the difference from the mean path (MEAN_OF affine)\n"
-        "with the 95 % interval of its average over domains (t; of each domain the average over seeds and draws).",
+        "## mAP\n\nAverages over domains and seeds, and the difference from the mean path (MEAN_OF affine) with the\n"
+        "95 % interval of its average over domains (t; each domain's value is its average over seeds and sets of\n"
+        "images).",
         *(f"### {METHODS[method]}\n\n{table(values[method])}" for method in values),
         "![mAP against the number of images](posterior.png)",
         "## The guard\n\n" + guard_text(guards, development),
@@ -54,7 +55,7 @@ def average(tests):
 
 
 def table(of_method):
-    """A row for each path, in the order of the tests, then of n."""
+    """One line for each path, in the order of the tests, then of n."""
     mean = of_method["mean:affine", 0]
     rows = []
     for (path, n), values in sorted(of_method.items(), key=in_order):
@@ -66,13 +67,13 @@ def table(of_method):
 
 
 def in_order(item):
-    """Where a ((path, n), values) stands in a table: what needs no image first, then by n."""
+    """Sort key of ((path, n), values): paths that need no image first, then by n."""
     (path, n), _ = item
     return n > 0, path == "raw", n
 
 
 def guard_text(guards, development):
-    """How the candidates did on the domains that one was chosen on and on the others."""
+    """How the candidates did on the domains that the guard was chosen on, and on the others."""
     rows = []
     for where, on_development in (("chosen on", True), ("tested on", False)):
         own = [record for record in guards if (record["target"] in development) == on_development]
@@ -85,15 +86,15 @@ def guard_text(guards, development):
             rows.append([where, name, len(own), f"{rho:.2f}", f"{hits} of {losses}", int((warns & (gains >= 0)).sum())])
     headers = ["domains", "candidate", "sites", "rank correlation with the gain", "losses warned of", "gains warned of"]
     about = (
-        "A site is a set of unlabelled images of one drawn domain: 64 at random, 64 of one camera, 16 of two people,\n"
-        "4 at random. The gain is that of the posterior path over the mean path, in mAP. Repeatability warns below "
-        f"{MIN_REPEATABILITY}, the others below 0."
+        "A site is a set of unlabelled images of one synthetic domain: 64 at random, 64 of one camera, 16 of two\n"
+        "people, or 4 at random. The gain is the posterior path's mAP minus the mean path's. Repeatability warns\n"
+        f"below {MIN_REPEATABILITY}, the others below 0."
     )
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
 
 
 def save_curves(file, values):
-    """mAP against n: averages over domains, bands of their difference from the mean path."""
+    """mAP against n: averages over domains, with bands for the difference from the mean path."""
     figure = Figure(figsize=(12, 4), layout="constrained")
     panels = figure.subplots(1, len(values), sharey=True)
     for axes, (method, of_method) in zip(np.atleast_1d(panels), values.items()):

@@ -1,11 +1,12 @@
-"""How far a threshold found on a model's sources holds at sites that it has never seen: writes results/thresholds.md.
+"""Does a threshold that was found on a model's sources hold at unseen sites? Writes results/thresholds.md.
 
     python projects/GDNorm/benchmarks/adapting/thresholds.py --output logs/demo
 
-The demo's rows, which are trained as `fastreid demo` does if --output does not hold them. On the test identities of the
-three sources, which no model has seen, a threshold is found as by `fastreid calibrate`, and put on the demo's twelve
-unseen domains: as the model is, and with camera offsets of 64 unlabelled images a camera, of other people, on the
-sources and on the unseen domain (`--site`). Finished runs are kept. It takes about five minutes on two cores.
+Uses the demo's rows and trains them like `fastreid demo` if --output does not hold them. It finds a threshold like
+`fastreid calibrate` on the test identities of the three sources, which no model has seen, and applies it to the demo's
+twelve unseen domains. It does so without adaptation, and with camera offsets (`--site`) from 64 unlabelled images of
+other people for each camera, on the sources and on the unseen domain. Finished runs are kept. It takes about five
+minutes on two cores.
 """
 
 import argparse
@@ -50,7 +51,7 @@ def main():
 
 
 def pairs_of(run):
-    """{way: {domain: the pairs of its test images that evaluation counts}}."""
+    """{way: {domain: the pairs of test images that an evaluation counts}}."""
     extractor, cfg, found = FeatureExtractor(run), load_run_config(run), {way: {} for way in WAYS}
     for domain in (*SOURCES, *UNSEEN):
         records = choose_images(labelled_images(domain, run)[0])
@@ -63,7 +64,7 @@ def pairs_of(run):
 
 
 def offsets_of(extractor, cfg, domain):
-    """Of some training images of each camera of a domain."""
+    """Camera offsets from some training images of each of a domain's cameras."""
     rng, chosen = np.random.default_rng(0), []
     for own in by_camera(site_images([domain], cfg)).values():
         chosen += [own[place] for place in rng.permutation(len(own))[:SITE_IMAGES]]
@@ -71,7 +72,7 @@ def offsets_of(extractor, cfg, domain):
 
 
 def table(pairs, asked):
-    """A row for each model and way: what the sources' threshold accepts elsewhere, and what a domain's own would."""
+    """One line for each model and way: accepted shares with the sources' threshold and with a domain's own."""
     lines = []
     for method, of_ways in pairs.items():
         for way, of_domains in of_ways.items():
@@ -94,10 +95,11 @@ def accepted(pairs, score, same):
 def page(parts):
     about = (
         f"{written_by('adapting/thresholds.py')}\n"
-        f"The demo's models, trained on {SOURCES[0]} to {SOURCES[-1]}, on {UNSEEN[0]} to {UNSEEN[-1]}, which none has "
-        "seen.\nThe threshold accepts the stated share of the pairs of different people on the sources. False accepts "
-        "are in per cent\nof the pairs of different people of an unseen domain, true accepts of the pairs of one "
-        "person in two cameras; ± is\nhalf of the 95 % interval over the domains."
+        f"The demo's models, trained on {SOURCES[0]} to {SOURCES[-1]},\n"
+        f"tested on {UNSEEN[0]} to {UNSEEN[-1]}, which none of them has seen. On the sources, the\n"
+        "threshold accepts the stated share of the pairs of different people. False accepts are a percentage of an\n"
+        "unseen domain's pairs of different people, true accepts of its pairs that show one person in two cameras.\n"
+        "± is half of the 95 % interval over the domains."
     )
     expected = section(PAGE, "Expected")
     return "\n\n".join(["# A threshold at other sites", about, f"## Expected\n\n{expected}", *parts]) + "\n"

@@ -1,8 +1,8 @@
-"""Sixteen drawn domains, six people of each, on one picture: writes images/drawn_domains.jpg.
+"""Shows six people of each of sixteen synthetic domains in one picture. Writes images/drawn_domains.jpg.
 
     python projects/GDNorm/benchmarks/data/contact_sheet.py
 
-They are RenderedDraw900 to 915, which nothing else uses.
+The domains are RenderedDraw900 to RenderedDraw915, which nothing else uses.
 """
 
 import argparse

@@ -1,8 +1,8 @@
-"""Domains of photographs, cut out of CUHK03 and CUHK02 by their pairs of cameras: a plugin of fast-reid.
+"""Domains of photographs: the pairs of cameras of CUHK03 and CUHK02, as a plugin for fast-reid.
 
 Importing it registers CUHK03Pair1, CUHK03Pair2, CUHK03Pairs3to5 and CUHK01 as data sets. Each trains on all of its
-images. In its test the queries are the images of the first camera of every pair, and the gallery those of the second;
-every fifth person is left out of it, whose images a site can adapt to (``read_site``).
+images. In a test, the first camera of every pair takes the queries and the second the gallery. The test leaves out
+every fifth person, so that a site can adapt to images of them (``read_site``).
 """
 
 import os
@@ -18,10 +18,10 @@ from fastreid_gdnorm.data.readers.reader import Counts, Reader
 
 
 class CameraPairs(Reader):
-    """Some of a data set's pairs of cameras, each with people of its own."""
+    """Some of a data set's pairs of cameras, each of which saw different people."""
 
     def read_all(self):
-        """Items (path, identity, pair, view) with the view 1 or 2."""
+        """Items (path, identity, pair, view); the view is 1 or 2."""
         raise NotImplementedError
 
     def read_train(self):
@@ -34,7 +34,7 @@ class CameraPairs(Reader):
         return [_numbered(item) for item in self.read_all() if item[3] == 2 and not _is_of_site(item)]
 
     def read_site(self):
-        """Items (path, identity, camera) of the people that are in no test, numbered as the test's."""
+        """Items (path, identity, camera) of the people who are not in the test, numbered as in the test."""
         return [_numbered(item) for item in self.read_all() if _is_of_site(item)]
 
 
@@ -49,7 +49,7 @@ def _numbered(item):
 
 
 class CUHK03Pairs(CameraPairs):
-    """Some pairs of CUHK03's detected images, as fast-reid extracts them: ``1_001_1_01.png``."""
+    """Some pairs of CUHK03's detected images, named as fast-reid extracts them: ``1_001_1_01.png``."""
 
     folders = ("cuhk03", "CUHK03")
     layout = "images_detected"
@@ -81,7 +81,7 @@ class CUHK03Pairs3to5(CUHK03Pairs):
 
 @DATASET_REGISTRY.register()
 class CUHK01(CameraPairs):
-    """CUHK01 (Li, Zhao and Wang 2012), which is the first pair of CUHK02."""
+    """CUHK01 (Li, Zhao and Wang 2012), the first pair of CUHK02."""
 
     folders = ("cuhk02", "CUHK02")
     layout = "P1 with cam1 and cam2, in it or in Dataset"

@@ -1,16 +1,16 @@
-"""Photographs to measure on: makes DGCUHK03, CUHK01 and the domains of photograph_domains.py out of public checkouts.
+"""Makes DGCUHK03, CUHK01 and the domains of photograph_domains.py from public checkouts.
 
     python projects/GDNorm/benchmarks/data/photographs.py --from CHECKOUT... [--output DIR]
 
-CHECKOUTs are folders that hold, at any depth, one or more of
+Each CHECKOUT is a folder that holds, at any depth, one or more of
 
     dataset/images/full     CUHK03's detected images as IIII_VV.jpg, identities in the order of cuhk-03.mat
     cuhk03_new_protocol_config_detected.mat, cuhk03_new_protocol_config_labeled.mat
     CUHK01/campus           CUHK01 as PPPPVVV.png
 
-In DIR, by default $FASTREID_DATASETS, files are put under the names of the official archives; DATASETS.md says how to
-have them from there. What is there already is kept. At the end everything is counted, decoded and compared with the
-published counts. The images show real people and come without a licence: keep them out of repositories, pages and logs.
+Copies the files into DIR ($FASTREID_DATASETS by default) under the names that the official archives use; DATASETS.md
+explains how to get those. Existing files are kept. At the end, all images are counted, decoded and compared with the
+published counts. The images show real people and have no licence: keep them out of repositories, pages and logs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
-import benchmarks.data.photograph_domains  # noqa: F401  which registers the domains
+import benchmarks.data.photograph_domains  # noqa: F401  registers the domains
 from fastreid.config import get_cfg
 from tqdm import tqdm
 
@@ -30,7 +30,7 @@ from fastreid_gdnorm.data import datasets_root
 from fastreid_gdnorm.data.verification import check_data_sets
 from fastreid_gdnorm.errors import UserError
 
-PAIRS = (843, 440, 77, 58, 49)  # identities of CUHK03's pairs of cameras
+PAIRS = (843, 440, 77, 58, 49)  # identities for each of CUHK03's pairs of cameras
 SPLITS = tuple(f"cuhk03_new_protocol_config_{boxes}.mat" for boxes in ("detected", "labeled"))
 DOMAINS = ("CUHK03Pair1", "CUHK03Pair2", "CUHK03Pairs3to5", "CUHK01")
 
@@ -61,7 +61,7 @@ def main(words=None):
 
 
 def found(checkouts):
-    """(place, file) of everything in the checkouts that belongs into the folder of data sets."""
+    """(place, file) of every file in the checkouts that belongs in the folder of data sets."""
     for checkout in checkouts:
         for folder, subfolders, names in os.walk(checkout):
             subfolders.sort()
@@ -74,7 +74,7 @@ def found(checkouts):
 
 
 def cuhk03_place(name):
-    """Where IIII_VV.jpg goes: views below 5 are of the first camera of the identity's pair."""
+    """Where IIII_VV.jpg goes; views below 5 come from the first camera of the identity's pair."""
     match = re.fullmatch(r"(\d{4})_(\d\d)(\.jpg)", name)
     if not match:
         return ""
@@ -87,7 +87,7 @@ def cuhk03_place(name):
 
 
 def cuhk01_place(name):
-    """Where PPPPVVV.png goes: views 1 and 2 are of the first camera."""
+    """Where PPPPVVV.png goes; views 1 and 2 come from the first camera."""
     match = re.fullmatch(r"(\d{4})(\d{3})\.png", name)
     return f"cuhk02/P1/cam{1 if int(match[2]) < 3 else 2}/{match[1]}_{match[2]}.png" if match else ""
 
@@ -100,7 +100,7 @@ OFFICIAL = {"images/full": cuhk03_place, "CUHK01/campus": cuhk01_place}
 
 
 def put(file, place):
-    """Copy it, whole or not at all, if it is not there."""
+    """Copy ``file`` to ``place`` unless that exists; never leave part of a file there."""
     if not place.exists():
         place.parent.mkdir(parents=True, exist_ok=True)
         part = place.with_name(f"{place.name}.part")

@@ -1,11 +1,11 @@
-"""The trained network that runs on drawn people start from: writes projects/GDNorm/weights/.
+"""Trains the network that runs on rendered people start from. Writes projects/GDNorm/weights/.
 
     python projects/GDNorm/benchmarks/data/start.py --output logs/start
 
-MobileNetV2 of half width, from scratch on 64 drawn domains of 40 identities each, as one data set, with plain BN.
-Their styles and people are of seeds that nothing else uses. It is tested on four more such domains, which choose
-nothing. What is kept is the backbone, in half precision. A training that was stopped goes on. It takes about an hour
-on two cores.
+MobileNetV2 of half width is trained from scratch, with plain BN, on 64 synthetic domains of 40 identities each as one
+data set. Nothing else uses the seeds of their styles and people. The network is tested on four more such domains, and
+nothing is chosen by these tests. Only the backbone is kept, in half precision. An interrupted training resumes. It
+takes about an hour on two cores.
 """
 
 import argparse
@@ -40,7 +40,7 @@ SETTINGS = {
     "MODEL.BACKBONE.NAME": "build_mobilenetv2_backbone",
     "MODEL.BACKBONE.DEPTH": "0.5x",
     "MODEL.BACKBONE.FEAT_DIM": 1280,
-    "MODEL.LOSSES.NAME": "('CrossEntropyLoss',)",  # from scratch, a triplet loss draws all features together
+    "MODEL.LOSSES.NAME": "('CrossEntropyLoss',)",  # from scratch, a triplet loss collapses the features
     "SOLVER.OPT": "AdamW",
     "SOLVER.WEIGHT_DECAY": 0.01,
     "SOLVER.WEIGHT_DECAY_NORM": 0.01,
@@ -71,7 +71,7 @@ def main():
 
 
 def keep(run):
-    """Write the backbone of a finished run, named by its digest, and what is known of it."""
+    """Write the backbone of a finished run, named after its digest, and a JSON file that describes it."""
     model = torch.load(run / files.FINAL, map_location="cpu", weights_only=True)["model"]
     prefix = "backbone."
     backbone = {name[len(prefix) :]: values for name, values in model.items() if name.startswith(prefix)}

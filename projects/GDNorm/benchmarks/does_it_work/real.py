@@ -1,11 +1,12 @@
-"""Does it work on real data? GDNorm and both controls between Market-1501, MSMT17 and CUHK03: writes results/real.md.
+"""Does GDNorm beat both controls on Market-1501, MSMT17 and CUHK03? Writes results/real.md.
 
     python projects/GDNorm/benchmarks/does_it_work/real.py --output logs/real
 
-Needs a GPU and the three data sets (`fastreid datasets`). Each is the target once, of a model trained on the two others
-by section 4.2 of the paper, from ImageNet. 21 trainings go about 51 million times over an image, at 384x128: 14 hours
-on a GPU that trains ResNet-50 on 1,000 of them in a second. Finished rows are kept, and a stopped script goes on.
-KEY VALUE ... go to every row; the controls' steps and batches are multiples of what these say.
+Needs a GPU and the three data sets (`fastreid datasets`). Each data set is the target of models that are trained on the
+two others, from ImageNet, as section 4.2 of the paper describes. The 21 trainings pass about 51 million images of
+384x128 through the network: 14 hours on a GPU that trains ResNet-50 on 1,000 of them per second. Finished rows are
+kept, and an interrupted run resumes. KEY VALUE ... apply to every row; the controls multiply the steps and batches that
+they set.
 """
 
 import argparse
@@ -29,7 +30,7 @@ PAGE = RESULTS / "real.md"
 DATA = {"Market-1501": "DGMarket1501", "MSMT17": "DGMSMT17", "CUHK03": "DGCUHK03"}
 SITE_IMAGES = 64
 CONFIGS = "projects/GDNorm/configs/protocol2/to-market"
-ROWS = {  # config, overrides of a schedule: how many times as long, how many times as large a batch
+ROWS = {  # config, overrides, factor on the epochs, factor on the batch
     "baseline": ("baseline", [], 1, 1),
     "baseline, twice the steps": ("baseline", [], 2, 1),
     "baseline, twice the batch": ("baseline", [], 1, 2),
@@ -44,7 +45,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("logs/real"), help="default: %(default)s")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
-    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="for every row")
+    parser.add_argument("opts", nargs="*", metavar="KEY VALUE", help="overrides for every row")
     args = parser.parse_args()
     found = {}
     for target in DATA:
@@ -64,7 +65,7 @@ def main():
 
 
 def schedule(cfg, longer, larger):
-    """Overrides for so many times the epochs and the batch."""
+    """Overrides for ``longer`` times the epochs and ``larger`` times the batch."""
     solver = cfg.SOLVER
     epochs, steps = longer * solver.MAX_EPOCH, [longer * step for step in solver.STEPS]
     words = ["SOLVER.MAX_EPOCH", epochs, "SOLVER.STEPS", steps, "TEST.EVAL_PERIOD", epochs]
@@ -72,7 +73,7 @@ def schedule(cfg, longer, larger):
 
 
 def other_paths(folder, config, target, title):
-    """The same weights along the mean path of MEAN_OF path, if there are branches, and adapted to some images."""
+    """Test the same weights with MEAN_OF path, if they have branches, and adapted to some images."""
     run = folder / "run"
     test = run / files.CONFIG, run / files.FINAL
     if config in ("branches", "gdnorm"):
@@ -90,7 +91,7 @@ def other_paths(folder, config, target, title):
 
 
 def page(found):
-    """The page above its hand-written part; ``found`` is {(row, network, target): metrics}."""
+    """The page without its hand-written section; ``found`` is {(row, network, target): metrics}."""
     table = []
     for name, network in dict.fromkeys((name, network) for name, network, _ in found):
         metrics = [found[name, network, target] for target in DATA]

@@ -1,13 +1,13 @@
-"""The recipe: which way to train is best on development domains: writes results/recipe.md and recipe.csv.
+"""Which way to train is best on development domains? Writes results/recipe.md and recipe.csv.
 
     export FASTREID_DATASETS=DIR
     python projects/GDNorm/benchmarks/does_it_work/recipe.py --output logs/recipe
 
-DIR holds what photographs.py makes. Every way is trained on CUHK03's second pair and CUHK01 and tested on its pairs 3
-to 5, and trained on three drawn domains and tested on eight others, none of which any other page tests on. GDNorm
-takes each image along two paths, so ways with twice the batch pass as many images. What is best here goes into
-configs/GDNorm-recommended.yml. It takes some hours on two cores. A stopped script goes on, and rows whose tests are in
-the CSV are not run again.
+data/photographs.py fills DIR. Every row is trained twice: on CUHK03's second pair and CUHK01, and tested on CUHK03's
+pairs 3 to 5; and on three synthetic domains, and tested on eight others. No other page tests on these targets. GDNorm
+passes each image along two paths, so rows with twice the batch make as many image passes. The best row became
+configs/GDNorm-recommended.yml. It takes some hours on two cores. An interrupted run resumes, and rows whose tests are
+in the CSV are skipped.
 """
 
 import argparse
@@ -69,7 +69,7 @@ ROWS = {
     "branches, 2 images of a person": Row("branches", {**TWICE, "DATALOADER.NUM_INSTANCE": 2}),
     "whole batch, one domain in turn": Row("gdnorm", {**POOLED, "DATALOADER.SAMPLER_TRAIN": "OneDomainInTurn"}),
 }
-# with a full batch of each of k domains: share of the steps, for as many images
+# rows with a full batch of each of k domains: the factor on the steps that keeps the number of image passes
 OF_DOMAINS = {
     "branches, full": lambda k: 2 / k,
     **dict.fromkeys(("whole batch, full", "GDNorm, std, full"), lambda k: 2 / (k + 1)),
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--groups", nargs="*", default=[*GROUPS], choices=GROUPS, help="default: all")
     args = parser.parse_args()
     for domain in (*DRAWN, *DRAWN_TARGETS):
-        read(get_cfg(), domain)  # draws it, if it is not there
+        read(get_cfg(), domain)  # draws it unless it exists
     tasks = [
         Task(args.output, name, ROWS[name], group, shortened(name, GROUPS[group]), 0, PATHS, SITE_IMAGES)
         for group in args.groups
@@ -99,7 +99,7 @@ def shortened(name, group):
 
 
 def write_page(records):
-    """The page above its hand-written part; ``records`` as people_rows.py reads them."""
+    """Write the page above its hand-written section; ``records`` are as people_rows.py reads them."""
     results, parts = Results(records), []
     for name, group in GROUPS.items():
         places = [(name, target) for target in group.targets]
@@ -113,8 +113,8 @@ def write_page(records):
         ]
     head = (
         f"# Which way to train is best\n\n{written_by('does_it_work/recipe.py')}\n"
-        "Development domains, one training of each row. ± is half of the "
-        "95 % interval: for photographs\na paired bootstrap over people who are queried, for drawings t over domains."
+        "Development domains, one training of each row. ± is half of the 95 % interval: a paired bootstrap over the\n"
+        "queried people for photographs, t over domains for drawings."
     )
     write_above_reading(RESULTS / "recipe.md", "\n\n".join([head, *parts]) + "\n")
 

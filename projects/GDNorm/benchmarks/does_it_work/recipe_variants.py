@@ -1,6 +1,6 @@
-"""Ways to train that recipe.py chooses from: a plugin of fast-reid, as variants.py is.
+"""Ways to train that recipe.py compares: a plugin for fast-reid, like variants.py.
 
-Importing it registers the meta-architectures, hooks and samplers below, for configs to name.
+Importing it registers the meta-architectures, hooks and samplers below, so that configs can name them.
 """
 
 import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
@@ -20,7 +20,7 @@ from fastreid_gdnorm.registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
 
 class StatisticsSampledPath(SampledPath):
-    """Drawn in (gamma, beta, mu, log sigma^2) by standard deviations; without noise, the path of MEAN_OF statistics."""
+    """Sampled in (gamma, beta, mu, log sigma^2) by standard deviations; without noise, MEAN_OF statistics."""
 
     def _draw(self, layer):
         weight = layer.branches[0].weight
@@ -45,9 +45,9 @@ class StatisticsSampledPath(SampledPath):
 
 
 class BatchSampledPath(StatisticsSampledPath):
-    """The whole batch's statistics with the averaged gamma and beta, moved by the domains' spread of statistics.
+    """The whole batch's statistics with the averaged gamma and beta, perturbed by the spread over domains.
 
-    Without noise it is the path of MEAN_OF path; with noise, what DSU (Li et al. 2022) does, by domains.
+    Without noise it is the path of MEAN_OF path. With noise it does what DSU (Li et al. 2022) does, but by domain.
     """
 
     def normalize(self, layer, x):
@@ -57,7 +57,7 @@ class BatchSampledPath(StatisticsSampledPath):
             self.largest_a = torch.zeros((), device=x.device)
         if not self.scale:
             return out
-        # in units of the batch: x_hat * s + d, with s and d as far from 1 and 0 as the domains' statistics are apart
+        # in units of the batch: x_hat * s + d, where s and d vary around 1 and 0 as the domains' statistics do
         eps = layer.branches[0].eps
         deviation = torch.sqrt(var.mean(0) + eps)
         shift = self.scale * spread(mean) / deviation * self._of_layer[layer][2]
@@ -67,7 +67,7 @@ class BatchSampledPath(StatisticsSampledPath):
 
 
 def spread(values):
-    """The standard deviation over the branches, (K, C) to (C,), whose gradient is finite where they agree."""
+    """The standard deviation over the branches, (K, C) to (C,), with a finite gradient where they agree."""
     return torch.linalg.vector_norm(values - values.mean(0), dim=0) / float(len(values) ** 0.5)
 
 
@@ -91,7 +91,7 @@ class GDNormBatch(OfKind):
 
 @META_ARCH_REGISTRY.register()
 class GDNormBatchOwnClasses(GDNormBatch):
-    """Its identity loss chooses among the identities of the image's own domain alone, which OwnClasses tells it."""
+    """The identity loss only compares identities of the image's own domain, which OwnClasses sets."""
 
     def losses(self, outputs, gt_labels):
         found = super().losses(outputs, gt_labels)
@@ -123,7 +123,7 @@ class OwnClasses(HookBase):
 
 @HOOK_REGISTRY.register()
 class AveragedWeights(HookBase):
-    """An exponential average of the trained weights over about a tenth of the training, in their place at its end."""
+    """Replace the weights at the end by their exponential average over about a tenth of the training."""
 
     def __init__(self, model):
         self._model, self._average = model, None
@@ -151,7 +151,7 @@ class AveragedWeights(HookBase):
 
 @SAMPLER_REGISTRY.register()
 class OneDomainInTurn(DomainBalancedIdentitySampler):
-    """A batch of one domain after the other, as META (Xu et al. 2022) trains."""
+    """Each batch comes from one domain, in turn, as META (Xu et al. 2022) trains."""
 
     @classmethod
     def from_config(cls, cfg, train_set):
@@ -162,9 +162,9 @@ class OneDomainInTurn(DomainBalancedIdentitySampler):
 
 
 class ScatteredBatchPath(Path):
-    """The whole batch's statistics, and every image moved from them as the domains of the batch differ: no branch.
+    """The whole batch's statistics, perturbed for each image by how far the batch's domains differ; uses no branch.
 
-    Each image has its own draw, as in DSU (Li et al. 2022), by the deviation over domains in place of that over images.
+    Each image has its own sample, as in DSU (Li et al. 2022), with the deviation over domains instead of over images.
     """
 
     def __init__(self, domains, scale):
@@ -176,7 +176,7 @@ class ScatteredBatchPath(Path):
         eps = layer.branches[0].eps
         out = F.batch_norm(x, None, None, weight.mean(0), bias.mean(0), training=True, eps=eps)
         with torch.no_grad():
-            var, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)  # of each image
+            var, mean = torch.var_mean(x.float(), dim=(2, 3), correction=0)  # each image's own
             share = self._of_domain / self._of_domain.sum(0)
             means = share.T @ mean
             variances = share.T @ (var + mean**2) - means**2 + eps
@@ -190,7 +190,7 @@ class ScatteredBatchPath(Path):
 
 @META_ARCH_REGISTRY.register()
 class GDNormScattered(GDNormBaseline):
-    """One pass, along a ScatteredBatchPath; branches are what DomainPreciseBN gives them at the end."""
+    """One pass along a ScatteredBatchPath; DomainPreciseBN fills the branches at the end."""
 
     def _on_domain_path(self, batch):
         return self._along(ScatteredBatchPath(batch["domains"], self.scale), batch)
@@ -198,7 +198,7 @@ class GDNormScattered(GDNormBaseline):
 
 @META_ARCH_REGISTRY.register()
 class GDNormLightBranches(GDNormBatch):
-    """The domain path's losses count a quarter."""
+    """The domain path's losses have a weight of a quarter."""
 
     def _on_domain_path(self, batch):
         one = super()._on_domain_path(batch)
@@ -207,7 +207,7 @@ class GDNormLightBranches(GDNormBatch):
 
 @META_ARCH_REGISTRY.register()
 class GDNormInTurn(GDNormBaseline):
-    """One pass a step: along the domain path or by the whole batch, as a hook says (BranchesFirst, ...)."""
+    """One pass a step: a hook (BranchesFirst, ...) chooses the domain path or the whole batch's statistics."""
 
     by_whole_batch = False
 
@@ -217,7 +217,7 @@ class GDNormInTurn(GDNormBaseline):
 
 @HOOK_REGISTRY.register()
 class BranchesFirst(HookBase):
-    """The domain path until three fifths of the training, when the learning rate falls, and the whole batch after."""
+    """The domain path for three fifths of the training, until the learning rate falls; then the whole batch."""
 
     whole_batch_first = False
 
@@ -237,7 +237,7 @@ class WholeBatchFirst(BranchesFirst):
 
 @HOOK_REGISTRY.register()
 class EveryOtherStep(HookBase):
-    """One step along the domain path, the next by the whole batch."""
+    """Alternate between a step along the domain path and a step with the whole batch's statistics."""
 
     @classmethod
     def from_config(cls, cfg, trainer):

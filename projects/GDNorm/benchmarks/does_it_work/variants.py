@@ -1,6 +1,6 @@
-"""What evidence.py compares GDNorm with, and variants of GDNorm that the paper leaves open: a plugin of fast-reid.
+"""GDNorm's rivals in evidence.py, and variants of GDNorm that the paper leaves open: a plugin for fast-reid.
 
-Importing it registers the backbones and meta-architectures below, for configs to name.
+Importing it registers the backbones, hooks and meta-architectures below, so that configs can name them.
 """
 
 import fastreid_gdnorm  # noqa: F401  before fastreid, which it patches
@@ -18,14 +18,14 @@ from fastreid_gdnorm.layers import DomainPath, SampledPath
 from fastreid_gdnorm.modeling import GDNormBaseline
 from fastreid_gdnorm.registries import HOOK_REGISTRY
 
-EARLY = 7  # blocks of MobileNetV2 before its last two strides, which IBN-a and MixStyle go into
+EARLY = 7  # MobileNetV2's blocks before its last two strides; IBN-a and MixStyle go into these
 
 
 @BACKBONE_REGISTRY.register()
 def build_mobilenetv2_ibn_backbone(cfg):
     """IBN-a (Pan et al. 2018): in early blocks, instance norm for half of the first norm's channels.
 
-    The other half is the BN that was there, and both begin with its gamma and beta, so that a trained start loads.
+    The other half stays BN. Both halves start from that BN's gamma and beta, so that trained weights load.
     """
     backbone = build_mobilenetv2_backbone(cfg)
     for block in backbone.features[2:EARLY]:
@@ -45,9 +45,9 @@ def _half_instance(bn):
 
 
 class MixStyle(nn.Module):
-    """Zhou et al. 2021, "Domain generalization with MixStyle": in half of the training batches, statistics are mixed.
+    """Mix statistics in half of the training batches (Zhou et al. 2021, "Domain generalization with MixStyle").
 
-    Every image takes on a mean and a standard deviation between its own and another's, by a weight from Beta(0.1, 0.1).
+    Every image gets a mean and standard deviation between its own and another image's, weighted by Beta(0.1, 0.1).
     """
 
     def forward(self, x):
@@ -72,7 +72,7 @@ def build_mobilenetv2_mixstyle_backbone(cfg):
 
 @HOOK_REGISTRY.register()
 class SampleFromHalf(HookBase):
-    """No sampled path in the first half of the training."""
+    """Use no sampled path in the first half of the training."""
 
     def __init__(self, model, epochs):
         self._model, self._begin, self._num_paths = model, epochs // 2, model.num_paths
@@ -99,7 +99,7 @@ class _RecordingPath(DomainPath):
 
 
 class _BatchSigmaPath(SampledPath):
-    """Eq. 11 with Eq. 9 as it is printed: sigma without a bar, which is the batch's of the domain path."""
+    """Eq. 11 with Eq. 9 as printed: sigma without a bar, the batch statistic of the domain path."""
 
     def __init__(self, scale, noise, variances):
         super().__init__(scale, noise)
@@ -113,7 +113,7 @@ class _BatchSigmaPath(SampledPath):
 
 @META_ARCH_REGISTRY.register()
 class GDNormBatchSigma(GDNormBaseline):
-    """Sampled paths by the batch's sigma. Every batch must have images of all domains."""
+    """Sampled paths with the batch's sigma. Every batch must contain images of all domains."""
 
     def _on_domain_path(self, batch):
         path = _RecordingPath(batch["domains"])
@@ -126,7 +126,7 @@ class GDNormBatchSigma(GDNormBaseline):
 
 @BACKBONE_REGISTRY.register()
 def build_mobilenetv2_ghost_backbone(cfg):
-    """Each third of a batch by its own statistics, as large as a branch's part of it with three sources."""
+    """Normalise each third of a batch by itself: with three sources, as many images as one branch gets."""
     backbone = build_mobilenetv2_backbone(cfg)
     for name, bn in [*backbone.named_modules()]:
         if isinstance(bn, nn.BatchNorm2d):

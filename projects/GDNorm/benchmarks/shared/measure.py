@@ -1,7 +1,7 @@
 """What the performance benchmarks share: interleaved timing, one table, one JSON file.
 
-Shared machines are noisy, so times are never compared across runs. In every round each contender runs once, and a ratio
-is the median over the rounds of candidate / reference in the same round.
+Shared machines are noisy, so times from different runs are never compared. Every contender runs once in each round. A
+ratio is the median over rounds of candidate / reference, both from the same round.
 """
 
 import argparse
@@ -20,11 +20,11 @@ from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch, their height and width
+BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch; their height and width
 
 
 def arguments(description, repeats, **others):
-    """The command line of a benchmark: --output, --device, --repeats, and ``others``, names with their help."""
+    """Parse a benchmark's command line: --output, --device, --repeats, and ``others``, which map names to help."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, help="JSON file to write the rows to")
@@ -36,10 +36,10 @@ def arguments(description, repeats, **others):
 
 
 def interleave(contenders, rounds, device="cpu"):
-    """Seconds of every contender in every round, {name: [seconds]}, after one round that is not counted.
+    """Time every contender in every round, {name: [seconds]}, after one warm-up round.
 
     Args:
-        contenders: {name: function without arguments}; each round runs all in turn, beginning one later than the last.
+        contenders: {name: function without arguments}. Each round runs all in turn and starts one contender later.
     """
     seconds = {name: [] for name in contenders}
     names = list(contenders)
@@ -53,10 +53,10 @@ def interleave(contenders, rounds, device="cpu"):
 
 
 class Apart:
-    """A contender in a process of its own, so that its allocator and its peak of memory are its own; called, it runs.
+    """A contender in a process of its own, which gives it its own allocator and peak memory. Calling it runs it once.
 
     Args:
-        make: function of ``arguments``, in that process, to the contender, a function without arguments.
+        make: Function that takes ``arguments`` in that process and returns the contender, a function without arguments.
     """
 
     def __init__(self, make, *arguments):
@@ -64,14 +64,14 @@ class Apart:
         self._connection, other = context.Pipe()
         self._process = context.Process(target=_serve, args=(other, make, arguments), daemon=True)
         self._process.start()
-        self._receive()  # it is made
+        self._receive()  # wait until it is made
 
     def __call__(self):
         """Run it once."""
         return self._ask("run")
 
     def peak(self):
-        """MiB that it has taken at its peak so far, on CUDA of the GPU's memory."""
+        """Peak memory so far in MiB; on CUDA, of the GPU."""
         return self._ask("peak")
 
     def close(self):
@@ -86,7 +86,7 @@ class Apart:
         try:
             return self._connection.recv()
         except EOFError:
-            raise RuntimeError("a contender's process has ended; its own words are above") from None
+            raise RuntimeError("a contender's process ended; its error is printed above") from None
 
 
 def _serve(connection, make, arguments):
@@ -108,7 +108,7 @@ def _serve(connection, make, arguments):
 
 
 def row(what, against, goal, seconds, candidate, reference, weight=1.0):
-    """A row of the table: ``candidate`` against ``weight`` times ``reference``, both of them names in ``seconds``."""
+    """A table row: ``candidate`` against ``weight`` times ``reference``, both keys of ``seconds``."""
     ratios = [own / (weight * other) for own, other in zip(seconds[candidate], seconds[reference])]
     return {
         "what": what,
@@ -122,7 +122,7 @@ def row(what, against, goal, seconds, candidate, reference, weight=1.0):
 
 
 def rows_of(seconds, lines):
-    """A row for each (what, candidate, reference, goal) of ``lines`` whose candidate was run; see :func:`row`."""
+    """One :func:`row` for each (what, candidate, reference, goal) in ``lines`` whose candidate was run."""
     return [
         row(what, against, goal, seconds, candidate, against)
         for what, candidate, against, goal in lines
@@ -131,12 +131,12 @@ def rows_of(seconds, lines):
 
 
 def once(line):
-    """``line`` without the range over rounds, as it was measured once."""
+    """``line`` without the range over rounds, for what was measured once."""
     return {name: value for name, value in line.items() if name not in ("from", "to")}
 
 
 def finish(title, rows, args):
-    """Print ``rows`` as one table, write them to ``args.output`` if it is given, and say what ran when and where."""
+    """Print ``rows`` as a table, write them to ``args.output`` if given, and return what ran when and where."""
     by = f"{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
     print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
@@ -147,14 +147,14 @@ def finish(title, rows, args):
 
 
 def gflop(function):
-    """10^9 floating-point operations of convolutions and matrix products."""
+    """10^9 floating-point operations in convolutions and matrix products."""
     with FlopCounterMode(display=False) as counter:
         function()
     return round(counter.get_total_flops() / 1e9, 1)
 
 
 def without_norm(model):
-    """A copy of ``model`` without its BN layers, whose time no version of them can go below."""
+    """A copy of ``model`` without its BN layers: no implementation of BN can be faster."""
     model = copy.deepcopy(model)
     for module in list(model.modules()):
         for name, child in module.named_children():
@@ -164,8 +164,8 @@ def without_norm(model):
 
 
 def peak_resident():
-    """The most MiB of memory that this process has had so far (Linux)."""
-    # not resource.getrusage: its figure also counts the process that started this one
+    """This process's peak memory so far in MiB (Linux)."""
+    # resource.getrusage would also count the process that started this one
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 2**10
 

@@ -19,13 +19,13 @@ NAMES = {
 
 
 def section(file, title):
-    """What a page has under "## title", which is written by hand; "" if there is no such page or part."""
+    """The hand-written text under "## title" of a page; "" if there is no such page or section."""
     _, _, after = (file.read_text() if file.is_file() else "").partition(f"## {title}\n\n")
     return after.partition("\n\n## ")[0].strip()
 
 
 def write_above_reading(file, text):
-    """Write ``text`` to ``file``, and keep below it the part under "## Reading" that is written by hand."""
+    """Write ``text`` to ``file`` above its hand-written section "## Reading", which stays."""
     _, heading, reading = (file.read_text() if file.is_file() else "").partition("\n## Reading\n")
     file.write_text(text + heading + reading)
 
@@ -44,5 +44,5 @@ def machine(device):
 
 
 def label(path, n):
-    """What a table calls a path by n images."""
+    """What tables call a path that n images were given for."""
     return NAMES.get(path, path) + (f", n = {n}" if n else "")

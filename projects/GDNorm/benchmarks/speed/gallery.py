@@ -1,13 +1,14 @@
-"""Galleries of 2,048 features an image: building, searching, memory, recall. Writes results/gallery.md.
+"""How fast are galleries, and how much memory do they take? Writes results/gallery.md.
 
     python projects/GDNorm/benchmarks/speed/gallery.py --output logs/gallery.json
 
-Queries are searched one at a time, as a camera asks, and 100 at once. The reference is NumPy's matrix product with all
-images and a partial sort. Features are random: 10 images of each identity, identities in 64 dimensions plus noise,
-mapped into 2,048 and put to length 1. An IVF index of faiss (4 sqrt(N) cells, 16 of them searched) stands beside the
-graph (HNSW) that --approximate builds. GiB is the memory that an index takes.
+Galleries hold 2,048 features for each image. Queries are searched one at a time, as a camera sends them, and 100 at
+once. The reference is NumPy's matrix product with all images and a partial sort. Features are random: 10 images of each
+identity, identities in 64 dimensions plus noise, mapped into 2,048 dimensions and scaled to length 1. The table
+compares the graph (HNSW) that --approximate builds with an IVF index of faiss (4 sqrt(N) cells, of which it searches
+16). GiB is the memory that an index takes.
 
-100,000 images take 3 GB of memory; all takes about 15 minutes on two cores.
+100,000 images take 3 GB of memory. It takes about 15 minutes on two cores.
 """
 
 import multiprocessing
@@ -39,7 +40,7 @@ QUERIES, TOP = 100, 10
 
 
 def features(images, queries=QUERIES):
-    """(images, D) of a gallery, and (queries, D) of other images of its identities."""
+    """Features (images, D) of a gallery, and (queries, D) of other images of its identities."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((images // IMAGES_EACH, LATENT), np.float32)
     turn = rng.standard_normal((LATENT, DIMENSIONS), np.float32)
@@ -52,7 +53,7 @@ def features(images, queries=QUERIES):
 
 
 def resident():
-    """GiB of memory that this process holds (Linux)."""
+    """Memory that this process holds, in GiB (Linux)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 2**20
 
@@ -64,7 +65,7 @@ def seconds_of(function):
 
 
 def milliseconds_a_query(search, queries):
-    """(one at a time, all at once), the median of what single ones take and of three batches."""
+    """(one at a time, all at once): medians over single queries, and over three batches."""
     single = statistics.median(seconds_of(lambda i=i: search(queries[i : i + 1]))[0] for i in range(len(queries)))
     together = statistics.median(seconds_of(lambda: search(queries))[0] for _ in range(3))
     return 1000 * single, 1000 * together / len(queries)
@@ -81,7 +82,7 @@ def recall(found, right):
 
 
 def measured(size, kind):
-    """A row of the table, for one kind of index over ``size`` images, in a process of its own."""
+    """The table row for one kind of index over ``size`` images; runs in a process of its own."""
     images, queries = features(size)
     right = exact_rows(images, queries)
     before = resident()
@@ -126,9 +127,9 @@ def apart(*options):
 
 
 def what_fits():
-    """GiB of memory that a search needs, by features an image and number of images."""
+    """Memory that a search needs, in GiB, by features per image and number of images."""
     sizes = (10_000, 100_000, 1_000_000)
-    links = 4 * 2 * settings.HNSW_LINKS  # bytes of an image's links in the graph's lowest level
+    links = 4 * 2 * settings.HNSW_LINKS  # bytes for an image's links in the graph's lowest level
     return [
         {"features": wide, "index": kind}
         | {f"{size:,} images, GiB": round(size * (4 * wide + more) / 2**30, 2) for size in sizes}

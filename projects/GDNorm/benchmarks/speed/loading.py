@@ -1,10 +1,10 @@
-"""The plugin's training sampler and loader against fast-reid's own.
+"""How fast are the plugin's training sampler and loader, compared with fast-reid's own?
 
     python projects/GDNorm/benchmarks/speed/loading.py [--output FILE.json]
 
-The samplers draw from lists of the size of Protocol-1 and of the demo. The stock sampler gets faster as fewer
-identities are left, so each round continues with the batches after the last round's, and a whole pass through the data
-is measured. The loaders read the same rendered images in the same order, without worker processes. It takes about 2
+The samplers draw from lists as long as those of Protocol-1 and of the demo. The stock sampler gets faster as fewer
+identities are left. Each round therefore continues where the last one stopped, so that a whole pass through the data is
+measured. The loaders read the same rendered images in the same order, without worker processes. It takes about 2
 minutes on two cores.
 """
 
@@ -60,7 +60,7 @@ def sampler_row(size, domains, cfg, args):
 
 
 def items_of(name, identities, images, cameras):
-    """A training list like those of fast-reid's readers, in which all identities have equally many images."""
+    """A training list like those of fast-reid's readers, with equally many images of each identity."""
     return [
         (f"{name}/{i}.jpg", f"{name}_{i % identities}", f"{name}_c{i // identities % cameras}") for i in range(images)
     ]
@@ -89,7 +89,7 @@ def loader_row(cfg, args):
 
 @contextlib.contextmanager
 def stock_tensors():
-    """Within it, fast-reid makes tensors and batches by its own functions."""
+    """Let fast-reid make tensors and batches with its own functions."""
     functional, transforms = (
         importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
     )

@@ -1,10 +1,10 @@
-"""All performance benchmarks, one after the other: writes results/performance.md.
+"""Runs the performance benchmarks one after the other. Writes results/performance.md.
 
     python projects/GDNorm/benchmarks/speed/performance.py --run logs/demo/gdnorm [--device cpu|cuda]
 
-Each benchmark is a script of its own beside this one. It takes 20 minutes on two cores, prints its table, and leaves
-its rows as JSON in the output folder. Stock's ranking needs Cython and a C compiler, stock's re-ranking 6 GB of memory.
-The page has the rows of every JSON file in that folder: for a page with both devices, run this script once for each.
+Each benchmark is a script in this folder. It prints a table and writes its rows as JSON into the output folder. All
+take 20 minutes on two cores. Stock ranking needs Cython and a C compiler; stock re-ranking needs 6 GB of memory. The
+page shows every JSON file in the output folder: run this script once for each device to have both on it.
 """
 
 import argparse
@@ -29,7 +29,7 @@ def main():
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, default=Path("logs/performance"), help="default: %(default)s")
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
-    parser.add_argument("--run", help="a run of the demo, such as logs/demo/gdnorm, to see what int8 costs it")
+    parser.add_argument("--run", help="a run of the demo, such as logs/demo/gdnorm, to measure what int8 loses")
     args = parser.parse_args()
     for name in SCRIPTS:
         print(f"{name}.py", flush=True)
@@ -42,10 +42,10 @@ def main():
 
 
 def page(results):
-    """The page about ``results``; each has a title, what ran when and where (``by``), and rows."""
+    """The page about ``results``, each with a title, what ran when and where (``by``), and rows."""
     parts = [
         "# Performance",
-        "Written by `python projects/GDNorm/benchmarks/speed/performance.py`, which runs the scripts named below.",
+        "Written by `python projects/GDNorm/benchmarks/speed/performance.py`; each section names its own script.",
     ]
     for one in results:
         table = tabulate(one["rows"], headers="keys", tablefmt="github")

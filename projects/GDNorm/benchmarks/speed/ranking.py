@@ -1,10 +1,10 @@
-"""Bounded ranking and re-ranking against fast-reid's own, through ReidEvaluator: time, memory, equality.
+"""How do bounded ranking and re-ranking compare with fast-reid's own in time, memory and results?
 
     python projects/GDNorm/benchmarks/speed/ranking.py --output logs/ranking.json
 
-It needs Cython and a C compiler for the stock ranking, and 6 GB of memory for the stock re-ranking. The features are
-random: identities in 64 dimensions plus noise, mapped into 2,048. Everything runs on CPU, as evaluation does. It takes
-about 8 minutes on two cores, 5 of them for the neighbours of 93,820 images.
+Both run through ReidEvaluator. Stock ranking needs Cython and a C compiler, stock re-ranking 6 GB of memory. The
+features are random: identities in 64 dimensions plus noise, mapped into 2,048. Everything runs on the CPU, as
+evaluation does. It takes about 8 minutes on two cores, 5 of them to find the neighbours of 93,820 images.
 """
 
 import multiprocessing
@@ -33,7 +33,7 @@ DIMENSIONS, LATENT, NOISE = 2048, 64, 1.2
 
 
 def evaluator(size, ranking, rerank=False):
-    """A ReidEvaluator that has seen features for a data set of this size."""
+    """A ReidEvaluator that has processed features of a data set of this size."""
     cfg = get_cfg()
     cfg.TEST.RANKING = ranking
     cfg.TEST.RERANK.ENABLED = rerank
@@ -52,8 +52,8 @@ def evaluator(size, ranking, rerank=False):
 
 
 def ranking(rounds):
-    """At Market-1501's size, in interleaved rounds: from features to metrics, and from distances to metrics."""
-    stock, bounded = evaluator(MARKET1501, "stock"), evaluator(MARKET1501, "bounded")  # stock's first: it compiles
+    """At Market-1501's size, in interleaved rounds: from features and from distances to metrics."""
+    stock, bounded = evaluator(MARKET1501, "stock"), evaluator(MARKET1501, "bounded")  # stock first: it compiles
     from fastreid.evaluation import rank
 
     what, against = "ranking, 3,368 x 15,913", "stock in Cython"
@@ -88,7 +88,7 @@ def reranking():
 
 
 def large():
-    """At MSMT17's size, where one of the matrices of stock's re-ranking would take 33 GiB; once each."""
+    """At MSMT17's size, once each; a single matrix of stock re-ranking would take 33 GiB there."""
     rows = []
     for what, rerank, goal in ("ranking", False, "<= 35 s, 1 GiB"), ("re-ranking", True, "8 GiB"):
         seconds, memory, _ = apart(MSMT17, "bounded", rerank)
@@ -98,13 +98,13 @@ def large():
 
 
 def apart(*options):
-    """``measured`` in a process of its own, so that the peak of memory is its own too."""
+    """Call ``measured`` in a process of its own, for a peak memory of its own."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(measured, options)
 
 
 def measured(*options):
-    """(seconds of an evaluation, GiB that it takes at its peak on top of the features, metrics)"""
+    """(seconds of an evaluation, its peak memory beyond the features in GiB, metrics)"""
     filled = evaluator(*options)
     features = peak_resident()
     start = time.perf_counter()

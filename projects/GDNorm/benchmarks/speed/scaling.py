@@ -1,10 +1,10 @@
-"""A training step in two processes against one: writes results/scaling.md.
+"""How much faster is a training step in two processes than in one? Writes results/scaling.md.
 
     python projects/GDNorm/benchmarks/speed/scaling.py
 
-One thread a process, ResNet-50 as in the shipped base configs, random images, the same images in all. While one process
-works alone, the other waits. The page also counts what is sent between processes, and says what that comes to on many
-GPUs, on paper. Two minutes on two cores.
+Trains ResNet-50 as in the shipped base configs on random images, with one thread in each process. One process and two
+process the same number of images. While one process works alone, the others wait. The page also counts the bytes sent
+between processes and estimates what they cost on many GPUs. It takes two minutes on two cores.
 """
 
 import argparse
@@ -41,8 +41,8 @@ K, IMAGES, SIZE = 3, 24, (128, 64)
 GDNORM, BASELINE = "configs/Base-GDNorm.yml", "configs/Base-baseline.yml"
 SYNCED = ("MODEL.BACKBONE.NORM", "syncBN", "MODEL.HEADS.NORM", "syncBN")
 ROWS = {"baseline": BASELINE, "GDNorm, 1 sampled path": GDNORM}
-# On paper: a GPU's sustained half-precision speed, and of its links the bandwidth of a ring and the time of a small
-# all-reduce, within a machine of 8 and between machines.
+# For the estimate: a GPU's sustained half-precision speed; bandwidth of a ring of links and time of a small all-reduce,
+# within a machine of 8 GPUs and between machines.
 FLOPS = 150e12
 LINKS = {8: (200e9, 30e-6), 64: (40e9, 60e-6)}
 BATCHES = {8: (128, 512), 64: (512, 2048)}
@@ -64,14 +64,14 @@ def config(name, overrides=()):
 
 
 def stepper(name, processes, overrides=()):
-    """A training step of this process's share of the images."""
+    """A training step on this process's share of the images."""
     cfg = config(name, overrides)
     torch.manual_seed(0)
     model = defaults.DefaultTrainer.build_model(cfg) if processes > 1 else build_model(cfg)
     optimizer, _ = build_optimizer(cfg, model)
     if processes > 1:
         model = defaults.DistributedDataParallel(model, broadcast_buffers=False)
-    places = torch.arange(IMAGES).view(-1, 2, 2)  # identities of two images, dealt out in turn
+    places = torch.arange(IMAGES).view(-1, 2, 2)  # identities of two images, dealt out to the processes in turn
     own = (places[:, comm.get_rank() :: processes] if processes > 1 else places).flatten()
     images = torch.rand(IMAGES, 3, *SIZE)[own] * 255
     batch = {"images": images, "targets": own // 2, "domains": own * K // IMAGES, "camids": torch.zeros_like(own)}
@@ -86,7 +86,7 @@ def stepper(name, processes, overrides=()):
 
 
 def measure(repeats, paper):
-    """In two processes; the first has a third one, which knows nothing of them, and writes the page."""
+    """Runs in both processes. The first starts a third, independent one as the reference, and writes the page."""
     torch.set_num_threads(1)
     alone = _start_third() if comm.is_main_process() else None
     contenders, lines = {}, []
@@ -119,7 +119,7 @@ def _third(connection):
 
 
 def _wait_for(alone, name):
-    """A step of the third process; the other two wait."""
+    """Run a step in the third process while the other two wait."""
     if alone:
         alone.send(name)
         alone.recv()
@@ -127,7 +127,7 @@ def _wait_for(alone, name):
 
 
 def traffic(name):
-    """Of a step: bytes of gradients, bytes of BN's statistics forward and backward, all-reduces that these take."""
+    """Per step: bytes of gradients, bytes of BN's statistics forward and backward, number of their all-reduces."""
     model = build_model(config(name, SYNCED))
     gradients = 4 * sum(p.numel() for p in model.parameters() if p.requires_grad)
     layers = gdnorm_layers(model).values()
@@ -139,7 +139,7 @@ def traffic(name):
 
 
 def on_paper():
-    """A line for every row, number of GPUs and batch: the step's times, and what is sent."""
+    """One line for every row, number of GPUs and batch: the bytes sent in a step, and its times."""
     lines = []
     for name in ROWS:
         gradients, statistics_bytes, count = traffic(name)
@@ -151,7 +151,7 @@ def on_paper():
             work = 3 * gflop(partial(model, batch)) * 1e9 / (4 * K)  # the backward pass is twice the forward one
         for gpus, (bandwidth, latency) in LINKS.items():
             for images in BATCHES[gpus]:
-                share = 2 * (gpus - 1) / gpus  # that each link of a ring carries
+                share = 2 * (gpus - 1) / gpus  # of the data, carried by each link of a ring
                 compute = work * images / gpus / FLOPS
                 sent, synced = share * gradients / bandwidth, count * latency + share * statistics_bytes / bandwidth
                 times = [f"{1e3 * seconds:.1f}" for seconds in (compute, sent, synced)]
@@ -164,7 +164,7 @@ def write_page(lines, paper):
     columns = ["row", "statistics", "two against one", "rounds"]
     measured = tabulate(lines, columns, tablefmt="github", disable_numparse=True)
     links = "; ".join(
-        f"among {gpus} GPUs a ring of {bandwidth / 1e9:.0f} GB/s, and {latency * 1e6:.0f} us for a small all-reduce"
+        f"between {gpus} GPUs a ring of {bandwidth / 1e9:.0f} GB/s, and {latency * 1e6:.0f} us for a small all-reduce"
         for gpus, (bandwidth, latency) in LINKS.items()
     )
     write_above_reading(
@@ -175,16 +175,17 @@ def write_page(lines, paper):
 
 ## Measured: two processes against one
 
-ResNet-50, {IMAGES} images of {SIZE[0]}x{SIZE[1]} a step in all, one thread a process, gloo. What two processes do in
-the time of one, medians over interleaved rounds; 2.00 would be twice as much. Two cores share caches and memory.
+ResNet-50, {IMAGES} images of {SIZE[0]}x{SIZE[1]} in each step over all processes, one thread in each process, gloo. The
+table shows the speed-up of two processes over one, as medians over interleaved rounds; 2.00 is ideal. The two cores
+share caches and memory.
 
 {measured}
 
-## On paper: many GPUs
+## Estimated: many GPUs
 
-No GPU was at hand. Bytes are counted from the model; times are what they come to at {FLOPS / 1e12:.0f} TFLOP/s
-sustained in half precision. Links: {links}.
-Gradients are sent while the backward pass goes on; a layer waits for its statistics.
+No GPU was available. Bytes are counted from the model; times are estimates for {FLOPS / 1e12:.0f} TFLOP/s sustained in
+half precision. Links: {links}.
+Gradients are sent during the backward pass; a layer has to wait for its statistics.
 
 {tabulate(paper, headers, tablefmt="github")}
 """,

@@ -1,8 +1,8 @@
-"""How long commands and imports take to begin, warm.
+"""How long do commands and imports take to start?
 
     python projects/GDNorm/benchmarks/speed/startup.py [--output FILE.json]
 
-Processes of their own, with all files read before. A minute on two cores.
+Each runs in a process of its own, with its files already in the cache. It takes a minute on two cores.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 
 from benchmarks.shared.measure import arguments, finish, interleave, rows_of
 
-# what stock fast-reid needs beyond an import: names that today's Python and torch no longer have
+# stock fast-reid only imports with these names, which today's Python and torch no longer have
 STOCK = (
     "import collections, collections.abc as a, sys, types; collections.Mapping = a.Mapping; "
     "t = sys.modules['torch._six'] = types.ModuleType('torch._six'); t.string_classes = (str,); "
@@ -44,7 +44,7 @@ def main():
         ("fastreid --help", "fastreid --help", "stock", "< 1 s"),
         ("fastreid train --help", "fastreid train --help", "stock", ""),
     )
-    finish("Start-up; stock is fastreid.engine alone, made to import", rows_of(seconds, lines), args)
+    finish("Start-up; stock is fastreid.engine alone, with the names it needs", rows_of(seconds, lines), args)
 
 
 if __name__ == "__main__":

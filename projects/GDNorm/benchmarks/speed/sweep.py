@@ -1,11 +1,11 @@
-"""A sweep of 100 paths against 100 separate evaluations, of the demo's network on one rendered target.
+"""How fast is a sweep of 100 paths, compared with 100 separate evaluations?
 
     python projects/GDNorm/benchmarks/speed/sweep.py [--output FILE.json]
 
-Two comparisons. As commands: ``fastreid paths``, from its start to its figures, against 100 processes of
-``fastreid eval``. In one process, where an evaluation costs no start-up: a sweep of 20 paths against 20 runs of
-fast-reid's own test. Sweeps are run in full; an evaluation is run once in each round and its time is multiplied. It
-takes about 2 minutes on two cores.
+Tests the demo's network on one rendered target, in two comparisons. As commands: ``fastreid paths``, from its start to
+its figures, against 100 runs of ``fastreid eval``. In one process, without start-up time: a sweep of 20 paths against
+20 runs of fast-reid's own test. Sweeps run in full; an evaluation runs once in each round and its time is multiplied.
+It takes about 2 minutes on two cores.
 """
 
 import os
@@ -31,7 +31,7 @@ from fastreid_gdnorm.evaluation.path_sweep import sweep
 from fastreid_gdnorm.runs.run_config import load_config
 
 COMMAND_PATHS, PROCESS_PATHS = 100, 20
-FIXED = 5  # of these: three sources, their ensemble and the mean; the others are sampled
+FIXED = 5  # of these paths: three sources, their ensemble and the mean; the others are sampled
 LAMBDA, TARGET = 0.6, "RenderedStation"
 
 
@@ -40,7 +40,7 @@ def fastreid(*words):
 
 
 def contenders(folder, device):
-    """{name: function without arguments}; an untrained model and all results are written to ``folder``."""
+    """{name: function without arguments}; writes an untrained model and all results to ``folder``."""
     overrides = ["OUTPUT_DIR", str(folder), "MODEL.HEADS.NUM_CLASSES", 180, "MODEL.DEVICE", device]
     overrides += ["DATASETS.TESTS", f"('{TARGET}',)"]
     cfg = load_config(f"{CONFIGS}/gdnorm.yml", overrides)

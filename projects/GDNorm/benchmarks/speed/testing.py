@@ -1,11 +1,11 @@
-"""The forward pass of evaluation: GDNorm's mean path, and what ``fastreid export`` makes of it, against stock Baseline.
+"""How fast is a forward pass along GDNorm's mean path, and of its exports, compared with stock Baseline?
 
     python projects/GDNorm/benchmarks/speed/testing.py [--output FILE.json] [--run logs/demo/gdnorm]
 
-ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU 24
-images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. What that
-costs in mAP is measured on the demo's targets with a network that the demo has trained, quantized by images of its
-sources. It takes about 2 minutes on two cores.
+Runs ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU
+24 images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. Its loss
+of mAP is measured on the demo's targets, with a network that the demo has trained, calibrated on images of its sources.
+It takes about 2 minutes on two cores.
 """
 
 import functools
@@ -45,14 +45,14 @@ SOURCES = "('RenderedStreet','RenderedMall','RenderedCampus')"
 
 
 def make_models(images, folder):
-    """By name: stock Baseline, a GDNorm model with its weights, and what is exported of that model into ``folder``."""
+    """By name: stock Baseline, a GDNorm model with its weights, and that model's exports in ``folder``."""
     overrides = ["MODEL.BACKBONE.PRETRAIN", False, "MODEL.HEADS.NUM_CLASSES", 1000, "MODEL.DEVICE", images.device.type]
     overrides += ["DATASETS.NAMES", SOURCES, "INPUT.SIZE_TEST", [*images.shape[2:]]]
     stock = DefaultTrainer.build_model(load_config("configs/Base-baseline.yml", overrides))
     take_statistics(stock, images[:8])
     Checkpointer(stock, str(folder)).save("stock")
 
-    on_cpu = images.device.type == "cpu"  # where onnxruntime runs
+    on_cpu = images.device.type == "cpu"  # onnxruntime runs there
     config, weights, exported = folder / "gdnorm.yaml", str(folder / "gdnorm.pth"), folder / "exported"
     cfg = load_config("configs/Base-GDNorm.yml", [*overrides, "MODEL.WEIGHTS", weights])
     gdnorm = DefaultTrainer.build_model(cfg)
@@ -77,7 +77,7 @@ def make_models(images, folder):
 
 
 def take_statistics(model, images):
-    """Make the running statistics those of the images."""
+    """Set the running statistics to those of the images."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = 1.0
@@ -85,7 +85,7 @@ def take_statistics(model, images):
 
 
 def tell_branches_apart(model):
-    """Give every branch statistics and weights of its own."""
+    """Give every branch its own statistics and weights."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.running_var):
@@ -97,7 +97,7 @@ def session(file):
 
 
 def quantize(file, output, images):
-    """Write an ONNX file of ours in int8: weights for each channel, activations by these images (N, 3, H, W)."""
+    """Write an exported ONNX file in int8: weights per channel, activations calibrated on ``images`` (N, 3, H, W)."""
     prepared = output.with_suffix(".prepared.onnx")
     quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
     quantize_static(str(prepared), str(output), _Images(images), quant_format=QuantFormat.QDQ, per_channel=True)
@@ -116,7 +116,7 @@ class _Images(CalibrationDataReader):
 
 
 def quantized_row(run):
-    """What quantization costs a run of the demo in mAP, on the mean of the demo's targets."""
+    """The mAP that a run of the demo loses by quantization, averaged over the demo's targets."""
     here = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(run)]
     cfg = load_config(run / files.CONFIG, here)
     with tempfile.TemporaryDirectory() as folder:
@@ -138,7 +138,7 @@ def quantized_row(run):
 
 
 def fed(paths, takes):
-    """The images at these paths as an export takes them."""
+    """The images at these paths, prepared as the export's input."""
     height, width = takes.size
     pictures = [Image.open(path).convert("RGB").resize((width, height), Image.Resampling.BICUBIC) for path in paths]
     return takes.feed(np.stack([np.asarray(picture) for picture in pictures]))
@@ -156,14 +156,14 @@ def mean_ap(extractor, cfg, target):
 
 
 def forward_of(model, images):
-    """A function without arguments; what is exported takes images rather than fast-reid's batches."""
+    """A function without arguments that runs the model; exports take images instead of fast-reid's batches."""
     if isinstance(model, onnxruntime.InferenceSession):
         return functools.partial(model.run, None, {"images": images.cpu().numpy()})
     return functools.partial(model, images if isinstance(model, torch.jit.ScriptModule) else {"images": images})
 
 
 def main():
-    args = arguments(__doc__, repeats=7, run="a run of the demo, such as logs/demo/gdnorm")
+    args = arguments(__doc__, repeats=7, run="a run of the demo, such as logs/demo/gdnorm, to measure what int8 loses")
     torch.manual_seed(0)
     size, image = BATCH[args.device]
     images = 255 * torch.rand(size, 3, *image, device=args.device)

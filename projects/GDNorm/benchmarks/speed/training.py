@@ -1,11 +1,11 @@
-"""A training step of GDNorm against steps of stock Baseline: time and memory.
+"""How much time and memory does a training step of GDNorm take, compared with stock Baseline?
 
     python projects/GDNorm/benchmarks/speed/training.py [--output FILE.json]
 
-Networks as in the shipped base configs, with fast-reid's own trainer and optimizer, on random images: on CPU 24 images
-of 256x128 in float32, on CUDA 128 of 384x128 by AMP. Each contender has a process of its own. "As it is" is stock with
-glibc's allocator as it comes; all others keep freed memory, as the plugin sets it (SOLVER.KEEP_MEMORY). It takes about
-6 minutes on two cores.
+Trains networks as in the shipped base configs, with fast-reid's own trainer and optimizer, on random images: on CPU 24
+images of 256x128 in float32, on CUDA 128 of 384x128 with AMP. Each contender has a process of its own. "As it is" is
+stock with glibc's default allocator; all others keep freed memory, as the plugin does (SOLVER.KEEP_MEMORY). It takes
+about 6 minutes on two cores.
 """
 
 import itertools
@@ -52,7 +52,7 @@ MANY_DOMAINS = (64, (128, 64))  # a batch with two images of each of 32 domains
 
 
 class ChannelsLastBaseline(Baseline):
-    """Stock Baseline, with its images in channels-last order, as GDNorm has them."""
+    """Stock Baseline with images in channels-last order, like GDNorm."""
 
     def preprocess_image(self, batched_inputs):
         return super().preprocess_image(batched_inputs).contiguous(memory_format=torch.channels_last)
@@ -62,9 +62,9 @@ META_ARCH_REGISTRY.register(ChannelsLastBaseline)
 
 
 def stepper(network, name, device, batch):
-    """A training step of fast-reid's trainer for this contender."""
+    """A training step of this contender by fast-reid's trainer."""
     if name != AS_IT_IS and not keep_memory():
-        raise SystemExit("this needs glibc, and no MALLOC_..., GLIBC_TUNABLES or LD_PRELOAD in the environment")
+        raise SystemExit("this needs glibc; unset MALLOC_..., GLIBC_TUNABLES and LD_PRELOAD in the environment")
     config, num_domains, overrides = CONTENDERS[name]
     backbone, depth, features = NETWORKS[network]
     size, (height, width) = batch
@@ -78,7 +78,7 @@ def stepper(network, name, device, batch):
     model = without_norm(build_model(cfg)) if name == WITHOUT_NORM else build_model(cfg)
     data = {
         "images": torch.rand(size, 3, height, width, device=device) * 255,
-        "targets": torch.arange(size, device=device),  # so that a domain has several, even with 32 domains
+        "targets": torch.arange(size, device=device),  # each domain has several, even with 32 domains
         "domains": torch.arange(size, device=device) * num_domains // size,
         "camids": torch.zeros(size, dtype=torch.long, device=device),
     }
@@ -95,7 +95,7 @@ def stepper(network, name, device, batch):
 
 
 def together(network, names, device, batch, rounds):
-    """Seconds of every contender in every round, and of each its peak in MiB."""
+    """Seconds of every contender in every round, and each contender's peak memory in MiB."""
     contenders = {name: Apart(stepper, network, name, device, batch) for name in names}
     seconds = interleave(contenders, rounds)
     peaks = {name: contender.peak() for name, contender in contenders.items()}
@@ -105,7 +105,7 @@ def together(network, names, device, batch, rounds):
 
 
 def time_rows(network, args):
-    """Rows of a network's GDNorm against stock's, and the contenders' peaks of memory."""
+    """Rows of one network's GDNorm against stock, and the contenders' peak memory."""
     names = (AS_IT_IS, "stock", "GDNorm", *((WITHOUT_NORM, "domain path alone") if network == "ResNet-50" else ()))
     seconds, peaks = together(network, names, args.device, BATCH[args.device], args.repeats)
     on_gpu, main = args.device == "cuda", network == "ResNet-50"
@@ -124,7 +124,7 @@ def time_rows(network, args):
 
 
 def domain_rows(args):
-    """K = 12 and K = 32 against K = 3, with as many pixels as the others have."""
+    """K = 12 and K = 32 against K = 3, on as many pixels as the other rows."""
     names = ("GDNorm", "K = 12", "K = 32")
     seconds, _ = together("ResNet-50", names, args.device, MANY_DOMAINS, args.repeats)
     size, (height, width) = MANY_DOMAINS
@@ -133,7 +133,7 @@ def domain_rows(args):
 
 
 def memory_rows(peaks, args):
-    """Peaks in MiB, with the model and its optimizer; ``peaks`` are those of :func:`time_rows`."""
+    """Peak memory in MiB, including the model and its optimizer; ``peaks`` come from :func:`time_rows`."""
     others = ("3 sampled paths", "all paths kept")
     peaks = {**peaks, **together("ResNet-50", others, args.device, BATCH[args.device], args.repeats)[1]}
     return [

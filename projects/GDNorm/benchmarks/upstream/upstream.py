@@ -1,12 +1,12 @@
-"""Does a stock project notice the plugin? Upstream's own tests and projects with and without it: results/upstream.md.
+"""Do fast-reid's own tests and projects behave the same beside the plugin? Writes results/upstream.md.
 
     git clone https://github.com/JDAI-CV/fast-reid ../fast-reid
     python projects/GDNorm/benchmarks/upstream/upstream.py --checkout ../fast-reid --output logs/upstream
 
-Each script of the checkout trains, resumes and tests on a few small pictures, on the CPU, in three ways: with the
-patches alone, beside ``import fastreid_gdnorm``, and with GDNorm as its BN. They import the installed fastreid package,
-not the checkout's. All rows take five minutes on two idle cores. Finished ones are kept in --output, so an interrupted
-run resumes; delete the folder after a change. With --only the page is not written.
+Each script of the checkout trains, resumes and tests on a few small pictures on the CPU, in three ways: with the
+patches alone, beside ``import fastreid_gdnorm``, and with GDNorm as its BN. The scripts import the installed fastreid
+package, not the checkout's. All rows take five minutes on two idle cores. Finished rows are kept in --output, so an
+interrupted run resumes; delete the folder after a change. With --only the page is not written.
 """
 
 import argparse
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 
 import torch
 from benchmarks.shared.pages import RESULTS, write_above_reading, written_by
-from benchmarks.upstream.upstream_cases import PROJECTS, Case
+from benchmarks.upstream.upstream_cases import PROJECTS, README_ALONE, Case
 from benchmarks.upstream.upstream_data import draw_all
 from tabulate import tabulate
 
@@ -33,7 +33,7 @@ PAGE = RESULTS / "upstream.md"
 BEGIN = f"import runpy; runpy.run_path({str(Path(__file__).with_name('upstream_way.py'))!r})\n"
 PYTEST = "import sys, pytest; sys.exit(pytest.main(['-q', '-rs', '-p', 'no:cacheprovider', *sys.argv[1:]]))\n"
 WAYS = ("patched", "beside", "gdnorm")
-LIMIT = 900  # seconds of a run
+LIMIT = 900  # seconds that a run may take
 ERROR = re.compile(r"^(?:E +)?(?:\w+\.)*(\w*(?:Error|Exception|Failure)\b.*)", re.MULTILINE)
 SKIPPED = re.compile(r"^SKIPPED .*?: (?:Skipped: )?(.*)", re.MULTILINE)
 
@@ -41,7 +41,7 @@ SKIPPED = re.compile(r"^SKIPPED .*?: (?:Skipped: )?(.*)", re.MULTILINE)
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkout", type=Path, required=True, help="a work tree of JDAI-CV/fast-reid")
-    parser.add_argument("--only", nargs="+", metavar="NAME", help="only rows whose names begin with one of these")
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="run only rows whose names begin with one of these")
     parser.add_argument("--output", type=Path, default=Path("logs/upstream"), help="default: %(default)s")
     parser.add_argument("--jobs", type=int, default=2, help="processes side by side, default: %(default)s")
     args = parser.parse_args()
@@ -69,12 +69,12 @@ def cases_of(checkout):
     return [
         *(Case(name, "", (name,)) for name in tests if "__init__" not in name),
         *PROJECTS,
-        *(Case(folder.name, "", note="a README alone") for folder in folders if not any(folder.rglob("*.py"))),
+        *(Case(folder.name, "", note=README_ALONE) for folder in folders if not any(folder.rglob("*.py"))),
     ]
 
 
 def result(case, way, checkout, output, data):
-    """What became of a row: {"error": "" or a line, "numbers": [[name, value]], "weights": a digest or ""}."""
+    """The result of a row: {"error": "" or a line, "numbers": [[name, value]], "weights": a digest or ""}."""
     folder = output / re.sub(r"\W+", "_", case.name) / way
     file = folder / "result.json"
     if not file.is_file():
@@ -93,11 +93,11 @@ def result(case, way, checkout, output, data):
 
 
 def run(case, words, way, checkout, data, log):
-    """Run a script, or a test file, after upstream_way.py; the line of its error, or ""."""
+    """Run a script or a test file after upstream_way.py; return the line of its error, or ""."""
     environment = {
         **os.environ,
         "FASTREID_DATASETS": data,
-        "PYTHONPATH": str((checkout / case.script).parent),  # where a project's own package is
+        "PYTHONPATH": str((checkout / case.script).parent),  # the project's own package is there
         "OMP_NUM_THREADS": "1",
         "UPSTREAM_WAY": way,
         "UPSTREAM_MIXIN": case.mixin,
@@ -111,7 +111,7 @@ def run(case, words, way, checkout, data, log):
         try:
             status = subprocess.run([sys.executable, script, *words], **options).returncode
         except subprocess.TimeoutExpired:
-            return f"no end within {LIMIT} s"
+            return f"not finished after {LIMIT} s"
     text = log.read_text()
     skipped, errors = SKIPPED.search(text), ERROR.findall(text)
     if status:
@@ -120,7 +120,7 @@ def run(case, words, way, checkout, data, log):
 
 
 def digest(folder):
-    """Of the weights of all finished trainings in ``folder``; "" if there are none."""
+    """Digest of the weights of all finished trainings in ``folder``; "" if there are none."""
     hashed = hashlib.sha256()
     files = sorted(folder.glob("*/model_final.pth"))
     for file in files:
@@ -130,14 +130,14 @@ def digest(folder):
 
 
 def page(cases, found, checkout):
-    """The page above its hand-written part; ``found`` is {(row, way): result}."""
+    """The page without its hand-written section; ``found`` is {(row, way): result}."""
     table, notes = [], []
     for case in cases:
         patched, beside, gdnorm = (found.get((case.name, way)) for way in WAYS)
         note = case.note
         for way, of in (("patches alone", patched), ("beside", beside), ("with GDNorm", gdnorm)):
             if of and of["error"]:
-                reason = re.sub(r" \(/.*?\)|(?<=')/[^']*/(?=[^'/]+')", "", of["error"])  # where a file is on a machine
+                reason = re.sub(r" \(/.*?\)|(?<=')/[^']*/(?=[^'/]+')", "", of["error"])  # drop this machine's paths
                 notes += [f"- {case.name}, {way}: `{reason}`"]
         table.append([case.name, state(patched), state(beside), same(patched, beside), branches(case, gdnorm), note])
     commit = subprocess.run(["git", "-C", checkout, "rev-parse", "--short=7", "HEAD"], capture_output=True, text=True)
@@ -145,7 +145,7 @@ def page(cases, found, checkout):
     return (
         "# Upstream's own tests and projects\n\n"
         f"{written_by('upstream/upstream.py')}\n"
-        f"With the scripts of JDAI-CV/fast-reid at {commit.stdout.strip()} and the installed fastreid package.\n\n"
+        f"It ran the scripts of JDAI-CV/fast-reid at {commit.stdout.strip()} with the installed fastreid package.\n\n"
         f"{tabulate(table, headers, tablefmt='github', disable_numparse=True)}\n\n"
         "The last line of each error:\n\n" + "\n".join(notes) + "\n"
     )
@@ -162,7 +162,7 @@ def branches(case, of):
 
 
 def same(patched, beside):
-    """Whether what was logged in both ways, and the weights, are equal to the last bit."""
+    """Whether the numbers logged in both ways, and the weights, are equal to the last bit."""
     if not (patched and beside and patched["numbers"] and beside["numbers"]):
         return "-"
     pairs = list(zip(patched["numbers"], beside["numbers"]))

@@ -1,4 +1,4 @@
-"""Upstream's own scripts as a table: how each is run, what makes it small, how it takes GDNorm, or why it does not."""
+"""Upstream's own scripts as a table: how to run each on small data, and how it takes GDNorm or why it cannot."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ BRANCHES = (
     "DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
 )
 PEOPLE = f"{BRANCHES} DATASETS.NAMES ('Market1501','DukeMTMC')"
-NO_DOMAINS = "its own data set class does not know which data set an image is from"
-README_ALONE = "a README alone"
+NO_DOMAINS = "its data set class does not say which data set an image is from"
+README_ALONE = "only a README"
 
 
 class Case(NamedTuple):
-    """A script of upstream's.
+    """One of upstream's scripts.
 
     Args:
-        name: of the row.
-        script: its path in a checkout.
-        runs: the words of its runs, one after the other. {out} is their folder; {gdnorm} are the overrides ``gdnorm``
-            where it runs with GDNorm, and else nothing.
-        gdnorm: what gives a run branches, or nothing.
-        reason: why nothing does.
+        name: Name of the row.
+        script: Path of the script in a checkout.
+        runs: Arguments of its runs, one after the other. {out} is their folder; {gdnorm} stands for the overrides
+            ``gdnorm`` in a run with GDNorm, and for nothing otherwise.
+        gdnorm: Overrides that give a run branches, or nothing.
+        reason: Why it cannot have branches.
         mixin: module:class of the meta-architecture that GDNorm is mixed into.
-        note: what one has to know about it.
+        note: Note for the table.
     """
 
     name: str
@@ -44,17 +44,17 @@ class Case(NamedTuple):
 
 
 def trained(config: str, more: str = "", folder: str = "run", gdnorm: str = "{gdnorm}") -> str:
-    """The words of a training."""
+    """Arguments of a training."""
     return f"--config-file {config} {SMALL} OUTPUT_DIR {{out}}/{folder} {more} {gdnorm}"
 
 
 def resumed(config: str, more: str = "") -> str:
-    """The words that go on with it for an epoch."""
+    """Arguments that resume the training for one more epoch."""
     return f"--resume {trained(config, more)} SOLVER.MAX_EPOCH 3"
 
 
 def eval_only(config: str, more: str = "") -> str:
-    """The words of a test of it."""
+    """Arguments that test the trained model."""
     return f"--eval-only {trained(config, more, 'test')} MODEL.WEIGHTS {{out}}/run/model_final.pth"
 
 
@@ -97,7 +97,7 @@ PROJECTS = (
         "projects/FastAttr/train_net.py",
         (trained(ATTR, UNWEIGHTED), eval_only(ATTR)),
         reason=NO_DOMAINS,
-        note="without the weights of its loss, which are on CUDA by name",
+        note="without the weights of its loss, which need CUDA",
     ),
     Case(
         "FastClas",
@@ -133,14 +133,14 @@ PROJECTS = (
         "projects/FastRetri/train_net.py",
         (trained(CARS, CROPS), resumed(CARS, CROPS)),
         f"{BRANCHES} DATASETS.NAMES ('Cars196','CUB')",
-        note="its ranking on a GPU by faiss for CPUs",
+        note="its GPU ranking runs on faiss for CPUs",
     ),
     Case(
         "FastRetri, InShop",
         "projects/FastRetri/train_net.py",
         (trained(INSHOP, CROPS),),
         f"{BRANCHES} DATASETS.NAMES ('InShop','CUB')",
-        note="its ranking on a GPU by faiss for CPUs",
+        note="its GPU ranking runs on faiss for CPUs",
     ),
     Case(
         "FastRetri, two processes",
@@ -154,7 +154,7 @@ PROJECTS = (
         "projects/FastTune/tune_net.py",
         (trained(TUNE, gdnorm=""),),
         reason="not run",
-        note="needs ray before 2, and gives LayerFreeze one argument too many",
+        note="needs ray before 2, and passes LayerFreeze one argument too many",
     ),
     Case("NAIC20", "projects/NAIC20/train_net.py", (trained(NAIC),), f"{BRANCHES} SOLVER.IMS_PER_BATCH 12"),
     Case(
@@ -162,7 +162,7 @@ PROJECTS = (
         "projects/NAIC20/train_net.py",
         (trained(NAIC), f"--commit {eval_only(NAIC)}"),
         reason="not run",
-        note="stale: its evaluator fills `self.pids`, which ReidEvaluator has no more",
+        note="stale: its evaluator fills `self.pids`, which ReidEvaluator no longer has",
     ),
     Case(
         "PartialReID",

@@ -1,27 +1,27 @@
-"""Small data sets in the layouts that upstream's projects read: pictures of noise, a colour for each identity."""
+"""Small data sets in the layouts that upstream's projects read: noise with a colour for each identity."""
 
 import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
-PEOPLE, EACH = 6, 4  # identities of a training set and images of each, which is 3 batches of 8
-STRANGERS = 60  # more than the 50 ranks of a stock ranking, which upstream's own evaluators call unmended
+PEOPLE, EACH = 6, 4  # identities of a training set and images of each: 3 batches of 8
+STRANGERS = 60  # more than the 50 ranks of stock's ranking, which upstream's own evaluators call unpatched
 FACES = 112  # pixels
 
 
 class Pictures:
-    """Writes pictures of identities, the same ones each time."""
+    """Writes pictures of identities; every run writes the same ones."""
 
     def __init__(self):
         self._random = np.random.default_rng(0)
 
     def write(self, path, identity, size=(48, 96)):
-        """A JPEG or PNG, by its suffix, of ``size`` = (width, height)."""
+        """Write a JPEG or PNG, as the suffix says, of ``size`` = (width, height)."""
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(self.pixels(identity, size)).save(path)
 
     def pixels(self, identity, size):
-        """Values (height, width, 3) of 0 to 255: the identity's colour and noise."""
+        """Pixels (height, width, 3), 0 to 255: the identity's colour plus noise."""
         colour = np.random.default_rng(identity).integers(40, 200, 3)
         noise = self._random.integers(-40, 40, (size[1] // 4, size[0] // 4, 3))
         return (colour + noise).repeat(4, 0).repeat(4, 1).astype(np.uint8)
@@ -83,7 +83,7 @@ def retrieval(root, pictures):
 
 
 def naic(root, pictures):
-    """The lists of two rounds and of the year before, whose format differs."""
+    """The lists of two rounds and of the year before, which has another format."""
     for folder, images, prefix, separator, lists in (
         ("2020_NAIC/fusai/train", "images", "", ":", ("naic20r2_train_list_clean", "val_query", "val_gallery")),
         ("2020_NAIC/chusai/train", "images", "", ":", ("label",)),
@@ -113,7 +113,7 @@ def partial(root, pictures):
 
 
 def faces(root, pictures):
-    """MS-Celeb-1M as folders, and pairs of LFW as the arrays that bcolz would hold."""
+    """MS-Celeb-1M as folders, and LFW's pairs as the arrays that bcolz would hold."""
     size = (FACES, FACES)
     for identity in range(PEOPLE):
         for number in range(EACH):

@@ -1,8 +1,8 @@
-"""What every process of an upstream script begins with: the plugin or its patches alone, stand-ins, a record.
+"""Runs first in every process of an upstream script: loads the plugin or its patches, adds stand-ins, records numbers.
 
-upstream.py has this file run by UPSTREAM_WAY: "patched" (``fastreid_gdnorm.patches`` alone), "beside" (``import
-fastreid_gdnorm``), or "gdnorm", which also mixes GDNorm into the meta-architecture that UPSTREAM_MIXIN names. The
-numbers that are logged go to the file UPSTREAM_NUMBERS. fast-reid seeds with 0 where it would take a random seed.
+upstream.py sets UPSTREAM_WAY to "patched" (only ``fastreid_gdnorm.patches``), "beside" (``import fastreid_gdnorm``) or
+"gdnorm", which also mixes GDNorm into the meta-architecture that UPSTREAM_MIXIN names. Logged numbers are also written
+to the file UPSTREAM_NUMBERS. Where fast-reid would choose a random seed, it uses 0.
 """
 
 import collections.abc
@@ -35,7 +35,7 @@ def begin():
 
     defaults.seed_all_rng = lambda value=None: seed(0 if value is None else value)
     EventStorage.put_scalar = put_scalar
-    _C.SOLVER.setdefault("FREEZE_FC_ITERS", 0)  # a key in configs of NAIC20 and FastTune that fast-reid has no more
+    _C.SOLVER.setdefault("FREEZE_FC_ITERS", 0)  # NAIC20 and FastTune use this key, which fast-reid has dropped
     stand_in()
     if WAY == "gdnorm" and os.environ.get("UPSTREAM_MIXIN"):
         mix_in(*os.environ["UPSTREAM_MIXIN"].split(":"))
@@ -45,13 +45,13 @@ def import_plugin():
     if WAY != "patched":
         importlib.import_module("fastreid_gdnorm")
         return
-    package = sys.modules["fastreid_gdnorm"] = types.ModuleType("fastreid_gdnorm")  # which registers nothing
+    package = sys.modules["fastreid_gdnorm"] = types.ModuleType("fastreid_gdnorm")  # registers nothing
     package.__path__ = [str(Path(__file__).resolve().parents[4] / "fastreid_gdnorm")]
     importlib.import_module("fastreid_gdnorm.patches").apply_patches()
 
 
 def mix_in(module, name):
-    """Register GDNorm<name>, as the README says."""
+    """Register GDNorm<name> as the README describes."""
     from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
     from fastreid_gdnorm.modeling import GDNormTraining
@@ -61,7 +61,7 @@ def mix_in(module, name):
 
 
 def stand_in():
-    """Put small modules in the place of what upstream imports and is not here: packages, a file, faiss for GPUs."""
+    """Replace what upstream imports but is missing here by small modules: packages, a file, faiss for GPUs."""
     _stand_in("mat4py", loadmat=_loadmat)
     _stand_in("bcolz", carray=_carray)
     _stand_in("ipdb", set_trace=_Breakpoint())
@@ -96,14 +96,14 @@ def _carray(rootdir, mode):
 
 
 class _Breakpoint:
-    """``ipdb.set_trace`` that goes on three times, and then skips the test, which is in a loop without an end."""
+    """``ipdb.set_trace`` that continues three times and then skips the test, which waits in an endless loop."""
 
     def __init__(self):
         self._left = 3
 
     def __call__(self):
         if not self._left:
-            raise unittest.SkipTest("a breakpoint in a loop without an end")
+            raise unittest.SkipTest("a breakpoint in an endless loop")
         self._left -= 1
 
 

@@ -1,13 +1,14 @@
-"""Why GDNorm as printed comes apart: writes results/apart.md, apart.png, and their tables apart.csv and apart_end.csv.
+"""Why does GDNorm as printed diverge? Writes results/apart.md, apart.png, apart.csv and apart_end.csv.
 
     export FASTREID_DATASETS=DIR
     python projects/GDNorm/benchmarks/why/apart.py --output logs/apart
 
-Branches only, and sampled paths by variance and by std, on photographs and on drawn domains, from the shipped start by
-the demo's configs. Four times an epoch it is measured how far the noise of Eq. 11 lies above what it is added to, and
-how many channels are silent in one source; at the end, the losses and gradients along each kind of path. DIR holds what
-photographs.py makes; drawn domains are drawn there. Runs and rows of the tables that are done are kept. It takes half
-an hour on two cores.
+Trains branches only and sampled paths by variance and by std, on photographs and on synthetic domains, from the shipped
+start with the demo's configs. Four times an epoch it measures how far the noise of Eq. 11 exceeds the mean it is added
+to, and how many channels are silent in one source. At the end it measures losses and gradients along each kind of path.
+
+data/photographs.py fills DIR; synthetic domains are drawn into it. Finished runs and rows of the tables are kept. It
+takes half an hour on two cores.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
-import benchmarks.data.photograph_domains  # noqa: F401  which registers what DATA names
+import benchmarks.data.photograph_domains  # noqa: F401  registers what DATA names
 import torch
 from benchmarks.shared.rows import run_all, schedule, words
 from benchmarks.why.apart_page import CSV, END, SILENT, read_rows, write_page, write_rows
@@ -37,13 +38,13 @@ DATA = {  # sources, epochs
     "photographs": (("CUHK03Pair2", "CUHK03Pairs3to5", "CUHK01"), 12),
     "drawings": (("RenderedDraw300", "RenderedDraw301", "RenderedDraw302"), 24),
 }
-ROWS = {  # a config of the demo's, overrides
+ROWS = {  # one of the demo's configs, overrides
     "branches only (E)": ("branches", ()),
     "GDNorm, variance": ("gdnorm", ()),
     "GDNorm, std": ("gdnorm", ("MODEL.GDNORM.NOISE", "std")),
 }
 NECK = "heads.bottleneck.0"
-BATCHES = 4  # of the measurement at the end
+BATCHES = 4  # for the measurement at the end
 
 
 @HOOK_REGISTRY.register()
@@ -85,7 +86,7 @@ def _short(numbers):
 
 
 class PartlySampledPath(SampledPath):
-    """By variance, with noise in those layers alone that ``is_noisy`` says, and the mean path in the others."""
+    """Noise by variance in the layers that ``is_noisy`` selects, and the mean path in the others."""
 
     def __init__(self, is_noisy):
         super().__init__()
@@ -96,7 +97,7 @@ class PartlySampledPath(SampledPath):
 
 
 def measure_end(run):
-    """A line for each kind of path through a run's last model, by the statistics of training and by precise ones."""
+    """One line for each kind of path through a run's last model, with running and with precise statistics."""
     cfg = load_run_config(run, "cpu")
     cfg.defrost()
     cfg.OUTPUT_DIR, cfg.SOLVER.HOOKS = str(run / "end"), ()
@@ -120,7 +121,7 @@ def measure_end(run):
 
 
 def measure(model, make, batches):
-    """Identity loss, and norm of the gradient in convolutions: means over batches, each along ``make(batch)``."""
+    """Identity loss and norm of the convolutions' gradient along ``make(batch)``, averaged over batches."""
     convolutions = [p for p in model.backbone.parameters() if p.dim() == 4]
     found = torch.zeros(2)
     for number, batch in enumerate(batches):
@@ -136,7 +137,7 @@ def measure(model, make, batches):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("logs/apart"), help="default: %(default)s")
-    parser.add_argument("--jobs", type=int, default=2, help="trainings at a time; default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=2, help="number of trainings side by side; default: %(default)s")
     args = parser.parse_args()
     tables = {name: read_rows(name) for name in (CSV, END)}
     missing = [(args.output, data, row) for data in DATA for row in ROWS if (data, row) not in tables[END]]
@@ -153,7 +154,7 @@ def folder_of(output, data, row):
 
 
 def run_row(output, data, row):
-    """Train and measure a row, as far as that is not done."""
+    """Train and measure a row, skipping finished parts."""
     (sources, epochs), (config, overrides), run = DATA[data], ROWS[row], folder_of(output, data, row)
     settings = {
         "DATASETS.NAMES": str(sources),

@@ -1,4 +1,4 @@
-"""The page of apart.py, its figure, and the tables that both are made of."""
+"""The page of apart.py, its figure, and the tables behind both."""
 
 import csv
 
@@ -9,9 +9,9 @@ from tabulate import tabulate
 from fastreid_gdnorm.training.noise_watch import LIMIT
 
 CSV, END = "apart.csv", "apart_end.csv"
-SILENT = 0.01  # of a channel's mean variance over the sources
-SHOWN = 6  # steps of a table
-QUANTITIES = {  # column of the CSV: what it is
+SILENT = 0.01  # share of a channel's mean variance over the sources
+SHOWN = 6  # columns of steps in a table
+QUANTITIES = {  # column of the CSV: its name on the page
     "loss_cls": "identity loss, domain path",
     "loss_cls_path": "identity loss, sampled path",
     "noise": "noise by variance / M(a)",
@@ -38,7 +38,7 @@ def write_rows(file, lines):
 
 
 def write_page(found):
-    """The page above its hand-written part, the figure and the tables.
+    """Write the page above its hand-written section, the figure and the tables.
 
     Args:
         found: {(data, row): (lines of apart.csv, lines of apart_end.csv)}.
@@ -49,19 +49,19 @@ def write_page(found):
             RESULTS / name, [{**of_row, **line} for of_row, lines in zip(of, found.values()) for line in lines[place]]
         )
     parts = [
-        "# Why GDNorm as printed comes apart",
+        "# Why GDNorm as printed diverges",
         f"{written_by('why/apart.py')}\n"
-        "Trained from the shipped start by the demo's configs at 64x32, seed 0, on photographs (CUHK03 pair 2, pairs 3 "
-        "to 5,\nCUHK01) and on drawings (RenderedDraw300 to 302).\n\n"
-        "- Noise / M(a): lambda times the variance (or std) of a over M(a), as root mean squares over a layer's "
-        "channels, in the\n  noisiest layer. By variance it is what Eq. 11 adds as printed, also where a row does not. "
-        f"Above {LIMIT}, a training says\n  that it comes apart.\n"
+        "Trained from the shipped start with the demo's configs at 64x32, seed 0, on photographs (CUHK03 pair 2,\n"
+        "pairs 3 to 5, CUHK01) and on drawings (RenderedDraw300 to 302).\n\n"
+        "- Noise / M(a): lambda times the variance (or std) of a, divided by M(a); both are root mean squares over\n"
+        "  a layer's channels, in the noisiest layer. By variance, it is what Eq. 11 adds as printed; it is measured\n"
+        f"  in every row. Above {LIMIT}, a training warns that it diverges.\n"
         f"- A channel is silent if its variance in one source is below {SILENT:.0%} of its mean over the sources.",
     ]
     for data in dict.fromkeys(data for data, _ in found):
         rows = {row: lines for (of, row), lines in found.items() if of == data}
         parts.append(
-            f"## {data.capitalize()}\n\n{_over_training(rows)}\n\nThe last models, on 4 batches:\n\n{_at_end(rows)}"
+            f"## {data.capitalize()}\n\n{_over_training(rows)}\n\nThe final models, on 4 batches:\n\n{_at_end(rows)}"
         )
     parts.append("![Losses, noise and silent channels over training](apart.png)")
     write_above_reading(RESULTS / "apart.md", "\n\n".join(parts) + "\n")
@@ -91,7 +91,7 @@ def _table(rows, headers):
 
 
 def save_figure(file, found):
-    """A column for each kind of data, a panel for each quantity, a line for each row of the evidence."""
+    """One column for each kind of data, one panel for each quantity, one line for each row."""
     kinds, rows = ([*dict.fromkeys(keys)] for keys in zip(*found))
     figure = Figure(figsize=(5 * len(kinds), 2.2 * len(QUANTITIES)), layout="constrained")
     all_axes = figure.subplots(len(QUANTITIES), len(kinds), sharex="col", sharey="row", squeeze=False)

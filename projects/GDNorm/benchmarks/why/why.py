@@ -1,11 +1,11 @@
-"""Why: what happens inside GDNorm while it trains: writes results/why.md and .png.
+"""What happens inside GDNorm while it trains? Writes results/why.md and why.png.
 
     python projects/GDNorm/benchmarks/why/why.py --output logs/why
 
-Rows of evidence.py, on its first three sources, are trained once more, and every three epochs measured on the same
-training batches: the losses along each kind of path, what stale statistics add to them, how far the branches lie
-apart, and the angle between the gradients of the domain path and of a sampled one. No gradient of these goes into the
-training. Runs that are done are kept. It takes about ten minutes on two cores.
+Trains two rows of evidence.py once more on its first three sources. Every three epochs it measures, on the same
+training batches, the losses along each kind of path, what stale statistics add to them, how far the branches lie apart,
+and the angle between the gradients of the domain path and of a sampled path. The measurements do not affect the
+training. Finished runs are kept. It takes about ten minutes on two cores.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from fastreid_gdnorm.runs import files
 from fastreid_gdnorm.training.population_statistics import domain_loaders, estimate_branches
 
 PERIOD, BATCHES = 3, 4
-KINDS = ("running", "precise")  # of statistics
+KINDS = ("running", "precise")  # kinds of statistics
 METHODS = ("branches only (E)", "GDNorm, variance (E+S)")
 
 
@@ -77,7 +77,7 @@ class Probe(HookBase):
 
     @torch.no_grad()
     def _losses(self, statistics):
-        """Along the domain path, the mean path (a sampled one without noise) and a sampled path."""
+        """Losses along the domain path, the mean path (a sampled path without noise) and a sampled path."""
         paths = {
             "domain path": lambda batch: DomainPath(batch["domains"]),
             "mean path": lambda batch: SampledPath(0.0),
@@ -93,7 +93,7 @@ class Probe(HookBase):
         return sum(losses.values())
 
     def _gradients(self):
-        """Cosine of the domain path's and a sampled path's gradients: of weights that all paths share, and of BN's."""
+        """Cosine between the gradients of the domain path and a sampled path, for shared weights and for BN's."""
         shared, branched = [], []
         for batch in self._batches:
             one = self._gradient(DomainPath(batch["domains"]), batch)
@@ -110,7 +110,7 @@ class Probe(HookBase):
         return {name: g for name, g in zip(named, gradients) if g is not None}
 
     def _process(self):
-        """Medians over all channels: of the branches' standard deviation of a by |M(a)|, and of both kinds of noise."""
+        """Median and 99 % quantile over all channels of both kinds of noise, relative to |M(a)|."""
         moments = [m for _, m in GaussianProcess(self._model)]
         mean = torch.cat([m.mean_a.detach().abs() for m in moments])
         var = torch.cat([m.var_a.detach() for m in moments])
@@ -138,7 +138,7 @@ def main():
 
 
 def train_probed(run, name):
-    """Train a row of evidence.py with the probe, unless that is done."""
+    """Train a row of evidence.py with the probe unless that is done."""
     if (run / files.FINAL).is_file():
         return
     (run / "why.jsonl").unlink(missing_ok=True)
@@ -148,12 +148,12 @@ def train_probed(run, name):
 
 
 def write_page(measured):
-    """The page above its hand-written part, and the figure; ``measured`` is {row: [measurements]}."""
+    """Write the page above its hand-written section, and the figure; ``measured`` is {row: [measurements]}."""
     parts = [
         "# Why",
         f"{written_by('why/why.py')}\n"
-        f"Rows of [evidence.md](evidence.md), three sources, measured on {BATCHES} training batches after so many "
-        "epochs.\nLosses are identity loss and triplet loss together; noise is relative to |M(a)|, over all channels.",
+        f"Rows of [evidence.md](evidence.md) with three sources, measured on {BATCHES} training batches after the\n"
+        "given epochs. Losses are the sum of identity and triplet loss. Noise is relative to |M(a)| over all channels.",
         *(f"## {name}\n\n{table(lines)}" for name, lines in measured.items()),
         "![Losses, noise and gradients over training](why.png)",
     ]
@@ -162,7 +162,7 @@ def write_page(measured):
 
 
 def table(lines):
-    """A row for each measurement, a column for each fourth of the training."""
+    """One line for each quantity, one column for each quarter of the training."""
     chosen = [lines[place] for place in np.linspace(0, len(lines) - 1, 5).round().astype(int)]
     names = [name for name in lines[0] if name != "epoch"]
     rows = [[name, *(f"{line[name]:.3g}" for line in chosen)] for name in names]
@@ -170,7 +170,7 @@ def table(lines):
 
 
 def save_figure(file, measured):
-    """A column for each row of the evidence: losses, noise, gradients."""
+    """One column for each row: losses, noise, gradients."""
     panels = {
         "loss": [f"{path}, {kind}" for path in ("domain path", "mean path", "sampled path") for kind in KINDS],
         "noise / |M(a)|": [f"noise by {noise}, {of}" for noise in ("variance", "std") for of in ("median", "99 %")],
@@ -181,7 +181,7 @@ def save_figure(file, measured):
     for axes, (what, names) in zip(all_axes, panels.items()):
         for ax, lines in zip(axes, measured.values()):
             for number, name in enumerate(names):
-                paired = len(names) > 2  # a colour for every two, dashed the second
+                paired = len(names) > 2  # each pair shares a colour; its second line is dashed
                 colour, style = (f"C{number // 2}", "-" if number % 2 == 0 else "--") if paired else (f"C{number}", "-")
                 ax.plot(
                     [line["epoch"] for line in lines], [line[name] for line in lines], style, color=colour, label=name
