@@ -6,7 +6,6 @@ ratio is the median over rounds of candidate / reference, both from the same rou
 
 import argparse
 import copy
-import datetime
 import json
 import multiprocessing
 import statistics
@@ -15,7 +14,7 @@ import time
 from pathlib import Path
 
 import torch
-from benchmarks.shared.pages import machine
+from benchmarks.shared.pages import measured
 from tabulate import tabulate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
@@ -137,7 +136,7 @@ def once(line):
 
 def finish(title, rows, args):
     """Print ``rows`` as a table, write them to ``args.output`` if given, and return what ran when and where."""
-    by = f"{Path(sys.argv[0]).name} --device {args.device}, {datetime.date.today()}, {machine(args.device)}"
+    by = f"{Path(sys.argv[0]).name} --device {args.device}, {measured(args.device)}"
     print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
     if args.output:

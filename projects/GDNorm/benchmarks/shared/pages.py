@@ -2,6 +2,7 @@
 
 import datetime
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -31,14 +32,26 @@ def write_above_reading(file, text):
 
 
 def written_by(script, device="cpu"):
-    """The first line of a page: which of the benchmarks wrote it, when and where."""
-    command = f"python projects/GDNorm/benchmarks/{script}"
-    return f"Written by `{command}` on {datetime.date.today()}, {machine(device)}."
+    """The first line of a page: the command that wrote it, when, at which commit and where."""
+    return f"Written by `python projects/GDNorm/benchmarks/{script}` on {measured(device)}."
+
+
+def measured(device):
+    """Date, commit, machine and versions of a measurement, in words."""
+    return f"{datetime.date.today()} at commit {commit()}, {machine(device)}"
+
+
+def commit():
+    """The repository's commit; "unknown" outside a clone."""
+    found = subprocess.run("git rev-parse --short HEAD", shell=True, cwd=RESULTS, capture_output=True, text=True)
+    return found.stdout.strip() or "unknown"
 
 
 def machine(device):
     """The machine and the versions, in words."""
-    hardware = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    threads = torch.get_num_threads()
+    on_cpu = f"CPU, {threads} thread{'s' if threads > 1 else ''}"
+    hardware = torch.cuda.get_device_name() if device == "cuda" else on_cpu
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "fastreid"))
     return f"{hardware}, Python {platform.python_version()}, {packages}"
 
