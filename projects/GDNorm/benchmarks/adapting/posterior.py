@@ -2,9 +2,8 @@
 
     python projects/GDNorm/benchmarks/adapting/posterior.py --output logs/posterior
 
-Trains three of the demo's methods with three seeds at equal image passes and tests them on eight synthetic domains. The
-images to adapt to show people who are not in the test. Finished trainings and tests are kept; an interrupted run
-resumes.
+Trains three of the demo's methods with three seeds at equal image passes and tests them on eight synthetic domains. It
+adapts to images of people who are not in the test. Finished trainings and tests are kept; an interrupted run resumes.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python projects/GDNorm/benchmarks/speed/ranking.py --output logs/ranking.json
 
-Both run through ReidEvaluator. Stock ranking needs Cython and a C compiler, stock re-ranking 6 GB of memory. The
+Both kinds run through ReidEvaluator. Stock ranking needs Cython and a C compiler, stock re-ranking 6 GB of memory. The
 features are random: identities in 64 dimensions plus noise, mapped into 2,048. Everything runs on the CPU, as
 evaluation does. It takes about 8 minutes on two cores, 5 of them to find the neighbours of 93,820 images.
 """

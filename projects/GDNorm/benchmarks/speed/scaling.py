@@ -2,9 +2,9 @@
 
     python projects/GDNorm/benchmarks/speed/scaling.py
 
-Trains ResNet-50 as in the shipped base configs on random images, with one thread in each process. One process and two
-process the same number of images. While one process works alone, the others wait. The page also counts the bytes sent
-between processes and estimates what they cost on many GPUs. It takes two minutes on two cores.
+Trains ResNet-50 as in the shipped base configs on random images, with one thread in each process. Two processes
+together take as many images in a step as one. While one process works alone, the others wait. The page also counts the
+bytes sent between processes and estimates what they cost on many GPUs. It takes two minutes on two cores.
 """
 
 import argparse

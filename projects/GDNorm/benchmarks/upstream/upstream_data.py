@@ -5,7 +5,7 @@ from PIL import Image
 from scipy.io import savemat
 
 PEOPLE, EACH = 6, 4  # identities of a training set and images of each: 3 batches of 8
-STRANGERS = 60  # more than the 50 ranks of stock's ranking, which upstream's own evaluators call unpatched
+STRANGERS = 60  # more than the 50 ranks that stock's ranking needs; upstream's evaluators call it unpatched
 FACES = 112  # pixels
 
 

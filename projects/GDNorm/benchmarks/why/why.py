@@ -150,7 +150,7 @@ def train_probed(run, name):
 def write_page(measured):
     """Write the page above its hand-written section, and the figure; ``measured`` is {row: [measurements]}."""
     parts = [
-        "# Why",
+        "# What happens inside GDNorm while it trains",
         f"{written_by('why/why.py')}\n"
         f"Rows of [evidence.md](evidence.md) with three sources, measured on {BATCHES} training batches after the\n"
         "given epochs. Losses are the sum of identity and triplet loss. Noise is relative to |M(a)| over all channels.",
