@@ -53,10 +53,10 @@ def rows_table(results, places):
     lines = []
     for row in results.rows():
         if results.value(row, "", places) is not None:
-            told = [share for group, _ in places for share in results.trained[row, group]]
+            shares = [share for group, _ in places for share in results.trained[row, group]]
             against = [results.cell(row, "", places, (control, "")) for control in CONTROLS]
             best = [results.cell(row, label("mean:path", 0), places, (control, "")) for control in CONTROLS]
-            lines.append([row, f"{sum(told) / len(told):.0f}", results.cell(row, "", places), *against, *best])
+            lines.append([row, f"{sum(shares) / len(shares):.0f}", results.cell(row, "", places), *against, *best])
     short = [f"against {control}" for control in CONTROLS]
     return table(["row", "trained, %", "mAP", *short, *(f"MEAN_OF path {words}" for words in short)], lines)
 

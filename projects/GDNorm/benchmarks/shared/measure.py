@@ -135,14 +135,13 @@ def once(line):
 
 
 def finish(title, rows, args):
-    """Print ``rows`` as a table, write them to ``args.output`` if given, and return what ran when and where."""
+    """Print ``rows`` as a table and write them to ``args.output`` if given, with what ran when and where."""
     by = f"{Path(sys.argv[0]).name} --device {args.device}, {measured(args.device)}"
     print(f"\n{title}\n{by}\n")
     print(tabulate(rows, headers="keys", tablefmt="github"))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
         args.output.write_text(json.dumps({"title": title, "by": by, "rows": rows}, indent=2))
-    return by
 
 
 def gflop(function):

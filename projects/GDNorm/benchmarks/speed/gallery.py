@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 import faiss
 import numpy as np
 from benchmarks.shared.measure import arguments, finish
-from benchmarks.shared.pages import RESULTS, write_above_reading
+from benchmarks.shared.pages import RESULTS, write_above_reading, written_by
 from tabulate import tabulate
 
 from fastreid_gdnorm import Gallery
@@ -146,10 +146,10 @@ if __name__ == "__main__":
         for kind in ("NumPy", "flat", "graph", "IVF"):
             rows.append(apart(size, kind))
             print(rows[-1], flush=True)
-    by = finish("Galleries", rows, args)
+    finish("Galleries", rows, args)
     page = [
         "# Galleries",
-        f"Written by `python projects/GDNorm/benchmarks/speed/gallery.py`. {by}.",
+        written_by("speed/gallery.py"),
         tabulate(rows, headers="keys", tablefmt="github"),
         "## What fits into memory",
         tabulate(what_fits(), headers="keys", tablefmt="github"),

@@ -45,7 +45,8 @@ def page(results):
     """The page about ``results``, each with a title, what ran when and where (``by``), and rows."""
     parts = [
         "# Performance",
-        "Written by `python projects/GDNorm/benchmarks/speed/performance.py`; each section names its own script.",
+        "Written by `python projects/GDNorm/benchmarks/speed/performance.py --run logs/demo/gdnorm`. Each section\n"
+        "names the script that measured it.",
     ]
     for one in results:
         table = tabulate(one["rows"], headers="keys", tablefmt="github")

@@ -144,7 +144,7 @@ def page(cases, found, checkout):
     headers = ["", "patches alone", "beside the plugin", "numbers of both", "with GDNorm", "note"]
     return (
         "# Upstream's own tests and projects\n\n"
-        f"{written_by('upstream/upstream.py')}\n"
+        f"{written_by('upstream/upstream.py --checkout ../fast-reid')}\n"
         f"It ran the scripts of JDAI-CV/fast-reid at {commit.stdout.strip()} with the installed fastreid package.\n\n"
         f"{tabulate(table, headers, tablefmt='github', disable_numparse=True)}\n\n"
         "The last line of each error:\n\n" + "\n".join(notes) + "\n"
