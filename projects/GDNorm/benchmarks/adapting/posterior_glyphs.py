@@ -18,15 +18,20 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 import cv2
 import matplotlib
 import numpy as np
-from benchmarks.adapting.posterior import DATASET_REGISTRY, METHODS, Tests, datasets_root, schedule, shipped
+from benchmarks.adapting.posterior import schedule
 from benchmarks.adapting.posterior_page import average, in_order
+from benchmarks.adapting.posterior_tests import Tests
 from benchmarks.shared.pages import RESULTS, label, write_above_reading, written_by
+from fastreid.data.datasets import DATASET_REGISTRY
 from PIL import Image, ImageDraw, ImageFont
 from tabulate import tabulate
 
+from fastreid_gdnorm.data import datasets_root
 from fastreid_gdnorm.data.readers import MarketStyle
 from fastreid_gdnorm.demo import CONFIGS
+from fastreid_gdnorm.runs.methods import METHODS
 from fastreid_gdnorm.runs.run import train
+from fastreid_gdnorm.runs.run_config import shipped
 
 PAGE = RESULTS / "posterior_glyphs.md"
 LETTERS = [*map(chr, (*range(0x410, 0x450), *range(0x3B1, 0x3CA))), *"ABDEFGHJLMNQRSTUVW23456789"]

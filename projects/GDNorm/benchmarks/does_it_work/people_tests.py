@@ -11,7 +11,7 @@ from functools import cached_property, partial
 
 import numpy as np
 import torch
-from benchmarks.adapting.posterior import Target, Tests
+from benchmarks.adapting.posterior_tests import Target, Tests
 from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm import CameraOffsets

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 
 import numpy as np
 import torch
-from benchmarks.does_it_work.evidence import GROUPS, ROWS, THREE, train_row
+from benchmarks.does_it_work.evidence_rows import GROUPS, ROWS, THREE, train_row
 from benchmarks.shared.pages import RESULTS, write_above_reading, written_by
 from benchmarks.shared.rows import run_all
 from fastreid.engine.hooks import HookBase
