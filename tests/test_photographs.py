@@ -1,4 +1,4 @@
-"""The domains of photographs, made of checkouts that hold drawn images under the same names."""
+"""Domains of photographs made from checkouts that hold random images under the same names."""
 
 import importlib
 
@@ -22,14 +22,14 @@ def draw(file, number):
 
 @pytest.fixture
 def photographs(monkeypatch):
-    """The script, whose main takes the words of its command line."""
+    """The script, whose main takes its command-line arguments."""
     monkeypatch.syspath_prepend(str(PROJECT))
-    monkeypatch.setenv("FASTREID_DATASETS", "")  # which it sets
+    monkeypatch.setenv("FASTREID_DATASETS", "")  # the script sets it
     return importlib.import_module("benchmarks.data.photographs")
 
 
 def make(photographs, *checkouts, to):
-    """Run it; these checkouts lack most of what is published, so it ends with status 2."""
+    """Run the script; these checkouts lack most published images, so that it exits with status 2."""
     with pytest.raises(SystemExit) as ended:
         photographs.main([*map(str, ("--from", *checkouts, "--output", to))])
     assert ended.value.code == 2
@@ -37,10 +37,11 @@ def make(photographs, *checkouts, to):
 
 @pytest.fixture
 def checkouts(tmp_path):
-    for number, pid in enumerate((0, 842, 843, 1282, 1283, 1359, 1360, 1466)):  # first and last of pairs of cameras
+    firsts_and_lasts = (0, 842, 843, 1282, 1283, 1359, 1360, 1466)  # identities of pairs of cameras
+    for number, pid in enumerate(firsts_and_lasts):
         for view in (0, 4, 5, 9):
             draw(tmp_path / f"one/dataset/images/full/{pid:04d}_{view:02d}.jpg", 10 * number + view)
-    draw(tmp_path / "one/dataset/images/full/1467_00.jpg", 1)  # nobody
+    draw(tmp_path / "one/dataset/images/full/1467_00.jpg", 1)  # no identity of CUHK03
     for pid in (1, 5):
         for view in (1, 2, 3, 4):
             draw(tmp_path / f"two/deep/CUHK01/campus/{pid:04d}{view:03d}.png", 100 * pid + view)
@@ -48,11 +49,11 @@ def checkouts(tmp_path):
     return tmp_path / "one", tmp_path / "two"
 
 
-def test_checkouts_become_domains_that_the_readers_read(photographs, checkouts, tmp_path, capsys):
+def test_checkouts_become_domains_that_readers_can_read(photographs, checkouts, tmp_path, capsys):
     make(photographs, *checkouts, to=tmp_path / "data")
-    said = capsys.readouterr()
-    assert "2 (published 843)" in said.out  # counted, and compared
-    assert "not as published: CUHK03Pair1" in said.err.splitlines()[-1]
+    printed = capsys.readouterr()
+    assert "2 (published 843)" in printed.out  # counted and compared
+    assert "not as published: CUHK03Pair1" in printed.err.splitlines()[-1]
     images = sorted(file.name for file in (tmp_path / "data/cuhk03/images_detected").iterdir())
     assert len(images) == 32
     assert images[:8] == [
@@ -69,7 +70,7 @@ def test_checkouts_become_domains_that_the_readers_read(photographs, checkouts, 
     assert not {item[1] for item in cuhk01.query} & {item[1] for item in cuhk01.read_site()}
 
 
-def test_what_cannot_be_made_is_said_in_one_line(photographs, tmp_path, capsys):
+def test_missing_input_is_reported_in_one_line(photographs, tmp_path, capsys):
     make(photographs, tmp_path / "no", to=tmp_path / "data")
     assert "no is not a folder" in capsys.readouterr().err.splitlines()[-1]
     (tmp_path / "nothing").mkdir()
@@ -78,7 +79,7 @@ def test_what_cannot_be_made_is_said_in_one_line(photographs, tmp_path, capsys):
     assert not (tmp_path / "data").exists()
 
 
-def test_what_is_there_already_is_kept(photographs, checkouts, tmp_path):
+def test_existing_files_are_kept(photographs, checkouts, tmp_path):
     kept = tmp_path / "data/cuhk02/P1/cam1/0001_001.png"
     kept.parent.mkdir(parents=True)
     kept.write_bytes(b"mine")

@@ -1,4 +1,4 @@
-"""The table of benchmarks/upstream/upstream.py, whose scripts are in a checkout of upstream's that is not here."""
+"""The table of benchmarks/upstream/upstream.py. Its scripts are in a checkout of upstream, which tests do not need."""
 
 import importlib.util
 import re
@@ -51,7 +51,7 @@ def nested(key, value):
     return type(get_cfg())({first: nested(rest, value) if rest else value})
 
 
-def test_what_is_drawn_for_them_is_what_stock_reads(benchmark, tmp_path):
+def test_stock_reads_the_small_data_sets(benchmark, tmp_path):
     from fastreid.data.datasets import DATASET_REGISTRY
 
     data = benchmark("upstream_data")
