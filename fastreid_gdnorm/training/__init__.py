@@ -1,1 +1,1 @@
-"""What the plugin adds to training: hooks, population statistics, progress."""
+"""Training additions: hooks, population statistics and progress."""

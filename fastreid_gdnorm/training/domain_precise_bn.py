@@ -1,9 +1,15 @@
-"""Population statistics that fit the weights as they are, for tests and checkpoints alone."""
+"""Population statistics that match the current weights, used only for tests and checkpoints."""
+
+from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 from fastreid.engine.hooks import HookBase
+from torch import Tensor, nn
 
 from ..layers import GaussianProcess, gdnorm_layers
 from ..layers.eval_mode import evaluating
@@ -15,44 +21,53 @@ logger = logging.getLogger("fastreid.gdnorm.precise_bn")
 
 
 class DomainPreciseBN(HookBase):
-    """Estimates population statistics anew for every evaluation and checkpoint, and puts training's own back after it.
+    """Re-estimates population statistics for every evaluation and checkpoint, then restores the running statistics.
 
-    In training these are running averages, which lag behind the weights; the mean path is made of them. Here they are
-    averages over training images: a branch's over its domain's images, along the domain path; those of the mean path
-    itself (MODEL.GDNORM.MEAN_OF path) and of BN without branches (any stock model's, a head's with MODEL.GDNORM.HEADS
-    False) over as many images of every domain, along the mean path.
+    During training, the running averages lag behind the weights, and the mean path is built from them. This hook
+    replaces them with averages over training images:
 
-    Training goes on from its running statistics, which a checkpoint has as ``running_statistics`` beside the model;
-    after the last epoch the estimated ones stay. After every epoch the hook also puts ``gaussian_process/var_a`` and
-    ``.../var_b`` of the running statistics into the storage, means over layers of the variances of a and b (Eq. 10).
+    - a branch gets the average over its own domain's images, along the domain path;
+    - the mean path's own statistics (MODEL.GDNORM.MEAN_OF path) and BN without branches (all BN of a stock model, the
+      head's BN with MODEL.GDNORM.HEADS False) get the average over equally many images of every domain, along the
+      mean path.
+
+    Training continues with its running statistics. A checkpoint stores them as ``running_statistics`` beside the
+    model. After the last epoch, the estimated statistics stay in the model.
+
+    After every epoch, the hook also logs ``gaussian_process/var_a`` and ``gaussian_process/var_b``: the variances of
+    a and b (Eq. 10) under the running statistics, averaged over layers.
 
     Args:
         model: a stock model, or one with GDNorm.
-        loaders: for every domain, a loader of its images in random order.
-        pooled_loader: a loader with as many images of every domain in each batch, to within one.
-        periods: it runs after the last epoch and each that one of these numbers divides; 0 divides none.
+        loaders: one loader for each domain, which yields its images in random order.
+        pooled_loader: a loader whose batches have equally many images of every domain, to within one.
+        periods: the hook runs after the last epoch and after every epoch that is a multiple of one of these numbers;
+            it ignores 0.
     """
 
-    def __init__(self, model, loaders, pooled_loader, periods):
+    def __init__(
+        self, model: nn.Module, loaders: Sequence[Iterable[Any]], pooled_loader: Iterable[Any], periods: Iterable[int]
+    ) -> None:
         self._model = model
         self._loaders = loaders
         self._pooled_loader = pooled_loader
         self._periods = [period for period in periods if period > 0]
-        self._running = None  # training's statistics by name, while the estimated ones are in their place
+        # {name: running statistics}, while the model holds the estimated ones
+        self._running: Mapping[str, Tensor] | None = None
 
     @classmethod
-    def from_config(cls, cfg, trainer):
-        """For SOLVER.HOOKS; see :func:`domain_loaders` for the images."""
+    def from_config(cls, cfg: CfgNode, trainer: Any) -> DomainPreciseBN:
+        """Build the hook for SOLVER.HOOKS, with the images of :func:`domain_loaders`."""
         periods = (cfg.TEST.EVAL_PERIOD, cfg.SOLVER.CHECKPOINT_PERIOD)
         hook = cls(trainer.checkpointer.model, *domain_loaders(cfg, trainer.data_loader.dataset), periods)
         trainer.checkpointer.checkpointables["running_statistics"] = hook
         return hook
 
-    def before_epoch(self):
+    def before_epoch(self) -> None:
         self._restore()
 
     @torch.no_grad()
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         if gdnorm_layers(self._model):
             var_a, var_b = GaussianProcess(self._model).spread()
             with after_the_epoch(self.trainer) as storage:
@@ -62,8 +77,8 @@ class DomainPreciseBN(HookBase):
         if done == self.trainer.max_epoch or any(done % period == 0 for period in self._periods):
             self.update()
 
-    def update(self):
-        """Put statistics of the weights as they are in the place of the running ones; after an error these are back."""
+    def update(self) -> None:
+        """Replace the running statistics with estimates for the current weights; an error restores them."""
         logger.info("Estimating the population statistics of %d domains", len(self._loaders))
         self._restore()
         self._running = copy_statistics(self._model)
@@ -75,14 +90,14 @@ class DomainPreciseBN(HookBase):
             self._restore()
             raise
 
-    def state_dict(self):
-        """For a checkpoint: the running statistics that training goes on from, if the model's are others."""
+    def state_dict(self) -> Mapping[str, Tensor]:
+        """The running statistics to continue training with; empty if the model holds them itself."""
         return self._running or {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
         self._running = state or None
 
-    def _restore(self):
+    def _restore(self) -> None:
         if self._running is not None:
             restore_statistics(self._model, self._running)
             self._running = None

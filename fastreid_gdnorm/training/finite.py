@@ -1,4 +1,6 @@
-"""Training that has diverged is not saved."""
+"""Stops a training that has diverged before its model is saved."""
+
+from __future__ import annotations
 
 from fastreid.engine.hooks import HookBase
 
@@ -6,26 +8,26 @@ from ..layers.running_statistics import copy_statistics
 
 
 class Finite(HookBase):
-    """Ends the training after an epoch that has left NaN in weights or statistics, before these are tested or saved.
+    """Ends the training if an epoch leaves NaN in weights or statistics, before they are tested or saved.
 
-    Those that held NaN when the training began may go on doing so, and so may other buffers, of whatever they are.
+    Tensors that held NaN before training are ignored, and so are other buffers.
 
     Raises:
-        FloatingPointError: as stock's trainer does for a loss that is NaN.
+        FloatingPointError: as stock's trainer raises for a loss that is NaN.
     """
 
-    def __init__(self):
-        self._before = set()
+    def __init__(self) -> None:
+        self._before: set[str] = set()
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._before = set(self._with_nan())
 
-    def after_epoch(self):
+    def after_epoch(self) -> None:
         broken = [name for name in self._with_nan() if name not in self._before]
         if broken:
-            raise FloatingPointError(f"{len(broken)} of the model's tensors hold NaN, first {broken[0]}")
+            raise FloatingPointError(f"{len(broken)} of the model's tensors contain NaN, the first is {broken[0]}")
 
-    def _with_nan(self):
+    def _with_nan(self) -> list[str]:
         checkpointer = self.trainer.checkpointer
         states = [dict(checkpointer.model.named_parameters()), copy_statistics(checkpointer.model)]
         if "running_statistics" in checkpointer.checkpointables:

@@ -1,4 +1,6 @@
-"""Training's progress on a terminal."""
+"""A progress bar for training in a terminal."""
+
+from __future__ import annotations
 
 import math
 import os
@@ -7,13 +9,14 @@ from pathlib import Path
 from fastreid.engine.hooks import HookBase
 from tqdm import tqdm
 
-LINE = "FASTREID_PROGRESS_LINE"  # of the environment: how far down a training that runs beside others has its bar
+# environment variable: the terminal line of the bar, for trainings that run side by side
+LINE = "FASTREID_PROGRESS_LINE"
 
 
 class ProgressBar(HookBase):
-    """A bar over all iterations with the loss and the time left; silent where stderr is no terminal."""
+    """Shows the iterations done, the loss and the time left; prints nothing if stderr is not a terminal."""
 
-    def before_train(self):
+    def before_train(self) -> None:
         self._bar = tqdm(
             desc=f"training {Path(self.trainer.cfg.OUTPUT_DIR).name}",
             total=self.trainer.max_iter,
@@ -24,10 +27,10 @@ class ProgressBar(HookBase):
             disable=None,
         )
 
-    def after_step(self):
-        loss, _ = self.trainer.storage.latest().get("total_loss", (math.nan, None))  # none yet, if a step was skipped
+    def after_step(self) -> None:
+        loss, _ = self.trainer.storage.latest().get("total_loss", (math.nan, None))  # none yet if steps were skipped
         self._bar.set_postfix(epoch=self.trainer.epoch + 1, loss=f"{loss:.2f}", refresh=False)
         self._bar.update()
 
-    def after_train(self):
+    def after_train(self) -> None:
         self._bar.close()

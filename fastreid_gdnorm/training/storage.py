@@ -1,4 +1,4 @@
-"""The storage of metrics between two epochs."""
+"""The metric storage between two epochs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def after_the_epoch(trainer: Any) -> Iterator[Any]:
-    """Metrics put within it count as put after the epoch's last step, whose own are written already."""
+    """Record metrics at the iteration after the epoch's last step, whose own metrics are already written."""
     storage = trainer.storage
     step = storage.iter
     storage.iter = trainer.iter

@@ -1,4 +1,4 @@
-"""Training images as training prepares them, but always the same."""
+"""Training images with repeatable augmentation."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from fastreid.data import CommDataset
 
 
 class RepeatableImages(CommDataset):
-    """A set whose random transforms do to an image what the name of its file says, and move no random numbers.
+    """A data set that seeds its random transforms by the image's file name and leaves the global random state alone.
 
-    So an image is the same in every process and worker, in any order, and at any time of a training. (A transform that
-    keeps what earlier images gave it, such as fast-reid's RandomPatch, still depends on these.)
+    So an image looks the same in every process and worker, in any order, and at any point of a training. (A transform
+    that remembers earlier images, such as fast-reid's RandomPatch, still depends on them.)
     """
 
     def __getitem__(self, index: int) -> dict[str, Any]:
         name = os.path.basename(self.img_items[index][0])
-        with _random_numbers(zlib.crc32(name.encode(errors="surrogateescape"))):
+        with _seeded(zlib.crc32(name.encode(errors="surrogateescape"))):
             item: dict[str, Any] = super().__getitem__(index)
             return item
 
 
 @contextlib.contextmanager
-def _random_numbers(seed: int) -> Iterator[None]:
-    """Within it random numbers are those of ``seed``; after it they go on from where they were."""
-    of_python, of_numpy, of_torch = random.getstate(), np.random.get_state(), torch.get_rng_state()
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed the random numbers of Python, NumPy and torch, and restore their states afterwards."""
+    python_state, numpy_state, torch_state = random.getstate(), np.random.get_state(), torch.get_rng_state()
     random.seed(seed)
     np.random.seed(seed)
-    torch.random.default_generator.manual_seed(seed)
+    torch.random.default_generator.manual_seed(seed)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        random.setstate(of_python)
-        np.random.set_state(of_numpy)
-        torch.set_rng_state(of_torch)
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)
+        torch.set_rng_state(torch_state)

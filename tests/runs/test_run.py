@@ -39,7 +39,7 @@ def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves
 
     # the same weights, whose branches the hook left with the same statistics, and none of the path's own
     late = fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path / "late", *own)
-    assert "Taking statistics for MODEL.GDNORM.TEST_PATH" in late.stdout and table(late.stdout) == table(
+    assert "Estimating statistics for MODEL.GDNORM.TEST_PATH" in late.stdout and table(late.stdout) == table(
         evaluated.stdout
     )
 

@@ -95,7 +95,7 @@ def say(tiny, caplog, monkeypatch):
         caplog.clear()
         trainer.train()
         records = {id(record): record for record in caplog.records}  # which several loggers may have passed to caplog
-        return [record.getMessage() for record in records.values() if "coming apart" in record.getMessage()]
+        return [record.getMessage() for record in records.values() if "Sampled paths are diverging" in record.getMessage()]
 
     return train
 
