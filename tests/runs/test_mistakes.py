@@ -182,7 +182,7 @@ def test_a_model_with_nan_is_not_saved(tiny):
     (finite,) = [hook for hook in trainer._hooks if isinstance(hook, Finite)]
     finite.after_epoch()
     trainer.model.backbone.features[0][1].branches[1].running_var[0] = float("nan")
-    with pytest.raises(FloatingPointError, match="1 of the model's tensors contain NaN, the first is .*branches.1.running_var"):
+    with pytest.raises(FloatingPointError, match="1 of .* tensors contain NaN, the first is .*branches.1.running_var"):
         finite.after_epoch()
 
 

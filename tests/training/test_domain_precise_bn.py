@@ -1,4 +1,4 @@
-"""The hook: right numbers, at the right time, off and on, and what it tells."""
+"""DomainPreciseBN: correct statistics, at the right time, and what it saves and logs."""
 
 import copy
 import json
@@ -31,7 +31,7 @@ def statistics(state):
 
 
 def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
-    """The first layer's input is the first convolution's output: its statistics can be had without any BN."""
+    """The first layer's input is the first convolution's output, so its statistics can be computed without BN."""
     settings = ["SEED", "0", "SOLVER.IMS_PER_BATCH", "12", "TEST.PRECISE_BN.NUM_ITER", "9"]
     trainer, generator = DefaultTrainer(tiny("gdnorm", *settings)), torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
             values = model.backbone.features[0][0]((batch - model.pixel_mean) / model.pixel_std).double()
         mean = values.mean((0, 2, 3))
         assert torch.allclose(branch.running_mean.double(), mean, atol=1e-4)
-        # an average over 2 batches of 12 of 24 images: near the whole's variance, and never above it
+        # the average over 2 batches of 12 of the 24 images: close to the variance over all, never above it
         whole = values.var((0, 2, 3))
         assert (branch.running_var / whole < 1.01).all() and (branch.running_var / whole > 0.8).all()
     after = model.state_dict()
@@ -58,11 +58,11 @@ def test_a_branch_has_the_average_statistics_of_its_own_domains_images(tiny):
         torch.equal(after[key], value)
         for key, value in before.items()
         if key not in statistics(before) and "num_batches" not in key
-    ), "weights stay"
+    ), "the weights are unchanged"
     assert model.training and all(bn.training and bn.momentum == 0.1 for bn in model.backbone.features[0][1].branches)
 
 
-WHEN = {
+SCHEDULES = {
     "often": ["TEST.EVAL_PERIOD", "1", "SOLVER.CHECKPOINT_PERIOD", "1"],
     "seldom": ["TEST.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2"],
     "without": ["SOLVER.HOOKS", "()"],
@@ -71,10 +71,10 @@ WHEN = {
 
 @pytest.fixture(scope="module")
 def runs(datasets, tmp_path_factory):
-    """{when it is looked at: (folder, trainer, states of the models that it tested)} of trainings of two epochs."""
+    """{schedule: (folder, trainer, states of the tested models)} of trainings of two epochs."""
     finished = {}
-    for when, overrides in WHEN.items():
-        folder = tmp_path_factory.mktemp(when)
+    for schedule, overrides in SCHEDULES.items():
+        folder = tmp_path_factory.mktemp(schedule)
         cfg = load_config(f"{DEMO}/gdnorm.yml", [*TINY, "SEED", str(TOY_SEED), "OUTPUT_DIR", str(folder), *overrides])
         trainer, tested = DefaultTrainer(cfg), []
 
@@ -84,7 +84,7 @@ def runs(datasets, tmp_path_factory):
 
         trainer.test = test
         trainer.train()
-        finished[when] = folder, trainer, tested
+        finished[schedule] = folder, trainer, tested
     return finished
 
 
@@ -92,48 +92,48 @@ def checkpoint(folder, name):
     return torch.load(folder / f"{name}.pth", weights_only=True)
 
 
-def test_training_does_not_depend_on_when_it_is_looked_at(runs):
+def test_training_does_not_depend_on_when_the_model_is_tested_or_saved(runs):
     folder, often, _ = runs["often"]
     losses = [line["total_loss"] for line in metrics(folder) if "total_loss" in line]
     running = checkpoint(folder, "model_final")["running_statistics"]
-    for when in ("seldom", "without"):
-        other, trainer, _ = runs[when]
+    for schedule in ("seldom", "without"):
+        other, trainer, _ = runs[schedule]
         assert [line["total_loss"] for line in metrics(other) if "total_loss" in line] == losses
         own = dict(trainer.model.named_parameters())
         assert all(torch.equal(own[name], p) for name, p in often.model.named_parameters())
         last = checkpoint(other, "model_final")
-        own = last["running_statistics"] if when == "seldom" else last["model"]
-        assert all(torch.equal(own[name], values) for name, values in running.items()), "they went on"
+        own = last["running_statistics"] if schedule == "seldom" else last["model"]
+        assert all(torch.equal(own[name], values) for name, values in running.items()), "equal running statistics"
     assert logged_variance(folder) == logged_variance(runs["seldom"][0]) and len(logged_variance(folder)) == 2
 
 
-def test_what_is_tested_and_saved_has_statistics_of_its_own_weights(runs):
+def test_tested_and_saved_models_have_statistics_of_their_own_weights(runs):
     folder, trainer, tested = runs["often"]
     saved = [checkpoint(folder, name)["model"] for name in ("model_0000", "model_final")]
-    for state, of_test in zip(saved, tested):
-        assert all(torch.equal(of_test[key], state[key]) for key in state), "what is tested is what is saved"
+    for state, tested_state in zip(saved, tested):
+        assert all(torch.equal(tested_state[key], state[key]) for key in state), "the tested model is the saved one"
     model = trainer.model
-    assert all(torch.equal(saved[1][key], value) for key, value in model.state_dict().items()), "and what stays"
+    assert all(torch.equal(saved[1][key], value) for key, value in model.state_dict().items()), "and the final one"
     for state in saved[::-1]:
         model.load_state_dict(state)
         estimate_branches(model.eval(), domain_loaders(trainer.cfg, trainer.data_loader.dataset)[0])
         assert all(torch.equal(state[key], value) for key, value in statistics(model.state_dict()).items())
 
 
-def test_a_checkpoint_has_both_statistics_and_the_logged_variance_is_of_the_running_ones(runs):
+def test_a_checkpoint_has_both_statistics_and_the_logged_variance_comes_from_the_running_ones(runs):
     folder, trainer, _ = runs["often"]
     saved = checkpoint(folder, "model_0000")
     estimated, running = statistics(saved["model"]), statistics(saved["running_statistics"])
     assert set(running) == set(estimated)
     assert not any(torch.equal(values, running[key]) for key, values in estimated.items() if "mean" in key)
-    told = logged_variance(folder)
+    logged = logged_variance(folder)
     trainer.model.load_state_dict({**saved["model"], **running})
-    assert told[0] == pytest.approx(GaussianProcess(trainer.model).spread()[0])
+    assert logged[0] == pytest.approx(GaussianProcess(trainer.model).spread()[0])
     trainer.model.load_state_dict(saved["model"])
-    assert told[0] != pytest.approx(GaussianProcess(trainer.model).spread()[0])
+    assert logged[0] != pytest.approx(GaussianProcess(trainer.model).spread()[0])
 
 
-def test_resumed_without_the_hook_training_goes_on_from_its_running_statistics_too(runs, tmp_path):
+def test_a_training_resumed_without_the_hook_continues_with_its_running_statistics(runs, tmp_path):
     folder, _, _ = runs["often"]
     shutil.copy(folder / "model_0000.pth", tmp_path)
     (tmp_path / "last_checkpoint").write_text("model_0000.pth")
@@ -149,10 +149,11 @@ def test_resumed_without_the_hook_training_goes_on_from_its_running_statistics_t
     trainer = DefaultTrainer(cfg)
     trainer.resume_or_load(resume=True)
     final = checkpoint(folder, "model_final")["model"]
-    assert all(torch.equal(final[name], values) for name, values in trainer.model.state_dict().items()), "at its end"
+    unchanged = all(torch.equal(final[name], values) for name, values in trainer.model.state_dict().items())
+    assert unchanged, "a finished training keeps the estimated statistics"
 
 
-def test_after_an_error_the_model_is_as_it_was(tiny):
+def test_an_error_leaves_the_model_unchanged(tiny):
     trainer = DefaultTrainer(tiny())
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
     before = copy.deepcopy(trainer.model.state_dict())
@@ -170,7 +171,7 @@ def test_after_an_error_the_model_is_as_it_was(tiny):
 
 
 def pooled_statistics(trainer):
-    """Mean and mean variance of the first convolution's output over the pooled loader's batches, as plain sums."""
+    """Mean and mean variance of the first convolution's output over the pooled loader's batches, by plain sums."""
     model = trainer.model
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
     means, variances = [], []
@@ -182,7 +183,7 @@ def pooled_statistics(trainer):
     return sum(means) / len(means), sum(variances) / len(variances)
 
 
-def test_a_stock_model_has_statistics_of_all_domains_alike(tiny):
+def test_a_stock_model_has_statistics_of_all_domains_equally(tiny):
     sampler = ["DATALOADER.SAMPLER_TRAIN", "DomainBalancedIdentitySampler", "TEST.PRECISE_BN.NUM_ITER", "9"]
     trainer = DefaultTrainer(tiny("baseline", "SOLVER.HOOKS", "('DomainPreciseBN',)", *sampler))
     hook = next(h for h in trainer._hooks if isinstance(h, DomainPreciseBN))
@@ -210,12 +211,12 @@ def test_a_neck_without_branches_has_statistics_of_the_mean_path(tiny):
     assert torch.allclose(model.heads.bottleneck[0].running_mean.double(), expected, rtol=1e-3, atol=1e-5)
 
 
-def test_its_images_stay_on_the_cpu_with_the_model_though_there_is_a_gpu(tiny, monkeypatch):
+def test_its_images_stay_on_the_cpu_with_a_cpu_model_even_if_there_is_a_gpu(tiny, monkeypatch):
     cfg = tiny("gdnorm", "MODEL.DEVICE", "cpu")
     train_set = DefaultTrainer.build_train_loader(cfg).dataset
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "a stream of CUDA's")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda device: "a CUDA stream")
     loaders, pooled = domain_loaders(cfg, train_set)
     assert [loader.stream for loader in (*loaders, pooled)] == [None] * 4
     cfg.MODEL.DEVICE = "cuda"
-    assert domain_loaders(cfg, train_set)[1].stream == "a stream of CUDA's"
+    assert domain_loaders(cfg, train_set)[1].stream == "a CUDA stream"

@@ -1,4 +1,4 @@
-"""Sampled paths that come apart: a small network that does as printed and not by std, and the line that says so."""
+"""Diverging sampled paths: a small network diverges by variance but not by std, and training warns in one line."""
 
 import logging
 import math
@@ -18,9 +18,9 @@ IDS = 20
 
 
 def trained(noise):
-    """A depthwise network after 120 steps, and its losses (120, 2) along the domain path and a sampled one.
+    """A depthwise network after 120 steps, and its losses (120, 2) along the domain path and a sampled path.
 
-    The second domain's images have no third channel, so that a third of the features are silent there.
+    The second domain's images have no third channel, so a third of the features are silent there.
     """
     torch.manual_seed(0)
     first = nn.Conv2d(3, 24, 3, padding=1, groups=3, bias=False)
@@ -44,20 +44,20 @@ def trained(noise):
     return net, torch.tensor(losses)
 
 
-def test_a_channel_that_is_silent_in_one_source_takes_paths_by_variance_apart_and_not_those_by_std():
-    know_nothing = math.log(IDS)
+def test_a_channel_that_is_silent_in_one_source_makes_paths_diverge_by_variance_but_not_by_std():
+    chance = math.log(IDS)
     for noise in ("variance", "std"):
         net, losses = trained(noise)
-        of_domain_path, of_sampled_paths = losses[60:].mean(0).tolist()
-        assert of_domain_path < know_nothing / 5
+        domain_loss, sampled_loss = losses[60:].mean(0).tolist()
+        assert domain_loss < chance / 5
         if noise == "variance":
-            assert of_sampled_paths > 5 * know_nothing and relative_noise(net[1], 0.6) > LIMIT
+            assert sampled_loss > 5 * chance and relative_noise(net[1], 0.6) > LIMIT
         else:
-            assert of_sampled_paths < know_nothing and relative_noise(net[1], 0.6, "std") < 0.6
+            assert sampled_loss < chance and relative_noise(net[1], 0.6, "std") < 0.6
 
 
 @pytest.mark.parametrize("noise", ["variance", "std"])
-def test_relative_noise_is_that_of_eq_10_and_11_in_naive_loops(noise):
+def test_relative_noise_follows_eq_10_and_11_in_naive_loops(noise):
     layer, over_channels = random_layer(), [0.0, 0.0]
     for c in range(C):
         a = [float(bn.weight[c] / math.sqrt(bn.running_var[c] + EPS)) for bn in layer.branches]
@@ -70,7 +70,7 @@ def test_relative_noise_is_that_of_eq_10_and_11_in_naive_loops(noise):
     assert relative_noise(layer, 0.6, noise) == pytest.approx(of_noise / of_mean)
 
 
-def test_in_smaller_units_of_x_noise_by_variance_grows_without_bound_and_by_std_does_not():
+def test_as_x_shrinks_noise_by_variance_grows_without_bound_but_noise_by_std_does_not():
     layer, found = random_layer(), []
     for bn in layer.branches:
         bn.eps = 0.0
@@ -85,8 +85,8 @@ def test_in_smaller_units_of_x_noise_by_variance_grows_without_bound_and_by_std_
 
 
 @pytest.fixture
-def say(tiny, caplog, monkeypatch):
-    """A function that trains a config, with a seed, and gives the lines that say that it comes apart."""
+def warnings_of(tiny, caplog, monkeypatch):
+    """A function that trains a config with a seed and returns the warnings about diverging paths."""
 
     def train(config, *settings, resume=False):
         trainer = DefaultTrainer(tiny(config, "SEED", "0", *settings))
@@ -94,20 +94,20 @@ def say(tiny, caplog, monkeypatch):
         trainer.resume_or_load(resume)
         caplog.clear()
         trainer.train()
-        records = {id(record): record for record in caplog.records}  # which several loggers may have passed to caplog
-        return [record.getMessage() for record in records.values() if "Sampled paths are diverging" in record.getMessage()]
+        records = {id(record): record for record in caplog.records}  # several loggers may pass on the same record
+        return [record.getMessage() for record in records.values() if "paths are diverging" in record.getMessage()]
 
     return train
 
 
-LOUD = ("MODEL.GDNORM.LAMBDA", "1e6", "SOLVER.BASE_LR", "1e-9")  # far more than any network bears
+LOUD = ("MODEL.GDNORM.LAMBDA", "1e6", "SOLVER.BASE_LR", "1e-9")  # far more noise than any network can take
 
 
-def test_a_training_says_once_that_it_comes_apart_whenever_it_is_tested_and_anew_when_resumed(say):
-    often = say("gdnorm", *LOUD)
+def test_a_training_warns_once_however_often_it_is_tested_and_again_when_resumed(warnings_of):
+    often = warnings_of("gdnorm", *LOUD)
     assert len(often) == 1 and "\n" not in often[0] and often[0].endswith("Set MODEL.GDNORM.NOISE std")
-    assert len(say("gdnorm", *LOUD, "SOLVER.MAX_EPOCH", "3", resume=True)) == 1
-    assert say("gdnorm", *LOUD, "TEST.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2") == often
+    assert len(warnings_of("gdnorm", *LOUD, "SOLVER.MAX_EPOCH", "3", resume=True)) == 1
+    assert warnings_of("gdnorm", *LOUD, "TEST.EVAL_PERIOD", "2", "SOLVER.CHECKPOINT_PERIOD", "2") == often
 
 
 @pytest.mark.parametrize(
@@ -115,5 +115,5 @@ def test_a_training_says_once_that_it_comes_apart_whenever_it_is_tested_and_anew
     [("gdnorm", ()), ("gdnorm", (*LOUD, "MODEL.GDNORM.NOISE", "std")), ("branches", LOUD), ("baseline", ())],
     ids=["as shipped", "by std", "no sampled path", "no branches"],
 )
-def test_no_other_training_says_so(say, config, settings):
-    assert not say(config, *settings, "SOLVER.MAX_EPOCH", "1")
+def test_no_other_training_warns(warnings_of, config, settings):
+    assert not warnings_of(config, *settings, "SOLVER.MAX_EPOCH", "1")

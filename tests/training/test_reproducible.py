@@ -1,4 +1,4 @@
-"""SEED with samplers of other people's."""
+"""SEED with samplers from elsewhere."""
 
 import itertools
 import logging
@@ -18,7 +18,7 @@ from fastreid_gdnorm.training.reproducible import Reproducible
 
 
 class Counting(Sampler):
-    """Its state is its generator's."""
+    """Keeps its state in its generator."""
 
     @classmethod
     def from_config(cls, cfg, train_set):
@@ -31,7 +31,7 @@ class Counting(Sampler):
 
 
 class SeededOnce(Counting):
-    """Its state is its own."""
+    """Keeps its state in itself."""
 
     rng = None
 
@@ -42,7 +42,7 @@ class SeededOnce(Counting):
 
 
 class WithEpochs(Counting):
-    """It is told the epoch, as torch's DistributedSampler is."""
+    """Has set_epoch, as torch's DistributedSampler does."""
 
     epoch = 0
 
@@ -54,7 +54,7 @@ class WithEpochs(Counting):
 
 
 class CountsOn(TrainingSampler):
-    """One of fast-reid's own that iterates in another way."""
+    """Derives from a fast-reid sampler, but iterates differently."""
 
     def __iter__(self):
         return iter(itertools.cycle(range(self._size)))
@@ -81,14 +81,14 @@ class Endless(torch.utils.data.IterableDataset):
 
 
 class Inner:
-    """What a trainer of fast-reid's has inside."""
+    """The inner trainer of a fast-reid trainer."""
 
     def __init__(self, loader):
         self.data_loader, self._data_loader_iter = loader, iter(loader)
 
 
 class Outer:
-    """A trainer's loop, of which only the batches count."""
+    """A trainer's loop that only draws batches."""
 
     start_epoch, iters = 0, 3
     data_loader = property(lambda self: self._trainer.data_loader)
@@ -111,7 +111,7 @@ def batches(sampler, size=4):
 
 
 def toolbox_loader(batch_sampler):
-    """fast-reid's loader, whose batches stay on the CPU."""
+    """fast-reid's loader, keeping its batches on the CPU."""
     loader = DataLoaderX(0, dataset=Images(), batch_sampler=batch_sampler)
     loader.stream = None
     return loader
@@ -139,8 +139,8 @@ WITH_EPOCHS = {
 
 
 @pytest.mark.parametrize("loader", ENDLESS.values(), ids=ENDLESS)
-def test_a_sampler_that_knows_no_epochs_goes_on_from_one_to_the_next(loader, monkeypatch):
-    monkeypatch.setattr(samplers, "TrainingSampler", CountsOn)  # as a project does that has its own in its place
+def test_a_sampler_that_knows_no_epochs_continues_across_them(loader, monkeypatch):
+    monkeypatch.setattr(samplers, "TrainingSampler", CountsOn)  # as a project does to replace it
     found = Outer(loader()).epochs(0, 1, 2)
     without_seed = iter(loader())
     assert found == [[next(without_seed).tolist() for _ in range(3)] for _ in range(3)]
@@ -148,13 +148,13 @@ def test_a_sampler_that_knows_no_epochs_goes_on_from_one_to_the_next(loader, mon
 
 
 @pytest.mark.parametrize("loader", WITH_EPOCHS.values(), ids=WITH_EPOCHS)
-def test_a_sampler_that_knows_epochs_begins_each_by_its_number_alone(loader):
+def test_a_sampler_that_knows_epochs_starts_each_from_its_number_alone(loader):
     first, second, third = Outer(loader()).epochs(0, 1, 2)
     assert first != second != third
-    assert Outer(loader()).epochs(1, 2) == [second, third], "as a resumed run has them"
+    assert Outer(loader()).epochs(1, 2) == [second, third], "a resumed run draws the same batches"
 
 
-def test_a_registered_sampler_trains_on_with_a_seed_and_what_it_cannot_promise_is_said(tiny, monkeypatch, caplog):
+def test_a_registered_sampler_without_reseed_trains_with_a_seed_and_logs_a_warning(tiny, monkeypatch, caplog):
     monkeypatch.setitem(SAMPLER_REGISTRY._obj_map, "Counting", Counting)
     cfg = tiny("baseline", "SEED", "0", "DATALOADER.SAMPLER_TRAIN", "Counting", "SOLVER.MAX_EPOCH", "2")
     seen = []

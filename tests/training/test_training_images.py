@@ -1,4 +1,4 @@
-"""Training images that are the same whenever, wherever and in whatever order they are looked at."""
+"""Training images are the same at any time, in any process and in any order."""
 
 import random
 
@@ -14,7 +14,7 @@ from fastreid_gdnorm.training.training_images import RepeatableImages
 from ..conftest import DEMO, TINY
 
 
-def test_an_image_is_augmented_as_its_name_says_and_random_numbers_go_on(datasets):
+def test_augmentation_is_seeded_by_the_file_name_and_leaves_the_global_random_state_alone(datasets):
     files = sorted((datasets / "RenderedStreet" / "bounding_box_train").glob("*.jpg"))
     items = [(str(file), 0, 0) for file in files]
     augment = build_transforms(load_config(f"{DEMO}/gdnorm.yml", TINY), is_train=True)
@@ -29,4 +29,4 @@ def test_an_image_is_augmented_as_its_name_says_and_random_numbers_go_on(dataset
     assert torch.equal(first, again) and torch.equal(first, in_workers)
     plain = CommDataset(items, build_transforms(load_config(f"{DEMO}/gdnorm.yml", TINY), is_train=False), relabel=False)
     differing = [not torch.equal(image, plain[place]["images"]) for place, image in enumerate(first)]
-    assert np.mean(differing) > 0.9, "they are augmented"
+    assert np.mean(differing) > 0.9, "most images are augmented"

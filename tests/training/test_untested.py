@@ -1,4 +1,4 @@
-"""An error in a test does not lose what was trained."""
+"""An error during a test does not lose the trained epoch."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def query(station):
 
 
 @pytest.mark.parametrize("config, period, lost", [("gdnorm", 1, "first"), ("baseline", 3, "last")])
-def test_an_unreadable_query_costs_no_training(query, tmp_path, config, period, lost, fastreid_here):
+def test_an_unreadable_query_does_not_lose_the_trained_epoch(query, tmp_path, config, period, lost, fastreid_here):
     backbone = "build_gdnorm_backbone" if config == "gdnorm" else "build_small_backbone"
     words = [*SMALL, "MODEL.BACKBONE.NAME", backbone, "TEST.EVAL_PERIOD", period, "SOLVER.CHECKPOINT_PERIOD", 2]
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
@@ -27,7 +27,7 @@ def test_an_unreadable_query_costs_no_training(query, tmp_path, config, period, 
 
     image = query.read_bytes()
     query.write_bytes(image[:200])
-    for flags in [], ["--resume"]:  # the second begins with the test
+    for flags in [], ["--resume"]:  # the resumed run starts with the test
         line = one_line(fastreid_here(*training(broken, *flags, config=config, overrides=words)))
         assert f"cannot read image {query}" in line
         assert (broken / "last_checkpoint").read_text() == "model_untested.pth"
@@ -45,7 +45,7 @@ def test_an_unreadable_query_costs_no_training(query, tmp_path, config, period, 
 
 
 @pytest.mark.parametrize("seed", [-1, 0])
-def test_the_list_of_hooks_ends_as_stocks(tiny, seed):
-    """A trainer puts hooks of its own before the last, the writer, as ``hooks.insert(-1, hook)``."""
+def test_the_list_of_hooks_ends_as_in_stock(tiny, seed):
+    """A derived trainer can still put its hooks before the last one, the writer: ``hooks.insert(-1, hook)``."""
     trainer = DefaultTrainer(tiny("baseline", *SMALL, "MODEL.BACKBONE.NAME", "build_small_backbone", "SEED", seed))
     assert [type(hook) for hook in trainer._hooks[-2:]] == [PeriodicCheckpointer, PeriodicWriter]
