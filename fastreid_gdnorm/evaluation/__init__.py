@@ -1,4 +1,4 @@
-"""Ranking in bounded memory, splits, summaries, path sweeps."""
+"""Ranking in bounded memory, tests on splits, result summaries and path sweeps."""
 
 from .distances import build_dist
 from .matches import check_matches, num_matched, splits_of

@@ -1,4 +1,4 @@
-"""Distances of queries to a gallery, computed a block of queries at a time instead of all at once."""
+"""Distances between queries and a gallery, computed for one block of queries at a time instead of all at once."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ from torch import Tensor
 
 from .reranking import jaccard
 
-Rows = Callable[[slice], NDArray[np.float32]]  # of a slice of queries, (queries in it, gallery)
+Rows = Callable[[slice], NDArray[np.float32]]  # a slice of queries -> distances of shape (queries in it, gallery)
 
 BLOCK_BYTES = 64 * 2**20
 
 
 class Distances:
-    """A matrix of shape (queries, gallery) of which only the rows that are asked for exist: ``distances[i:j]``.
+    """A matrix of shape (queries, gallery) whose rows are computed only when read: ``distances[i:j]``.
 
-    A multiple and a sum are such matrices too, which is all that ``ReidEvaluator.evaluate`` makes of its distances.
+    It supports multiplication by a number and addition, the only operations of ``ReidEvaluator.evaluate``. Their
+    results are computed when read too.
 
     Args:
-        rows: function that gives the rows of a slice of queries, a float32 array.
+        rows: function from a slice of queries to its rows, a float32 array.
     """
 
     def __init__(self, shape: tuple[int, int], rows: Rows) -> None:
@@ -42,13 +43,13 @@ class Distances:
 
 
 def build_dist(queries: Tensor, gallery: Tensor, metric: str = "euclidean", **options: Any) -> Distances:
-    """As ``fastreid.utils.compute_dist.build_dist``, and with its formulas, but not computed yet.
+    """As ``fastreid.utils.compute_dist.build_dist``, with its formulas, but computed when read.
 
-    Where all distances fit into one block they are stock's own, to the last digit, so that ties are ordered as there.
+    If all distances fit into one block, they equal stock's to the last digit, so that ties are ordered alike.
 
     Args:
         queries, gallery: features of shape (images, dimensions).
-        metric: "euclidean" (squared, as stock's), "cosine", or "jaccard" with the options ``k1`` and ``k2``.
+        metric: "euclidean" (squared, as in stock), "cosine", or "jaccard" with the options ``k1`` and ``k2``.
     """
     shape = len(queries), len(gallery)
     if metric != "jaccard" and 4 * shape[0] * shape[1] <= BLOCK_BYTES:
@@ -59,7 +60,7 @@ def build_dist(queries: Tensor, gallery: Tensor, metric: str = "euclidean", **op
 
 
 def blocks(distances: Distances | NDArray[Any]) -> Iterator[slice]:
-    """The slices of queries, in turn, whose rows together take BLOCK_BYTES or less, or are one."""
+    """Consecutive slices of queries whose rows take at most BLOCK_BYTES; a slice has at least one query."""
     num_query, num_gallery = distances.shape
     size = max(1, BLOCK_BYTES // (4 * max(1, num_gallery)))
     return (slice(start, min(start + size, num_query)) for start in range(0, num_query, size))
@@ -79,7 +80,7 @@ def _euclidean(queries: Tensor, gallery: Tensor) -> Rows:
 
 
 def _cosine(queries: Tensor, gallery: Tensor) -> Rows:
-    # the products are divided by the gallery's norms, as a gallery that is divided by them is one more in memory
+    # divide the products by the gallery's norms: a normalised copy of the gallery would take more memory
     norms = gallery.norm(dim=1).clamp_min(1e-12).cpu().numpy()  # as F.normalize does
     products = _products(F.normalize(queries), gallery)
 
@@ -92,7 +93,7 @@ def _cosine(queries: Tensor, gallery: Tensor) -> Rows:
 
 
 def _products(queries: Tensor, gallery: Tensor) -> Rows:
-    """On the CPU by NumPy, whose OpenBLAS takes half the time of torch's MKL on processors that are not Intel's."""
+    """Dot products; NumPy computes them on the CPU: on non-Intel CPUs, its OpenBLAS is twice as fast as torch's MKL."""
     if queries.device.type == "cpu" and queries.dtype in (torch.float32, torch.float64):
         ours, theirs = queries.numpy(), gallery.numpy().T
         return lambda some: ours[some] @ theirs

@@ -1,4 +1,4 @@
-"""A test whose images stay in memory, for models or paths that take it one after the other."""
+"""A test that keeps its images in memory, to test several models or paths one after another."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 
 class KeptTest:
-    """fast-reid's test on one target: called with a model, it gives the metrics by name.
+    """fast-reid's test on one target: call it with a model to get {metric: value}.
 
     Args:
-        cfg: says how images are prepared and features compared.
+        cfg: how to prepare images and compare features.
         target: a data set's name.
-        device: where the models are.
+        device: the device of the models.
     """
 
     def __init__(self, cfg: CfgNode, target: str, device: torch.device) -> None:
@@ -34,16 +34,16 @@ class KeptTest:
 
 
 class KeptImages:
-    """The batches of a test loader, decoded once and kept in memory; stands for the loader any number of times.
+    """The batches of a test loader, decoded once and kept in memory, to iterate over any number of times.
 
-    Images are kept on the CPU, and each batch's are given on ``device``; all else is given where the loader left it.
-    ``seconds_per_batch`` is the median time that whoever iterated last took for a batch.
+    Images are stored on the CPU and yielded on ``device``; everything else stays where the loader put it.
+    ``seconds_per_batch`` is the median time that the last iteration spent on a batch.
     """
 
     def __init__(self, loader: Any, device: torch.device) -> None:
         self.dataset = loader.dataset
         self._device = device
-        # fast-reid's ToTensor gives whole numbers from 0 to 255, in four times the bytes
+        # fast-reid's ToTensor yields whole numbers from 0 to 255 as floats: uint8 takes a quarter of the memory
         self._batches = [
             {**batch, "images": batch["images"].to("cpu", torch.uint8)}
             for batch in tqdm(loader, "decoding", leave=False, disable=None, delay=2)

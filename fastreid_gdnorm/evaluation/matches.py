@@ -1,4 +1,4 @@
-"""Queries that a test cannot rank: those with no true match in the gallery."""
+"""Queries that a test cannot rank because the gallery has no true match."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from ..errors import UserError
 
 logger = logging.getLogger("fastreid.gdnorm.test")
 
-Item = tuple[Any, ...]  # path, identity, camera, and whatever a project adds
+Item = tuple[Any, ...]  # (path, identity, camera, ...); a project can add more
 
 
 def splits_of(data: Any) -> list[tuple[list[Item], list[Item]]]:
-    """The queries and the gallery of each split of a data set; of one without splits, one pair."""
+    """The (queries, gallery) of each split of a data set; one pair if it has no splits."""
     if not hasattr(data, "splits"):
         return [(data.query, data.gallery)]
     items = data.images
@@ -25,7 +25,7 @@ def splits_of(data: Any) -> list[tuple[list[Item], list[Item]]]:
 
 
 def num_matched(queries: Sequence[Item], gallery: Iterable[Item]) -> int:
-    """How many queries have a true match: a gallery image of their identity by another camera."""
+    """How many queries have a true match: a gallery image of the same identity from another camera."""
     cameras: dict[Any, set[Any]] = defaultdict(set)
     for _, identity, camera, *_ in gallery:
         cameras[identity].add(camera)
@@ -33,26 +33,26 @@ def num_matched(queries: Sequence[Item], gallery: Iterable[Item]) -> int:
 
 
 def check_matches(target: str, splits: Iterable[tuple[Sequence[Item], Sequence[Item]]]) -> None:
-    """Say in one line how many queries a test of ``target`` will leave out, as they have no true match.
+    """Log in one line how many queries of ``target`` a test will leave out because they have no true match.
 
     Args:
-        splits: as :func:`splits_of` gives them.
+        splits: as :func:`splits_of` returns them.
 
     Raises:
-        UserError: there are no queries, or a split has none with a true match.
+        UserError: a split has no query with a true match.
     """
     left_out = total = 0
     for queries, gallery in splits:
         matched = num_matched(queries, gallery)
         if not matched:
             raise UserError(
-                f"DATASETS.TESTS: none of the {len(queries)} queries of {target} has its identity under another camera "
-                f"among its {len(gallery)} gallery images, so nothing can be ranked: a test takes two cameras or more"
+                f"DATASETS.TESTS: none of the {len(queries)} queries of {target} has an image of the same identity "
+                f"from another camera among the {len(gallery)} gallery images: use a target with at least two cameras"
             )
         left_out, total = left_out + len(queries) - matched, total + len(queries)
     if left_out and comm.is_main_process():
         logger.warning(
-            "%s: %d of %d queries are left out of the results, as no gallery image shows their identity under another "
-            "camera",
+            "%s: %d of %d queries are left out of the results because no gallery image shows their identity from "
+            "another camera",
             *(target, left_out, total),
         )

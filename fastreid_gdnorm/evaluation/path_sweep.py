@@ -1,4 +1,4 @@
-"""One model along many paths: the sources', the mean, the ensemble, and samples of the Gaussian process."""
+"""Tests one model along many paths: each source's, the mean, the ensemble and samples of the Gaussian process."""
 
 from __future__ import annotations
 
@@ -25,22 +25,22 @@ from .kept_images import KeptTest
 from .metrics import HEADLINE
 
 Record = dict[str, Any]
-KEY = itemgetter("target", "path", "lambda")  # what a record is of
+KEY = itemgetter("target", "path", "lambda")  # identifies a record
 
 
 def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[float]) -> list[Record]:
-    """Test ``model`` on DATASETS.TESTS along every path, by fast-reid's own evaluation.
+    """Test ``model`` on DATASETS.TESTS along every path, with fast-reid's own evaluation.
 
-    A sampled path is the noise of a seed, 0 to ``samples`` - 1, at a lambda: what ``fastreid eval --path sample:SEED
-    MODEL.GDNORM.LAMBDA L`` follows. Every result is a line of ``file``, written when it is there; paths whose line is
-    there already are not run again. The model is left as it was, with its mode and its ``test_paths``. Several
-    processes share the paths, and all get the list.
+    A sampled path has the noise of one seed, 0 to ``samples`` - 1, at one lambda, as ``fastreid eval --path
+    sample:SEED MODEL.GDNORM.LAMBDA L`` does. Every result is appended to ``file`` as soon as it is measured; paths
+    that the file already has are skipped. The model keeps its mode and its ``test_paths``. Several processes share
+    the paths, and each returns the whole list.
 
     Returns:
-        a list of {"target", "path", "lambda" (None but for samples), metrics, "seconds_per_batch"}.
+        a list of {"target", "path", "lambda" (None except for samples), metrics, "seconds_per_batch"}.
 
     Raises:
-        UserError: ``file`` is not of this form.
+        UserError: ``file`` is not a record of a path sweep.
     """
     paths = plan(len(cfg.DATASETS.NAMES), samples, lambdas)
     wanted = [(target, *path) for target in cfg.DATASETS.TESTS for path in paths]
@@ -53,7 +53,7 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
     own = todo[comm.get_rank() :: comm.get_world_size()]
     silent = None if comm.is_main_process() else True
     bar = tqdm(own, "paths", initial=len(wanted) - len(own), total=len(wanted), disable=silent)
-    with _alone(), evaluating(model), _keeping_paths(model), _quiet(), open(file, "a") as lines, bar:
+    with _as_one_process(), evaluating(model), _keeping_paths(model), _quiet(), open(file, "a") as lines, bar:
         for target, keys in itertools.groupby(bar, key=itemgetter(0)):
             test = _Test(model, cfg, target)
             for key in keys:
@@ -61,22 +61,22 @@ def sweep(model: Any, cfg: CfgNode, file: Path, samples: int, lambdas: Sequence[
                 done[key] = test.along(*key[1:])
                 lines.write(json.dumps(done[key]) + "\n")
                 lines.flush()
-    for of_one_process in comm.all_gather(done):
-        done.update(of_one_process)
+    for found_by_process in comm.all_gather(done):
+        done.update(found_by_process)
     return [done[key] for key in wanted]
 
 
 def plan(sources: int, samples: int, lambdas: Sequence[float]) -> list[tuple[str, float | None]]:
-    """(TEST_PATH, lambda) of every path of a sweep; lambda is None but for samples."""
+    """(TEST_PATH, lambda) of every path of a sweep; lambda is None except for samples."""
     fixed = [*(f"source:{k}" for k in range(sources)), "mean", "ensemble"]
     return [*((path, None) for path in fixed), *((f"sample:{n}", scale) for n in range(samples) for scale in lambdas)]
 
 
 def read_records(file: Path) -> list[Record]:
-    """The records of a sweep's file; a last line that a kill has cut short is none.
+    """The records of a sweep's file; an unfinished last line, left by a kill, is ignored.
 
     Raises:
-        UserError: ``file`` has other lines.
+        UserError: a line is not a record.
     """
     try:
         records = [json.loads(line) for line in _whole_lines(file).splitlines()]
@@ -93,9 +93,9 @@ def _whole_lines(file: Path) -> bytes:
 
 
 def summarize(records: Sequence[Record]) -> dict[str, dict[str, dict[float, dict[str, float]]]]:
-    """What the paper says in words: {target: {metric: {lambda: where the mean path stands among the samples}}}.
+    """{target: {metric: {lambda: how the mean path compares with the samples}}}, which the paper states in words.
 
-    ``rank`` is 1 if no sampled path is better than the mean path, ``of`` counts it too.
+    ``rank`` is 1 if no sampled path is better than the mean path; ``of`` counts the mean path too.
     """
     summary = {}
     for target in dict.fromkeys(record["target"] for record in records):
@@ -123,17 +123,17 @@ def _standing(of_mean_path: float, of_samples: Sequence[float]) -> dict[str, flo
 
 
 class _Test:
-    """The test of a model on one target, along any number of paths; it sets the model's ``test_paths``."""
+    """Tests a model on one target along any number of paths, by setting the model's ``test_paths``."""
 
     def __init__(self, model: Any, cfg: CfgNode, target: str) -> None:
         self._model, self._cfg, self._target = model, cfg.clone(), target
         self._cfg.defrost()
         self._test = KeptTest(cfg, target, model.device)
         with torch.no_grad():
-            model(next(iter(self._test.images)))  # warms up, so that the first path's time is like the others'
+            model(next(iter(self._test.images)))  # warm up, so that the first path's time is comparable
 
     def along(self, path: str, scale: float | None) -> Record:
-        """The record of a TEST_PATH, sampled with lambda ``scale`` if that is not None."""
+        """Test along a TEST_PATH, with lambda ``scale`` unless that is None, and return its record."""
         if scale is not None:
             self._cfg.MODEL.GDNORM.LAMBDA = float(scale)
         self._model.test_paths = parse_test_path(path, self._cfg)
@@ -145,8 +145,8 @@ class _Test:
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """fast-reid's loaders and evaluators take this process, which is one of several, to be the only one."""
+def _as_one_process() -> Iterator[None]:
+    """Let fast-reid's loaders and evaluators treat this process as the only one."""
     stock = comm.get_world_size, comm.get_rank, comm.synchronize
     comm.get_world_size, comm.get_rank, comm.synchronize = lambda: 1, lambda: 0, lambda: None
     try:
@@ -157,7 +157,7 @@ def _alone() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _keeping_paths(model: Any) -> Iterator[None]:
-    """On the way out, ``model`` has the test paths that it came with."""
+    """Restore the model's test paths afterwards."""
     test_paths = model.test_paths
     try:
         yield
@@ -167,7 +167,7 @@ def _keeping_paths(model: Any) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without fast-reid's lines about every pass."""
+    """Silence fast-reid's log lines about every test."""
     logger = logging.getLogger("fastreid")
     level = logger.level
     logger.setLevel(logging.WARNING)

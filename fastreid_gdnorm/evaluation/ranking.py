@@ -1,6 +1,7 @@
-"""CMC, AP and INP in memory for a block of queries, without sorting the gallery by distance.
+"""CMC, AP and INP from one block of queries at a time, without sorting the gallery by distance.
 
-The metrics depend on the ranks of the true matches alone, and a match's rank is how many images are as near or nearer.
+The metrics depend only on the ranks of the true matches. A match's rank is the number of images that are at least as
+near.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from ..errors import UserError
 from .distances import Distances, blocks
 
-# of a query; for fewer, counting what is nearer than each takes less time than sorting all distances
+# A query with fewer matches is faster to rank by counting the nearer images than by sorting all distances.
 MATCHES_TO_SORT = 40
 
 
@@ -25,16 +26,16 @@ def evaluate_rank(
     g_camids: NDArray[Any],
     max_rank: int = 50,
 ) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
-    """As ``fastreid.evaluation.rank.evaluate_rank``, with its results, also where distances are tied.
+    """As ``fastreid.evaluation.rank.evaluate_rank``, with equal results, even for tied distances.
 
-    Gallery images of a query's own identity and camera do not count; queries without any other match are left out.
+    Gallery images of the query's own identity and camera do not count. Queries without another match are left out.
 
     Args:
         distances: (queries, gallery), an array or Distances.
-        q_pids, g_pids, q_camids, g_camids: identities and cameras of queries and of gallery images.
+        q_pids, g_pids, q_camids, g_camids: identities and cameras of queries and gallery images.
 
     Returns:
-        the CMC, shape (max_rank,), whatever the gallery's size; AP and INP of each query that is not left out.
+        the CMC, shape (max_rank,) for a gallery of any size; AP and INP of each query that is not left out.
 
     Raises:
         UserError: all queries are left out.
@@ -53,7 +54,10 @@ def evaluate_rank(
             all_ap.append(np.mean(np.arange(1, len(ranks) + 1) / ranks))
             all_inp.append(len(ranks) / ranks[-1])
     if not first_ranks:
-        raise UserError(f"none of {len(q_pids)} queries has its identity in the gallery under another camera")
+        raise UserError(
+            f"none of {len(q_pids)} queries has a gallery image of the same identity from another camera: use a target "
+            "with at least two cameras"
+        )
     cmc = np.bincount(first_ranks, minlength=max_rank + 1)[1 : max_rank + 1].cumsum() / len(first_ranks)
     return cmc.astype(np.float32), np.array(all_ap), np.array(all_inp)
 
@@ -67,7 +71,7 @@ def evaluate_roc(
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """As ``fastreid.evaluation.roc.evaluate_roc``: distances of all pairs that count, and whether they are strangers.
 
-    The pairs come in another order than stock's. They are all there at once, as the curve needs them.
+    The order of the pairs differs from stock's. All pairs are in memory at once, because the curve needs them.
     """
     scores, labels = [], []
     for queries in blocks(distances):
@@ -79,15 +83,15 @@ def evaluate_roc(
 
 
 def _ranks(row: NDArray[Any], matches: NDArray[Any], junk: NDArray[Any]) -> NDArray[Any]:
-    """Ranks from 1, in order, of ``matches`` in the gallery without ``junk``, by a query's distances ``row``."""
+    """The sorted ranks, from 1, of ``matches`` in the gallery without ``junk``; ``row`` has a query's distances."""
     own = np.sort(row[matches])
     same = np.sort(row[np.concatenate([matches, junk])])
     nearer, as_near = _counts(row, own)
-    nearer, as_near = nearer - same.searchsorted(own), as_near - same.searchsorted(own, "right")  # strangers alone
+    nearer, as_near = nearer - same.searchsorted(own), as_near - same.searchsorted(own, "right")  # only strangers
     if np.array_equal(nearer, as_near):
         ranks: NDArray[Any] = nearer + np.arange(1, len(own) + 1)
         return ranks
-    # A match is tied with a stranger, or NaN: its rank is what the sort that stock uses makes of the whole row.
+    # A match is tied with a stranger, or is NaN: rank it by sorting the whole row, as stock does.
     kind = np.zeros(len(row), np.int8)
     kind[matches], kind[junk] = 1, -1
     kind = kind[np.argsort(row)]
@@ -95,7 +99,7 @@ def _ranks(row: NDArray[Any], matches: NDArray[Any], junk: NDArray[Any]) -> NDAr
 
 
 def _counts(row: NDArray[Any], bounds: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """How many of ``row`` are below, and how many are not above, each of the sorted ``bounds``."""
+    """How many values of ``row`` are below each of the sorted ``bounds``, and how many are not above it."""
     row = row[row <= bounds[-1]]
     if len(bounds) >= MATCHES_TO_SORT:
         row = np.sort(row)

@@ -1,4 +1,4 @@
-"""A test whose features follow camera offsets, by fast-reid's own evaluators."""
+"""Tests with camera offsets, by fast-reid's own evaluators."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from ..site_cameras import SiteCameras
 
 
 class Offsets(Protocol):
-    """Camera offsets, as ``fastreid_gdnorm.CameraOffsets`` has them.
+    """The interface of ``fastreid_gdnorm.CameraOffsets``.
 
     Attributes:
-        cameras: those that have an offset.
-        pictures: of each image that they were learned from, the beginning of the SHA-256 of the file, uint64.
-        site: where they were read from.
+        cameras: the cameras that have an offset.
+        pictures: the first 64 bits of the SHA-256 of each image file that the offsets were learned from, uint64.
+        site: the folder that they were read from.
     """
 
     cameras: SiteCameras
@@ -30,19 +30,19 @@ class Offsets(Protocol):
     site: str
 
     def __call__(self, features: NDArray[np.float32], cameras: Sequence[str]) -> NDArray[np.float32]:
-        """Features (N, D) less the offsets of their cameras, of length 1."""
+        """Features (N, D) minus their cameras' offsets, scaled to length 1."""
 
     def check_model(self, model: str) -> None:
-        """Raise UserError if they are of another model's features."""
+        """Raise UserError if the offsets belong to another model."""
 
 
 @contextlib.contextmanager
 def following_offsets(model: nn.Module, offsets: Offsets, name: object) -> Iterator[None]:
-    """Within it, a model's features in tests follow ``offsets``, by the cameras of their images.
+    """Subtract ``offsets`` from a model's features in eval mode, by the camera of each image.
 
     Args:
-        model: has ``camera_offsets`` meanwhile, by which a test says what it has followed.
-        name: what errors call it.
+        model: it has the attribute ``camera_offsets`` meanwhile, so that a test can report them.
+        name: the model's name in errors.
     """
 
     def relative(module: nn.Module, inputs: tuple[Any, ...], features: Any) -> Tensor | None:

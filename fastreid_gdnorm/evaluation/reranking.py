@@ -1,6 +1,6 @@
-"""Re-ranking with k-reciprocal encoding (Zhong et al., CVPR 2017) in sparse matrices.
+"""Re-ranking with k-reciprocal encoding (Zhong et al., CVPR 2017), in sparse matrices.
 
-As fast-reid's ``compute_jaccard_distance``, whose matrices are dense: of (queries + gallery)^2 each.
+Equals fast-reid's ``compute_jaccard_distance``, whose dense matrices have (queries + gallery)^2 entries each.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from torch import Tensor
 
 
 def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Callable[[slice], NDArray[np.float32]]:
-    """Jaccard distance of the k-reciprocal neighbourhoods of queries and gallery images.
+    """Jaccard distances between the k-reciprocal neighbourhoods of queries and gallery images.
 
     Args:
         queries, gallery: features of shape (images, dimensions).
-        k1: neighbours of which the reciprocal ones describe an image.
-        k2: neighbours, the image itself among them, over which descriptions are averaged.
+        k1: how many neighbours to search for reciprocal ones, which describe an image.
+        k2: how many neighbours, including the image itself, to average descriptions over.
 
     Returns:
-        a function of a slice of queries to their float32 distances, shape (queries, gallery).
+        a function from a slice of queries to their float32 distances, shape (queries, gallery).
     """
     features = torch.cat((queries, gallery)).cpu()
     neighbours = _nearest(features, k1)
@@ -33,14 +33,14 @@ def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Call
     if k2 != 1:
         expansion = _adjacency(neighbours[:, :k2])
         weights = expansion @ weights / np.float32(min(k2, neighbours.shape[1]))
-    of_queries, of_gallery = weights[: len(queries)], weights[len(queries) :].T.tocsr()
+    query_weights, gallery_weights = weights[: len(queries)], weights[len(queries) :].T.tocsr()
 
     def row(query: int) -> NDArray[np.float32]:
-        mine = slice(*of_queries.indptr[query : query + 2])
-        theirs = of_gallery[of_queries.indices[mine]]
-        shared = np.minimum(theirs.data, np.repeat(of_queries.data[mine], np.diff(theirs.indptr)))
-        intersection = np.bincount(theirs.indices, shared, minlength=len(gallery))
-        # Each weighs 1 in all.
+        own = slice(*query_weights.indptr[query : query + 2])
+        others = gallery_weights[query_weights.indices[own]]
+        shared = np.minimum(others.data, np.repeat(query_weights.data[own], np.diff(others.indptr)))
+        intersection = np.bincount(others.indices, shared, minlength=len(gallery))
+        # The weights of each image sum to 1.
         distances: NDArray[np.float32] = np.maximum(1 - intersection / (2 - intersection), 0).astype(np.float32)
         return distances
 
@@ -48,7 +48,7 @@ def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Call
 
 
 def _nearest(features: Tensor, k: int) -> NDArray[np.int64]:
-    """Indices of the ``k`` nearest images of each, nearest first, by fast-reid's own faiss index."""
+    """Indices of each image's ``k`` nearest images, nearest first, from fast-reid's own faiss index."""
     num_gpus = faiss.get_num_gpus()
     index = index_init_gpu(num_gpus, features.shape[1]) if num_gpus else index_init_cpu(features.shape[1])
     index.add(features.numpy())
@@ -57,7 +57,7 @@ def _nearest(features: Tensor, k: int) -> NDArray[np.int64]:
 
 
 def _adjacency(neighbours: NDArray[np.int64]) -> csr_array:
-    """1 where the column is a neighbour of the row."""
+    """A matrix that is 1 where the column is a neighbour of the row."""
     images, k = neighbours.shape
     return csr_array(
         (np.ones(images * k, np.float32), neighbours.ravel(), np.arange(0, images * k + 1, k)), (images, images)
@@ -65,7 +65,7 @@ def _adjacency(neighbours: NDArray[np.int64]) -> csr_array:
 
 
 def _expanded(neighbours: NDArray[np.int64], k1: int) -> csr_array:
-    """k-reciprocal neighbours, with those of each of them of which more than two thirds are common (Eq. 3)."""
+    """k-reciprocal neighbours, plus the neighbours of each one that shares more than two thirds of them (Eq. 3)."""
 
     def reciprocal(k: int) -> csr_array:
         forward = _adjacency(neighbours[:, :k])

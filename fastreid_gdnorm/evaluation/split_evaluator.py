@@ -1,4 +1,4 @@
-"""fast-reid's evaluation on several splits of one data set, whose features are extracted once."""
+"""fast-reid's evaluation on several splits of one data set, extracting features only once."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from .metrics import SPREAD
 
 
 class SplitResults(OrderedDict[str, float]):
-    """The mean of every metric over the splits under its name, and its standard deviation under the name + " std".
+    """Each metric's mean over the splits, under its name, and its standard deviation, under its name + " std".
 
-    The standard deviation is the sample's (n - 1). ``splits`` has every split's own results.
+    The standard deviation is the sample's (n - 1). ``splits`` has the results of every split.
     """
 
     def __init__(self, splits: Sequence[Mapping[str, float]]) -> None:
@@ -30,10 +30,10 @@ class SplitResults(OrderedDict[str, float]):
 
 
 class SplitEvaluator(ReidEvaluator):
-    """ReidEvaluator for features of all images of a data set, evaluated split by split.
+    """A ReidEvaluator that takes the features of all images of a data set and evaluates them split by split.
 
     Args:
-        splits: for each split its queries and its gallery as places among the images that the model is run on.
+        splits: (queries, gallery) of each split, as indices into the images that the model is run on.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class SplitEvaluator(ReidEvaluator):
         self._predictions: list[dict[str, torch.Tensor]]
 
     def evaluate(self) -> SplitResults | dict[str, float]:
-        """SplitResults in the main process, nothing in others."""
+        """SplitResults in the main process, {} in the others."""
         predictions = list(itertools.chain(*comm.gather(self._predictions, dst=0)))
         all_images = {key: torch.cat([part[key] for part in predictions]) for key in (predictions or [{}])[0]}
         results = []
         for query, gallery in self._splits:
             places = torch.tensor([*query, *gallery])
-            # every process takes part, as ReidEvaluator gathers once more; only the main one has anything to give
+            # ReidEvaluator gathers again, so every process must take part; only the main one has features to send
             self._predictions = [{key: values[places] for key, values in all_images.items()}] if predictions else []
             self._num_query = len(query)
             results.append(super().evaluate())

@@ -1,4 +1,4 @@
-"""What a test on several targets and splits comes to: averages, one table."""
+"""Summaries of a test on several targets and splits: averages and a table."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ from .metrics import SPREAD
 from .split_evaluator import SplitResults
 
 AVERAGE = "average"
-LEFT_OUT = "metric"  # fast-reid's own (Rank-1 + mAP) / 2, by which it chooses a checkpoint
+LEFT_OUT = "metric"  # fast-reid's (Rank-1 + mAP) / 2, by which it selects a checkpoint
 
 
 def add_average(results: dict[str, Any]) -> None:
-    """Add to ``results``, {target: metrics}, the average over targets tested on splits, if there are several.
+    """Add to ``results``, {target: metrics}, the average over the targets with splits, if there are at least two.
 
-    It is of the metrics that all of them have.
-
-    Its standard deviation is that of the average of independently drawn splits, sqrt(sum of variances) / targets.
+    The average has the metrics that all of these targets share. Its standard deviation, sqrt(sum of variances) /
+    targets, assumes that splits are drawn independently for each target.
     """
     split = [metrics for metrics in results.values() if isinstance(metrics, SplitResults)]
     if len(split) > 1:
@@ -35,20 +34,20 @@ def add_average(results: dict[str, Any]) -> None:
 
 
 def summary_table(results: Mapping[str, Mapping[str, float]]) -> str:
-    """A Markdown table, a line for each target: metrics, with their standard deviation where there are splits."""
+    """A Markdown table with a row for each target; metrics over splits include their standard deviation."""
     names = metric_names(results)
     lines = [[target, *(metric_text(metrics, name) for name in names)] for target, metrics in results.items()]
     return str(tabulate(lines, headers=["", *names], tablefmt="github", disable_numparse=True))
 
 
 def metric_names(results: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The names of the metrics in {target: metrics} that tables show; a target may lack some."""
+    """The metrics of {target: metrics} that tables show; a target need not have all of them."""
     names = dict.fromkeys(name for metrics in results.values() for name in metrics)
     return [name for name in names if name not in (LEFT_OUT, "splits") and not name.endswith(SPREAD)]
 
 
 def metric_text(metrics: Mapping[str, float], name: str) -> str:
-    """A metric as tables have it, with its standard deviation where there are splits; "-" where it is missing."""
+    """A metric as text for tables, with its standard deviation over splits if known; "-" if the metric is missing."""
     if name not in metrics:
         return "-"
     spread = f" ± {metrics[name + SPREAD]:.1f}" if name + SPREAD in metrics else ""
@@ -56,6 +55,6 @@ def metric_text(metrics: Mapping[str, float], name: str) -> str:
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:
-    """The average of two or more values, and half of its 95 % interval (Student's t)."""
+    """The average of two or more values, and half the width of its 95 % interval (Student's t)."""
     half = t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
     return float(np.mean(values)), float(half)
