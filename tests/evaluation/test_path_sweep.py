@@ -1,6 +1,6 @@
-"""Path sweeps without a network: where images go, what is left behind, what a sweep's file may hold.
+"""Path sweeps without a network: the images' device, the restored model and the sweep's file.
 
-The device ``meta`` stands for a GPU on every machine.
+The device ``meta`` stands in for a GPU on every machine.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from fastreid_gdnorm.evaluation.kept_images import KeptImages
 from fastreid_gdnorm.evaluation.path_sweep import read_records, sweep
 
 
-def test_kept_images_are_given_on_the_device_and_all_else_as_the_loader_gave_it(tiny):
+def test_kept_images_move_to_the_device_and_everything_else_stays_as_loaded(tiny):
     loader, _ = DefaultTrainer.build_test_loader(tiny("gdnorm", "MODEL.DEVICE", "cpu"), "RenderedStation")
     on_cpu, on_meta = KeptImages(loader, "cpu"), KeptImages(loader, "meta")
     assert len(on_cpu) == len(on_meta) == len(loader)
@@ -27,7 +27,7 @@ def test_kept_images_are_given_on_the_device_and_all_else_as_the_loader_gave_it(
 
 
 class OnMeta(torch.nn.Module):
-    """Nothing but a model's device and paths, and of its passes the device of the images and the mode."""
+    """A model with a device and paths only; it records the images' device and its mode in every pass."""
 
     device = torch.device("meta")
     test_paths = ("its own",)
@@ -42,7 +42,7 @@ class OnMeta(torch.nn.Module):
 
 @pytest.fixture
 def without_ranking(monkeypatch):
-    """Tests run the model and give made-up numbers."""
+    """Tests run the model and return made-up numbers."""
 
     def inference(model, loader, evaluator, flip_test):
         for batch in loader:
@@ -60,22 +60,22 @@ def test_a_sweep_gives_the_model_images_on_its_own_device(tiny, tmp_path, withou
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("fails", [True, False])
-def test_a_sweep_leaves_the_model_as_it_was_also_on_an_exception(tiny, tmp_path, without_ranking, training, fails):
+def test_a_sweep_restores_the_model_even_after_an_exception(tiny, tmp_path, without_ranking, training, fails):
     model, cfg, file = OnMeta().train(training), tiny("gdnorm", "MODEL.DEVICE", "cpu"), tmp_path / "paths.jsonl"
 
     def stop(*_):
-        if fails and len(model.passes) == 3:  # the first one warms up
+        if fails and len(model.passes) == 3:  # the first pass is the warm-up
             raise KeyboardInterrupt
 
     model.register_forward_hook(stop)
     with pytest.raises(KeyboardInterrupt) if fails else contextlib.nullcontext():
         sweep(model, cfg, file, samples=1, lambdas=[0.6])
     assert model.training == training and model.test_paths == ("its own",)
-    assert len(read_records(file)) == (1 if fails else 6), "what was tested is kept"
+    assert len(read_records(file)) == (1 if fails else 6), "finished paths are kept"
 
 
 @pytest.mark.parametrize("line", ["no json", "[1, 2]", '{"target": "Here", "path": "mean"}'])
-def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, line):
+def test_a_file_that_is_not_a_sweep_is_refused_and_left_alone(tmp_path, line):
     file = tmp_path / "paths.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(UserError, match="paths.jsonl is not a record of a path sweep .*: remove it"):
@@ -83,7 +83,7 @@ def test_a_file_of_something_else_is_refused_and_left_as_it_is(tmp_path, line):
     assert file.read_text() == line + "\n"
 
 
-def test_reading_leaves_a_sweep_that_is_being_written_as_it_is(tmp_path):
+def test_reading_does_not_change_a_sweep_that_is_being_written(tmp_path):
     file = tmp_path / "paths.jsonl"
     file.write_text('{"target": "RenderedStation", "path": "mean", "lambda": null}\n{"target": "Rend')
     before = file.read_bytes()

@@ -1,4 +1,4 @@
-"""Bounded ranking and re-ranking: numbers of a naive loop and of fast-reid's own functions, in less memory."""
+"""Bounded ranking and re-ranking: equal to naive loops and to fast-reid's functions, in less memory."""
 
 import importlib
 import tracemalloc
@@ -18,7 +18,7 @@ MAX_RANK = 50
 
 
 def labels(num_query, num_gallery, ids, cameras, seed=0):
-    """Identities of queries and gallery, then cameras; a third of each has an identity that the other lacks."""
+    """Identities of queries and gallery, then their cameras; a third of each side has identities the other lacks."""
     rng = np.random.default_rng(seed)
     q_pids, g_pids = 3 * rng.integers(0, ids, (2, max(num_query, num_gallery)))
     q_pids, g_pids = q_pids[:num_query], g_pids[:num_gallery]
@@ -28,7 +28,7 @@ def labels(num_query, num_gallery, ids, cameras, seed=0):
 
 
 def naive(distances, q_pids, g_pids, q_camids, g_camids):
-    """By the definitions, for distances without ties."""
+    """CMC, AP and INP by their definitions, for distances without ties."""
     cmc, all_ap, all_inp = np.zeros(MAX_RANK), [], []
     for row, pid, camera in zip(distances.astype(np.float64), q_pids, q_camids):
         gallery = [item for item in zip(row, g_pids, g_camids) if (item[1], item[2]) != (pid, camera)]
@@ -51,7 +51,7 @@ def without_ties(shape):
 
 @pytest.fixture(params=["one query", "a few", "all"])
 def block(request, monkeypatch):
-    """Blocks of that size, where the gallery has 300 images."""
+    """Blocks of that many queries, for a gallery of 300 images."""
     monkeypatch.setattr(distances, "BLOCK_BYTES", {"one query": 1, "a few": 7 * 4 * 300, "all": 2**30}[request.param])
 
 
@@ -61,12 +61,12 @@ def test_ranking_follows_the_definitions(block, to_sort, monkeypatch):
     of = labels(60, 300, ids=12, cameras=3)
     results = evaluate_rank(without_ties((60, 300)), *of)
     assert_same(results, naive(without_ties((60, 300)), *of))
-    assert len(results[1]) < 60  # queries are left out
+    assert len(results[1]) < 60, "some queries are left out"
 
 
 @pytest.mark.parametrize("to_sort", [0, 40])
 @pytest.mark.parametrize("levels", [1, 5, 300])
-def test_ties_and_nan_rank_as_in_stock(levels, to_sort, monkeypatch):
+def test_ties_and_nan_are_ranked_as_in_stock(levels, to_sort, monkeypatch):
     monkeypatch.setattr(ranking, "MATCHES_TO_SORT", to_sort)
     of = labels(60, 300, ids=12, cameras=3)
     tied = np.random.default_rng(2).integers(0, levels, (60, 300)).astype(np.float32) / levels
@@ -76,7 +76,7 @@ def test_ties_and_nan_rank_as_in_stock(levels, to_sort, monkeypatch):
 
 
 @pytest.mark.parametrize("num_gallery", [2, 30])
-def test_a_gallery_with_fewer_images_than_ranks_is_as_if_strangers_were_far_away(num_gallery):
+def test_a_gallery_smaller_than_the_largest_rank_is_ranked_as_if_strangers_were_far_away(num_gallery):
     of = np.array([0, 1]), np.arange(num_gallery) % 2, np.array([0, 0]), np.ones(num_gallery, int)
     small = without_ties((2, num_gallery))
     cmc, *_ = results = evaluate_rank(small, *of)
@@ -90,7 +90,7 @@ def test_no_match_is_an_error():
 
 
 def clustered(images, dimensions=16, ids=30, seed=3):
-    """Features and identities; every tenth feature is there twice."""
+    """Features and identities; every tenth feature has a duplicate."""
     generator = torch.Generator().manual_seed(seed)
     pids = torch.randint(ids, (images,), generator=generator)
     centres = torch.randn(ids, dimensions, generator=generator)
@@ -100,7 +100,7 @@ def clustered(images, dimensions=16, ids=30, seed=3):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_distances_and_their_sums_are_those_of_stock(metric, block):
+def test_distances_and_their_sums_equal_stock(metric, block):
     features = clustered(200)[0].double()
     queries, gallery = features[:50], features[50:]
     ours, stock = build_dist(queries, gallery, metric), stock_dist(queries, gallery, metric)
@@ -109,16 +109,16 @@ def test_distances_and_their_sums_are_those_of_stock(metric, block):
 
 
 @pytest.mark.parametrize("k1, k2", [(20, 6), (20, 1), (7, 3)])
-def test_jaccard_distances_are_those_of_stock(k1, k2):
+def test_jaccard_distances_equal_stock(k1, k2):
     features, _ = clustered(400)
     features = torch.nn.functional.normalize(features)
     stock = compute_jaccard_distance(features, k1=k1, k2=k2, search_option=3)[:100, 100:]
     ours = build_dist(features[:100], features[100:], "jaccard", k1=k1, k2=k2)[:]
     assert (stock < 0.9).mean() > 0.01
-    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-5)  # sums of float32; one neighbour more or less is 1e-3
+    np.testing.assert_allclose(ours, stock, rtol=0, atol=1e-5)  # float32 sums; one neighbour changes 1e-3
 
 
-def test_roc_has_the_pairs_of_stock(block):
+def test_roc_has_the_same_pairs_as_stock(block):
     of = labels(60, 300, ids=12, cameras=3)
     results = evaluate_roc(without_ties((60, 300)), *of)
     expected = stock_roc(without_ties((60, 300)), *of, use_cython=False)
@@ -127,9 +127,9 @@ def test_roc_has_the_pairs_of_stock(block):
 
 @pytest.fixture
 def evaluator(tiny):
-    """A function (*overrides) -> a ReidEvaluator that has seen clustered features, of which 40 are queries."""
+    """A function (*overrides) -> a ReidEvaluator that has seen clustered features; 40 are queries."""
     features, pids = clustered(240, dimensions=32, ids=24, seed=26)
-    features[::10] += 0.5  # no two alike
+    features[::10] += 0.5  # no duplicates
     camids = torch.arange(240) % 4
 
     def build(*overrides):
@@ -142,7 +142,7 @@ def evaluator(tiny):
 
 
 def margin(distances, q_pids, g_pids, *_):
-    """How far a query's nearest pair of a right and a wrong match is apart, in parts of the largest distance."""
+    """The smallest gap between a right and a wrong match of any query, relative to the largest distance."""
     least = [
         np.abs(np.subtract.outer(row[g_pids == pid], row[g_pids != pid])).min(initial=np.inf)
         for row, pid in zip(distances.astype(np.float64), q_pids)
@@ -152,7 +152,7 @@ def margin(distances, q_pids, g_pids, *_):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("options", [[], ["AQE"], ["RERANK"], ["AQE", "RERANK"]], ids=str)
-def test_evaluator_gives_what_stock_gives(metric, options, evaluator, monkeypatch):
+def test_the_evaluator_gives_stock_results(metric, options, evaluator, monkeypatch):
     monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)
     monkeypatch.setattr(distances, "BLOCK_BYTES", 7 * 4 * 200)
     overrides = ["TEST.METRIC", metric, "TEST.ROC.ENABLED", "True"]
@@ -160,11 +160,11 @@ def test_evaluator_gives_what_stock_gives(metric, options, evaluator, monkeypatc
     bounded = evaluator(*overrides, "TEST.RANKING", "bounded").evaluate()
 
     by_stock, ranked = evaluator(*overrides, "TEST.RANKING", "stock"), []
-    module = importlib.import_module("fastreid.evaluation.rank")  # anew, as the evaluator has it
+    module = importlib.import_module("fastreid.evaluation.rank")  # the module as the evaluator imports it
     stock_rank = module.evaluate_rank
     monkeypatch.setattr(module, "evaluate_rank", lambda *args: ranked.append(args) or stock_rank(*args))
     stock = by_stock.evaluate()
-    assert margin(*ranked[0]) > 2e-6, "no machine's rounding changes a rank"
+    assert margin(*ranked[0]) > 2e-6, "rounding cannot change a rank on any machine"
     assert list(bounded) == list(stock)
     assert 20 < stock["mAP"] < 99.5
     for name in stock:
@@ -172,8 +172,8 @@ def test_evaluator_gives_what_stock_gives(metric, options, evaluator, monkeypatc
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_a_network_that_tells_no_one_apart_is_ranked_as_in_stock(metric, tiny, monkeypatch):
-    """The order of its images is one of rounding alone, so distances must be stock's to the last digit."""
+def test_a_network_that_cannot_tell_people_apart_is_ranked_as_in_stock(metric, tiny, monkeypatch):
+    """Rounding alone decides the order of its images, so distances must equal stock's to the last digit."""
     monkeypatch.setattr(reid_evaluation, "compile_helper", lambda: None)
     _, pids = clustered(240, ids=24)
     features = 3 + 1e-6 * torch.randn(240, 64, generator=torch.Generator().manual_seed(0))
@@ -185,7 +185,7 @@ def test_a_network_that_tells_no_one_apart_is_ranked_as_in_stock(metric, tiny, m
     assert found[0] == pytest.approx(found[1], abs=1e-4) and found[1]["mAP"] < 30
 
 
-def test_stock_functions_are_back_after_a_test_and_its_failure(evaluator, monkeypatch):
+def test_stock_functions_are_restored_after_a_test_and_after_its_failure(evaluator, monkeypatch):
     before = reid_evaluation.build_dist, rank.evaluate_rank
     evaluator().evaluate()
     monkeypatch.setattr(ranking, "blocks", None)
@@ -203,7 +203,7 @@ def test_bounded_ranking_needs_no_compiler_and_an_unknown_one_is_an_error(tiny, 
         ReidEvaluator(cfg, num_query=1)
 
 
-def test_reranking_takes_far_less_memory_than_its_matrices(monkeypatch):
+def test_reranking_takes_far_less_memory_than_dense_matrices(monkeypatch):
     num_query, num_gallery = 1000, 4000
     monkeypatch.setattr(distances, "BLOCK_BYTES", 2**18)
     features, pids = clustered(num_query + num_gallery, ids=200)
@@ -213,4 +213,4 @@ def test_reranking_takes_far_less_memory_than_its_matrices(monkeypatch):
     evaluate_rank(matrix, pids[:num_query], pids[num_query:], camids[:num_query], camids[num_query:])
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert peak < (num_query + num_gallery) ** 2 * 12 / 4  # stock has three of float32
+    assert peak < (num_query + num_gallery) ** 2 * 12 / 4  # stock has three float32 matrices

@@ -1,4 +1,4 @@
-"""Tests on splits: numbers of a naive loop, features once, and the same by every door."""
+"""Tests on splits: they equal a naive loop, extract features once, and agree in every command."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")
 
 @pytest.fixture(scope="module")
 def run(public_root, tmp_path_factory):
-    """A toy training that is tested on the four small targets."""
+    """A toy training, tested on the four small targets."""
     folder = tmp_path_factory.mktemp("splits")
     words = training(folder, overrides=["SOLVER.MAX_EPOCH", 1, "DATASETS.TESTS", TARGETS])
     done = fastreid(*words, env={"FASTREID_DATASETS": str(public_root)})
@@ -35,21 +35,26 @@ def trained(run, public_datasets, tiny):
     return cfg, load_model(cfg)
 
 
-class Drawn(torch.nn.Module):
-    """Gives images random features of whole numbers, far enough from ties, and keeps them: [(path, unit vector)]."""
+class RandomFeatures(torch.nn.Module):
+    """Gives images random whole-number features, free of near ties, and records them: [(path, unit vector)]."""
 
     def __init__(self):
         super().__init__()
-        self.chance, self.features = np.random.RandomState(0), []
+        self.random, self.features = np.random.RandomState(0), []
 
     def forward(self, batch):
-        features = torch.from_numpy(self.chance.randint(-99, 100, (len(batch["img_paths"]), 8)))
+        features = torch.from_numpy(self.random.randint(-99, 100, (len(batch["img_paths"]), 8)))
         self.features += zip(batch["img_paths"], torch.nn.functional.normalize(features.double(), dim=1))
         return features.float()
 
 
 def naive_rank_1_and_map(query, gallery, features):
-    """In %, by a loop over queries; ``features`` is {path: unit vector}, an item is (path, pid, camera)."""
+    """Rank-1 and mAP in %, by a loop over queries.
+
+    Args:
+        query, gallery: items (path, pid, camera).
+        features: {path: unit vector}.
+    """
     firsts, precisions = [], []
     for path, pid, camera in query:
         others = [item for item in gallery if item[1:] != (pid, camera)]
@@ -61,8 +66,8 @@ def naive_rank_1_and_map(query, gallery, features):
     return 100 * np.mean(firsts), 100 * np.mean(precisions)
 
 
-def test_mean_and_deviation_are_a_naive_loops_and_every_image_is_seen_once(public_datasets, tiny):
-    cfg, model = tiny("gdnorm", "DATASETS.TESTS", str(TARGETS)), Drawn()
+def test_mean_and_deviation_equal_a_naive_loop_and_every_image_is_extracted_once(public_datasets, tiny):
+    cfg, model = tiny("gdnorm", "DATASETS.TESTS", str(TARGETS)), RandomFeatures()
     results = DefaultTrainer.test(cfg, model)
     data = {name: read(cfg, name) for name in TARGETS}
     assert sorted(path for path, _ in model.features) == sorted(i[0] for d in data.values() for i in d.images)
@@ -81,8 +86,8 @@ def test_mean_and_deviation_are_a_naive_loops_and_every_image_is_seen_once(publi
 
 
 @pytest.mark.long
-def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
-    folder, said = run
+def test_training_writes_the_summary_to_log_metrics_csv_and_json(run):
+    folder, stdout = run
     logged = json.loads((folder / "metrics.json").read_text().splitlines()[-1])
     whole = json.loads((folder / "test_results.json").read_text())
     assert list(whole) == [*TARGETS, "average"]
@@ -93,14 +98,14 @@ def test_training_leaves_the_summary_in_log_metrics_csv_and_json(run):
         for metric in METRICS:
             assert logged[f"{name}/{metric}"] == whole[name][metric] == float(rows[name, "mean"][metric])
             assert logged[f"{name}/{metric} std"] == float(rows[name, "std"][metric])
-    line = next(line for line in said.splitlines() if line.startswith("| average"))
+    line = next(line for line in stdout.splitlines() if line.startswith("| average"))
     assert f"{whole['average']['Rank-1']:.1f} ± {whole['average']['Rank-1 std']:.1f}" in line
     for number, split in enumerate(whole["DGGRID"]["splits"]):
         assert float(rows["DGGRID", str(number)]["mAP"]) == split["mAP"]
 
 
 @pytest.mark.long
-def test_eval_gives_what_training_gave_and_writes_beside_it(run, public_datasets, tmp_path, fastreid_here):
+def test_eval_repeats_the_results_of_training_and_writes_them_elsewhere(run, public_datasets, tmp_path, fastreid_here):
     folder, _ = run
     before = (folder / "test_results.json").read_bytes()
     for words, output in ((), folder / "eval-mean"), (("--output", tmp_path / "x"), tmp_path / "x"):
@@ -111,7 +116,7 @@ def test_eval_gives_what_training_gave_and_writes_beside_it(run, public_datasets
 
 
 @pytest.mark.long
-def test_one_target_with_splits_keeps_stocks_form(trained):
+def test_results_of_one_target_with_splits_have_the_same_form_as_stock(trained):
     cfg, model = trained
     several = DefaultTrainer.test(cfg, model)["DGVIPeR"]
     cfg.defrost()
@@ -129,6 +134,6 @@ def test_the_average_has_the_deviation_of_independent_splits():
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", ["DGCUHK02", "DGCUHKSYSU"])
-def test_a_set_without_queries_is_no_target(run, public_datasets, name, fastreid_here):
+def test_a_data_set_without_queries_cannot_be_a_target(run, public_datasets, name, fastreid_here):
     done = fastreid_here("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")
     assert done.returncode == 2 and f"DATASETS.TESTS: {name} is for training only" in done.stderr
