@@ -1,1 +1,1 @@
-"""What is in a run's folder and who may change it: configs, checkpoints, results, cached rows."""
+"""Runs: the contents of a run's folder, how commands start them, and how several processes share one."""

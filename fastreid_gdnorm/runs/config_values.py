@@ -1,4 +1,4 @@
-"""Which values fast-reid's keys can have. Where fast-reid lists them in its code, they are read from there."""
+"""The valid values of fast-reid's keys, read from fast-reid's code where that lists them."""
 
 from __future__ import annotations
 
@@ -24,13 +24,14 @@ from torch import nn
 
 from ..registries import SAMPLER_REGISTRY
 
-Names = tuple[str, Collection[str], Sequence[str]]  # key, what it can have, what it has
-NOT_FOR_NETWORKS = ("Optimizer", "LBFGS", "SparseAdam", "Muon")  # of torch.optim: a closure, sparse gradients, matrices
+Choices = tuple[str, Collection[str], Sequence[str]]  # key, valid values, the config's values
+# in torch.optim, but abstract, or in need of a closure, sparse gradients or matrices
+UNUSABLE_OPTIMIZERS = ("Optimizer", "LBFGS", "SparseAdam", "Muon")
 
-# lowest and highest; None: no bound
+# (lowest, highest); None: no bound
 ABOVE_ZERO = math.nextafter(0, 1) if hasattr(math, "nextafter") else 5e-324
 ONE_OR_MORE, ZERO_OR_MORE, SHARE = (1, None), (0, None), (0, 1)
-OF_A_TEST = {
+TEST_BOUNDS = {
     "DATALOADER.NUM_WORKERS": ZERO_OR_MORE,
     "TEST.IMS_PER_BATCH": ONE_OR_MORE,
     "TEST.RERANK.K1": ONE_OR_MORE,
@@ -42,7 +43,7 @@ OF_A_TEST = {
     "MODEL.HEADS.NUM_CLASSES": ZERO_OR_MORE,
     "MODEL.GDNORM.LAMBDA": ZERO_OR_MORE,
 }
-OF_A_TRAINING = {
+TRAINING_BOUNDS = {
     "SOLVER.MAX_EPOCH": ONE_OR_MORE,
     "SOLVER.IMS_PER_BATCH": ONE_OR_MORE,
     "SOLVER.CHECKPOINT_PERIOD": ONE_OR_MORE,
@@ -69,9 +70,9 @@ OF_A_TRAINING = {
 }
 
 
-def names_of_a_model(cfg: CfgNode) -> Iterator[Names]:
-    """The names that the model and its test take, beside those of registries."""
-    norms = _looked_up(get_norm, "norm")
+def model_choices(cfg: CfgNode) -> Iterator[Choices]:
+    """The choices for the model and its test that are not in registries."""
+    norms = _lookup_keys(get_norm, "norm")
     neck = cfg.MODEL.HEADS.WITH_BNNECK or cfg.MODEL.HEADS.NORM
     yield "MODEL.BACKBONE.DEPTH", _depths(_backbone(cfg)), [cfg.MODEL.BACKBONE.DEPTH]
     yield "MODEL.BACKBONE.NORM", norms, [cfg.MODEL.BACKBONE.NORM]
@@ -84,10 +85,10 @@ def names_of_a_model(cfg: CfgNode) -> Iterator[Names]:
     yield "TEST.RANKING", ("bounded", "stock"), [cfg.TEST.RANKING]
 
 
-def names_of_a_training(cfg: CfgNode) -> Iterator[Names]:
-    """The names that training takes beside."""
+def training_choices(cfg: CfgNode) -> Iterator[Choices]:
+    """The further choices for training."""
     optimizers = [name for name, kind in vars(torch.optim).items() if _is_a(kind, torch.optim.Optimizer)]
-    yield "SOLVER.OPT", set(optimizers) - set(NOT_FOR_NETWORKS), [cfg.SOLVER.OPT]
+    yield "SOLVER.OPT", set(optimizers) - set(UNUSABLE_OPTIMIZERS), [cfg.SOLVER.OPT]
     schedules = re.findall(r'"(\w+)": \{\s+"optimizer"', _source(solver_build.build_lr_scheduler))
     yield "SOLVER.SCHED", schedules, [cfg.SOLVER.SCHED]
     methods = re.findall(r'method == "(\w+)"', _source(lr_scheduler._get_warmup_factor_at_epoch))
@@ -99,31 +100,31 @@ def names_of_a_training(cfg: CfgNode) -> Iterator[Names]:
 
 
 def samplers() -> list[str]:
-    """The names of DATALOADER.SAMPLER_TRAIN."""
+    """The valid values of DATALOADER.SAMPLER_TRAIN."""
     stock = re.findall(r'sampler_name == "(\w+)"', _source(data_build._train_loader_from_config))
     return [*SAMPLER_REGISTRY._obj_map, *stock]
 
 
 def out_of_bounds(cfg: CfgNode, trains: bool) -> Iterator[str]:
-    """What is wrong with numbers, a line for each."""
-    for key, (low, high) in {**OF_A_TEST, **(OF_A_TRAINING if trains else {})}.items():
+    """One line for each number that is out of bounds."""
+    for key, (low, high) in {**TEST_BOUNDS, **(TRAINING_BOUNDS if trains else {})}.items():
         value: Any = cfg
         for name in key.split("."):
             value = value.get(name)
-        if not (value >= low and value <= (math.inf if high is None else high)):  # NaN is neither
+        if not (value >= low and value <= (math.inf if high is None else high)):  # true for NaN
             bounds = "above 0" if low == ABOVE_ZERO else f"{low} or more" if high is None else f"from {low} to {high}"
-            yield f"{key} is {value}, it must be {bounds}"
+            yield f"{key} is {value}; it must be {bounds}"
     for key in ("INPUT.SIZE_TEST", *(["INPUT.SIZE_TRAIN"] if trains else [])):
         size = cfg.INPUT[key.split(".")[1]]
         is_whole = len(size) in (1, 2) and all(type(pixels) is int for pixels in size)
-        leaves_as_is = is_whole and size[0] < 1 and cfg.INPUT.CROP.ENABLED  # which gives all images one size
-        if not is_whole or (min(size) < 1 and not leaves_as_is):
-            yield f"{key} is {size}, it must be [height, width] in whole pixels"
+        keeps_size = is_whole and size[0] < 1 and cfg.INPUT.CROP.ENABLED  # cropping gives all images one size
+        if not is_whole or (min(size) < 1 and not keeps_size):
+            yield f"{key} is {size}; it must be [height, width] in whole pixels"
     mean, std = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
     if not (len(mean) == len(std) and len(std) in (1, 3) and min(std) > 0):
-        yield f"MODEL.PIXEL_MEAN {mean} and MODEL.PIXEL_STD {std} must have a number for each channel, STD above 0"
+        yield f"MODEL.PIXEL_MEAN {mean} and MODEL.PIXEL_STD {std} must have one number per channel, STD above 0"
     if trains and not cfg.MODEL.LOSSES.NAME:
-        yield "MODEL.LOSSES.NAME is empty, and nothing would be trained: name a loss"
+        yield "MODEL.LOSSES.NAME is empty, so nothing would be trained: name a loss"
 
 
 def _backbone(cfg: CfgNode) -> str:
@@ -133,22 +134,22 @@ def _backbone(cfg: CfgNode) -> str:
 
 def _depths(backbone: str) -> set[str]:
     builder = inspect.unwrap(BACKBONE_REGISTRY.get(backbone))
-    depths = _looked_up(builder, "depth")
-    if not depths and builder.__module__.startswith("fastreid."):  # whose others compare it elsewhere in their module
+    depths = _lookup_keys(builder, "depth")
+    if not depths and builder.__module__.startswith("fastreid."):  # these compare the depth elsewhere in the module
         depths.update(re.findall(r"(?:arch|model_size) == ['\"]([\w.]+)", _source(inspect.getmodule(builder))))
     return depths
 
 
 def _losses(meta_arch: Any) -> set[str]:
-    """The losses that a meta-architecture of fast-reid's or of ours computes; none of others, which can have more."""
+    """The losses of a meta-architecture of fast-reid or this plugin; empty for others, whose losses are unknown."""
     if not inspect.isclass(meta_arch) or not getattr(meta_arch, "losses", meta_arch).__module__.startswith("fastreid"):
         return set()
     sources = (_source(vars(kind).get("losses")) for kind in inspect.getmro(meta_arch))
     return {name for source in sources for name in re.findall(r"['\"](\w+)['\"] in loss_names", source)}
 
 
-def _looked_up(function: Any, variable: str) -> set[str]:
-    """The keys that all dictionaries have in which ``function`` looks ``variable`` up; nothing if there are none."""
+def _lookup_keys(function: Any, variable: str) -> set[str]:
+    """The keys common to all dictionaries in which ``function`` looks up ``variable``; empty if it has none."""
     nodes = list(ast.walk(ast.parse(textwrap.dedent(_source(inspect.unwrap(function))))))
     named = {
         target.id: node.value
@@ -177,5 +178,5 @@ def _is_a(kind: Any, base: type) -> bool:
 def _source(what: Any) -> str:
     try:
         return inspect.getsource(what)
-    except (OSError, TypeError):  # of what has none, such as a class that a notebook defines
+    except (OSError, TypeError):  # no source is available, as for a class defined in a notebook
         return ""

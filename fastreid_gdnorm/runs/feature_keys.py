@@ -1,4 +1,4 @@
-"""The config keys that a trained model's features depend on, beside its checkpoint."""
+"""The config keys that, beside the checkpoint, determine a trained model's features."""
 
 from __future__ import annotations
 
@@ -11,24 +11,26 @@ from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import site_digest
 from .run_config import flat
 
-# how keys begin that make features, and of these the ones that do so in training alone or do not matter
+# prefixes of the keys that determine features
 FEATURES = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.METRIC")
+# prefixes of the keys among them that matter only in training, or not at all
 TRAINING = (
-    *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # the checkpoint's contents count
-    "MODEL.DEVICE",  # features are the same, to rounding
+    *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # only the checkpoint's contents count
+    "MODEL.DEVICE",  # features are equal up to rounding
     *("MODEL.LOSSES.", "MODEL.HEADS.NUM_CLASSES", "MODEL.HEADS.MARGIN", "MODEL.FREEZE_LAYERS", "MODEL.QUEUE_SIZE"),
     *("MODEL.BACKBONE.DROP_", "MODEL.BACKBONE.ATT_DROP_RATE"),
     *("MODEL.GDNORM.NUM_PATHS", "MODEL.GDNORM.EARLY_GRADIENTS", "MODEL.GDNORM.NEW_BRANCH_ONLY"),
     *("INPUT.CROP.SCALE", "INPUT.CROP.RATIO"),
 )
-STATISTICS = ("SOLVER.IMS_PER_BATCH", "TEST.PRECISE_BN.NUM_ITER")  # the images that statistics are taken of
+STATISTICS = ("SOLVER.IMS_PER_BATCH", "TEST.PRECISE_BN.NUM_ITER")  # these select the images for statistics
 
 
 def read_feature_keys(cfg: CfgNode) -> dict[str, Any]:
-    """{key: value} of what the features of ``cfg``'s model depend on, its checkpoint left out.
+    """{key: value} of everything that determines the features of ``cfg``'s model, except its checkpoint.
 
-    Numbers are floats and sequences lists, so that equal configs have equal keys. A GDNorm model has its path as well:
-    by contents where it is of files, with the keys that this kind of path reads, and how many branches there are.
+    Numbers become floats and sequences become lists, so that equal configs give equal results. For a GDNorm model, the
+    result also has its path (a digest of the contents if the path is a file), the keys that this kind of path
+    uses, and the number of branches.
     """
     keys = {
         key: _plain(value)
@@ -55,15 +57,15 @@ def _path_keys(cfg: CfgNode) -> dict[str, Any]:
     if kind in ("mean", "weighted"):
         keys["MODEL.GDNORM.MEAN_OF"] = gdnorm.MEAN_OF
     has_own_branches = cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone"
-    by_sources = not place and kind != "mean" and not has_own_branches  # these may give it its branches' statistics
-    if by_sources:
+    uses_sources = not place and kind != "mean" and not has_own_branches  # branch statistics may come from the sources
+    if uses_sources:
         keys["sources"] = list(cfg.DATASETS.NAMES)
-    if by_sources or keys.get("MODEL.GDNORM.MEAN_OF") == "path":
+    if uses_sources or keys.get("MODEL.GDNORM.MEAN_OF") == "path":
         keys.update((key, value) for key, value in flat(cfg) if key in STATISTICS)
     return keys
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else value

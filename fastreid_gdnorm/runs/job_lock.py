@@ -1,4 +1,4 @@
-"""What all results in the folder of a path sweep depend on, so that those of another model or test are not taken."""
+"""Ties the folder of a path sweep to one checkpoint and one way of testing, so that other results never mix in."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from .run_config import flat
 
 CLAIMED = (*FEATURES, "TEST.", "DATASETS.")
 UNCLAIMED = (
-    *("DATASETS.TESTS", "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.TEST_PATH"),  # every result says its own
-    *("TEST.IMS_PER_BATCH", "TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # the same to rounding, or training's
+    *("DATASETS.TESTS", "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.TEST_PATH"),  # every result records its own
+    *("TEST.IMS_PER_BATCH", "TEST.EVAL_PERIOD", "TEST.PRECISE_BN."),  # change only rounding, or only training
     *TRAINING,
 )
 
 
 def claim(file: Path, cfg: CfgNode) -> None:
-    """Let ``file``, a JSON file beside the results, say which checkpoint they are of and how they are tested.
+    """Record in ``file``, a JSON file beside the results, which checkpoint is tested and how.
 
     Raises:
-        UserError: the file is there and says otherwise; it is left as it is.
+        UserError: the file exists with other contents; it is not changed.
     """
     own: dict[str, Any] = {"checkpoint": digest(find_weights(cfg))}
     own.update((key, value) for key, value in flat(cfg) if key.startswith(CLAIMED) and not key.startswith(UNCLAIMED))
-    if cfg.MODEL.GDNORM.MEAN_OF == "path":  # the images that its statistics may have been taken of
+    if cfg.MODEL.GDNORM.MEAN_OF == "path":  # its statistics may come from images that these keys select
         own.update((key, value) for key, value in flat(cfg) if key in STATISTICS)
     text = json.dumps(own, indent=2)
     if not file.is_file():
@@ -39,8 +39,8 @@ def claim(file: Path, cfg: CfgNode) -> None:
         return
     own, held = json.loads(text), _read(file)
     differences = [
-        f"{key} {held.get(key)}, this one has {own.get(key)}"
-        for key in own  # an earlier version may have claimed more
+        f"{key} {held.get(key)}, but this one has {own.get(key)}"
+        for key in own  # a file from an earlier version may have more keys
         if held.get(key) != own.get(key)
     ]
     if differences:
@@ -55,6 +55,6 @@ def _read(file: Path) -> dict[str, Any]:
         if "checkpoint" in held:
             return dict(held)
     raise UserError(
-        f"{file.parent} holds a sweep of an earlier version, or its {file.name} is damaged: remove it, or choose "
+        f"{file.parent} holds a sweep from an earlier version, or its {file.name} is damaged: remove it, or choose "
         "another folder"
     )

@@ -1,7 +1,7 @@
-"""The processes that work together: those that fast-reid's flags ask for, or that torchrun or Slurm have started.
+"""Starts the processes that fast-reid's flags ask for, or joins those that torchrun or Slurm has started.
 
-The engine is torch.distributed: NCCL on CUDA, gloo on CPU. What is added is how processes find each other, and that
-each says in one line which of them has failed, and why.
+They communicate by torch.distributed: NCCL on CUDA, gloo on the CPU. This module adds how the processes find each
+other, and reports a failure in one line that names the process and the reason.
 """
 
 from __future__ import annotations
@@ -33,45 +33,45 @@ from .rendezvous import connect, join, leave
 
 logger = logging.getLogger("fastreid.gdnorm.processes")
 
-LINGER = timedelta(seconds=10)  # in which a process that has lost another hears why
+GRACE_PERIOD = timedelta(seconds=10)  # how long a process that lost another one waits to learn why
 _children = itertools.count()
 CONTACT_LOST = re.compile(r"gloo|nccl|connection (closed|reset|refused)|broken pipe", re.IGNORECASE)
 
 
 class Processes(NamedTuple):
-    """In how many processes to work, as fast-reid's flags say it."""
+    """How many processes to use, as in fast-reid's flags."""
 
-    num_gpus: int = 1  # of a machine; without CUDA, how many processes
+    num_gpus: int = 1  # per machine; without CUDA, the number of processes
     num_machines: int = 1
     machine_rank: int = 0
     dist_url: str = "auto"
 
     @property
     def number(self) -> int:
-        """Of all machines."""
+        """The number of processes on all machines."""
         return self.num_gpus * self.num_machines
 
 
 def launch(
     main: Callable[..., object], processes: Processes | None = None, device: str = "cuda", args: Sequence[Any] = ()
 ) -> None:
-    """Call ``main(*args)`` in every process: in this one, if torchrun or Slurm has started others, else in new ones.
+    """Call ``main(*args)`` in every process: in this one if torchrun or Slurm started it, otherwise in new ones.
 
     Args:
-        processes: one if None.
+        processes: how many to start; None means one.
         device: MODEL.DEVICE.
 
     Raises:
-        UserError: a mistake in the flags or the environment, processes that do not come, or ``main``'s own, which then
-            names the process.
-        Failure: one of several processes has failed or was killed, this one or another.
+        UserError: the flags or the environment are wrong, a process never joins, or ``main`` raises a UserError; with
+            several processes, the message names the process.
+        Failure: one of several processes failed or was killed.
     """
     processes = processes or Processes()
     place = started_place(os.environ)
     if place and processes.number > 1:
         raise UserError(
-            f"--num-gpus {processes.num_gpus} --num-machines {processes.num_machines}: RANK, or Slurm, says that "
-            f"{place.number} processes were started already; leave the flags out"
+            f"--num-gpus {processes.num_gpus} --num-machines {processes.num_machines}: torchrun or Slurm has already "
+            f"started {place.number} processes; omit these flags"
         )
     if place:
         _work_at(place, device, main, args)
@@ -82,51 +82,56 @@ def launch(
 
 
 def run_on_main(work: Callable[[], object]) -> None:
-    """Call ``work()`` on the main process of several, while the others take part in each :func:`run_together` of it."""
+    """Call ``work()`` on the main process; the other processes take part in each of its :func:`run_together` calls."""
     if comm.is_main_process():
         try:
             work()
         finally:
             comm.all_gather(None)
         return
-    while (words := comm.all_gather(None)[0]) is not None:
-        comm.all_gather(_run_child(words, stdout=subprocess.DEVNULL))
+    while (command := comm.all_gather(None)[0]) is not None:
+        comm.all_gather(_run_child(command, stdout=subprocess.DEVNULL))
 
 
-def run_together(words: Sequence[str], **options: Any) -> int:
-    """``subprocess.run`` on all processes, whose children work together as these do; the exit status farthest from 0.
+def run_together(command: Sequence[str], **options: Any) -> int:
+    """Run ``command`` in one child of every process; the children work together as their parents do.
 
     Args:
-        options: of ``subprocess.run`` on the main process; ``env`` is of its child alone.
+        options: passed to ``subprocess.run`` on the main process; ``env`` applies to its child only.
+
+    Returns:
+        the exit status farthest from 0.
     """
-    comm.all_gather(words)
-    statuses: list[int] = comm.all_gather(_run_child(words, **options))
+    comm.all_gather(command)
+    statuses: list[int] = comm.all_gather(_run_child(command, **options))
     return max(statuses, key=abs)
 
 
-def _run_child(words: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> int:
+def _run_child(command: Sequence[str], env: Mapping[str, str] | None = None, **options: Any) -> int:
     env = dict(os.environ if env is None else env)
     if comm.get_world_size() > 1:
-        # the children meet at the parents' store, apart from them and from the children before
-        apart = {"FASTREID_ATTEMPT": f"child {next(_children)}", "TORCHELASTIC_USE_AGENT_STORE": "True"}
-        env.update(apart)
-    status: int = subprocess.run(words, env=env, **options).returncode
+        # the children join at the parents' store, under a name of their own
+        own_name = {"FASTREID_ATTEMPT": f"child {next(_children)}", "TORCHELASTIC_USE_AGENT_STORE": "True"}
+        env.update(own_name)
+    status: int = subprocess.run(command, env=env, **options).returncode
     return status
 
 
 def _spawn(processes: Processes, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
-    """Start this machine's processes, and say what became of them."""
+    """Start this machine's processes, wait for them, and raise the error of the one that failed."""
     on_gpu = device.startswith("cuda")
-    there_are = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
-    if processes.num_gpus > there_are:
-        what = "CUDA devices" if on_gpu else "CPU cores, as MODEL.DEVICE is cpu"
-        raise UserError(f"--num-gpus is {processes.num_gpus}, and here are {there_are} {what}")
+    available = torch.cuda.device_count() if on_gpu else os.cpu_count() or 1
+    if processes.num_gpus > available:
+        what = "CUDA devices" if on_gpu else "CPU cores (MODEL.DEVICE is cpu)"
+        raise UserError(
+            f"--num-gpus is {processes.num_gpus}, but this machine has {available} {what}: use at most {available}"
+        )
     address = processes.dist_url
-    is_local = bool(re.match("auto|tcp://127.0.0.1", address))  # as by fast-reid's default, one port for each user
+    is_local = bool(re.match("auto|tcp://127.0.0.1", address))  # fast-reid's default has a fixed port for each user
     if processes.num_machines > 1 and is_local:
         raise UserError(
-            f"--num-machines is {processes.num_machines}, and --dist-url {address} is for one: give all of them "
-            "--dist-url tcp://ADDRESS:PORT, a free port of the machine with --machine-rank 0"
+            f"--num-machines is {processes.num_machines}, but --dist-url {address} works on one machine only: on every "
+            "machine, set --dist-url tcp://ADDRESS:PORT to a free port of the machine with --machine-rank 0"
         )
     if is_local:
         with socket.socket() as free:
@@ -135,8 +140,9 @@ def _spawn(processes: Processes, device: str, main: Callable[..., object], args:
     first = processes.machine_rank * processes.num_gpus
     try:
         workers = multiprocessing.get_start_method()
-        given = (first, workers, processes, address, device, main, args)
-        context = spawn(_spawned, given, processes.num_gpus, join=False)
+        context = spawn(
+            _spawned, (first, workers, processes, address, device, main, args), processes.num_gpus, join=False
+        )
         try:
             while not context.join():
                 pass
@@ -149,15 +155,15 @@ def _spawn(processes: Processes, device: str, main: Callable[..., object], args:
         kind = UserError if "UserError: " in line else Failure
         raise kind(re.sub(r"^[\w.]*(UserError|Failure): ", "", line)) from error
     except ProcessExitedException as error:
-        how = error.signal_name or f"exit status {error.exit_code}"
-        raise Failure(f"rank {first + error.error_index} of {processes.number} was ended by {how}") from error
+        how = f"was killed by {error.signal_name}" if error.signal_name else f"exited with status {error.exit_code}"
+        raise Failure(f"rank {first + error.error_index} of {processes.number} {how}") from error
 
 
 def _spawned(
     local_rank: int, first: int, workers: str, processes: Processes, address: str, device: str, main: Any, args: Any
 ) -> None:
-    load_plugins()  # this is a new process
-    multiprocessing.set_start_method(workers, force=True)  # the loaders' are started as in any other process
+    load_plugins()  # a new process has none
+    multiprocessing.set_start_method(workers, force=True)  # start loaders' workers as in any other process
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads_each(processes.num_gpus))
     rank = first + local_rank
@@ -167,12 +173,12 @@ def _spawned(
 
 
 def _work_at(place: Place, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
-    """Meet the others, work, and part; an error becomes one that names the process whose own it is."""
+    """Join the other processes, call ``main`` and leave; an error names the process that it comes from."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
     if on_gpu and place.local_rank >= torch.cuda.device_count():
         raise UserError(
-            f"rank {place.rank} of {place.number} is process {place.local_rank} of its machine, counted from 0, and "
-            f"sees {torch.cuda.device_count()} CUDA devices: start one process for each, and let each see them all"
+            f"rank {place.rank} of {place.number} is process {place.local_rank} on its machine, counting from 0, but "
+            f"sees {torch.cuda.device_count()} CUDA devices: start one process per device, and let each see all of them"
         )
     store = join(place)
     if on_gpu:
@@ -182,31 +188,31 @@ def _work_at(place: Place, device: str, main: Callable[..., object], args: Seque
         main(*args)
         comm.synchronize()
     except Exception as error:
-        named = _named(error, place, store)
-        if not on_gpu:  # NCCL would wait for the others, whom torchrun, srun or the parent process end
-            leave()  # which is how the others notice
-        if place.rank == 0:  # with which the store may go
+        reported = _with_rank(error, place, store)
+        if not on_gpu:  # NCCL would wait for the others, which torchrun, srun or the parent process will end
+            leave()  # the others notice
+        if place.rank == 0:  # the store may end with this process
             _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
-        raise named from error
+        raise reported from error
     leave()
 
 
-def _named(error: Exception, place: Place, store: Store) -> Exception:
-    """``error`` with the rank of the process that failed first, which the others hear of from the store."""
+def _with_rank(error: Exception, place: Place, store: Store) -> Exception:
+    """The error of the process that failed first, with its rank; the processes share it through the store."""
     if isinstance(error, OSError) and file_mistake(error):
         error = UserError(file_mistake(error))
     who, lines = f"rank {place.rank} of {place.number}", str(error).strip().splitlines() or [""]
     if isinstance(error, UserError):
         line = f"{who}: {line_of(error)}"
     elif isinstance(error, RuntimeError) and CONTACT_LOST.search(str(error)):
-        line = f"{who} has lost another one, which was killed or cannot be reached: {lines[0]}"
-        _wait(store, ["failed"])  # what the other one says
+        line = f"{who} lost contact with another process, which was killed or is unreachable: {lines[0]}"
+        _wait(store, ["failed"])  # the other process may report why
     elif isinstance(error, Failure):
         line = f"{who}: {lines[0]}"
     else:
         logger.error("Exception in %s", who, exc_info=error)
         line = f"{who}: {type(error).__name__}: {lines[0]}"
-    with contextlib.suppress(dist.DistError, RuntimeError):  # of a store that went with its process
+    with contextlib.suppress(dist.DistError, RuntimeError):  # the store is gone with its process
         line = store.compare_set("failed", "", line).decode()
         store.set(f"heard/{place.rank}", "")
     return UserError(line) if isinstance(error, UserError) else Failure(line)
@@ -214,7 +220,7 @@ def _named(error: Exception, place: Place, store: Store) -> Exception:
 
 def _wait(store: Store, keys: list[str]) -> bool:
     try:
-        store.wait(keys, LINGER)
+        store.wait(keys, GRACE_PERIOD)
     except (dist.DistError, RuntimeError):
         return False
     return True

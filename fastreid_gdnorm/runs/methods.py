@@ -1,4 +1,4 @@
-"""The methods that are compared, by the name of their config file."""
+"""The compared methods, by the names of their config files."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from fastreid.config import CfgNode
 
 from ..modeling import is_gdnorm
 
-# by the paper's names where it has one; from the whole method to the plain baseline
+# {name of the config file: name in tables, the paper's if it has one}, from the full method to the plain baseline
 METHODS = {
     "gdnorm": "GDNorm",
     "recommended": "recommended",
@@ -17,7 +17,7 @@ METHODS = {
 
 
 def method(cfg: CfgNode) -> str:
-    """The method that a config trains, a key of METHODS."""
+    """The method that a config trains: a key of METHODS."""
     if is_gdnorm(cfg):
         without_sampled_paths = "recommended" if cfg.MODEL.GDNORM.MEAN_OF == "path" else "branches"
         return "gdnorm" if cfg.MODEL.GDNORM.NUM_PATHS else without_sampled_paths

@@ -1,4 +1,4 @@
-"""The results of a test on its targets, as a run's folder has them."""
+"""Reads and writes test results in a run's folder."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from .tables import save_table
 
 
 def save_test_results(results: Mapping[str, Mapping[str, float]], folder: str | Path) -> None:
-    """Write the results {target: metrics}, with every split's own, into ``folder`` as test_results.json and .csv."""
+    """Write {target: metrics}, with the results of every split, to test_results.json and .csv in ``folder``."""
     names = metric_names(results)
     whole = {target: {**metrics, **_splits_of(metrics)} for target, metrics in results.items()}
     save_table(folder, files.RESULTS, ["target", "split", *names], _rows(results, names), whole)
 
 
 def read_test_results(folder: Path) -> dict[str, dict[str, Any]] | None:
-    """What :func:`save_test_results` has written, or None if it has not.
+    """The contents of a folder's test_results.json, or None if it does not exist.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     return read_json(folder / f"{files.RESULTS}.json")
 
 
 def read_json(file: Path) -> dict[str, Any] | None:
-    """The object in a JSON file, or None if there is no such file.
+    """The object in a JSON file, or None if the file does not exist.
 
     Raises:
-        UserError: it is damaged.
+        UserError: the file is damaged.
     """
     if not file.is_file():
         return None
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}): remove it to have it written anew") from error
+        raise UserError(f"{file} is damaged ({error}): remove it, then test again") from error
 
 
 def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[list[object]]:

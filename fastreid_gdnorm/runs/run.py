@@ -1,4 +1,4 @@
-"""Training and evaluation, as the commands run them; the work is fast-reid's DefaultTrainer."""
+"""Training and evaluation for the commands, on top of fast-reid's DefaultTrainer."""
 
 from __future__ import annotations
 
@@ -40,28 +40,28 @@ def train(
     eval_only: bool = False,
     processes: Processes | None = None,
 ) -> None:
-    """Train a config and test it, or with ``eval_only`` only test it.
+    """Train a config and test the model; with ``eval_only``, only test it.
 
     Args:
         overrides: KEY, VALUE, ...
-        seed: the key SEED, if not None.
-        resume: whether to go on from the last checkpoint in OUTPUT_DIR.
-        processes: to start; none beside this one if None, though torchrun or Slurm may have started some.
+        seed: the value of SEED; None leaves the config's.
+        resume: whether to resume from the last checkpoint in OUTPUT_DIR.
+        processes: the processes to start; None if this is the only one, or torchrun or Slurm has started them.
 
     Raises:
-        UserError: a mistake in the config, a missing file, processes that cannot be.
-        Failure: one of several processes failed.
+        UserError: the config has a mistake, a file is missing, or the processes cannot be started.
+        Failure: training diverged, or one of several processes failed.
     """
     cfg = load_config(config_file, overrides, trains=not eval_only)
     if resume or eval_only:
         cfg.OUTPUT_DIR = load_trained_config(config_file, overrides).OUTPUT_DIR
     if not cfg.OUTPUT_DIR or os.fsencode(cfg.OUTPUT_DIR) != cfg.OUTPUT_DIR.encode(errors="replace"):
-        raise UserError(f"OUTPUT_DIR is {cfg.OUTPUT_DIR!a}: name a folder, in UTF-8, as TensorBoard writes to no other")
+        raise UserError(f"OUTPUT_DIR is {cfg.OUTPUT_DIR!a}: name a folder, in UTF-8 because TensorBoard requires it")
     if seed is not None:
         cfg.SEED = seed
     cfg.freeze()
-    words = argparse.Namespace(config_file=find_config(config_file), resume=resume, eval_only=eval_only)
-    launch(_train, processes, cfg.MODEL.DEVICE, (cfg, words))
+    args = argparse.Namespace(config_file=find_config(config_file), resume=resume, eval_only=eval_only)
+    launch(_train, processes, cfg.MODEL.DEVICE, (cfg, args))
 
 
 def evaluate(
@@ -71,16 +71,16 @@ def evaluate(
     output: str | Path | None = None,
     offsets: Offsets | None = None,
 ) -> None:
-    """Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, whose own files are left as they are.
+    """Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR; files in OUTPUT_DIR do not change.
 
     Args:
-        path: MODEL.GDNORM.TEST_PATH, if not None.
-        output: a folder for the results; by default one in OUTPUT_DIR that is named after the path, or the site.
-        offsets: of cameras, that features follow.
+        path: the value of MODEL.GDNORM.TEST_PATH; None leaves the config's.
+        output: the folder for the results; by default a folder in OUTPUT_DIR named after the path or the site.
+        offsets: camera offsets to subtract from features.
 
     Raises:
-        UserError: a mistake in the config, no checkpoint, a path for a model that can have no branches, or offsets of
-            another model.
+        UserError: the config has a mistake, the checkpoint is missing, ``path`` is given for a model that cannot have
+            branches, or the offsets belong to another model.
     """
     cfg = load_trained_config(config_file, overrides)
     if path:
@@ -108,20 +108,20 @@ def _evaluate(cfg: CfgNode, output: str | Path | None, offsets: Offsets | None) 
 
 def _test(cfg: CfgNode, model: nn.Module) -> None:
     if not cfg.DATASETS.TESTS:
-        raise UserError("DATASETS.TESTS names no target: name one or more")
+        raise UserError("DATASETS.TESTS is empty: name at least one target")
     DefaultTrainer.test(cfg, model)
 
 
-def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
-    alone = _alone_in(Path(cfg.OUTPUT_DIR), trains=not words.eval_only)
-    with alone if comm.is_main_process() else contextlib.nullcontext():
-        default_setup(cfg, words)
+def _train(cfg: CfgNode, args: argparse.Namespace) -> None:
+    exclusive = _alone_in(Path(cfg.OUTPUT_DIR), trains=not args.eval_only)
+    with exclusive if comm.is_main_process() else contextlib.nullcontext():
+        default_setup(cfg, args)
         _hide_tracebacks_of_mistakes()
-        if words.eval_only:
+        if args.eval_only:
             _test(cfg, load_model(cfg))
             return
         trainer = DefaultTrainer(cfg)
-        trainer.resume_or_load(resume=words.resume)
+        trainer.resume_or_load(resume=args.resume)
         lacks_test = trainer.checkpointer.checkpointables["untested"].is_pending
         if trainer.start_epoch >= trainer.max_epoch and not lacks_test:
             logger.info("Training had already finished in %s; testing it", cfg.OUTPUT_DIR)
@@ -130,24 +130,24 @@ def _train(cfg: CfgNode, words: argparse.Namespace) -> None:
         if comm.is_main_process():
             trainer.register_hooks([ProgressBar()])
         with logging_redirect_tqdm([logging.getLogger("fastreid")]):
-            _follow(trainer)
+            _run(trainer)
 
 
-def _follow(trainer: DefaultTrainer) -> None:
+def _run(trainer: DefaultTrainer) -> None:
     try:
         trainer.train()
     except FloatingPointError as error:
         last = last_checkpoint(trainer.cfg.OUTPUT_DIR)
-        kept = f"the last good checkpoint is {last}" if last else "no checkpoint was saved before"
+        kept = f"the last good checkpoint is {last}" if last else "no checkpoint was saved before that"
         raise Failure(
-            f"training diverged at iteration {trainer.iter}: {' '.join(str(error).split())}; {kept}; begin anew, or "
-            f"from one by MODEL.WEIGHTS, with a lower SOLVER.BASE_LR than {trainer.cfg.SOLVER.BASE_LR:g}"
+            f"training diverged at iteration {trainer.iter}: {' '.join(str(error).split())}; {kept}; start again, or "
+            f"from a checkpoint (MODEL.WEIGHTS), with SOLVER.BASE_LR below {trainer.cfg.SOLVER.BASE_LR:g}"
         ) from error
 
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
-    """Keep other trainings out of a run's folder, which is made; its former config is back unless this one trains."""
+    """Create a run's folder and keep other trainings out of it; its previous config is restored unless this trains."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), _kept_config(folder, trains):
         yield
@@ -155,22 +155,22 @@ def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_config(folder: Path, trains: bool) -> Iterator[None]:
-    """fast-reid writes its config into the run's folder first of all; if nothing is saved, the former one is back.
+    """Restore the previous config.yaml, which fast-reid overwrites when it starts, unless a checkpoint is saved.
 
-    One that no training wrote is kept beside the new one.
+    A config.yaml that no training wrote is copied to config.yaml.old before a training.
 
     Raises:
-        UserError: another one is kept there already.
+        UserError: config.yaml.old already exists with other contents.
     """
     file, aside, checkpoint = (folder / name for name in (files.CONFIG, f"{files.CONFIG}.old", files.LAST_CHECKPOINT))
     before = file.read_bytes() if file.is_file() else None
     is_of_run = checkpoint.exists() or (folder / files.LOG).exists()
     is_users = trains and before is not None and not is_of_run
     if is_users and aside.exists() and aside.read_bytes() != before:
-        raise UserError(f"no training wrote {file}, and {aside} is there already: move one away")
+        raise UserError(f"{file} was not written by a training, and {aside} already exists: move one of them away")
     if is_users:
         shutil.copyfile(file, aside)
-        say(f"no training wrote {file}: it is kept as {aside}")
+        say(f"{file} was not written by a training: it is kept as {aside}")
     saved, is_done = _modified(checkpoint), False
     try:
         yield
@@ -188,8 +188,8 @@ def _modified(file: Path) -> int | None:
 def _hide_tracebacks_of_mistakes() -> None:
     def without_traceback(record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        is_said = isinstance(error, (UserError, FloatingPointError))
-        if is_said or (isinstance(error, OSError) and file_mistake(error)):
+        is_explained = isinstance(error, (UserError, FloatingPointError))
+        if is_explained or (isinstance(error, OSError) and file_mistake(error)):
             record.exc_info = None
         return True
 

@@ -1,4 +1,4 @@
-"""The checkpoints of a run, and the model that one holds."""
+"""Finds the checkpoints of a run and loads their models."""
 
 from __future__ import annotations
 
@@ -25,32 +25,32 @@ from .settings import SameSources
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
-    """The last checkpoint of a training, or None."""
+    """The last checkpoint in a training's folder, or None."""
     return Checkpointer(None, str(folder)).get_checkpoint_file() or None
 
 
 def find_weights(cfg: CfgNode) -> str:
-    """The checkpoint that a config means: MODEL.WEIGHTS, or the last one in OUTPUT_DIR.
+    """The checkpoint of a config: MODEL.WEIGHTS, or else the last one in OUTPUT_DIR.
 
     Raises:
-        UserError: there is none.
+        UserError: the config has no checkpoint.
     """
     weights = cfg.MODEL.WEIGHTS or last_checkpoint(cfg.OUTPUT_DIR)
     if not weights:
-        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or name one by MODEL.WEIGHTS")
+        raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or set MODEL.WEIGHTS")
     return weights
 
 
 def load_model(cfg: CfgNode) -> nn.Module:
-    """The config's model with the weights of MODEL.WEIGHTS, by default the run's last checkpoint.
+    """Build the config's model and load MODEL.WEIGHTS, by default the run's last checkpoint.
 
     Raises:
-        UserError: there is no checkpoint, or it is damaged or of another model; or the test path is of another one.
+        UserError: the checkpoint is missing, damaged or of another model, or the test path is of another checkpoint.
     """
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
-    cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS = [], []  # a student that is not trained needs no teachers
+    cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS = [], []  # a student needs its teachers only in training
     model: nn.Module = DefaultTrainer.build_model(cfg)
     weights = find_weights(cfg)
     _WholeModel(model, **({"settings": SameSources(cfg, weights)} if is_gdnorm(cfg) else {})).load(weights)
@@ -59,34 +59,37 @@ def load_model(cfg: CfgNode) -> nn.Module:
     for file in posteriors:
         if load_posterior(file).checkpoint != checkpoint:
             raise UserError(
-                f"posterior {file} is of another checkpoint than {weights}: fastreid adapt --by norms to this one"
+                f"posterior {file} belongs to another checkpoint, not to {weights}: run fastreid adapt --by norms again"
             )
     complete_paths(cfg, model)
     return model
 
 
 def model_digest(cfg: CfgNode) -> str:
-    """files.DIGEST and the SHA-256 of what makes a model's features: its checkpoint and its :func:`read_feature_keys`.
+    """A digest of everything that determines a model's features: its checkpoint and its :func:`read_feature_keys`.
 
     Args:
-        cfg: a trained model's; one without MODEL.WEIGHTS means its last checkpoint.
+        cfg: a trained model's config; without MODEL.WEIGHTS, the last checkpoint is used.
+
+    Returns:
+        files.DIGEST followed by a SHA-256.
     """
     parts = {"checkpoint": digest(find_weights(cfg)), **read_feature_keys(cfg)}
     return files.DIGEST + hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def posterior_files(cfg: CfgNode) -> list[Path]:
-    """The files of a GDNorm model's TEST_PATH posterior:FILE; none for other paths."""
+    """The files of a GDNorm model's TEST_PATH posterior:FILE; empty for other paths."""
     place = posterior_place(cfg.MODEL.GDNORM.TEST_PATH)
     return list(files_of(place).values()) if place and is_gdnorm(cfg) else []
 
 
 class _WholeModel(Checkpointer):
-    """fast-reid goes on with what a checkpoint has; what makes features has to be there all the same."""
+    """A checkpointer that refuses checkpoints without all tensors that features need; fast-reid accepts them."""
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         of_classifier = {name for name, p in self.model.named_parameters() if "head" in name and p.dim() == 2}
         missing = [key for key in incompatible.missing_keys if key not in of_classifier]
         if missing:
-            raise ValueError(f"it lacks {len(missing)} of the model's tensors, first {missing[0]}")
+            raise ValueError(f"it lacks {len(missing)} of the model's tensors, the first is {missing[0]}")
         super()._log_incompatible_keys(incompatible)

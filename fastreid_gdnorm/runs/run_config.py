@@ -1,4 +1,4 @@
-"""From a config file and overrides to a checked config."""
+"""Loads a config file with overrides and checks it."""
 
 from __future__ import annotations
 
@@ -19,48 +19,48 @@ from ..data import is_read_by
 from ..data.readers import SingleShot
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY
-from .config_values import names_of_a_model, names_of_a_training, out_of_bounds, samplers
+from .config_values import model_choices, out_of_bounds, samplers, training_choices
 from .overrides import check_overrides
 
 PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def shipped(path: str) -> Path:
-    """The place of one of the project's own configs, named as in its repository, in a checkout or an installation."""
+    """The location of a file that the project ships, given its path in the repository; works when installed too."""
     installed = PACKAGE / "_shipped"
     return (installed if installed.is_dir() else PACKAGE.parent) / path
 
 
 def find_file(path: str | Path) -> str:
-    """``path`` if there is such a file, else the project's own of that name; empty if there is neither."""
+    """``path`` if that file exists, else the shipped file of that name; "" if neither exists."""
     return next((str(place) for place in (Path(path), shipped(str(path))) if place.is_file()), "")
 
 
 def find_config(config_file: str | Path) -> str:
-    """The path of a config file; one that is not there is looked for among the project's own.
+    """The path of a config file; if it does not exist, the shipped file of that name.
 
     Raises:
-        UserError: there is none.
+        UserError: neither exists.
     """
     path = find_file(config_file)
     if path:
         return path
     if str(config_file) and Path(config_file).is_dir():
-        raise UserError(f"--config-file {config_file} is a folder: name the config in it, for a run's its config.yaml")
+        raise UserError(f"--config-file {config_file} is a folder: name a config file in it; a run's is config.yaml")
     raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
 def load_config(
     config_file: str | Path, overrides: Sequence[object] = (), has_data_sets: bool = True, trains: bool = False
 ) -> CfgNode:
-    """fast-reid's defaults, the config file and then the overrides (KEY, VALUE, KEY, VALUE, ...).
+    """Merge the config file and then the overrides (KEY, VALUE, ...) into fast-reid's defaults, and check the result.
 
     Args:
-        has_data_sets: whether data sets are read, so that there must be readers of those names.
-        trains: whether it is to be trained, so that the keys of training must have values that they can have.
+        has_data_sets: whether data sets will be read, so their names must be registered.
+        trains: whether the config will be trained, so the keys of training must be valid.
 
     Raises:
-        UserError: no such file, key, type, name or number.
+        UserError: the file does not exist, or a key, a type, a name or a number is wrong.
     """
     path = find_config(config_file)
     cfg = get_cfg()
@@ -71,19 +71,19 @@ def load_config(
     for line in out_of_bounds(cfg, trains):
         raise UserError(line)
     if trains and not cfg.DATASETS.TESTS:
-        raise UserError("DATASETS.TESTS names no target, and a training ends with a test: name one or more")
+        raise UserError("DATASETS.TESTS is empty, but a training ends with a test: name at least one target")
     _check_device(cfg.MODEL.DEVICE)
     for name in cfg.DATASETS.NAMES:
         if cfg.DATASETS.NAMES.count(name) > 1:
-            raise UserError(f"DATASETS.NAMES has {name} more than once: its people would count as others each time")
+            raise UserError(f"DATASETS.NAMES lists {name} more than once: its people would count twice; list it once")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
         if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
-            raise UserError(f"{name} is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on")
+            raise UserError(f"{name} is in DATASETS.NAMES and TESTS: the model would train on images of the test")
     return cfg
 
 
 def flat(cfg: CfgNode, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(key, value) of all of a config's entries, keys as overrides have them."""
+    """All (key, value) of a config, with keys as in overrides: A.B.C."""
     for key, value in cfg.items():
         if isinstance(value, CfgNode):
             yield from flat(value, f"{prefix}{key}.")
@@ -95,12 +95,12 @@ def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
     try:
         merge(what)
     except OSError as error:
-        base = "" if error.filename == where else f": its _BASE_ {error.filename}, as seen from the config's folder"
+        base = "" if error.filename == where else f": its _BASE_ {error.filename}, relative to the config's folder"
         raise UserError(f"{where}: {error.strerror}{base}") from error
     except RecursionError as error:
         raise UserError(f"{where}: its _BASE_ leads back to itself") from error
     except (AttributeError, TypeError) as error:
-        raise UserError(f"{where}: it is not a YAML file of keys and their values ({error})") from error
+        raise UserError(f"{where}: it is not a YAML file of keys and values ({error})") from error
     except (KeyError, AssertionError, ValueError, yaml.YAMLError, UserError) as error:
         reason = error.args[0] if isinstance(error, KeyError) else error
         raise UserError(f"{where}: {' '.join(str(reason).split())}") from error
@@ -110,16 +110,19 @@ def _check_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"MODEL.DEVICE is {name!r}, it can be cpu, cuda or cuda:N") from error
+        raise UserError(f"MODEL.DEVICE is {name!r}; it must be cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UserError(f"MODEL.DEVICE is {name}, but torch finds no CUDA here: set MODEL.DEVICE cpu")
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UserError(f"MODEL.DEVICE is {name}, and here are {torch.cuda.device_count()} CUDA devices, from cuda:0")
+        raise UserError(f"MODEL.DEVICE is {name}, but torch finds no CUDA device: set MODEL.DEVICE cpu")
+    number = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= number:
+        raise UserError(f"MODEL.DEVICE is {name}, but the last CUDA device is cuda:{number - 1}")
 
 
 def _check_names(cfg: CfgNode, has_data_sets: bool, trains: bool) -> None:
     if cfg.TEST.METRIC == "jaccard":
-        raise UserError("TEST.METRIC is cosine or euclidean; the jaccard distance is that of TEST.RERANK.ENABLED True")
+        raise UserError(
+            "TEST.METRIC must be cosine or euclidean; for the jaccard distance, set TEST.RERANK.ENABLED True"
+        )
     in_registries = [
         ("DATASETS.NAMES", DATASET_REGISTRY._obj_map, cfg.DATASETS.NAMES),
         ("DATASETS.TESTS", DATASET_REGISTRY._obj_map, cfg.DATASETS.TESTS),
@@ -132,7 +135,7 @@ def _check_names(cfg: CfgNode, has_data_sets: bool, trains: bool) -> None:
     ]
     for key, known, names in in_registries if has_data_sets else in_registries[2:]:
         _check_known(key, known, names)
-    for key, known, names in [*names_of_a_model(cfg), *(names_of_a_training(cfg) if trains else [])]:
+    for key, known, names in [*model_choices(cfg), *(training_choices(cfg) if trains else [])]:
         if known:
             _check_known(key, known, names)
 
@@ -142,5 +145,5 @@ def _check_known(key: str, known: Collection[str], names: Iterable[str]) -> None
         if name not in known:
             known = sorted(known)
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            meant = f"did you mean {near[0]}?" if near else "known are " + ", ".join(known)
-            raise UserError(f"{key}: there is no {name!r}; {meant}")
+            hint = f"did you mean {near[0]}?" if near else "choose from " + ", ".join(known)
+            raise UserError(f"{key}: there is no {name!r}; {hint}")

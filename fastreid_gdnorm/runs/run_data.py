@@ -1,4 +1,4 @@
-"""How many people, images and cameras a run's data sets have."""
+"""Counts the identities, images and cameras of a run's data sets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..evaluation import num_matched
 
 
 class Part(NamedTuple):
-    """A part of a data set, which is an item (path, identity, camera) for each image."""
+    """The counts of one part of a data set."""
 
     name: str
     identities: int
@@ -23,10 +23,14 @@ class Part(NamedTuple):
 
 
 class RunData:
-    """The data sets of a config: parts by name in ``sources`` and ``targets``; why one cannot be read in ``missing``.
+    """The data sets of a config.
 
-    ``splits`` has the number of splits of those that are tested on several; their parts are those of the first.
-    ``unmatched`` has the number of queries that results leave out, as they have no true match.
+    Attributes:
+        sources: {name: parts} of the data sets to train on; empty lists for missing ones.
+        targets: {name: parts} of the data sets to test on; for a data set with splits, the parts of its first split.
+        missing: {name: why the data set cannot be read}.
+        splits: {name: number of splits}.
+        unmatched: {name: number of queries that results leave out because they have no true match}.
     """
 
     def __init__(self, cfg: CfgNode) -> None:
@@ -47,10 +51,12 @@ class RunData:
                 self.splits[name] = len(data.splits)
 
     def uncertainty(self, target: str, percent: float) -> float:
-        """Half the 95 % interval (Wilson) of a share of ``target``'s queries, in points; 0 where it is not known so.
+        """Half the 95 % interval (Wilson) of a share of ``target``'s queries with a true match, in points.
 
-        It is of those that have a true match. It takes them for independent of each other, which those of one person
-        are not: it is rather more.
+        It assumes independent queries. Queries of one person are not, so the true interval is wider.
+
+        Returns:
+            0 if the target is missing, has splits, or has no such query.
         """
         if not self.targets.get(target) or target in self.splits:
             return 0

@@ -1,4 +1,4 @@
-"""What a run has left in its folder."""
+"""Reads the folder of a finished run."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from .training_log import read_metrics
 
 
 def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = True) -> CfgNode:
-    """The config of a folder of ``fastreid train``, wherever it has been moved since; MODEL.WEIGHTS is its checkpoint.
+    """The config of a folder of ``fastreid train``, even if the folder was moved; MODEL.WEIGHTS is its checkpoint.
 
-    A folder that somebody has made of a config.yaml and one checkpoint will do as well.
+    Any folder with a config.yaml and one checkpoint works too.
 
     Args:
-        device: MODEL.DEVICE; by default the run's own, or the CPU where there is no CUDA.
+        device: MODEL.DEVICE; by default the run's own, or the CPU if there is no CUDA.
         has_data_sets: as for :func:`load_config`.
 
     Raises:
-        UserError: it is not a run, or has no checkpoint.
+        UserError: the folder is not a run, or has no checkpoint.
     """
     folder = Path(folder)
     config_file = folder / files.CONFIG
     if not config_file.is_file():
-        raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name an OUTPUT_DIR of fastreid train")
+        raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name a folder that fastreid train wrote")
     if not device and not torch.cuda.is_available():
         device = "cpu"
     cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [], has_data_sets)
@@ -47,10 +47,10 @@ def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = 
 
 
 def load_trained_config(config_file: str | Path, overrides: Sequence[object] = ()) -> CfgNode:
-    """The config of a trained model, as :func:`load_config`; a run's own config.yaml is of the run that it lies in.
+    """The config of a trained model, as :func:`load_config`; a config.yaml in a run's folder refers to that run.
 
-    So OUTPUT_DIR and MODEL.WEIGHTS, unless the overrides say them, are found from any working directory, and wherever
-    the run has been moved since.
+    So OUTPUT_DIR and MODEL.WEIGHTS are found from any working directory, even if the run was moved, unless the
+    overrides set them.
     """
     cfg = load_config(config_file, overrides)
     folder = Path(config_file).parent
@@ -61,13 +61,13 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
 
 
 def _is_run(folder: Path, cfg: CfgNode) -> bool:
-    """Whether a run has left its checkpoints in the folder of its config, rather than in another OUTPUT_DIR."""
+    """Whether a run's checkpoints are in the folder of its config, and not in another OUTPUT_DIR."""
     elsewhere = os.path.isfile(cfg.MODEL.WEIGHTS) or last_checkpoint(cfg.OUTPUT_DIR)
     return bool(last_checkpoint(folder) or (any(folder.glob("*.pth")) and not elsewhere))
 
 
 def _relocate(cfg: CfgNode, folder: Path) -> None:
-    """Let the config of a run name the files in ``folder``, where the run is now; MODEL.WEIGHTS is its checkpoint."""
+    """Point a run's config to ``folder``, where the run is now, and MODEL.WEIGHTS to its checkpoint."""
 
     def moved(path: str) -> str:
         inside = os.path.relpath(path, cfg.OUTPUT_DIR or folder)
@@ -76,25 +76,24 @@ def _relocate(cfg: CfgNode, folder: Path) -> None:
     place = posterior_place(cfg.MODEL.GDNORM.TEST_PATH)
     if place:
         cfg.MODEL.GDNORM.TEST_PATH = f"{POSTERIOR}:{moved(place)}"
-    # MODEL.WEIGHTS is what was tested if it is of this run, else what training began with
-    named = Path(moved(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else Path()
-    is_own = named.parent.resolve() == folder.resolve() and named.name not in ("", files.START)
-    cfg.MODEL.WEIGHTS = str(named) if is_own else last_checkpoint(folder) or cfg.MODEL.WEIGHTS
+    # a checkpoint in MODEL.WEIGHTS was tested if it belongs to this run; otherwise training started from it
+    weights = Path(moved(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else Path()
+    is_own = weights.parent.resolve() == folder.resolve() and weights.name not in ("", files.START)
+    cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or cfg.MODEL.WEIGHTS
     if not cfg.MODEL.WEIGHTS and len(list(folder.glob("*.pth"))) == 1:
         (cfg.MODEL.WEIGHTS,) = map(str, folder.glob("*.pth"))
     cfg.OUTPUT_DIR = str(folder)
 
 
 class RunFolder:
-    """A folder of ``fastreid train``, wherever it has been moved since: its config, weights, results and metrics.
+    """The config, weights, results and metrics of a folder of ``fastreid train``, even if the folder was moved.
 
     Attributes:
-        results: {target: {metric: %}}, from test_results.json, or the last test in metrics.json.
-        records: the lines of metrics.json in the order of iterations; those that a resumed run went over again are of
-            its last time.
+        results: {target: {metric: %}}, from test_results.json, or else the last test in metrics.json.
+        records: the lines of metrics.json by iteration; of steps that a resumed run repeated, the last.
 
     Raises:
-        UserError: it is not a run, was never tested, or has no checkpoint.
+        UserError: the folder is not a run, was never tested, or has no checkpoint.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -107,21 +106,21 @@ class RunFolder:
 
     @property
     def is_gdnorm(self) -> bool:
-        """Whether its model has GDNorm."""
+        """Whether the model has GDNorm."""
         return is_gdnorm(self.cfg)
 
     @property
     def sweep(self) -> Path:
-        """The folder for a path sweep of its model."""
+        """The folder for a path sweep of the model."""
         return self.folder / files.PATHS
 
     @property
     def targets(self) -> list[str]:
-        """The data sets of the results; an average over them is none."""
+        """The data sets in the results, without averages."""
         return [target for target in self.results if target in self.cfg.DATASETS.TESTS]
 
     def versions(self) -> dict[str, str]:
-        """{Python, PyTorch, fastreid: version} as the log has it, the last ones if there are several."""
+        """{Python, PyTorch, fastreid: version} from the log; if the run was resumed, the last ones."""
         log = self.folder / files.LOG
         text = log.read_text(errors="replace") if log.is_file() else ""
         return dict(re.findall(r"^(Python|PyTorch|fastreid) {2,}(\S+)", text, re.MULTILINE))
@@ -132,7 +131,9 @@ class RunFolder:
             return kept
         tests = [record for record in self.records if any(name.split("/")[-1] == "mAP" for name in record)]
         if not tests:
-            raise UserError(f"{self.folder} has no results: fastreid train --eval-only --config-file its config.yaml")
+            raise UserError(
+                f"{self.folder} has no results: run fastreid train --eval-only --config-file {self.config_file}"
+            )
         results: dict[str, dict[str, Any]] = {}
         for name, value in tests[-1].items():
             target, _, metric = name.rpartition("/")

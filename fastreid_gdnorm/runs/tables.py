@@ -1,4 +1,4 @@
-"""A table in the forms that people and programs read."""
+"""Saves a table for people and programs to read."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def save_table(
     data: object,
     markdown: str | None = None,
 ) -> None:
-    """Write NAME.csv, NAME.json and, where there is Markdown, NAME.md into ``folder``, which is made.
+    """Write NAME.csv, NAME.json and, if ``markdown`` is given, NAME.md to ``folder``, creating it if needed.
 
     Args:
         header, rows: the lines of the CSV file.
-        data: what the JSON file holds.
+        data: the contents of the JSON file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""What a training has written of itself while it went on."""
+"""Reads the metrics that a training has logged."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from ..errors import UserError
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics.json, one for each iteration; those before a return to an earlier iteration are dropped.
+    """The records of a metrics.json, one for each iteration; if a resumed run repeated steps, the last ones.
 
     Raises:
-        UserError: it has other lines.
+        UserError: a line is not a record.
     """
     records: list[dict[str, Any]] = []
     try:
@@ -25,5 +25,5 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
                 record = {**records.pop(), **record}
             records.append(record)
     except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} has a line that is not a record of a training ({error!r}): remove it") from error
+        raise UserError(f"{file} has a line that is not a training record ({error!r}): remove that line") from error
     return records

@@ -156,7 +156,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
             "--lambdas: invalid, as it is numbers from 0 on",
         ),
         ("protocol 1 --seed -5", "--seed: is a whole number, -1 or more, got '-5'"),
-        ("eval --config-file projects", "--config-file projects is a folder: name the config in it"),
+        ("eval --config-file projects", "--config-file projects is a folder: name a config file in it"),
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
     ],
 )

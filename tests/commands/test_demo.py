@@ -55,7 +55,7 @@ def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(dat
     assert capsys.readouterr().out.count("kept from an earlier run") == 4
     assert (tmp_path / "gdnorm/metrics.json").read_bytes() == before
     assert json.loads((tmp_path / "results.json").read_text()) == rows
-    with pytest.raises(UserError, match="baseline holds a run of other settings: remove it"):
+    with pytest.raises(UserError, match="baseline holds a run with other settings: remove it"):
         run_demo(tmp_path, seed=1, overrides=TINY, **DOMAINS)
 
 

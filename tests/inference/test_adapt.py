@@ -243,7 +243,7 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
     other = tmp_path / "other.pth"
     torch.save({**torch.load(toy_run / "model_final.pth", weights_only=True), "note": 1}, other)
     words = ["eval", "--config-file", toy_run / "config.yaml", "--path", f"posterior:{adapting[0]}"]
-    assert "is of another checkpoint than" in one_line(fastreid_here(*words, "MODEL.WEIGHTS", other))
+    assert "belongs to another checkpoint, not to" in one_line(fastreid_here(*words, "MODEL.WEIGHTS", other))
     with pytest.raises(Exception, match="is an export, which is folded along one path"):
         FeatureExtractor(exported, path="mean")
 

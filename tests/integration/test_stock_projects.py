@@ -254,7 +254,7 @@ def test_a_stock_run_is_resumed_with_other_sources(tiny, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     begun = Settings(tiny("baseline")).state_dict()
     Settings(tiny("baseline", "DATASETS.NAMES", "('RenderedNight',)")).load_state_dict(begun)
-    assert "The run goes on with DATASETS.NAMES ['RenderedNight'], before" in caplog.text
+    assert "Resuming with DATASETS.NAMES ['RenderedNight'], before" in caplog.text
 
 
 def test_an_evaluator_needs_the_keys_that_stocks_needs(tiny):

@@ -133,7 +133,7 @@ def test_lambda_0_is_the_mean_path_and_the_summary_says_where_it_stands(swept):
 def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept, capsys):
     folder, _ = swept
     config, before = toy_run / "config.yaml", (folder / "paths.jsonl").read_bytes()
-    with pytest.raises(UserError, match="holds a sweep with TEST.FLIP.ENABLED False, this one has True: remove it"):
+    with pytest.raises(UserError, match="holds a sweep with TEST.FLIP.ENABLED False, but this one has True: remove"):
         sweep_paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
         sweep_paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])

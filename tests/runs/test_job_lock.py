@@ -44,7 +44,7 @@ def test_what_changes_a_result_is_refused_with_both_values(claimed, tmp_path, ke
         claimed(key, OTHERS[key])
     before, after = json.loads(held)[key], OTHERS[key].replace("(", "[").replace(")", "]")
     assert str(error.value) == (
-        f"{tmp_path} holds a sweep with {key} {before}, this one has {after}: remove it, or choose another folder"
+        f"{tmp_path} holds a sweep with {key} {before}, but this one has {after}: remove it, or choose another folder"
     )
     assert (tmp_path / "sweep.json").read_bytes() == held
 
@@ -59,7 +59,7 @@ def test_a_checkpoint_is_known_by_its_contents(claimed, tmp_path):
     claimed("MODEL.WEIGHTS", str(tmp_path / "b.pth"))
     (tmp_path / "a.pth").write_bytes(b"trained on")
     with pytest.raises(
-        UserError, match="holds a sweep with checkpoint [0-9a-f]{64}, this one has [0-9a-f]{64}: remove"
+        UserError, match="holds a sweep with checkpoint [0-9a-f]{64}, but this one has [0-9a-f]{64}: remove"
     ):
         claimed()
 
@@ -86,5 +86,5 @@ def test_what_the_mean_paths_own_statistics_are_taken_of_counts_where_they_are_u
     (tmp_path / "sweep.json").unlink()
     by_them = ["MODEL.GDNORM.MEAN_OF", "path"]
     claimed(*by_them)
-    with pytest.raises(UserError, match=f"{key} .*, this one has {other}"):
+    with pytest.raises(UserError, match=f"{key} .*, but this one has {other}"):
         claimed(*by_them, key, other)

@@ -81,14 +81,14 @@ def test_mistakes_are_one_line(toy_run, exported, tmp_path, fastreid_here):
     mistakes = [
         (["--add-source", NEW], "--add-source NAME and --from RUN go together"),
         (["--new-branch-only", "--config-file", "x.yml"], "--new-branch-only goes with them"),
-        (["--add-source", "RenderedMall", "--from", toy_run], "has it already, as number 1"),
+        (["--add-source", "RenderedMall", "--from", toy_run], "already has this source, as number 1"),
         (["--add-source", "Nowhere", "--from", toy_run], "DATASETS.NAMES: there is no 'Nowhere'"),
         (["--add-source", NEW, "--from", tmp_path], "is not a run"),
         (["--add-source", NEW, "--from", toy_run, "SOLVER.EPOCHS", "1"], "the overrides KEY VALUE ...: "),
-        (["--add-source", NEW, "--from", exported], "has no two branches or more"),
+        (["--add-source", NEW, "--from", exported], "needs a GDNorm model with at least two branches"),
         (["--add-source", NEW, "--from", toy_run, "--config-file", "x.yml"], "leave --config-file out"),
     ]
     for words, said in mistakes:
         assert said in one_line(fastreid_here("train", *words, "OUTPUT_DIR", tmp_path / "out"))
     words = ["--add-source", NEW, "--from", toy_run, "OUTPUT_DIR", f"{toy_run}/../{toy_run.name}"]
-    assert "is the run that --from names, which would be lost" in one_line(fastreid_here("train", *words))
+    assert "is the run of --from, which would be overwritten" in one_line(fastreid_here("train", *words))

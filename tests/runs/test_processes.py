@@ -125,7 +125,7 @@ def test_a_protocol_of_two_processes_trains_each_run_in_two(public_datasets, tmp
     small = "MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512 MODEL.BACKBONE.PRETRAIN False".split()
     words = ["-m", "fastreid_gdnorm", "protocol", 2, "--only", "D+C3+MT->M", "--output", tmp_path]
     finished = done(torchrun(*words, *TINY, *toy, *small, *SYNCED, "MODEL.BACKBONE.LAST_STRIDE", 2))
-    assert finished.stdout.count(": train, log in") == 1
+    assert finished.stdout.count(": train, log: ") == 1
     assert "World size: 2" in (tmp_path / "to-market/gdnorm/log.txt").read_text()
     assert (tmp_path / "comparison.md").is_file()
 
@@ -237,7 +237,7 @@ def test_a_killed_process_is_named(datasets, tmp_path):
     os.kill(int(children.stdout.split()[1]), signal.SIGKILL)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 1
-    assert said.splitlines()[-1] == "fastreid train: rank 1 of 2 was ended by SIGKILL"
+    assert said.splitlines()[-1] == "fastreid train: rank 1 of 2 was killed by SIGKILL"
 
 
 @pytest.mark.long
@@ -267,14 +267,14 @@ def test_two_agents_train_together_and_a_run_goes_on_in_another_number_of_proces
 @pytest.mark.long
 def test_processes_on_no_common_network_are_told_which_setting_to_try(datasets, tmp_path):
     line = one_line(fastreid(*training(tmp_path, *TWO), env={"GLOO_SOCKET_IFNAME": "none"}))
-    assert re.search(r"rank [01] of 2 met the others at .* Let GLOO_SOCKET_IFNAME name the network interface", line)
+    assert re.search(r"rank [01] of 2 joined at .*; set GLOO_SOCKET_IFNAME to the network interface", line)
 
 
 @pytest.mark.long
 def test_a_process_that_never_comes_is_named(tmp_path):
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "FASTREID_ARRIVE": "3"}
     line = one_line(fastreid(*training(tmp_path), env={**alone, "MASTER_PORT": str(free_port())}))
-    assert re.search(r"rank 0 of 2: after 3 s rank 1 has not come to tcp://127.0.0.1:\d+\. Start all of them", line)
+    assert re.search(r"rank 0 of 2: rank 1 did not join at tcp://127.0.0.1:\d+ within 3 s; start all processes", line)
 
 
 @pytest.mark.parametrize(
@@ -282,7 +282,7 @@ def test_a_process_that_never_comes_is_named(tmp_path):
     [
         ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK 0, WORLD_SIZE 2: several processes also need LOCAL_RANK, MASTER_ADDR"),
         ({"WORLD_SIZE": "2"}, "several processes also need RANK"),
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two', and has to be a whole number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two': it must be a whole number"),
     ],
 )
 def test_half_an_environment_is_one_line(environment, said):
@@ -317,4 +317,4 @@ def test_processes_that_do_not_know_each_other_do_not_train(tiny, as_one_of_two)
 
 def test_flags_beside_started_processes_are_a_mistake(datasets, as_one_of_two, fastreid_here, tmp_path):
     done = fastreid_here(*training(tmp_path, *TWO))
-    assert done.returncode == 2 and "2 processes were started already; leave the flags out" in done.stderr
+    assert done.returncode == 2 and "has already started 2 processes; omit these flags" in done.stderr

@@ -78,7 +78,7 @@ def test_a_config_of_the_users_own_is_left_alone(toy_run, datasets, tmp_path, fa
     (tmp_path / "log.txt").unlink()  # by which the folder is known for a run's
     kept = tmp_path / "config.yaml.old"
     kept.write_text("another of mine")
-    assert f"{kept} is there already" in one_line(fastreid_here(*training(tmp_path)))
+    assert f"{kept} already exists" in one_line(fastreid_here(*training(tmp_path)))
     kept.unlink()
     done = fastreid_here(*training(tmp_path, overrides=["SOLVER.MAX_EPOCH", "1"]))
     assert done.returncode == 0, done.stderr

@@ -26,13 +26,11 @@ def test_branches_keep_their_sources(toy_run, begun, sources, fastreid_here):
     named = [re.findall(r"Rendered\w+", text) for text in (sources[1], (toy_run / "config.yaml").read_text())]
     of_run = [f"'{name}'" for name in named[1][:3]]
     line = one_line(fastreid_here(*training(begun, "--resume", overrides=sources)))
-    assert f"the run was begun with DATASETS.NAMES [{', '.join(of_run)}], and this config has ['{named[0][0]}'" in line
+    assert f"the run started with DATASETS.NAMES [{', '.join(of_run)}], but this config has ['{named[0][0]}'" in line
 
     for command in ["eval"], ["eval", "--path", "source:0"], ["paths", "--output", begun / "paths"]:
         line = one_line(fastreid_here(*command, "--config-file", toy_run / "config.yaml", *sources))
-        assert (
-            f"has the branches of [{', '.join(of_run)}], in this order, and DATASETS.NAMES is ['{named[0][0]}'" in line
-        )
+        assert f"has branches for [{', '.join(of_run)}], in this order, but DATASETS.NAMES is ['{named[0][0]}'" in line
 
 
 @pytest.mark.parametrize(
@@ -62,8 +60,8 @@ def test_other_values_on_resume_are_said(begun, fastreid_here):
     others = ["SOLVER.BASE_LR", "0.5", "MODEL.GDNORM.LAMBDA", "1.0", "SOLVER.MAX_EPOCH", "3"]
     done = fastreid_here(*training(begun, "--resume", overrides=others))
     assert done.returncode == 0, done.stderr
-    (kept,) = re.findall(r"The run goes on with its checkpoint's (.*); for other values", done.stdout)
-    (followed,) = re.findall(r"The run goes on with (.*): from here on its numbers", done.stdout)
+    (kept,) = re.findall(r"Resuming with the checkpoint's (.*); for other values", done.stdout)
+    (followed,) = re.findall(r"Resuming with (.*): from here on, the results differ", done.stdout)
     assert re.fullmatch(r"SOLVER.BASE_LR [\d.e-]+, not 0.5", kept) and followed == "MODEL.GDNORM.LAMBDA 1.0, before 0.6"
     assert max(line.get("lr", 0) for line in metrics(begun)) < 0.1
 
@@ -71,4 +69,4 @@ def test_other_values_on_resume_are_said(begun, fastreid_here):
 @pytest.mark.parametrize("key", ["SOLVER.HEADS_LR_FACTOR", "SOLVER.BIAS_LR_FACTOR", "SOLVER.WEIGHT_DECAY_NORM"])
 def test_the_groups_of_the_optimizer_are_those_of_its_state(begun, key, fastreid_here):
     line = one_line(fastreid_here(*training(begun, "--resume", overrides=[key, "5.0"])))
-    assert f"the run was begun with {key} " in line and "this config has 5.0" in line
+    assert f"the run started with {key} " in line and "this config has 5.0" in line
