@@ -1,1 +1,1 @@
-"""The paper's protocols, and its numbers beside one's own."""
+"""The paper's protocols, and its numbers beside measured ones."""

@@ -1,4 +1,4 @@
-"""One's own numbers beside the paper's."""
+"""Compares measured numbers with the paper's."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ THIS_RUN, DIFFERENCE = "this run", "this run - paper"
 
 
 class Measured(NamedTuple):
-    """The results of a run that is done."""
+    """The results of a finished run."""
 
     direction: Direction
     method: str
-    results: Mapping[str, Mapping[str, float]]  # {target, as the registry names it: {metric: %}}
+    results: Mapping[str, Mapping[str, float]]  # {the target's name in the registry: {metric: %}}
 
 
 class Line(NamedTuple):
@@ -33,26 +33,26 @@ class Line(NamedTuple):
     target: str
     method: str
     source: str  # a table of the paper, THIS_RUN or DIFFERENCE
-    values: dict[str, float | None]  # {metric: %}; None where the paper has none
-    spread: dict[str, float]  # {metric: standard deviation over splits}, or nothing
+    values: dict[str, float | None]  # {metric: %}; None if the paper has no number
+    spread: dict[str, float]  # {metric: standard deviation over splits}, or empty
 
 
 class Comparison:
-    """What is measured, between what the paper has for the same sources and target and the difference.
+    """Measured results, the paper's for the same sources and target, and the differences.
 
-    ``lines`` has them direction by direction and target by target.
+    ``lines`` lists them by direction, then by target.
     """
 
     def __init__(self, measured: Iterable[Measured]) -> None:
         self.lines: list[Line] = []
-        self._titles: dict[tuple[str, str], str] = {}  # of a (direction, target)
+        self._titles: dict[tuple[str, str], str] = {}  # {(direction, target): title}
         runs: dict[Direction, list[Measured]] = {}
         for run in measured:
             runs.setdefault(run.direction, []).append(run)
-        for direction, of_direction in runs.items():
-            for name in dict.fromkeys(name for run in of_direction for name in run.results):
+        for direction, own_runs in runs.items():
+            for name in dict.fromkeys(name for run in own_runs for name in run.results):
                 self._titles[str(direction), letters(name)] = direction.to(letters(name))
-                self.lines += _lines_on(name, direction, of_direction)
+                self.lines += _lines_on(name, direction, own_runs)
 
     def table(self) -> str:
         """A Markdown table for each direction and target."""
@@ -68,18 +68,18 @@ class Comparison:
         return "\n\n".join(tables) + "\n"
 
     def figure(self) -> Figure:
-        """Rank-1 and mAP on every target: the paper's GDNorm, and what was run."""
+        """Rank-1 and mAP on every target: the paper's GDNorm, and the measured runs."""
         groups = list(self._titles)
-        of_paper = [line for line in self.lines if line.method == "GDNorm" and line.source.startswith("paper")]
-        shown = of_paper + [line for line in self.lines if line.source == THIS_RUN]
+        paper_lines = [line for line in self.lines if line.method == "GDNorm" and line.source.startswith("paper")]
+        shown = paper_lines + [line for line in self.lines if line.source == THIS_RUN]
         series = list(dict.fromkeys((line.method, line.source) for line in shown))
         labels = [title.replace("->", "\n->") for title in self._titles.values()]
         figure = Figure(figsize=(3 + 1.2 * len(groups), 6), layout="constrained")
         for axis, metric in zip(figure.subplots(2, 1, sharex=True), HEADLINE):
             width = 0.8 / len(series)
             for place, kind in enumerate(series):
-                of_group = {line[:2]: line for line in shown if (line.method, line.source) == kind}
-                bars = [(group, of_group[name]) for group, name in enumerate(groups) if name in of_group]
+                own_lines = {line[:2]: line for line in shown if (line.method, line.source) == kind}
+                bars = [(group, own_lines[name]) for group, name in enumerate(groups) if name in own_lines]
                 axis.bar(
                     [group - 0.4 + (place + 0.5) * width for group, _ in bars],
                     [line.values[metric] for _, line in bars],
@@ -94,7 +94,7 @@ class Comparison:
         return figure
 
     def save(self, folder: Path) -> None:
-        """Write comparison.md, .csv, .json and .png into ``folder``."""
+        """Write comparison.md, .csv, .json and .png to ``folder``."""
         columns = [*Line._fields[:4], *METRICS, *(metric + SPREAD for metric in METRICS)]
         rows = (
             [*line[:4], *(values.get(metric) for values in (line.values, line.spread) for metric in METRICS)]
@@ -106,8 +106,8 @@ class Comparison:
 
 def _lines_on(name: str, direction: Direction, runs: list[Measured]) -> Iterable[Line]:
     target = letters(name)
-    of_paper = published(direction, target)
-    for line in of_paper:
+    paper_lines = published(direction, target)
+    for line in paper_lines:
         yield Line(str(direction), target, line.method, f"paper, Table {line.table}", line.values, {})
     for run in runs:
         if name not in run.results:
@@ -116,14 +116,14 @@ def _lines_on(name: str, direction: Direction, runs: list[Measured]) -> Iterable
         values: dict[str, float | None] = {metric: metrics[metric] for metric in METRICS}
         spread = {metric: metrics[metric + SPREAD] for metric in METRICS if metric + SPREAD in metrics}
         yield Line(str(direction), target, run.method, THIS_RUN, values, spread)
-        for line in of_paper:
+        for line in paper_lines:
             if line.method == run.method:
                 differences = {metric: _difference(metrics[metric], line.values[metric]) for metric in METRICS}
                 yield Line(str(direction), target, run.method, DIFFERENCE, differences, {})
 
 
-def _difference(own: float, of_paper: float | None) -> float | None:
-    return None if of_paper is None else own - of_paper
+def _difference(own: float, paper: float | None) -> float | None:
+    return None if paper is None else own - paper
 
 
 def _cell(line: Line, metric: str) -> str:

@@ -1,4 +1,4 @@
-"""Which sources and which targets: a direction, as papers write it."""
+"""Directions, as papers write them: the sources and the targets of a training, such as D+C3+MT->M."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fastreid.data.datasets import DATASET_REGISTRY
 
 from ..evaluation.summary import AVERAGE
 
-MEAN = "mean"  # the paper's word for the average over targets
+MEAN = "mean"  # the paper's name for the average over targets
 
 
 @dataclass(frozen=True, eq=False)
 class Direction:
-    """Sources and targets by the letters that papers give data sets: D+C3+MT->M.
+    """Sources and targets, by the letters of data sets in papers: D+C3+MT->M.
 
-    Two directions are equal if they have the same sources and the same targets, in whatever order.
+    Two directions are equal if they have the same sources and the same targets, in any order.
     """
 
     sources: tuple[str, ...]
@@ -24,17 +24,17 @@ class Direction:
 
     @classmethod
     def parse(cls, text: str) -> Direction:
-        """The direction that is written as ``D+C3+MT->M`` or ``D+C3+MT→M``; without an arrow it has no targets."""
+        """Parse ``D+C3+MT->M`` or ``D+C3+MT→M``; text without an arrow has no targets."""
         sources, _, targets = text.replace("→", "->").partition("->")
         return cls(*(tuple(side.strip().split("+")) if side.strip() else () for side in (sources, targets)))
 
     @classmethod
     def of(cls, cfg: CfgNode) -> Direction:
-        """The direction of a config's DATASETS."""
+        """The direction of a config, from DATASETS.NAMES and DATASETS.TESTS."""
         return cls(*(tuple(map(letters, names)) for names in (cfg.DATASETS.NAMES, cfg.DATASETS.TESTS)))
 
     def to(self, target: str) -> str:
-        """The title of what is measured on one of the targets, or of the MEAN over them."""
+        """The title of results on one target, or on the MEAN over the targets."""
         return f"{'+'.join(self.sources)}->{f'mean of {self._targets}' if target == MEAN else target}"
 
     @property
@@ -55,6 +55,6 @@ class Direction:
 
 
 def letters(name: str) -> str:
-    """A data set, or the average over several, as papers write it; its own name where they have none."""
+    """The letters of a data set in papers, MEAN for the average over several, or the name itself if it has none."""
     reader = DATASET_REGISTRY._obj_map.get(name)
     return MEAN if name == AVERAGE else getattr(reader, "letters", "") or name

@@ -10,15 +10,15 @@ from ..runs.run_config import shipped
 from .directions import MEAN, Direction
 
 FILE = "projects/GDNorm/results/paper.csv"
-METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP")  # of those that are measured, the ones that the paper has
+METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP")  # the metrics that the paper reports
 TABLES = ("1", "3", "4")  # the results on whole protocols, and the ablation's baseline and "E"
-AVERAGED = frozenset("VPGI")  # the targets of the paper's mean, those of Protocol-1
+AVERAGED = frozenset("VPGI")  # the targets of the paper's mean: those of Protocol-1
 
 
 class Published(NamedTuple):
-    """One method's results on one target, in %; None where the paper has none."""
+    """One method's results on one target, in %; None if the paper has no number."""
 
-    direction: Direction  # of the sources alone
+    direction: Direction  # without targets
     target: str
     method: str
     table: str
@@ -26,7 +26,7 @@ class Published(NamedTuple):
 
 
 def published(direction: Direction, target: str) -> list[Published]:
-    """What the paper has for the sources of a direction and a target, or for the MEAN over its targets."""
+    """The paper's results for a direction's sources on a target, or on the MEAN over the direction's targets."""
     if target == MEAN and set(direction.targets) != AVERAGED:
         return []
     sources = Direction(direction.sources)
@@ -41,5 +41,5 @@ def _lines() -> list[Published]:
     for row in rows:
         values = {metric: float(row[metric]) if row[metric] else None for metric in METRICS}
         line = Published(Direction.parse(row["sources"]), row["target"], row["method"], row["table"], values)
-        lines.setdefault(line[:3], line)  # GDNorm is in Table 3 and again in Table 4
+        lines.setdefault(line[:3], line)  # GDNorm is in both Table 3 and Table 4
     return list(lines.values())

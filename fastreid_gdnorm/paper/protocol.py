@@ -1,4 +1,4 @@
-"""The trainings and tests of one of the paper's protocols, and their table beside the paper's."""
+"""Runs the trainings and tests of one of the paper's protocols, and compares them with the paper."""
 
 from __future__ import annotations
 
@@ -23,25 +23,24 @@ TARGETS = ("market", "duke", "cuhk03", "msmt17")  # of Protocol-2, in the paper'
 
 
 class Run(NamedTuple):
-    """One training, on the sources of a direction by a method, and its tests."""
+    """One training, by a method on the sources of a direction, and its tests."""
 
     config: Path
     method: str
     direction: Direction
-    folder: Path  # where its results go
+    folder: Path  # for the results
 
     @property
     def name(self) -> str:
-        """What it is called in front of people."""
+        """The name in messages."""
         return f"{self.direction} {METHODS[self.method]}"
 
 
 class Protocol:
     """The runs of protocol 1 or 2.
 
-    Each is a process of its own; one that is done is kept, one that was stopped goes on.
-
-    ``train`` and ``test`` write comparison.md, .csv, .json and .png after every run.
+    Each run has its own process. Finished runs are skipped, and interrupted ones resume. ``train`` and ``test`` write
+    comparison.md, .csv, .json and .png after every run.
 
     Args:
         number: 1 or 2.
@@ -50,7 +49,7 @@ class Protocol:
         overrides: KEY, VALUE, ... for all runs.
 
     Raises:
-        UserError: there is no such variant, or the overrides have a mistake.
+        UserError: the variant does not exist, or the overrides have a mistake.
     """
 
     def __init__(
@@ -62,41 +61,40 @@ class Protocol:
         self.runs = list(self._runs(number, variant))
 
     def choose(self, methods: Iterable[str], only: Sequence[str] = ()) -> list[Run]:
-        """The runs by ``methods``, keys of METHODS, in the directions ``only``, in all if there are none.
+        """The runs by ``methods``, keys of METHODS, in the directions ``only``; an empty ``only`` means all directions.
 
         Raises:
-            UserError: there is no such method or direction.
+            UserError: a method or direction does not exist.
         """
         for method in methods:
             if method not in METHODS:
-                raise UserError(f"--methods: there is no {method!r}; there are {', '.join(METHODS)}")
+                raise UserError(f"--methods: there is no {method!r}; choose from {', '.join(METHODS)}")
         for text in only:
             if Direction.parse(text) not in self._directions:
-                raise UserError(f"--only: there is no {text!r}; there are {', '.join(map(str, self._directions))}")
+                raise UserError(f"--only: there is no {text!r}; choose from {', '.join(map(str, self._directions))}")
         wanted = [Direction.parse(text) for text in only] or self._directions
         return [run for run in self.runs if run.method in methods and run.direction in wanted]
 
     def train(self, runs: Sequence[Run], seed: int = 0) -> None:
         """Train and test ``runs``.
 
-        What was trained into the same output before with the same settings, by other methods or in other directions,
-        is in the comparison too.
+        The comparison includes earlier runs in the same output with the same settings, whatever their method or
+        direction.
 
         Raises:
-            UserError: a data set is missing, a folder holds a run of other settings, or a run failed.
+            UserError: a data set is missing, a folder holds a run with other settings, or a run failed.
         """
         rows = {run: train_row(run.folder, run.config, seed, self.overrides) for run in runs}
         self._check_data_sets(runs, with_sources=True)
         self._work(rows, self.output, lambda run: self._earlier(run, seed))
 
     def test(self, runs: Sequence[Run], weights: Sequence[str] = ()) -> None:
-        """Only test ``runs``, of the checkpoints ``weights``, [DIRECTION=]FILE, or of the last ones in the output.
+        """Only test ``runs``, with the checkpoints ``weights``, [DIRECTION=]FILE, or else the last ones in the output.
 
-        The comparison is in a folder for tests in the output.
+        The comparison goes into a folder of its own in the output.
 
         Raises:
-            UserError: a data set or a checkpoint is missing, it is not said which run a checkpoint is of, or a test
-                failed.
+            UserError: a data set or a checkpoint is missing, ``weights`` do not fit the runs, or a test failed.
         """
         rows = {
             run: eval_row(run.folder / files.evaluation(), run.config, checkpoint, self.overrides)
@@ -113,52 +111,55 @@ class Protocol:
         folder = shipped(CONFIGS.format(number))
         if variant:
             if variant not in variants(number):
-                raise UserError(f"protocol {number} has no variant {variant!r}; it has {', '.join(variants(number))}")
+                known = ", ".join(variants(number))
+                raise UserError(f"--variant: protocol {number} has no variant {variant!r}; choose from {known}")
             folder /= variant
-        places = [folder / f"to-{target}" for target in TARGETS]
-        for place in [place for place in places if place.is_dir()] or [folder]:
+        per_target = [folder / f"to-{target}" for target in TARGETS]
+        for subfolder in [subfolder for subfolder in per_target if subfolder.is_dir()] or [folder]:
             for method in METHODS:
-                config = place / f"{method}.yml"
+                config = subfolder / f"{method}.yml"
                 direction = Direction.of(load_config(config, self.overrides))
-                yield Run(config, method, direction, self.output / place.relative_to(folder) / method)
+                yield Run(config, method, direction, self.output / subfolder.relative_to(folder) / method)
 
     def _checkpoints(self, runs: Sequence[Run], weights: Sequence[str]) -> dict[Run, str]:
         if weights and len({run.method for run in runs}) > 1:
-            raise UserError("--weights is for one method: choose it by --methods")
-        if len(runs) > 1 and any("->" not in word for word in weights):
+            raise UserError("--weights works for one method only: choose it with --methods")
+        if len(runs) > 1 and any("->" not in argument for argument in weights):
             raise UserError(
-                f"--weights {weights[0]} is one file for {len(runs)} runs: DIRECTION=FILE, or choose by --only"
+                f"--weights {weights[0]} is one file for {len(runs)} runs: write DIRECTION=FILE, or choose a run with "
+                "--only"
             )
         given = {}
-        for word in weights:
-            text, file = word.split("=", 1) if "->" in word.split("=")[0] else (str(runs[0].direction), word)
+        for argument in weights:
+            has_direction = "->" in argument.split("=")[0]
+            text, file = argument.split("=", 1) if has_direction else (str(runs[0].direction), argument)
             given[Direction.parse(text)] = file
             if Direction.parse(text) not in [run.direction for run in runs]:
                 directions = dict.fromkeys(str(run.direction) for run in runs)
-                raise UserError(f"--weights {word}: the directions are {', '.join(directions)}")
+                raise UserError(f"--weights {argument}: choose the direction from {', '.join(directions)}")
         found = {}
         for run in runs:
             checkpoint = given.get(run.direction) or last_checkpoint(run.folder)
             if not checkpoint:
-                raise UserError(f"{run.name}: no checkpoint in {run.folder}; train it, or name one by --weights")
+                raise UserError(f"{run.name}: no checkpoint in {run.folder}; train first, or name one with --weights")
             if not Path(checkpoint).is_file():
                 raise UserError(f"{run.name}: checkpoint {checkpoint} is not found")
             found[run] = checkpoint
         return found
 
     def _check_data_sets(self, runs: Iterable[Run], with_sources: bool) -> None:
-        """What is missing is better said before the first run than after it."""
+        """Fail before the first run if a data set is missing."""
         seen = set()
         for run in runs:
             cfg = load_config(run.config, self.overrides)
             for name in (*(cfg.DATASETS.NAMES if with_sources else ()), *cfg.DATASETS.TESTS):
                 if name not in seen:
                     data = read(cfg, name)
-                    _ = data.train, data.query, data.gallery  # read when they are asked for
+                    _ = data.train, data.query, data.gallery  # accessing them reads the data set
                     seen.add(name)
 
     def _earlier(self, run: Run, seed: int) -> Row | None:
-        """What was trained before, perhaps by another process in the meantime; None if it has other settings."""
+        """The row of an earlier training, or of another process's; None if its settings differ."""
         if not run.folder.is_dir():
             return None
         try:
@@ -169,8 +170,8 @@ class Protocol:
     def _work(
         self, rows: dict[Run, Row], output: Path, earlier: Callable[[Run], Row | None] = lambda run: None
     ) -> None:
-        for place, (run, row) in enumerate(rows.items(), 1):
-            row.run(f"[{place}/{len(rows)}] {run.name}")
+        for number, (run, row) in enumerate(rows.items(), 1):
+            row.run(f"[{number}/{len(rows)}] {run.name}")
             comparison = Comparison(self._measured(rows, earlier))
             comparison.save(output)
         folder = next(iter(rows)).folder
@@ -188,6 +189,6 @@ class Protocol:
 
 
 def variants(number: int) -> list[str]:
-    """The names of a protocol's variants: what lies in folders among its configs that are no directions."""
+    """The names of a protocol's variants: the folders of its configs that are not directions."""
     folder = shipped(CONFIGS.format(number))
     return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("to-"))

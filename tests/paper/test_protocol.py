@@ -75,7 +75,7 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
     again = fastreid_here(*words)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in first.rglob("*") if path.is_file()} == before
-    assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": train, log in") == 3
+    assert again.stdout.count("kept from an earlier run") == 1 and again.stdout.count(": train, log: ") == 3
     lines = comparison(tmp_path)
     for letter, rank_1 in {"M": 86.5, "D": 78.2, "C3": 48.6, "MT": 48.1}.items():  # Table 3, GDNorm
         own = float(lines[letter, "GDNorm", "this run"]["Rank-1"])
@@ -83,7 +83,7 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
 
     (tmp_path / "to-duke/gdnorm/recipe.yaml").unlink()
     foreign = fastreid_here(*words)
-    assert foreign.returncode == 2 and "to-duke/gdnorm holds a run of other settings: remove it" in foreign.stderr
+    assert foreign.returncode == 2 and "to-duke/gdnorm holds a run with other settings: remove it" in foreign.stderr
 
     checkpoint = first / "model_final.pth"
     flags = ["--only", "MT+C3+D->M", "--eval-only", "--weights", checkpoint]
@@ -94,14 +94,18 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
 
 # flags, overrides, what is said
 MISTAKES = {
-    "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; it has all-images, cuhk-sysu"),
+    "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; choose from all-images, cuhk-sysu"),
     "method": (
         "--methods gdn",
         [],
-        "--methods: there is no 'gdn'; there are gdnorm, recommended, branches, balanced, baseline",
+        "--methods: there is no 'gdn'; choose from gdnorm, recommended, branches, balanced, baseline",
     ),
-    "direction": ("--only D+C3->M", [], r"--only: there is no 'D\+C3->M'; there are D\+C3\+MT->M, "),
-    "no checkpoint": ("--eval-only", [], "no checkpoint in .*to-market.gdnorm; train it, or name one by --weights"),
+    "direction": ("--only D+C3->M", [], r"--only: there is no 'D\+C3->M'; choose from D\+C3\+MT->M, "),
+    "no checkpoint": (
+        "--eval-only",
+        [],
+        "no checkpoint in .*to-market.gdnorm; train first, or name one with --weights",
+    ),
     "lost checkpoint": (
         "--eval-only --only D+C3+MT->M --weights nowhere.pth",
         [],
@@ -110,18 +114,18 @@ MISTAKES = {
     "one checkpoint for methods": (
         "--eval-only --methods gdnorm,baseline --weights D+C3+MT->M=x.pth",
         [],
-        "--weights is for one method: choose it by --methods",
+        "--weights works for one method only: choose it with --methods",
     ),
     "checkpoint to train": (
         "--weights x.pth",
         [],
         "--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE",
     ),
-    "folder": ("", ["OUTPUT_DIR", "x"], "OUTPUT_DIR is not for the overrides .* use --output"),
+    "folder": ("", ["OUTPUT_DIR", "x"], "the overrides .* cannot set OUTPUT_DIR here: use --output"),
     "leak": (
         "",
         ["DATASETS.NAMES", "('DGVIPeR',)", "DATASETS.TESTS", "('DGVIPeR',)"],
-        "DGVIPeR is in DATASETS.NAMES and TESTS: images that it is tested on would be trained on",
+        "DGVIPeR is in DATASETS.NAMES and TESTS: the model would train on images of the test",
     ),
     "one checkpoint for all": ("--eval-only --weights x.pth", [], "--weights x.pth is one file for 4 runs"),
     "unknown key": ("", ["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
