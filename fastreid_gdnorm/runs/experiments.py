@@ -46,7 +46,7 @@ class Row(NamedTuple):
             env: environment variables for the command, beside this process's own.
 
         Raises:
-            UserError: another process works on the row, or the command failed; stderr and its log have its message.
+            UserError: another process works on the row, or the command failed; its message is on stderr and in its log.
         """
         kept = self.result()
         if kept:

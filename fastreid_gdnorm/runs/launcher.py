@@ -190,7 +190,7 @@ def _work_at(place: Place, device: str, main: Callable[..., object], args: Seque
     except Exception as error:
         reported = _with_rank(error, place, store)
         if not on_gpu:  # NCCL would wait for the others, which torchrun, srun or the parent process will end
-            leave()  # the others notice
+            leave()  # tells the others
         if place.rank == 0:  # the store may end with this process
             _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
         raise reported from error

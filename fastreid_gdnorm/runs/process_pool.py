@@ -16,9 +16,9 @@ def threads_each(number: int) -> int:
 def spawned_pool(number: int, threads: int) -> ProcessPoolExecutor:
     """A pool of ``number`` processes with ``threads`` threads each, spawned as CUDA and OpenMP require."""
     spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, spawn, _begin, (threads, multiprocessing.get_start_method()))
+    return ProcessPoolExecutor(number, spawn, _set_up, (threads, multiprocessing.get_start_method()))
 
 
-def _begin(threads: int, workers: str) -> None:
+def _set_up(threads: int, workers: str) -> None:
     torch.set_num_threads(threads)
     multiprocessing.set_start_method(workers, force=True)  # start loaders' workers as in any other process

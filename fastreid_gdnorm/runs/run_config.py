@@ -78,7 +78,9 @@ def load_config(
             raise UserError(f"DATASETS.NAMES lists {name} more than once: its people would count twice; list it once")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
         if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
-            raise UserError(f"{name} is in DATASETS.NAMES and TESTS: the model would train on images of the test")
+            raise UserError(
+                f"{name} is in DATASETS.NAMES and TESTS: the model would train on its test images; remove it from one"
+            )
     return cfg
 
 
@@ -113,8 +115,7 @@ def _check_device(name: str) -> None:
         raise UserError(f"MODEL.DEVICE is {name!r}; it must be cpu, cuda or cuda:N") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {name}, but torch finds no CUDA device: set MODEL.DEVICE cpu")
-    number = torch.cuda.device_count()
-    if device.type == "cuda" and (device.index or 0) >= number:
+    if device.type == "cuda" and (device.index or 0) >= (number := torch.cuda.device_count()):
         raise UserError(f"MODEL.DEVICE is {name}, but the last CUDA device is cuda:{number - 1}")
 
 

@@ -50,7 +50,7 @@ class Reproducible(HookBase):
         self._resumed: Mapping[str, Any] = {"history": {}, "size": None}
 
     def before_train(self) -> None:
-        if not self._begin_epoch(self.trainer.start_epoch):
+        if not self._start_epoch(self.trainer.start_epoch):
             logger.warning(
                 "SEED: the training sampler has neither reseed(seed) nor set_epoch(epoch), so it cannot restart each "
                 "epoch: the run is repeatable, but a resumed run will differ from an uninterrupted one"
@@ -71,13 +71,13 @@ class Reproducible(HookBase):
     def before_epoch(self) -> None:
         epoch = self.trainer.epoch
         seed_all_rng(_seed(self._seed, epoch, comm.get_rank()))
-        if self._begin_epoch(epoch):
+        if self._start_epoch(epoch):
             loader = self.trainer.data_loader
             if isinstance(loader, DataLoaderX) and loader.stream is not None:
                 loader.shutdown()
             self.trainer._trainer._data_loader_iter = iter(loader)
 
-    def _begin_epoch(self, epoch: int) -> bool:
+    def _start_epoch(self, epoch: int) -> bool:
         """Make the loader's next iteration depend on (seed, epoch) alone; False if it cannot."""
         loader = getattr(self.trainer, "data_loader", None)
         if not (isinstance(loader, DataLoader) and hasattr(self.trainer._trainer, "_data_loader_iter")):
@@ -85,8 +85,8 @@ class Reproducible(HookBase):
         outer: Any = loader.sampler if loader.batch_sampler is None else loader.batch_sampler
         inner: list[Any] = [outer.sampler] if hasattr(outer, "sampler") else []
         own = inner if type(outer) is BatchSampler else [outer, *inner]
-        begun = [sampler for sampler in own if _begin(sampler, epoch, _seed(self._seed, epoch))]
-        return bool(begun) or hasattr(own[0], "__len__")
+        started = [sampler for sampler in own if _start(sampler, epoch, _seed(self._seed, epoch))]
+        return bool(started) or hasattr(own[0], "__len__")
 
     def after_epoch(self) -> None:
         if self._metrics:
@@ -118,7 +118,7 @@ class Reproducible(HookBase):
         return os.path.getsize(self._metrics._file_handle.name) if self._metrics else 0
 
 
-def _begin(sampler: Any, epoch: int, seed: int) -> bool:
+def _start(sampler: Any, epoch: int, seed: int) -> bool:
     """Make a sampler start an epoch; False if it cannot."""
     if hasattr(sampler, "reseed"):
         sampler.reseed(seed)

@@ -1,4 +1,4 @@
-"""Both protocols at toy size through the front door, with a real kill, and what they say of mistakes."""
+"""Both protocols as commands at toy size, with a real kill, and their messages about mistakes."""
 
 import csv
 import json
@@ -37,7 +37,7 @@ def comparison(folder):
 
 
 @pytest.mark.long
-def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path, fastreid_here):
+def test_protocol_1_compares_its_averages_with_table_1(public_datasets, tmp_path, fastreid_here):
     done = fastreid_here("protocol", 1, "--output", tmp_path, *TOY)
     assert done.returncode == 0, done.stderr
     results = json.loads((tmp_path / "gdnorm/test_results.json").read_text())
@@ -59,7 +59,7 @@ def test_protocol_1_sets_its_averages_beside_table_1(public_datasets, tmp_path, 
 
 
 @pytest.mark.long
-def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public_datasets, tmp_path, fastreid_here):
+def test_protocol_2_resumes_after_a_kill_and_skips_finished_runs(public_datasets, tmp_path, fastreid_here):
     words = ["protocol", 2, "--output", tmp_path, *TOY]
     process = subprocess.Popen(
         **command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
@@ -92,7 +92,7 @@ def test_protocol_2_goes_on_after_a_kill_and_repeats_nothing_that_is_done(public
     assert comparison(tmp_path / "tested/eval")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
 
 
-# flags, overrides, what is said
+# {name: (flags, overrides, message)}
 MISTAKES = {
     "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; choose from all-images, cuhk-sysu"),
     "method": (
@@ -125,7 +125,7 @@ MISTAKES = {
     "leak": (
         "",
         ["DATASETS.NAMES", "('DGVIPeR',)", "DATASETS.TESTS", "('DGVIPeR',)"],
-        "DGVIPeR is in DATASETS.NAMES and TESTS: the model would train on images of the test",
+        "DGVIPeR is in DATASETS.NAMES and TESTS: the model would train on its test images",
     ),
     "one checkpoint for all": ("--eval-only --weights x.pth", [], "--weights x.pth is one file for 4 runs"),
     "unknown key": ("", ["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
@@ -133,13 +133,13 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("flags, overrides, said", MISTAKES.values(), ids=MISTAKES)
-def test_mistakes_are_said_before_anything_is_run(public_datasets, tmp_path, fastreid_here, flags, overrides, said):
+def test_mistakes_are_reported_before_any_run(public_datasets, tmp_path, fastreid_here, flags, overrides, said):
     done = fastreid_here("protocol", 2, "--output", tmp_path, *flags.split(), *overrides)
     assert re.search(f"^fastreid protocol: .*{said}", one_line(done))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_data_set_of_the_last_run_is_missed_before_the_first(datasets, tmp_path, monkeypatch):
+def test_a_missing_data_set_of_the_last_run_is_reported_before_the_first(datasets, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
     protocol = Protocol(2, tmp_path / "out")
     with pytest.raises(UserError, match="data set DGDukeMTMC: .* has no folder DukeMTMC-reID"):
@@ -157,7 +157,7 @@ DIRECTIONS = {
 
 
 @pytest.mark.parametrize("folder", DIRECTIONS)
-def test_every_protocol_has_its_directions_by_all_four_methods(folder):
+def test_every_protocol_has_its_directions_for_four_methods(folder):
     place = shipped(CONFIGS.format(folder))
     for method, branches in ("gdnorm", 1), ("branches", 0), ("balanced", None), ("baseline", None):
         found = {}
@@ -172,20 +172,20 @@ def test_every_protocol_has_its_directions_by_all_four_methods(folder):
             assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
 
 
-def test_a_row_at_which_another_process_is_at_work_is_left_to_it(tmp_path):
+def test_a_row_that_another_process_runs_is_refused(tmp_path):
     row = train_row(tmp_path, shipped("projects/GDNorm/configs/demo/gdnorm.yml"), 0)
     with locked(tmp_path), pytest.raises(UserError, match="another process is at work in"):
         row.run("second")
 
 
-def test_the_mean_of_other_targets_is_not_set_beside_the_papers():
+def test_the_mean_over_other_targets_is_not_compared_with_the_papers():
     results = {name: dict.fromkeys(METRICS, 50.0) for name in ("DGVIPeR", "DGPRID", "average")}
     lines = Comparison([Measured(Direction.parse("M+D+C2+C3+CS->V+P"), "GDNorm", results)]).lines
     assert {line.source for line in lines if line.target == "V"} == {"paper, Table 1", "this run", "this run - paper"}
     assert [line.source for line in lines if line.target == "mean"] == ["this run"]
 
 
-def test_a_direction_that_the_paper_does_not_have_stands_alone():
+def test_a_direction_that_the_paper_lacks_is_shown_alone():
     results = {"DGMarket1501": dict.fromkeys(METRICS, 50.0)}
     (line,) = Comparison([Measured(Direction.parse("C3+MT+CS->M"), "GDNorm", results)]).lines
     assert line.source == "this run"

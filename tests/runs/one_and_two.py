@@ -4,7 +4,7 @@
 
 import sys
 
-import fastreid_gdnorm  # noqa: F401  which makes fastreid importable
+import fastreid_gdnorm  # noqa: F401  makes fastreid importable
 import torch
 from fastreid.engine import DefaultTrainer
 from fastreid.layers import get_norm
@@ -18,7 +18,7 @@ from fastreid_gdnorm.registries import SAMPLER_REGISTRY
 from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.launcher import Processes, launch
 
-# Images as they are and plain SGD: what is random is on one process what it is on two, and rounding stays rounding.
+# Without augmentation and with plain SGD, one process and two draw the same numbers and differ only by rounding.
 SETTINGS = """
     INPUT.SIZE_TRAIN [32,16] INPUT.SIZE_TEST [32,16] INPUT.FLIP.ENABLED False INPUT.PADDING.ENABLED False
     INPUT.CJ.ENABLED False MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN MODEL.BACKBONE.FEAT_DIM 32
@@ -44,7 +44,7 @@ CASES = {
 
 @BACKBONE_REGISTRY.register()
 def build_small_backbone(cfg):
-    """Three layers, one of whose norms asks no NORM, as in MobileNetV2."""
+    """Three layers; one of their norms ignores NORM, as in MobileNetV2."""
     norm = cfg.MODEL.BACKBONE.NORM
     return nn.Sequential(
         *(nn.Conv2d(3, 8, 3, 2, 1, bias=False), get_norm(norm, 8), nn.ReLU()),
@@ -55,7 +55,7 @@ def build_small_backbone(cfg):
 
 @SAMPLER_REGISTRY.register()
 class Halves(Sampler):
-    """A batch ordered by domain, cut: a process lacks the domains that are in the other one's half."""
+    """Cuts a batch that is ordered by domain, so each process lacks the domains in the other's half."""
 
     def __init__(self, whole, size):
         self.whole, self._own = whole, size // comm.get_world_size()

@@ -1,4 +1,4 @@
-"""A model's digest holds all that changes its features, and nothing else."""
+"""A model's digest covers everything that changes its features, and nothing else."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from fastreid_gdnorm.runs.run_checkpoints import model_digest
 
 @pytest.fixture
 def digest_with(tiny, tmp_path):
-    """A function *overrides -> the digest of a model whose config has these; ``config`` is the demo's."""
+    """A function (*overrides) -> the digest of a model with these overrides; ``config`` names a demo config."""
     (tmp_path / "a.pth").write_bytes(b"weights")
 
     def digest(*overrides, config="gdnorm"):
@@ -40,20 +40,20 @@ def test_what_changes_features_changes_the_digest(digest_with, key, other, confi
     assert digest_with(key, other, config=config) != digest_with(config=config)
 
 
-def test_of_a_path_what_this_kind_of_path_reads_counts(digest_with):
+def test_only_the_keys_that_a_kind_of_path_uses_change_its_digest(digest_with):
     def along(path, *overrides):
         return digest_with("MODEL.GDNORM.TEST_PATH", path, *overrides)
 
     assert along("mean", "MODEL.GDNORM.MEAN_OF", "statistics") != along("mean") != along("source:1")
     assert along("sample:1", "MODEL.GDNORM.LAMBDA", "0.1") != along("sample:1") != along("sample:2")
     assert along("mean", "MODEL.GDNORM.LAMBDA", "0.1", "MODEL.GDNORM.NOISE", "std") == along("mean")
-    by_them = ["MODEL.GDNORM.MEAN_OF", "path"]
-    assert along("mean", *by_them, "SOLVER.IMS_PER_BATCH", "24") != along("mean", *by_them)
+    mean_of_path = ["MODEL.GDNORM.MEAN_OF", "path"]
+    assert along("mean", *mean_of_path, "SOLVER.IMS_PER_BATCH", "24") != along("mean", *mean_of_path)
     three, two = ("('RenderedStreet','RenderedMall','RenderedCampus')", "('RenderedStreet','RenderedMall')")
     assert along("ensemble", "DATASETS.NAMES", three) != along("ensemble", "DATASETS.NAMES", two)
 
 
-def test_equal_configs_written_otherwise_have_one_digest(digest_with, tmp_path):
+def test_equal_configs_in_another_notation_have_the_same_digest(digest_with, tmp_path):
     (tmp_path / "copy.pth").write_bytes(b"weights")
     expected = digest_with("MODEL.PIXEL_MEAN", "[1.0, 2.0, 3.0]")
     assert expected == digest_with(
@@ -65,7 +65,7 @@ def test_equal_configs_written_otherwise_have_one_digest(digest_with, tmp_path):
     assert expected.startswith(files.DIGEST) and len(expected) == len(files.DIGEST) + 64
 
 
-def test_a_gallery_of_an_earlier_versions_digest_is_to_be_built_again():
+def test_a_gallery_with_an_earlier_versions_digest_must_be_built_again():
     description = Description(files.DIGEST + "1" * 64, "cosine", 6, ModelInput((4, 2)))
     gallery = Gallery(description._replace(model="0" * 64))
     with pytest.raises(UserError, match="an earlier version named its model: build the gallery again$"):

@@ -1,4 +1,4 @@
-"""The results of a path sweep are of one checkpoint, tested in one way."""
+"""The folder of a path sweep accepts one checkpoint, tested in one way."""
 
 import json
 
@@ -10,7 +10,7 @@ from fastreid_gdnorm.runs.job_lock import claim
 
 @pytest.fixture
 def claimed(tiny, tmp_path):
-    """A function *overrides -> what claims a sweep's folder with a config that has these."""
+    """A function (*overrides) that claims a sweep's folder for a config with these overrides."""
     (tmp_path / "a.pth").write_bytes(b"weights")
 
     def claim_with(*overrides):
@@ -38,7 +38,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("key", OTHERS)
-def test_what_changes_a_result_is_refused_with_both_values(claimed, tmp_path, key):
+def test_a_setting_that_changes_results_is_refused_with_both_values(claimed, tmp_path, key):
     held = (tmp_path / "sweep.json").read_bytes()
     with pytest.raises(UserError) as error:
         claimed(key, OTHERS[key])
@@ -49,12 +49,12 @@ def test_what_changes_a_result_is_refused_with_both_values(claimed, tmp_path, ke
     assert (tmp_path / "sweep.json").read_bytes() == held
 
 
-def test_all_that_differs_is_named(claimed):
+def test_all_differences_are_named(claimed):
     with pytest.raises(UserError, match="with TEST.METRIC cosine, .* euclidean; TEST.FLIP.ENABLED False, .* True: rem"):
         claimed("TEST.FLIP.ENABLED", "True", "TEST.METRIC", "euclidean")
 
 
-def test_a_checkpoint_is_known_by_its_contents(claimed, tmp_path):
+def test_a_checkpoint_is_identified_by_its_contents(claimed, tmp_path):
     (tmp_path / "b.pth").write_bytes(b"weights")
     claimed("MODEL.WEIGHTS", str(tmp_path / "b.pth"))
     (tmp_path / "a.pth").write_bytes(b"trained on")
@@ -64,7 +64,7 @@ def test_a_checkpoint_is_known_by_its_contents(claimed, tmp_path):
         claimed()
 
 
-def test_what_changes_no_result_is_accepted(claimed):
+def test_a_setting_that_changes_no_result_is_accepted(claimed):
     claimed("DATASETS.TESTS", "('RenderedNight',)")
     claimed("MODEL.DEVICE", "meta", "TEST.IMS_PER_BATCH", "7")
     claimed("MODEL.GDNORM.LAMBDA", "0.1", "MODEL.GDNORM.TEST_PATH", "ensemble")
@@ -72,7 +72,7 @@ def test_what_changes_no_result_is_accepted(claimed):
 
 
 @pytest.mark.parametrize("content", ['{"weights": "a.pth", "modified": 1, "test": {"noise": "variance"}}', '{"check'])
-def test_an_older_form_and_a_damaged_file_are_refused_in_one_line(claimed, tmp_path, content):
+def test_an_older_format_and_a_damaged_file_are_refused_in_one_line(claimed, tmp_path, content):
     (tmp_path / "sweep.json").write_text(content)
     with pytest.raises(
         UserError, match="^.*earlier version, or its sweep.json is damaged: remove it, or choose [a-z ]*$"
@@ -81,10 +81,10 @@ def test_an_older_form_and_a_damaged_file_are_refused_in_one_line(claimed, tmp_p
 
 
 @pytest.mark.parametrize("key, other", [("SOLVER.IMS_PER_BATCH", "24"), ("TEST.PRECISE_BN.NUM_ITER", "7")])
-def test_what_the_mean_paths_own_statistics_are_taken_of_counts_where_they_are_used(claimed, tmp_path, key, other):
+def test_the_images_of_statistics_matter_only_if_the_mean_path_has_its_own_statistics(claimed, tmp_path, key, other):
     claimed(key, other)
     (tmp_path / "sweep.json").unlink()
-    by_them = ["MODEL.GDNORM.MEAN_OF", "path"]
-    claimed(*by_them)
+    mean_of_path = ["MODEL.GDNORM.MEAN_OF", "path"]
+    claimed(*mean_of_path)
     with pytest.raises(UserError, match=f"{key} .*, but this one has {other}"):
-        claimed(*by_them, key, other)
+        claimed(*mean_of_path, key, other)

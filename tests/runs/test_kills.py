@@ -1,4 +1,4 @@
-"""A training that is killed, really, and resumed."""
+"""Trainings that are really killed, and resumed."""
 
 import re
 import signal
@@ -16,7 +16,7 @@ from fastreid_gdnorm.disk import locked
 from ..conftest import command, training
 from .toy import metrics, one_line
 
-# config, workers, epochs between tests, the checkpoint after which it is killed (None: before the first)
+# config, workers, epochs between tests, the checkpoint after which to kill the training (None: before the first)
 KILLS = [
     ("gdnorm", 0, 1, "model_0001"),
     pytest.param("gdnorm", 2, 4, "model_0001", marks=pytest.mark.long),
@@ -25,14 +25,14 @@ KILLS = [
 
 
 @pytest.mark.parametrize("config, workers, eval_period, checkpoint", KILLS)
-def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_run(
+def test_a_killed_and_resumed_training_ends_with_the_metrics_of_an_uninterrupted_one(
     datasets, tmp_path, config, workers, eval_period, checkpoint, fastreid_here
 ):
     longer = f"SOLVER.MAX_EPOCH 4 DATALOADER.NUM_WORKERS {workers} TEST.EVAL_PERIOD {eval_period}".split()
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     assert fastreid_here(*training(unbroken, config=config, overrides=longer)).returncode == 0
 
-    # where it is killed before its first checkpoint, that is far away
+    # to kill it before its first checkpoint, move that far away
     late = "SOLVER.MAX_EPOCH 400 SOLVER.CHECKPOINT_PERIOD 400 TEST.EVAL_PERIOD 400".split()
     words = training(broken, config=config, overrides=[*longer, *([] if checkpoint else late)])
     process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -43,11 +43,11 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it was still running"
     with open(broken / "metrics.json", "a") as file:
-        file.write('{"iteration": 14, "total_lo')  # as a kill in the middle of a line leaves it
+        file.write('{"iteration": 14, "total_lo')  # a kill can leave an unfinished line
 
     resumed = fastreid_here(*training(broken, "--resume", config=config, overrides=longer))
     assert resumed.returncode == 0, resumed.stderr
-    # 1: killed after the checkpoint was written and before last_checkpoint named it
+    # 1: killed after it wrote the checkpoint, before last_checkpoint named that
     assert re.search(rf"Starting training from epoch {'[123]' if checkpoint else 0}\b", resumed.stdout)
     assert metrics(broken) == metrics(unbroken)
 
@@ -56,7 +56,7 @@ def test_killed_in_mid_run_and_resumed_it_ends_with_the_metrics_of_an_unbroken_r
     assert metrics(broken) == metrics(unbroken)
 
 
-def test_two_trainings_into_one_folder_are_refused_until_the_first_is_killed(datasets, tmp_path, fastreid_here):
+def test_a_second_training_in_one_folder_is_refused_until_the_first_is_killed(datasets, tmp_path, fastreid_here):
     late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 SOLVER.CHECKPOINT_PERIOD 400 TEST.EVAL_PERIOD 400".split()
     words = command(*training(tmp_path, overrides=late))
     process = subprocess.Popen(**words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -73,10 +73,10 @@ def test_two_trainings_into_one_folder_are_refused_until_the_first_is_killed(dat
         process.wait()
         process.stdout.close()
     with locked(tmp_path):
-        pass  # at once, though workers of the killed one may be there still
+        pass  # no wait, although workers of the killed training may still run
 
 
-def test_a_resumed_training_has_the_scale_of_its_gradients_and_its_best_metric(tiny):
+def test_a_resumed_training_keeps_its_gradient_scale_and_its_best_metric(tiny):
     cfg = tiny("gdnorm", "SOLVER.MAX_EPOCH", "2")
     trainer = DefaultTrainer(cfg)
     trainer.checkpointer.save("before_training")

@@ -1,4 +1,4 @@
-"""What users get wrong about a training or a test: one line, and nothing is overwritten."""
+"""Users' mistakes in a training or a test: each gets one line, and nothing is overwritten."""
 
 import re
 import shutil
@@ -101,7 +101,7 @@ MISTAKES.update((values, (values.split(), said)) for values, said in VALUES.item
 
 @pytest.fixture
 def held(toy_run):
-    """The folder of a finished run, whose files are the same afterwards; its log goes on."""
+    """The folder of a finished run; checks that its files, except the log, do not change."""
 
     def contents():
         small = {path: path.read_bytes() for path in toy_run.iterdir() if path.suffix in (".yaml", ".json", ".csv")}
@@ -121,12 +121,12 @@ def test_a_mistake_gets_one_line_and_overwrites_nothing(held, mistake, fastreid_
     assert re.search(f"^fastreid train: .*{said}", line), line
 
 
-def test_so_it_is_in_a_process_of_its_own(held):
+def test_a_mistake_gets_one_line_in_a_separate_process_too(held):
     overrides, said = MISTAKES["impossible batch"]
     assert re.search(said, one_line(fastreid(*training(held, overrides=overrides))))
 
 
-def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_are_kept(held, tmp_path, fastreid_here):
+def test_a_checkpoint_that_is_damaged_or_of_another_model_is_refused_and_kept(held, tmp_path, fastreid_here):
     final = held / "model_final.pth"
     two = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", "MODEL.WEIGHTS", final]
     line = one_line(fastreid_here(*training(tmp_path / "two", overrides=two)))
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_k_or_model_and_a_damaged_one_are_kept(held, tmp
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
-def test_a_cut_checkpoint_is_one_line_of_every_command(datasets, toy_run, tmp_path, share, fastreid_here):
+def test_every_command_refuses_a_cut_checkpoint_in_one_line(datasets, toy_run, tmp_path, share, fastreid_here):
     whole = (toy_run / "model_final.pth").read_bytes()
     cut = tmp_path / "model_final.pth"
     cut.write_bytes(whole[: int(share * len(whole))])
@@ -167,7 +167,7 @@ def test_a_cut_checkpoint_is_one_line_of_every_command(datasets, toy_run, tmp_pa
         assert f"{cut} is damaged" in line, line
 
 
-def test_a_training_that_diverges_ends_with_its_last_good_checkpoint(datasets, tmp_path, fastreid_here):
+def test_a_training_that_diverges_keeps_its_last_good_checkpoint(datasets, tmp_path, fastreid_here):
     grows = "SOLVER.WARMUP_ITERS 0 SOLVER.STEPS [1] SOLVER.GAMMA 1e30".split()
     done = fastreid_here(*training(tmp_path, overrides=grows))
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
@@ -216,7 +216,7 @@ def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastre
     assert re.search(f"bad.yml: .*{said}", line), line
 
 
-def test_hooks_paths_and_samplers_that_are_missing_are_named(toy_run, tmp_path, fastreid_here):
+def test_missing_hooks_paths_and_samplers_are_named(toy_run, tmp_path, fastreid_here):
     without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
     line = one_line(fastreid_here(*training(tmp_path / "without", overrides=without)))
     assert "MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it" in line

@@ -16,10 +16,10 @@ from ..conftest import fastreid
 from .toy import metrics, one_line
 
 NEW = "RenderedNight"
-ROOM = ["SOLVER.IMS_PER_BATCH", "16"]  # for two identities of four sources
+BATCH = ["SOLVER.IMS_PER_BATCH", "16"]  # holds two identities of each of four sources
 
 
-def test_classes_are_found_again_where_the_new_source_has_the_same_numbers():
+def test_known_classes_are_found_when_the_new_source_uses_the_same_numbers():
     old, more = ([(f"{place}_{pid}.jpg", pid, 0) for pid in range(1, 13)] for place in ("old", "new"))
     known, both = (DomainDataset(apart(sources, "AB", ["a_", "b_"])) for sources in ([old], [old, more]))
     assert both.num_classes == 24 and both.pids != sorted(both.pids, key=lambda name: int(name[2:]))
@@ -27,7 +27,7 @@ def test_classes_are_found_again_where_the_new_source_has_the_same_numbers():
         assert both.pids[number] == f"A_{name}"
 
 
-def test_the_new_branch_is_the_posterior_path_and_all_else_is_as_it_was(toy_run, tmp_path):
+def test_the_new_branch_is_the_posterior_path_and_everything_else_is_unchanged(toy_run, tmp_path):
     config = begin_with_new_source(toy_run, NEW, ["OUTPUT_DIR", tmp_path])
     old, new = (
         torch.load(f, weights_only=True)["model"] for f in (toy_run / "model_final.pth", tmp_path / "start.pth")
@@ -52,8 +52,8 @@ def test_the_new_branch_is_the_posterior_path_and_all_else_is_as_it_was(toy_run,
     assert torch.allclose(found, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
-def test_it_trains_the_new_branch_alone_in_a_process_of_its_own(toy_run, tmp_path):
-    words = ["--new-branch-only", "--seed", 1, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_EPOCH", 1, *ROOM]
+def test_new_branch_only_trains_nothing_but_the_branch_and_the_classifier(toy_run, tmp_path):
+    words = ["--new-branch-only", "--seed", 1, "OUTPUT_DIR", tmp_path, "SOLVER.MAX_EPOCH", 1, *BATCH]
     done = fastreid("train", "--add-source", NEW, "--from", toy_run, *words)
     assert done.returncode == 0, done.stderr
     begun, ended = (torch.load(tmp_path / f, weights_only=True)["model"] for f in ("start.pth", "model_final.pth"))
@@ -65,19 +65,19 @@ def test_it_trains_the_new_branch_alone_in_a_process_of_its_own(toy_run, tmp_pat
 
 
 @pytest.mark.long
-def test_it_trains_everything_and_goes_on_when_stopped(toy_run, tmp_path, fastreid_here):
+def test_it_trains_everything_and_resumes(toy_run, tmp_path, fastreid_here):
     words = ["train", "--add-source", NEW, "--from", toy_run, "--seed", 1]
-    keys = ["OUTPUT_DIR", tmp_path, "SOLVER.CHECKPOINT_PERIOD", 1, *ROOM]
+    keys = ["OUTPUT_DIR", tmp_path, "SOLVER.CHECKPOINT_PERIOD", 1, *BATCH]
     assert fastreid_here(*words, *keys, "SOLVER.MAX_EPOCH", 1).returncode == 0
     begun, steps = torch.load(tmp_path / "start.pth", weights_only=True)["model"], metrics(tmp_path)[-1]["iteration"]
     done = fastreid_here(*words, "--resume", *keys, "SOLVER.MAX_EPOCH", 2)
     assert done.returncode == 0, done.stderr
     ended = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
     assert not torch.equal(begun["backbone.features.0.0.weight"], ended["backbone.features.0.0.weight"])
-    assert metrics(tmp_path)[-1]["iteration"] > steps, "the run goes on from where it was"
+    assert metrics(tmp_path)[-1]["iteration"] > steps, "the run resumes where it stopped"
 
 
-def test_mistakes_are_one_line(toy_run, exported, tmp_path, fastreid_here):
+def test_mistakes_get_one_line(toy_run, exported, tmp_path, fastreid_here):
     mistakes = [
         (["--add-source", NEW], "--add-source NAME and --from RUN go together"),
         (["--new-branch-only", "--config-file", "x.yml"], "--new-branch-only goes with them"),

@@ -1,4 +1,4 @@
-"""Several processes, real ones: they train and test what one does, and a fault in one is one line of all."""
+"""Several real processes: they train and test as one does, and a failure in one gives one line in all."""
 
 import json
 import os
@@ -33,12 +33,12 @@ def free_port():
 
 
 def python(*arguments, **env):
-    """The words to start Python with in a process of its own, ready for subprocess."""
+    """The arguments of subprocess.run that start Python."""
     return {**command(env=env), "args": [sys.executable, *map(str, arguments)]}
 
 
 def torchrun(*arguments, of=2, flags=("--standalone",), **env):
-    """The words for torchrun, ready for subprocess."""
+    """The arguments of subprocess.run that start torchrun."""
     words = ["-m", "torch.distributed.run", *flags, "--nproc_per_node", of]
     return python(*words, *arguments, OMP_NUM_THREADS="1", **env)
 
@@ -54,8 +54,8 @@ def sources_of(folder):
 
 
 @pytest.mark.long
-def test_two_processes_train_the_network_that_one_trains(datasets, tmp_path):
-    """Weights, statistics, the hook's too, and the test, to rounding: 30 steps of every kind of training."""
+def test_two_processes_train_the_same_network_as_one(datasets, tmp_path):
+    """Weights, statistics and test results agree up to rounding after 30 steps of every kind of training."""
     for number in (1, 2):
         done(python("-m", "tests.runs.one_and_two", tmp_path / str(number), number))
     for case in CASES:
@@ -87,8 +87,8 @@ def test_torchrun_trains_one_network_into_one_folder(datasets, tmp_path, words):
 
 
 @pytest.mark.long
-def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_here):
-    """Targets, splits, sites and sweeps of paths: the numbers of one process."""
+def test_two_processes_give_the_test_results_of_one(toy_run, tmp_path, public_datasets, fastreid_here):
+    """On targets, splits, sites and path sweeps."""
     config = ["--config-file", toy_run / "config.yaml"]
     targets = ["DATASETS.TESTS", "('RenderedStation','DGVIPeR')"]
     sweep, site = ["--samples", 2, "--lambdas", "0.6,2"], tmp_path / "site"
@@ -120,7 +120,7 @@ def test_two_processes_test_as_one(toy_run, tmp_path, public_datasets, fastreid_
 
 
 @pytest.mark.long
-def test_a_protocol_of_two_processes_trains_each_run_in_two(public_datasets, tmp_path):
+def test_a_protocol_in_two_processes_trains_each_run_in_two(public_datasets, tmp_path):
     toy = "SOLVER.MAX_EPOCH 1 SOLVER.AMP.ENABLED False SOLVER.IMS_PER_BATCH 24 DATALOADER.NUM_WORKERS 0".split()
     small = "MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512 MODEL.BACKBONE.PRETRAIN False".split()
     words = ["-m", "fastreid_gdnorm", "protocol", 2, "--only", "D+C3+MT->M", "--output", tmp_path]
@@ -131,7 +131,7 @@ def test_a_protocol_of_two_processes_trains_each_run_in_two(public_datasets, tmp
 
 
 def worker_of(parent, rank):
-    """The process id of torchrun's worker of a rank; None while there is none."""
+    """The process id of torchrun's worker with a rank, or None if it is not running."""
     for pid in map(int, re.findall(r"\d+", " ".join(os.listdir("/proc")))):
         try:
             with open(f"/proc/{pid}/stat") as stat, open(f"/proc/{pid}/environ") as environ:
@@ -143,7 +143,7 @@ def worker_of(parent, rank):
 
 
 @pytest.mark.long
-def test_killed_at_five_moments_torchrun_goes_on_to_the_metrics_of_an_unbroken_run(datasets, tmp_path):
+def test_killed_five_times_torchrun_resumes_to_the_metrics_of_an_uninterrupted_run(datasets, tmp_path):
     longer = ["SOLVER.MAX_EPOCH", 9, *SYNCED]
     done(torchrun("-m", "fastreid_gdnorm", *training(tmp_path / "unbroken", overrides=longer)))
     words = training(tmp_path / "broken", "--resume", overrides=longer)
@@ -161,7 +161,7 @@ def test_killed_at_five_moments_torchrun_goes_on_to_the_metrics_of_an_unbroken_r
             time.sleep(0.02)
         time.sleep(chances.uniform(0, 1))
         worker = worker_of(process.pid, kill % 2)
-        if worker:  # None if the run has ended by then
+        if worker:  # the run may have ended by then
             os.kill(worker, signal.SIGKILL)
     assert process.wait(timeout=200) == 0, log.read_text()
     assert log.read_text().count("Starting training from epoch") >= 6
@@ -183,7 +183,7 @@ from fastreid_gdnorm.registries import HOOK_REGISTRY
 
 @HOOK_REGISTRY.register()
 class Fault(HookBase):
-    """In the third step, on rank 1."""
+    """Fails in the third step on rank 1."""
 
     @classmethod
     def from_config(cls, cfg, trainer):
@@ -210,7 +210,7 @@ if __name__ == "__main__":
     "fault, status, said",
     [("image", 2, r"rank 1 of 2: .*\.jpg.*"), ("memory", 1, r"rank 1 of 2: RuntimeError: .*memory.*")],
 )
-def test_a_fault_of_one_process_ends_all_with_its_line(datasets, tmp_path, fault, status, said):
+def test_a_failure_of_one_process_ends_all_with_its_line(datasets, tmp_path, fault, status, said):
     images = tmp_path / "images"
     subprocess.run(["cp", "-r", str(datasets), str(images)], check=True)
     (tmp_path / "faulty.py").write_text(FAULTS)
@@ -241,7 +241,7 @@ def test_a_killed_process_is_named(datasets, tmp_path):
 
 
 @pytest.mark.long
-def test_two_agents_train_together_and_a_run_goes_on_in_another_number_of_processes(datasets, tmp_path):
+def test_two_agents_train_together_and_a_run_resumes_in_another_number_of_processes(datasets, tmp_path):
     port, words = free_port(), training(tmp_path, overrides=["SOLVER.MAX_EPOCH", 1, *SYNCED])
     machines = [
         subprocess.Popen(
@@ -265,13 +265,13 @@ def test_two_agents_train_together_and_a_run_goes_on_in_another_number_of_proces
 
 
 @pytest.mark.long
-def test_processes_on_no_common_network_are_told_which_setting_to_try(datasets, tmp_path):
+def test_processes_without_a_common_network_are_told_which_setting_to_try(datasets, tmp_path):
     line = one_line(fastreid(*training(tmp_path, *TWO), env={"GLOO_SOCKET_IFNAME": "none"}))
     assert re.search(r"rank [01] of 2 joined at .*; set GLOO_SOCKET_IFNAME to the network interface", line)
 
 
 @pytest.mark.long
-def test_a_process_that_never_comes_is_named(tmp_path):
+def test_a_process_that_never_joins_is_named(tmp_path):
     alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "FASTREID_ARRIVE": "3"}
     line = one_line(fastreid(*training(tmp_path), env={**alone, "MASTER_PORT": str(free_port())}))
     assert re.search(r"rank 0 of 2: rank 1 did not join at tcp://127.0.0.1:\d+ within 3 s; start all processes", line)
@@ -285,7 +285,7 @@ def test_a_process_that_never_comes_is_named(tmp_path):
         ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two': it must be a whole number"),
     ],
 )
-def test_half_an_environment_is_one_line(environment, said):
+def test_an_incomplete_environment_is_refused_in_one_line(environment, said):
     with pytest.raises(UserError, match=said):
         started_place(environment)
 
@@ -304,17 +304,17 @@ def test_slurms_tasks_find_each_other():
 
 @pytest.fixture
 def as_one_of_two(monkeypatch):
-    """An environment as torchrun sets it."""
+    """The environment of rank 0 of 2, as torchrun sets it."""
     started = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0", "MASTER_ADDR": "x", "MASTER_PORT": "1"}
     for name, value in started.items():
         monkeypatch.setenv(name, value)
 
 
-def test_processes_that_do_not_know_each_other_do_not_train(tiny, as_one_of_two):
+def test_processes_that_have_not_joined_each_other_do_not_train(tiny, as_one_of_two):
     with pytest.raises(UserError, match="2 processes do not know each other"):
         DefaultTrainer(tiny())
 
 
-def test_flags_beside_started_processes_are_a_mistake(datasets, as_one_of_two, fastreid_here, tmp_path):
+def test_flags_for_processes_that_torchrun_has_started_are_a_mistake(datasets, as_one_of_two, fastreid_here, tmp_path):
     done = fastreid_here(*training(tmp_path, *TWO))
     assert done.returncode == 2 and "has already started 2 processes; omit these flags" in done.stderr

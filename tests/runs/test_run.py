@@ -1,4 +1,4 @@
-"""``fastreid train`` and ``eval`` through the front door, on real image files."""
+"""``fastreid train`` and ``eval``, run as commands on real image files."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from .toy import last_test, losses, metrics, one_line, table
 
 
 def test_the_same_seed_gives_the_same_metrics_and_another_does_not(toy_run, tmp_path, fastreid_here):
-    """The first in a process of its own, the others here."""
+    """The first run has its own process; the others run in this one."""
     assert fastreid_here(*training(tmp_path / "same")).returncode == 0
     assert fastreid_here(*training(tmp_path / "other", "--seed", TOY_SEED + 1)).returncode == 0
     assert metrics(tmp_path / "same") == metrics(toy_run)
@@ -28,16 +28,16 @@ def test_the_same_seed_gives_the_same_metrics_and_another_does_not(toy_run, tmp_
 
 
 @pytest.mark.long
-def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves(toy_run, tmp_path, fastreid_here):
-    """MODEL.GDNORM.MEAN_OF path: in training, on a checkpoint that lacks the statistics, and in an export."""
+def test_a_mean_path_with_its_own_statistics_is_trained_evaluated_and_exported(toy_run, tmp_path, fastreid_here):
+    """MODEL.GDNORM.MEAN_OF path: in training, for a checkpoint without the statistics, and in an export."""
     own = ["MODEL.GDNORM.MEAN_OF", "path"]
     folder = tmp_path / "run"
     assert fastreid_here(*training(folder, overrides=own)).returncode == 0
-    assert losses(folder) == losses(toy_run), "it is for tests alone"
+    assert losses(folder) == losses(toy_run), "it affects only tests"
     evaluated = fastreid_here("eval", "--config-file", folder / "config.yaml")
     assert table(evaluated.stdout)[3] == round(last_test(folder)["mAP"], 2)
 
-    # the same weights, whose branches the hook left with the same statistics, and none of the path's own
+    # the same weights and branch statistics, but no statistics of the path's own
     late = fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path / "late", *own)
     assert "Estimating statistics for MODEL.GDNORM.TEST_PATH" in late.stdout and table(late.stdout) == table(
         evaluated.stdout
@@ -52,7 +52,7 @@ def test_the_mean_path_of_its_own_statistics_trains_resumes_evaluates_and_leaves
 
 
 @pytest.mark.long
-def test_full_batches_train_through_the_front_door(datasets, tmp_path, fastreid_here):
+def test_the_train_command_trains_full_batches(datasets, tmp_path, fastreid_here):
     full = ["DATALOADER.DOMAIN_BATCH", "full", "SOLVER.IMS_PER_BATCH", 8]
     done = fastreid_here(*training(tmp_path, overrides=full))
     assert done.returncode == 0, done.stderr
@@ -61,21 +61,21 @@ def test_full_batches_train_through_the_front_door(datasets, tmp_path, fastreid_
 
 
 @pytest.mark.long
-def test_a_new_run_in_an_old_folder_keeps_the_old_metrics_aside(toy_run, tmp_path, fastreid_here):
+def test_a_new_run_in_an_old_folder_moves_the_old_metrics_aside(toy_run, tmp_path, fastreid_here):
     (tmp_path / "metrics.json").write_text('{"iteration": 1}\n')
     assert fastreid_here(*training(tmp_path)).returncode == 0
     assert metrics(tmp_path) == metrics(toy_run)
     assert (tmp_path / "metrics.json.old").read_text() == '{"iteration": 1}\n'
 
 
-def test_a_config_of_the_users_own_is_left_alone(toy_run, datasets, tmp_path, fastreid_here):
+def test_a_users_own_config_is_kept(toy_run, datasets, tmp_path, fastreid_here):
     own = "MODEL:\n  META_ARCHITECTURE: Baseline  # mine\n"
     (tmp_path / "config.yaml").write_text(own)
     weights = ["MODEL.WEIGHTS", toy_run / "model_final.pth", "MODEL.GDNORM.TEST_PATH", "source:1"]
     done = fastreid_here(*training(tmp_path, "--eval-only", overrides=weights))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "config.yaml").read_text() == own
-    (tmp_path / "log.txt").unlink()  # by which the folder is known for a run's
+    (tmp_path / "log.txt").unlink()  # with a log, the folder would count as a run
     kept = tmp_path / "config.yaml.old"
     kept.write_text("another of mine")
     assert f"{kept} already exists" in one_line(fastreid_here(*training(tmp_path)))
@@ -85,14 +85,14 @@ def test_a_config_of_the_users_own_is_left_alone(toy_run, datasets, tmp_path, fa
     assert kept.read_text() == own and f"it is kept as {kept}" in done.stdout
 
 
-def test_the_projects_own_configs_are_found_from_anywhere(datasets, tmp_path, fastreid_here, monkeypatch):
+def test_shipped_configs_are_found_from_anywhere(datasets, tmp_path, fastreid_here, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = training("run", "--eval-only", overrides=["MODEL.WEIGHTS", "nowhere.pth"])
     assert "checkpoint nowhere.pth is not found" in one_line(fastreid_here(*words))
 
 
-def of_equal_distances():
-    """Rank-1, Rank-5, Rank-10, mAP and mINP on RenderedStation, rounded, where no image is nearer than another."""
+def results_of_equal_distances():
+    """Rank-1, Rank-5, Rank-10, mAP and mINP on RenderedStation, rounded, if all distances are equal."""
     (station,) = [domain for domain in RENDERED_DOMAINS if domain.__name__ == "RenderedStation"]
     data = station(root=os.environ["FASTREID_DATASETS"])
     (q_pids, q_cameras), (g_pids, g_cameras) = (
@@ -104,7 +104,7 @@ def of_equal_distances():
     return [round(100 * float(number), 2) for number in numbers]
 
 
-def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(toy_run, tmp_path, fastreid_here):
+def test_eval_follows_the_given_path_and_does_not_change_the_run(toy_run, tmp_path, fastreid_here):
     def evaluate(*words):
         done = fastreid_here("eval", "--config-file", toy_run / "config.yaml", *words)
         assert done.returncode == 0, done.stderr
@@ -114,11 +114,11 @@ def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(toy_run, tmp_
     mean = evaluate()
     assert mean[:5] == [round(last_test(toy_run)[key], 2) for key in ("Rank-1", "Rank-5", "Rank-10", "mAP", "mINP")]
     assert evaluate("--path", "mean", "MODEL.WEIGHTS", toy_run / "model_final.pth") == mean
-    # where source 1's neck makes zeros of everything, all images are as far from each other along its path
+    # source 1's neck zeroes all features, so all distances along its path are equal
     checkpoint = torch.load(toy_run / "model_final.pth", weights_only=True)
     checkpoint["model"]["heads.bottleneck.0.branches.1.weight"].zero_()
     torch.save(checkpoint, tmp_path / "zeros.pth")
-    assert evaluate("--path", "source:1", "MODEL.WEIGHTS", tmp_path / "zeros.pth")[:5] == of_equal_distances()
+    assert evaluate("--path", "source:1", "MODEL.WEIGHTS", tmp_path / "zeros.pth")[:5] == results_of_equal_distances()
     assert {path: path.read_bytes() for path in files} == files
 
     flags = ["--config-file", toy_run / "config.yaml", "--eval-only", "MODEL.WEIGHTS", toy_run / "model_final.pth"]
@@ -128,7 +128,7 @@ def test_eval_follows_the_path_it_is_told_and_leaves_the_run_alone(toy_run, tmp_
 @pytest.mark.long
 @pytest.mark.parametrize("how", ["ours", "upstream"])
 def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
-    """projects/GDNorm/train_net.py, and upstream's own, which is the same without our import."""
+    """projects/GDNorm/train_net.py, and upstream's own script, which lacks only the plugin's import."""
     script = REPOSITORY / "projects/GDNorm/train_net.py"
     if how == "upstream":
         text = script.read_text()
@@ -151,7 +151,7 @@ def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
     assert metrics(tmp_path / "run") == metrics(toy_run)
 
 
-def test_stock_configs_run_by_the_command_too(datasets, tmp_path, fastreid_here):
+def test_the_train_command_runs_stock_configs_too(datasets, tmp_path, fastreid_here):
     done = fastreid_here(*training(tmp_path, config="baseline", overrides=["SOLVER.MAX_EPOCH", "1"]))
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "model_final.pth").is_file()

@@ -1,4 +1,4 @@
-"""The counts of a run's data sets, and how far a share of the queries is to be trusted."""
+"""The counts of a run's data sets, and the uncertainty of a share of the queries."""
 
 import math
 
@@ -8,7 +8,7 @@ from fastreid_gdnorm.runs.run_data import RunData
 
 
 @pytest.mark.parametrize("right", [0, 1, 7, 12])
-def test_uncertainty_is_half_of_wilsons_interval(tiny, right):
+def test_uncertainty_is_half_the_wilson_interval(tiny, right):
     data = RunData(tiny())
     n, p, z = data.targets["RenderedStation"][0].images, right / 12, 1.96
     assert n == 12
@@ -16,7 +16,7 @@ def test_uncertainty_is_half_of_wilsons_interval(tiny, right):
     assert data.uncertainty("RenderedStation", 100 * p) == pytest.approx(expected, rel=1e-4)
 
 
-def test_uncertainty_is_0_where_it_is_not_known(tiny):
+def test_uncertainty_is_0_if_the_data_set_is_missing(tiny):
     data = RunData(tiny("gdnorm", "DATASETS.TESTS", "('DGVIPeR',)"))
     assert "DGVIPeR" in data.missing and data.uncertainty("DGVIPeR", 50.0) == 0
 
@@ -26,5 +26,5 @@ def test_queries_without_a_true_match_do_not_count(tiny, station):
         image.unlink()
     data = RunData(tiny())
     assert data.unmatched == {"RenderedStation": 2} and data.targets["RenderedStation"][0].images == 12
-    n, z = 10, 1.96  # with none right
+    n, z = 10, 1.96  # no query is right
     assert data.uncertainty("RenderedStation", 0) == pytest.approx(100 * z**2 / (2 * n) / (1 + z**2 / n), rel=1e-4)

@@ -1,4 +1,4 @@
-"""A run's own config means the run that it lies in, from any working directory and wherever it has been moved."""
+"""A config.yaml in a run's folder refers to that run, from any working directory and after a move."""
 
 from pathlib import Path
 
@@ -16,7 +16,10 @@ from .toy import table
 
 @pytest.fixture
 def moved(toy_run, tmp_path, monkeypatch):
-    """A run that was trained into the relative folder logs/run, and is now in another, relative to another one."""
+    """A run that was trained in the relative folder logs/run, then moved; the working directory differs too.
+
+    It is a function that writes the run's config.yaml, with ``weights`` and ``path``, and returns its path.
+    """
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     folder = Path("../moved")
@@ -41,19 +44,19 @@ def moved(toy_run, tmp_path, monkeypatch):
     "weights, meant",
     [
         ("", "model_final.pth"),
-        ("logs/run/model_0000.pth", "model_0000.pth"),  # which was tested
-        ("elsewhere/pretrained.pth", "model_final.pth"),  # which training began with
-        ("logs/run/start.pth", "model_final.pth"),  # so did that of one more source
+        ("logs/run/model_0000.pth", "model_0000.pth"),  # this checkpoint was tested
+        ("elsewhere/pretrained.pth", "model_final.pth"),  # training started from this one
+        ("logs/run/start.pth", "model_final.pth"),  # training with one more source started from this one
     ],
 )
-def test_its_files_are_found(moved, weights, meant):
+def test_the_files_of_a_moved_run_are_found(moved, weights, meant):
     config = moved(weights=weights, path="posterior:logs/run/site")
     for cfg in (load_trained_config(config), load_run_config(config.parent)):
         assert cfg.OUTPUT_DIR == "../moved" and str(cfg.MODEL.WEIGHTS) == f"../moved/{meant}"
         assert cfg.MODEL.GDNORM.TEST_PATH == "posterior:../moved/site"
 
 
-def test_overrides_and_other_configs_mean_what_they_say(moved):
+def test_overrides_and_other_configs_are_taken_literally(moved):
     config = moved()
     own = {"MODEL.WEIGHTS": "logs/run/other.pth", "MODEL.GDNORM.TEST_PATH": "posterior:logs/run/site"}
     cfg = load_trained_config(config, [word for pair in own.items() for word in pair])
@@ -65,10 +68,10 @@ def test_overrides_and_other_configs_mean_what_they_say(moved):
     for file in config.parent.glob("*.pth"):
         file.unlink()
     (config.parent / files.LAST_CHECKPOINT).unlink()
-    assert load_trained_config(config).OUTPUT_DIR == "logs/run", "its checkpoints are elsewhere"
+    assert load_trained_config(config).OUTPUT_DIR == "logs/run", "the folder has no checkpoints"
 
 
-def test_commands_take_it_from_there(moved, tmp_path, fastreid_here):
+def test_commands_work_on_a_moved_run(moved, tmp_path, fastreid_here):
     config = moved()
     done = fastreid_here("eval", "--config-file", config)
     assert done.returncode == 0 and (config.parent / "eval-mean/test_results.json").is_file(), done.stderr

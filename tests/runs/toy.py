@@ -1,12 +1,12 @@
-"""What the tests of toy runs read of them."""
+"""Reads the files and the output of toy runs for tests."""
 
 import json
 
-CLOCKS = {"time", "data_time", "eta_seconds"}  # what a metrics file says of the machine, not of the run
+CLOCKS = {"time", "data_time", "eta_seconds"}  # metrics that depend on the machine
 
 
 def metrics(folder):
-    """The lines of a run's metrics file, without its clocks."""
+    """The lines of a run's metrics file, without CLOCKS."""
     lines = (folder / "metrics.json").read_text().splitlines()
     return [{key: value for key, value in json.loads(line).items() if key not in CLOCKS} for line in lines]
 
@@ -26,7 +26,7 @@ def table(stdout):
 
 
 def one_line(done):
-    """What a mistake is answered with: exit 2 and, of the command's own, one line on stderr."""
+    """The command's one line on stderr about a user's mistake; checks that it exits with 2 and prints no traceback."""
     assert done.returncode == 2, done.stdout + done.stderr
     own = [line for line in done.stderr.splitlines() if line.startswith("fastreid ")]
     assert len(own) == 1 and done.stderr.splitlines()[-1] == own[0]
