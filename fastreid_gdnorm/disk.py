@@ -1,4 +1,4 @@
-"""Files that are whole or not there, folders that one process at a time works in, and digests."""
+"""Atomic writing of files, locks on folders, and SHA-256 digests."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from typing import Any, BinaryIO
 from .errors import UserError
 
 LOCK = ".lock"
-HELD = "FASTREID_LOCK"  # of a child's environment: the descriptor of a lock that its parent shares with it
-_descriptors: set[int] = set()  # of the locks that this process holds
+HELD = "FASTREID_LOCK"  # a child's environment variable: file descriptor of the lock that its parent shares with it
+_descriptors: set[int] = set()  # file descriptors of the locks that this process holds
 
 
 def digest(file: str | Path) -> str:
-    """The SHA-256 of a file's contents."""
+    """SHA-256 of a file's contents."""
     with open(file, "rb") as stream:
         return digest_of(stream)
 
 
 def digest_of(stream: BinaryIO) -> str:
-    """The SHA-256 of what is left to read of a stream."""
+    """SHA-256 of a stream from its current position to its end."""
     sha256 = hashlib.sha256()
     while block := stream.read(2**20):
         sha256.update(block)
@@ -37,14 +37,16 @@ def digest_of(stream: BinaryIO) -> str:
 
 @contextlib.contextmanager
 def replacing(file: str | Path) -> Iterator[Path]:
-    """A path to write to, which takes the place of ``file`` once the block has ended and its contents are on the disk.
+    """Write ``file`` atomically: yield a temporary path, which replaces ``file`` when the block ends.
 
-    After an error ``file`` is as it was, and what was written is removed. Each call has a path of its own, so processes
-    that write one file at once do not mix: the last one's stays. A file that is replaced passes on its permissions, a
-    link leads to the new file, and what is neither file nor folder, such as /dev/stdout, is written to as it is.
+    The contents are flushed to disk first. After an error ``file`` is unchanged and the temporary file is removed.
+    Each call has its own temporary path, so if several processes write one file at once, the last one wins and nothing
+    mixes. The new file keeps the old one's permissions, and links keep pointing to it. Anything that is neither file
+    nor folder, such as /dev/stdout, is written directly.
 
     Raises:
-        OSError: it cannot be written, whatever error the library that writes it makes of that; it names ``file``.
+        OSError: ``file`` cannot be written. The error names ``file``, even if the library that writes it raised
+            another exception.
     """
     file = Path(file)
     if file.is_dir():
@@ -76,16 +78,16 @@ def replacing(file: str | Path) -> Iterator[Path]:
 
 
 def write_text(file: str | Path, text: str, errors: str = "strict") -> None:
-    """Write a whole text in UTF-8, its line ends as they are; as :func:`replacing`."""
+    """Write a text in UTF-8 atomically (:func:`replacing`), with its line ends unchanged."""
     with replacing(file) as part:
         part.write_bytes(text.encode("utf-8", errors))
 
 
 def check_writable(folder: str | Path) -> None:
-    """That files can be written in a folder, which need not be there yet; nothing is made.
+    """Check that files can be written in a folder, which need not exist yet and is not created.
 
     Raises:
-        OSError: they cannot.
+        OSError: files cannot be written there.
     """
     nearest = Path(os.path.abspath(folder))
     try:
@@ -100,13 +102,13 @@ def check_writable(folder: str | Path) -> None:
 
 
 def save_figure(file: str | Path, figure: Any, dpi: int) -> None:
-    """Save a figure of matplotlib's in the format that the file's suffix names; as :func:`replacing`."""
+    """Save a matplotlib figure atomically (:func:`replacing`), in the format named by the file's suffix."""
     with replacing(file) as part:
         figure.savefig(part, dpi=dpi, format=Path(file).suffix[1:])
 
 
 def _why_not(part: Path) -> int | None:
-    """The error number if no more can be written to a file, as on a full disk, else None."""
+    """The error number if a file cannot grow any more, for example on a full disk; else None."""
     try:
         with open(part, "ab") as stream:
             stream.write(bytes(2**20))
@@ -116,21 +118,21 @@ def _why_not(part: Path) -> int | None:
 
 
 def leftovers(file: Path) -> list[Path]:
-    """What processes that were killed in :func:`replacing` have left of ``file``."""
+    """Temporary files of ``file`` left by processes that were killed in :func:`replacing`."""
     part = re.compile(re.escape(file.name) + r"(\.[0-9a-f]{8})?\.part")
     return [other for other in file.parent.iterdir() if part.fullmatch(other.name)]
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[tuple[int, ...]]:
-    """Keep other processes that ask for it out of ``folder``.
+    """Lock ``folder`` against other processes that call this function.
 
-    Gives the file descriptors for a child to hold the lock as long as it lives, also if this process is killed. A child
-    whose environment says one of them as ``HELD`` works in the folder too. Forked processes, such as a loader's
-    workers, do not hold it.
+    Yields the lock's file descriptors. A child process that inherits them holds the lock as long as it lives, even if
+    this process is killed, and can enter the lock itself if its environment variable ``HELD`` names the descriptor.
+    Forked processes, such as a loader's workers, do not hold the lock.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process holds the lock.
     """
     try:
         import fcntl
@@ -145,7 +147,7 @@ def locked(folder: Path) -> Iterator[tuple[int, ...]]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"another process is at work in {folder}: wait for it, or stop it") from None
+            raise UserError(f"another process is working in {folder}: wait for it, or stop it") from None
         yield (descriptor,)
     finally:
         if is_own:

@@ -1,4 +1,4 @@
-"""Files that a command writes together into a folder where a user can have others, known by a list with digests."""
+"""Replace a command's own files in a folder, known by their digests, without touching the user's files there."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from .errors import UserError
 
 
 def check_free(folder: Path, names: Iterable[str], former: Mapping[str, str], command: str) -> None:
-    """That writing ``names`` into ``folder`` in place of ``former`` loses nothing of the user's.
+    """Check that replacing ``former`` by ``names`` in ``folder`` destroys no file of the user.
 
     Args:
-        former: {name: SHA-256} of what the command wrote there before; "" where the digest is not known.
-        command: what the error calls it.
+        former: {name: SHA-256} of the files that the command wrote there before; "" if the digest is unknown.
+        command: the command's name, for errors.
 
     Raises:
-        UserError: a file is in the way that the command did not write, or that has changed since.
-        OSError: nothing can be written there.
+        UserError: the command would replace a file that it did not write, or that has changed since.
+        OSError: the folder is not writable.
     """
     fix = "move it away, or choose another --output"
     check_writable(folder)
     for name in names:
         if name not in former and (folder / name).exists():
-            raise UserError(f"{folder / name} is there already and {command} did not write it: {fix}")
+            raise UserError(f"{folder / name} already exists and was not written by {command}: {fix}")
     for name, expected in former.items():
         if expected and (folder / name).is_file() and digest(folder / name) != expected:
             raise UserError(f"{folder / name} has changed since {command} wrote it: {fix}")
@@ -34,9 +34,9 @@ def check_free(folder: Path, names: Iterable[str], former: Mapping[str, str], co
 
 @contextlib.contextmanager
 def in_place_of(folder: Path, former: Iterable[str]) -> Iterator[Path]:
-    """A folder to write files to, which in the end take the place of the ``former`` ones in ``folder``.
+    """Yield a temporary folder; when the block ends, its files replace the ``former`` ones in ``folder``.
 
-    After an error ``folder`` is as it was.
+    After an error in the block, the files in ``folder`` are unchanged.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as name:

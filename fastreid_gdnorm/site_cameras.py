@@ -1,4 +1,4 @@
-"""Which of a site's cameras an image is of, however its camera is written, and what to say of the images of none."""
+"""Match images to a site's cameras across spellings, and report images that match none."""
 
 from __future__ import annotations
 
@@ -8,51 +8,51 @@ from collections.abc import Iterable
 
 from .image_names import canonical_camera
 
-OF_READER = "camid "  # before the number that a data set's reader gives a camera
+OF_READER = "camid "  # prefix of a camera number assigned by a data set's reader
 NUMBERED = re.compile(r"(?:c|cam|camera)?[\s_-]*0*(\d+)", re.IGNORECASE)  # 1, 01, c1, cam-1, Camera 01
 
 
 class SiteCameras:
-    """The cameras that a site has a path or an offset for.
+    """The cameras for which a site has a path or an offset.
 
-    A camera is the one of the same name, else the only one that its number can mean: ``cam-1`` is camera 1 unless the
-    site has both.
+    A camera matches the site's camera of the same name, or else the only one with the same number: ``cam-1`` matches
+    ``1`` unless the site has both.
 
     Args:
-        names: as they were written.
+        names: the cameras' names in any spelling.
     """
 
     def __init__(self, names: Iterable[str]) -> None:
         self.names = tuple(names)
         self._exact = {canonical_camera(name): name for name in self.names}
-        often = Counter(map(_number, self.names))
-        self._numbered = {_number(name): name for name in self.names if _number(name) and often[_number(name)] == 1}
+        counts = Counter(map(_number, self.names))
+        self._numbered = {_number(name): name for name in self.names if _number(name) and counts[_number(name)] == 1}
 
     def find(self, camera: str) -> str:
-        """The name that a camera has here, or "" if the site lacks it or it is not known."""
+        """The site's name for a camera, or "" if the camera is unknown or not in the site."""
         return self._exact.get(canonical_camera(camera)) or self._numbered.get(_number(camera), "")
 
     def usage(self, cameras: Iterable[str]) -> str:
-        """How many images follow their camera, and which cameras the site lacks or no image is of, as a line.
+        """One line on how many images follow their own camera, and which cameras the site or the images lack.
 
         Args:
-            cameras: of each image, "" where it is not known.
+            cameras: the camera of each image, "" if unknown.
         """
         counts = Counter(cameras)
         followed = sum(n for camera, n in counts.items() if self.find(camera))
         others = sorted({canonical_camera(camera) for camera in counts if camera and not self.find(camera)})
-        parts = [f"{followed} of {sum(counts.values())} images follow their camera of the site"]
+        parts = [f"{followed} of {sum(counts.values())} images follow their own camera at the site"]
         if counts[""]:
-            parts.append(f"{counts['']} of unknown camera follow the site as a whole")
+            parts.append(f"{counts['']} with unknown camera follow the site as a whole")
         if others:
-            parts.append(f"those of cameras that the site lacks follow it as a whole: {_some(others)}")
-        unmet = sorted(set(self.names) - {self.find(camera) for camera in counts})
-        if unmet:
-            parts.append(f"no image is of the site's cameras {_some(unmet)}")
+            parts.append(f"cameras not in the site follow it as a whole: {_some(others)}")
+        unused = sorted(set(self.names) - {self.find(camera) for camera in counts})
+        if unused:
+            parts.append(f"cameras of the site without images: {_some(unused)}")
         return "; ".join(parts)
 
     def twins(self) -> list[list[str]]:
-        """Names that may be one camera, written in several ways, such as 1 and cam-1."""
+        """Groups of names that may be spellings of one camera, such as 1 and cam-1."""
         numbered: dict[str, list[str]] = {}
         for name in self.names:
             numbered.setdefault(_number(name), []).append(name)
@@ -60,7 +60,7 @@ class SiteCameras:
 
 
 def same_camera(one: str, other: str) -> bool | None:
-    """Whether two images are of one camera; None if a camera is not known, or they are written in ways of two kinds."""
+    """Whether two cameras are the same; None if one is unknown, or if their kinds of names cannot be compared."""
     if not one.strip() or not other.strip():
         return None
     if canonical_camera(one) == canonical_camera(other):

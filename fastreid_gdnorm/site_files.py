@@ -1,4 +1,4 @@
-"""What is in a folder of ``fastreid adapt``: names of its files, and its summary, adapt.json."""
+"""The folder that ``fastreid adapt`` writes: names of its files, and its summary, adapt.json."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from .errors import UserError
 from .own_files import check_free
 
 SUMMARY, OFFSETS = "adapt.json", "offsets.npz"
-SITE, FIGURE = "posterior.npz", "weights.png"  # the posterior path of the site as a whole, and how it is weighed
+SITE, FIGURE = "posterior.npz", "weights.png"  # posterior path of the whole site, and a figure of its weights
 
 
 def read_summary(folder: Path) -> dict[str, Any]:
-    """adapt.json: ``cameras`` is there if the folder has posterior paths, and ``offsets`` if it has camera offsets.
+    """Read adapt.json. It has ``cameras`` if the folder has posterior paths, and ``offsets`` if it has camera offsets.
 
     Raises:
-        UserError: there is none, or it is damaged.
+        UserError: adapt.json is missing or damaged.
     """
     try:
         summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text())
@@ -27,22 +27,25 @@ def read_summary(folder: Path) -> dict[str, Any]:
             raise KeyError("it names neither paths nor offsets")
         return summary
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder} is not a folder of fastreid adapt, or its {SUMMARY} is damaged ({error})") from error
+        raise UserError(
+            f"{folder} is not a folder of fastreid adapt, or its {SUMMARY} is damaged ({error}): name another folder, "
+            "or adapt again"
+        ) from error
 
 
 def has_offsets(place: str | Path) -> bool:
-    """Whether a place is a folder with camera offsets."""
+    """Whether a path is a folder with camera offsets."""
     return (Path(place) / SUMMARY).is_file() and "offsets" in read_summary(Path(place))
 
 
 def files_of(place: str | Path) -> dict[str, Path]:
-    """{camera: file} of the posterior paths of a place; that of the site itself is "".
+    """{camera: file} of the posterior paths in a place; the key "" stands for the site as a whole.
 
     Args:
-        place: a file, or a folder of ``fastreid adapt``.
+        place: a posterior path's file, or a folder of ``fastreid adapt``.
 
     Raises:
-        UserError: there is no such file or folder, or the folder has no posterior path.
+        UserError: the folder was not written by ``fastreid adapt``, or has no posterior path.
     """
     place = Path(place)
     if not place.is_dir():
@@ -50,8 +53,7 @@ def files_of(place: str | Path) -> dict[str, Path]:
     summary = read_summary(place)
     if "cameras" not in summary:
         raise UserError(
-            f"{place} has camera offsets and no posterior path: follow it by --site {place}, or fastreid adapt --by "
-            "norms"
+            f"{place} has camera offsets but no posterior path: use --site {place}, or run fastreid adapt --by norms"
         )
     try:
         cameras: Mapping[str, Any] = summary["cameras"]
@@ -61,28 +63,28 @@ def files_of(place: str | Path) -> dict[str, Path]:
 
 
 def written_files(folder: Path) -> dict[str, str]:
-    """{name: SHA-256} of what ``fastreid adapt`` has written into a folder, as its adapt.json says; {} if it has not.
+    """{name: SHA-256} of the files that ``fastreid adapt`` wrote into a folder, by its adapt.json; {} without one.
 
-    A digest that an earlier version did not write down is "".
+    A digest that an earlier version did not record is "".
     """
     try:
         summary = read_summary(folder)
         paths = [found["file"] for found in summary.get("cameras", {}).values()]
-        own = [SUMMARY, *([SITE, FIGURE, *paths] if "cameras" in summary else [])]
-        listed = {**dict.fromkeys(own, ""), **summary.get("files", {})}
+        names = [SUMMARY, *([SITE, FIGURE, *paths] if "cameras" in summary else [])]
+        listed = {**dict.fromkeys(names, ""), **summary.get("files", {})}
         return {name: sha256 for name, sha256 in listed.items() if Path(name).name == name}
     except (UserError, KeyError, TypeError, AttributeError):
         return {}
 
 
 def write_summary(folder: Path, summary: Mapping[str, Any]) -> None:
-    """Write adapt.json, with the digests of all other files in ``folder``."""
+    """Write adapt.json, including the digests of all other files in ``folder``."""
     written = {file.name: digest(file) for file in sorted(folder.iterdir()) if file.name != SUMMARY}
     write_text(folder / SUMMARY, json.dumps({**summary, "files": written}, indent=2) + "\n")
 
 
 def check_output(folder: Path, names: Iterable[str] = ()) -> None:
-    """That an adaptation with files of these names, beside SUMMARY, can be written and loses nothing of the user's.
+    """Check that an adaptation can write SUMMARY and ``names`` to ``folder`` without overwriting the user's files.
 
     Raises:
         UserError: it cannot.

@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files are written completely or not at all."""
 
 import os
 import stat
@@ -30,7 +30,7 @@ def by_torch(part):
 
 
 @pytest.mark.parametrize("write", [by_numpy, by_faiss, by_torch])
-def test_where_no_more_can_be_written_the_file_is_as_before_and_the_error_names_it(write, tmp_path):
+def test_a_failed_write_leaves_the_file_unchanged_and_the_error_names_it(write, tmp_path):
     file = tmp_path / "output"
     file.write_text("before")
     failing = pytest.raises(OSError, match="File too large: '.*/output'")
@@ -51,7 +51,7 @@ def test_an_error_leaves_nothing_behind(error, tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_two_that_write_one_file_at_once_do_not_mix(tmp_path):
+def test_two_writers_of_one_file_do_not_mix(tmp_path):
     with replacing(tmp_path / "output") as first, replacing(tmp_path / "output") as second:
         first.write_text("first")
         second.write_text("second")
@@ -75,9 +75,9 @@ def test_permissions_links_and_devices_are_kept(tmp_path):
     assert received == ["to the reader"] and pipe.is_fifo()
 
 
-def test_a_folder_in_its_place_is_said_before_anything_is_written(tmp_path):
+def test_a_folder_in_the_files_place_is_an_error_before_anything_is_written(tmp_path):
     with pytest.raises(IsADirectoryError), replacing(tmp_path):
-        pytest.fail("begins to write")
+        pytest.fail("started writing")
     file = tmp_path / "file"
     file.touch()
     with pytest.raises(NotADirectoryError, match="/file/output'"):

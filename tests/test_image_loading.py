@@ -1,4 +1,4 @@
-"""Pictures of every kind are read as what they show, or refused in one line."""
+"""Pictures of every kind are read correctly or refused in one line."""
 
 import os
 import tempfile
@@ -25,7 +25,7 @@ def write(path, image, **options):
 
 @pytest.fixture
 def unprivileged(tmp_path):
-    """A folder of a user's for whom permissions count, as they do not for root."""
+    """A folder, with the effective user changed from root to one whom permissions restrict."""
     if os.geteuid():
         yield tmp_path
         return
@@ -38,7 +38,7 @@ def unprivileged(tmp_path):
 
 @pytest.fixture
 def written(tmp_path):
-    """{kind: (file, what it shows)}."""
+    """{kind: (file, expected pixels)}."""
     colours, grey = Image.fromarray(COLOURS), Image.fromarray(RAMP)
     upside_down = Image.Exif()
     upside_down[0x0112] = 3
@@ -59,7 +59,7 @@ def written(tmp_path):
     }
 
 
-def test_every_kind_of_file_shows_what_is_in_it(written):
+def test_every_kind_of_file_is_read(written):
     for kind, (file, expected) in written.items():
         found = np.asarray(read_picture(file)).astype(int)
         assert found.shape == expected.shape, kind
@@ -67,14 +67,14 @@ def test_every_kind_of_file_shows_what_is_in_it(written):
 
 
 @pytest.mark.parametrize("contents", [b"", b"no picture", b"half"], ids=["empty", "text", "cut short"])
-def test_what_is_no_picture_is_named(tmp_path, written, contents):
+def test_a_file_that_is_not_a_picture_is_named(tmp_path, written, contents):
     file = tmp_path / "broken.jpg"
     file.write_bytes(written["png"][0].read_bytes()[:90] if contents == b"half" else contents)
     with pytest.raises(UserError, match=r"^cannot read image .*broken.jpg [(:].*\)?$"):
         read_picture(file)
 
 
-def test_damaged_exif_data_do_not_make_a_picture_unreadable(tmp_path):
+def test_a_picture_with_damaged_exif_data_is_read(tmp_path):
     damaged = b"Exif\0\0no header of TIFF"
     assert np.array_equal(read_picture(write(tmp_path / "a.png", Image.fromarray(COLOURS), exif=damaged)), COLOURS)
 
@@ -87,7 +87,7 @@ def test_floating_point_pixels_and_missing_files_are_refused(tmp_path):
         read_picture("nowhere.jpg")
 
 
-def test_arrays_and_their_order():
+def test_arrays_are_read_in_rgb_or_bgr_order():
     assert np.array_equal(read_picture(COLOURS), COLOURS)
     assert np.array_equal(read_picture(COLOURS[..., ::-1], "BGR"), COLOURS)
     for wrong in COLOURS / 255, RAMP, COLOURS[:0], np.zeros((4, 4, 4), np.uint8):
@@ -95,7 +95,7 @@ def test_arrays_and_their_order():
             read_picture(wrong)
 
 
-def test_crops_are_cut_off_at_the_frame():
+def test_boxes_are_clipped_to_the_frame():
     boxes = [[1.4, 2.6, 5, 9, 0.9], [-3, -3, 4, 4, 0.5], [6, 10, 99, 99, 0.5], [20, 20, 30, 30, 0.1]]
     first, second, third, outside = crops(COLOURS, np.array(boxes))
     assert np.array_equal(first, COLOURS[3:9, 1:5])
@@ -112,14 +112,14 @@ def test_a_frame_without_detections_has_no_crops(none):
 @pytest.mark.parametrize(
     "boxes", [None, [1, 2, 3, 4], [[1, 2, 3]], [[1, 2], [3]], [[0, np.nan, 4, 4]], [["a"] * 4]], ids=str
 )
-def test_boxes_that_are_none_are_refused(boxes):
-    with pytest.raises(UserError, match=r"^boxes are an array \(N, 4\).*; got (None|\[.*\])$"):
+def test_invalid_boxes_are_refused(boxes):
+    with pytest.raises(UserError, match=r"^boxes must be an array \(N, 4 or more\).*; got (None|\[.*\])$"):
         list_pictures((COLOURS, boxes))
-    with pytest.raises(UserError, match="no pixels.*outside of its frame"):
+    with pytest.raises(UserError, match="no pixels.*outside its frame"):
         read_picture(list_pictures((COLOURS, [[20, 20, 30, 30]]))[0])
 
 
-def test_a_folder_is_searched_through_links_once_and_what_is_left_out_is_counted(tmp_path, caplog):
+def test_linked_folders_are_searched_once_and_files_left_out_are_counted(tmp_path, caplog):
     picture = Image.fromarray(COLOURS)
     for name in "a.JPG", "sub/b.Png", "away/c.jpeg", ".ipynb_checkpoints/d.jpg", "__MACOSX/e.jpg":
         (tmp_path / name).parent.mkdir(exist_ok=True)
@@ -136,8 +136,8 @@ def test_a_folder_is_searched_through_links_once_and_what_is_left_out_is_counted
         (folder / name).touch()
     assert list_pictures(folder) == [str(folder / name) for name in ("a.JPG", "linked/c.jpeg", "sub/b.Png")]
     above, others = sorted(caplog.messages)
-    assert above == f"{folder}/sub/up leads to a folder above it: not followed"
-    assert others.startswith(f"{folder}: 2 of 5 files left out") and others.endswith(f"{folder}/f.jpg.part")
+    assert above == f"{folder}/sub/up links to a folder above it and is not followed"
+    assert others.startswith(f"{folder}: left out 2 of 5 files") and others.endswith(f"{folder}/f.jpg.part")
 
 
 def test_a_folder_that_cannot_be_searched_is_named(unprivileged):
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_searched_is_named(unprivileged):
         list_pictures(unprivileged)
 
 
-def test_every_form_is_a_list_of_pictures(tmp_path, written):
+def test_every_form_of_images_becomes_a_list(tmp_path, written):
     image = Image.fromarray(COLOURS)
     assert list_pictures("a.png") == ["a.png"] and list_pictures(image) == [image]
     assert len(list_pictures(np.stack([COLOURS] * 3))) == 3
@@ -155,7 +155,7 @@ def test_every_form_is_a_list_of_pictures(tmp_path, written):
     assert len(list_pictures((COLOURS, COLOURS))) == 2
     assert list_pictures(tmp_path) == sorted(str(file) for file, _ in written.values())
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match="empty has no image"):
+    with pytest.raises(UserError, match="empty has no images"):
         list_pictures(tmp_path / "empty")
-    with pytest.raises(UserError, match="not int"):
+    with pytest.raises(UserError, match="got int"):
         list_pictures(3)

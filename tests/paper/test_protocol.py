@@ -174,7 +174,7 @@ def test_every_protocol_has_its_directions_for_four_methods(folder):
 
 def test_a_row_that_another_process_runs_is_refused(tmp_path):
     row = train_row(tmp_path, shipped("projects/GDNorm/configs/demo/gdnorm.yml"), 0)
-    with locked(tmp_path), pytest.raises(UserError, match="another process is at work in"):
+    with locked(tmp_path), pytest.raises(UserError, match="another process is working in"):
         row.run("second")
 
 

@@ -137,7 +137,7 @@ def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept, capsys):
         sweep_paths(config, folder, overrides=["TEST.FLIP.ENABLED", "True"])
     with pytest.raises(UserError, match="paths are for GDNorm models; MODEL.META_ARCHITECTURE is Baseline"):
         sweep_paths(config, folder, overrides=["MODEL.META_ARCHITECTURE", "Baseline"])
-    with locked(folder), pytest.raises(UserError, match="another process is at work in"):
+    with locked(folder), pytest.raises(UserError, match="another process is working in"):
         sweep_paths(config, folder, **SWEEP)
     assert (folder / "paths.jsonl").read_bytes() == before
     with pytest.raises(SystemExit, match="2"):

@@ -66,7 +66,7 @@ def test_a_second_training_in_one_folder_is_refused_until_the_first_is_killed(da
         config = (tmp_path / "config.yaml").read_text()
         for flags in [], ["--resume"], ["--eval-only"]:
             line = one_line(fastreid_here(*training(tmp_path, *flags)))
-            assert f"another process is at work in {tmp_path}" in line
+            assert f"another process is working in {tmp_path}" in line
         assert (tmp_path / "config.yaml").read_text() == config
     finally:
         process.kill()
