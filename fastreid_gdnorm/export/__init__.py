@@ -1,4 +1,4 @@
-"""A path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
+"""Export one path through a trained model as a stock fast-reid model, TorchScript or ONNX."""
 
 from .model import check_output, each_camera, export_model
 

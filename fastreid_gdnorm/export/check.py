@@ -1,4 +1,4 @@
-"""The check of what was written: its features against those of the trained model."""
+"""Check exported files: compare their features with the trained model's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from ..inference.description import ModelInput
 from ..rendered import draw_people
 from .consumers import Resize, resize_as_evaluation
 
-CROPS = 8  # people who are drawn for the check
-LEAST_COSINE = 0.999  # of what a consumer gets to what the trained model gives
+CROPS = 8  # number of rendered people used for the check
+LEAST_COSINE = 0.999  # lowest accepted cosine between a consumer's features and the trained model's
 
 
 def check_images(cfg: CfgNode) -> Tensor:
-    """Pictures of a few random colours each, blended, as the test loader would give them.
+    """Pictures of a few blended random colours, as the test loader would return them; always the same.
 
-    (8, 3, H, W), RGB from 0 to 255, the same every time.
+    Returns:
+        (8, 3, H, W), RGB from 0 to 255.
     """
     transform = build_transforms(cfg, is_train=False)
     colours = np.random.default_rng(0).integers(0, 256, (8, 3, 2, 3), dtype=np.uint8)
@@ -35,21 +36,28 @@ def check_images(cfg: CfgNode) -> Tensor:
 def compare(
     name: str, run: Callable[[Tensor], Tensor], images: Tensor, expected: Tensor, tolerance: float
 ) -> dict[str, Any]:
-    """The largest difference of features, in parts of the largest feature, over batches of several sizes.
+    """Compare features with the expected ones, in batches of several sizes.
 
     Args:
-        name: of the file, for the error.
-        run: images (B, 3, H, W) to features (B, D).
-        images: 5 or more.
-        expected: their features, (number of images, D).
+        name: the file's name, for errors.
+        run: maps images (B, 3, H, W) to features (B, D).
+        images: (N, 3, H, W), N at least 5.
+        expected: their features (N, D).
+        tolerance: largest accepted difference, relative to the largest feature value.
+
+    Returns:
+        The largest ``difference``, relative to the largest feature value, and the ``tolerance``.
 
     Raises:
-        UserError: the difference is above ``tolerance``, or no number.
+        UserError: the difference is above ``tolerance`` or NaN.
     """
     found = torch.cat([run(some.clone()).to(expected) for some in images.split([1, 3, len(images) - 4])])
     difference = float((found - expected).abs().max() / expected.abs().max())
     if not difference <= tolerance:
-        raise UserError(f"{name} gives other features: they differ by {difference:.1e}, more than {tolerance:.0e}")
+        raise UserError(
+            f"{name}: features differ from the trained model's by {difference:.1e}, more than {tolerance:.0e}; nothing "
+            "was exported"
+        )
     return {"difference": difference, "tolerance": tolerance}
 
 
@@ -61,19 +69,20 @@ def compare_fed(
     resize: Resize,
     takes: ModelInput,
 ) -> dict[str, float]:
-    """How like the features are that a consumer gets to those of the trained model, as the least cosine of any crop.
+    """Feed a file as its consumer does, and compare its features with the trained model's.
 
     Args:
-        name: of the file, for the error.
-        run: what the consumer runs: what it has fed (B, 3, H, W) to features (B, D).
-        trained: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
-        resize, takes: how the consumer feeds.
+        name: the file's name, for errors.
+        run: runs the file: maps the consumer's input (B, 3, H, W) to features (B, D).
+        trained: the trained model: maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
+        resize, takes: how the consumer resizes crops, and what it feeds to the network.
 
     Returns:
-        ``cosine`` to the trained model on the same resized crops, and ``cosine_to_evaluation``, which resizes itself.
+        The lowest cosine over all crops: ``cosine`` to the trained model on crops resized by the consumer, and
+        ``cosine_to_evaluation`` to the trained model on crops resized as in fast-reid's evaluation.
 
     Raises:
-        UserError: the first is below LEAST_COSINE.
+        UserError: ``cosine`` is below LEAST_COSINE.
     """
     crops = draw_people("street", CROPS)
     resized, as_evaluated = (
@@ -84,5 +93,8 @@ def compare_fed(
     expected = [trained(torch.from_numpy(plain.feed(images))).double() for images in (resized, as_evaluated)]
     cosine, to_evaluation = (float(torch.cosine_similarity(found, other).min()) for other in expected)
     if not cosine >= LEAST_COSINE:
-        raise UserError(f"{name} gives other features: the cosine to the right ones is {cosine:.4f}")
+        raise UserError(
+            f"{name}: the cosine between its features and the trained model's is {cosine:.4f}, below {LEAST_COSINE}; "
+            "nothing was exported"
+        )
     return {"cosine": cosine, "cosine_to_evaluation": to_evaluation}

@@ -1,7 +1,8 @@
-"""Programs that load an export, each with its own way to feed a crop into the network.
+"""Programs that load an export, and how each of them feeds a crop into the network.
 
-How each of them feeds was read off its code: ``fast_reid/fast_reid_interfece.py`` of BoT-SORT, ``reid/core/crops.py``
-and ``reid/core/preprocessing.py`` of BoxMOT 25.0.0, ``trackers/utils/reid.py`` of Ultralytics 8.4.190.
+The preprocessing follows each program's source code: ``fast_reid/fast_reid_interfece.py`` of BoT-SORT,
+``reid/core/crops.py`` and ``reid/core/preprocessing.py`` of BoxMOT 25.0.0, ``trackers/utils/reid.py`` of Ultralytics
+8.4.190.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ..inference.description import CHECKPOINT_FILE, Description, ModelInput
 from ..runs import files
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-BOTSORT_FEATURES = 2048  # written into its code
+BOTSORT_FEATURES = 2048  # hard-coded in BoT-SORT
 
-# (an RGB crop (h, w, 3) of 8 bits, (H, W)) to (H, W, 3), still from 0 to 255
+# Maps an 8-bit RGB crop (h, w, 3) and a size (H, W) to (H, W, 3), still from 0 to 255.
 Resize = Callable[[NDArray[np.uint8], tuple[int, int]], NDArray[Any]]
 
 
@@ -33,10 +34,10 @@ class Consumer(NamedTuple):
     """A program that loads an export.
 
     Args:
-        file: the ONNX file that is written for it, or the checkpoint that every export has.
-        resize: what it does with a crop first.
-        input: what it puts into the network, for images of a size.
-        use: how it is told of the files; ``{folder}`` is the export's.
+        file: the ONNX file written for it, or the checkpoint that every export contains.
+        resize: how it resizes a crop.
+        input: the network's input for a given size.
+        use: how to point the program at the files; ``{folder}`` is the export's folder.
     """
 
     file: str
@@ -46,12 +47,12 @@ class Consumer(NamedTuple):
 
     @property
     def has_own_file(self) -> bool:
-        """Whether it needs more than the checkpoint."""
+        """Whether the program needs a file other than the checkpoint."""
         return self.file != CHECKPOINT_FILE
 
 
 def resize_as_evaluation(crop: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[Any]:
-    """Bicubic and antialiased, as fast-reid's test transforms."""
+    """Bicubic with antialiasing, as fast-reid's test transforms do."""
     return np.asarray(Image.fromarray(crop).resize(size[::-1], Image.Resampling.BICUBIC))
 
 
@@ -97,38 +98,42 @@ CONSUMERS = {
 
 
 def usage_note(consumer: str, architecture: str, features: int) -> str:
-    """What a user has to do there for a model of this many features, or nothing.
+    """What a user must change in a program to run a model with this many features, or "".
 
     Raises:
-        UserError: it cannot be used there.
+        UserError: the program cannot run the model.
     """
     if consumer != "botsort" or features == BOTSORT_FEATURES:
         return ""
     if architecture == "MGN":
         raise UserError(
-            f"--for botsort: an MGN of {features} features cannot be used there, it takes {BOTSORT_FEATURES}: train it "
-            "with MODEL.HEADS.EMBEDDING_DIM 256, or export --for boxmot"
+            f"--for botsort: BoT-SORT cannot use an MGN with {features} features, only with {BOTSORT_FEATURES}: train "
+            "it with MODEL.HEADS.EMBEDDING_DIM 256, or export --for boxmot"
         )
     return (
-        f"BoT-SORT expects {BOTSORT_FEATURES} features and this model has {features}: write {features} for "
-        f"{BOTSORT_FEATURES} in its fast_reid/fast_reid_interfece.py, or it stops at the first frame"
+        f"BoT-SORT expects {BOTSORT_FEATURES} features and this model has {features}: replace {BOTSORT_FEATURES} by "
+        f"{features} in BoT-SORT's fast_reid/fast_reid_interfece.py, or it fails at the first frame"
     )
 
 
 def sidecar_of(file: str) -> str:
-    """The name of BoxMOT's description of a model's file."""
+    """Name of the metadata file that BoxMOT reads beside a model's file."""
     return f"{file}.metadata.json"
 
 
 def write_sidecar(consumer: str, file: Path, description: Description) -> Path | None:
-    """What a consumer reads beside its file: BoxMOT a ``.metadata.json``, which names the size and how to resize."""
+    """Write the sidecar that a consumer reads beside its file: for BoxMOT, a ``.metadata.json`` with size and resizing.
+
+    Returns:
+        The sidecar's path, or None if the consumer reads none.
+    """
     if consumer != "boxmot":
         return None
     sidecar = file.with_name(sidecar_of(file.name))
     size = list(description.input.size)
     content = {
         "schema_version": 1,
-        "model_name": "fastreid_gdnorm",  # or it looks for one of its own backbones' names in the file's
+        "model_name": "fastreid_gdnorm",  # otherwise BoxMOT looks for one of its backbones' names in the file name
         "preprocess": "resize",
         "img_size": size,
         "model_kwargs_schema_version": 1,

@@ -1,4 +1,4 @@
-"""The file formats of an export. A format writes its file and runs what it has written."""
+"""File formats of an export. A format writes its file and can run what it has written."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ..inference.description import CHECKPOINT_FILE, ONNX_FILE, PROPERTY, Descri
 
 
 class Format(NamedTuple):
-    """A kind of file.
+    """A file format.
 
     Args:
-        file: its name.
-        write: ``write(model, description, file)`` puts ``model``, a stock one in float32 on CPU in eval mode, into
-            ``file``. It returns a function of images (B, 3, H, W), as ``description`` says, to features (B, D), which
-            runs what is in the file as its users would. The model is not changed.
-        tolerance: how far features may be from the trained model's, in parts of the largest feature.
+        file: the file's name.
+        write: ``write(model, description, file)`` writes ``model`` to ``file``. The model is a stock one in float32 on
+            CPU in eval mode, and is not changed. ``write`` returns a function that runs the file as its users would:
+            it maps the images (B, 3, H, W) that ``description`` asks for to features (B, D).
+        tolerance: largest accepted difference to the trained model's features, relative to the largest feature value.
     """
 
     file: str
@@ -37,17 +37,17 @@ def write_checkpoint(model: nn.Module, description: Description, file: Path) -> 
         torch.save({"model": model.state_dict()}, part)
     loaded = copy.deepcopy(model)
     loaded.load_state_dict(torch.load(file, weights_only=True)["model"])
-    loaded.double()  # so that what is compared is the folding, not the rounding of a deep network
+    loaded.double()  # so that the check measures the folding, not a deep network's rounding
     return lambda images: loaded(images.double())
 
 
 def write_torchscript(model: nn.Module, description: Description, file: Path) -> Callable[[Tensor], Tensor]:
-    deployed = _Deployed(model, description.input, torch.channels_last).eval()  # in this order convolutions are faster
+    deployed = _Deployed(model, description.input, torch.channels_last).eval()  # convolutions are faster in this layout
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = torch.jit.trace(deployed, _some(description), check_trace=False)  # what it gives is compared anyway
-        # freezing folds every BN that directly follows a convolution into it
-        written = io.BytesIO()  # as torch ends the whole process where a file cannot be written
+        traced = torch.jit.trace(deployed, _example(description), check_trace=False)  # its features are compared later
+        written = io.BytesIO()  # torch aborts the process if it cannot write a file itself
+        # Freezing folds every BN that directly follows a convolution into that convolution.
         torch.jit.save(torch.jit.freeze(traced), written, _extra_files={PROPERTY: description.to_property()})
         with replacing(file) as part:
             part.write_bytes(written.getbuffer())
@@ -60,13 +60,13 @@ def write_onnx(model: nn.Module, description: Description, file: Path) -> Callab
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"an ONNX file needs {error.name}: pip install onnx onnxruntime") from error
+        raise UserError(f"an ONNX export needs {error.name}: pip install onnx onnxruntime") from error
     with replacing(file) as part, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        # torch's exporter folds BN as freezing does
+        # torch's exporter folds BN into convolutions as freezing does.
         torch.onnx.export(
             _Deployed(model, description.input, torch.contiguous_format).eval(),
-            (_some(description),),
+            (_example(description),),
             str(part),
             input_names=["images"],
             output_names=["features"],
@@ -87,10 +87,10 @@ ONNX = Format(ONNX_FILE, write_onnx, tolerance=1e-4)
 
 
 class _Deployed(nn.Module):
-    """``model`` on a copy of images (B, 3, H, W), not on batches of fast-reid's, whose preprocessing works in place.
+    """A stock model that takes images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
 
     Args:
-        takes: what the images are; what was done to them is undone.
+        takes: the images' range and normalisation, which are undone before the model runs.
     """
 
     scale: Tensor
@@ -111,6 +111,6 @@ class _Deployed(nn.Module):
         return features
 
 
-def _some(description: Description) -> Tensor:
-    """Images to trace a model with."""
+def _example(description: Description) -> Tensor:
+    """Images for tracing a model."""
     return torch.zeros(2, 3, *description.input.size)

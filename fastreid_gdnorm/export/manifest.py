@@ -1,4 +1,4 @@
-"""manifest.json: what was exported, from what, what it takes and how it was checked."""
+"""manifest.json: what was exported from which model, the input it takes, and the results of its checks."""
 
 from __future__ import annotations
 
@@ -28,13 +28,14 @@ def write_manifest(
     checks: dict[str, Any],
     consumers: dict[str, Any],
 ) -> dict[str, Any]:
-    """Write ``folder``'s manifest once all else is there, and return it; ``written`` lists all that is there.
+    """Write the manifest into ``folder``, after all other files, and return it; its ``written`` lists these files.
 
     Args:
-        cfg: of the trained model; MODEL.WEIGHTS is its checkpoint, TEST_PATH the exported path.
-        description: of the model, and of what its files take unless they are a consumer's own.
+        cfg: config of the trained model; MODEL.WEIGHTS is its checkpoint, TEST_PATH the exported path.
+        stock_cfg: config of the exported stock model.
+        description: describes the model and the input of its files, except files written for a consumer.
         checks: {file: its difference and tolerance}.
-        consumers: {name: the file for it, what that takes, and how like its features are}.
+        consumers: {name: its file, the file's input, and the cosines of its features}.
     """
     gdnorm = cfg.MODEL.GDNORM
     manifest = {
@@ -63,9 +64,9 @@ def write_manifest(
 
 
 def written_files(folder: Path) -> dict[str, str]:
-    """{name: SHA-256} of what ``fastreid export`` has written into a folder, as its manifest says; {} if it has not.
+    """{name: SHA-256} of the files that ``fastreid export`` wrote into a folder, by its manifest; {} without one.
 
-    A digest that the manifest does not have is "".
+    A digest that the manifest lacks is "".
     """
     try:
         manifest = read_manifest(folder)

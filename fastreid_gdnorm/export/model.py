@@ -1,4 +1,4 @@
-"""``fastreid export``: a path through a trained model as a stock fast-reid model, TorchScript and ONNX."""
+"""``fastreid export``: write one path through a trained model as a stock fast-reid model, TorchScript or ONNX."""
 
 from __future__ import annotations
 
@@ -39,20 +39,21 @@ def export_model(
     consumers: Sequence[str] = (),
     overrides: Sequence[object] = (),
 ) -> dict[str, Any]:
-    """Write config.yaml and model.pth of the stock model that ``path`` amounts to, and manifest.json, into ``output``.
+    """Fold a model along ``path``, write it to ``output`` as config.yaml, model.pth and manifest.json, and check it.
 
     Args:
         path: mean, source:K, sample:SEED, weighted:W,W,... or posterior:FILE.
-        onnx: also model.onnx, preprocessing inside: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
-        fuse: also model_fused.pt, TorchScript of the same form, with BN folded into the convolutions; so is the ONNX.
-        consumers: names in CONSUMERS; also what these load, checked by feeding it as they do.
+        onnx: also write model.onnx, which maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
+        fuse: also write model_fused.pt, TorchScript with the same input and output. In both files BN is folded into
+            the convolutions.
+        consumers: names in CONSUMERS; also write the files that these programs load, checked with their preprocessing.
 
     Returns:
-        What is in manifest.json.
+        The contents of manifest.json.
 
     Raises:
-        UserError: there is no stock model for it, it cannot be used by a consumer, the trained model gives no usable
-            features, or what was written gives others than that.
+        UserError: there is no stock model for the path, a consumer cannot use the model, the trained model's features
+            are NaN, infinite or all zero, or a written file's features differ from the trained model's.
     """
     output, consumers = Path(output), list(dict.fromkeys(consumers))
     check_output(output, onnx, fuse, consumers)
@@ -68,7 +69,7 @@ def export_model(
     size = (int(images.shape[2]), int(images.shape[3]))
     description = Description(model_digest(cfg), cfg.TEST.METRIC, expected.shape[1], ModelInput(size))
     stock_cfg = stock_config(cfg)
-    words = [usage_note(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
+    notes = [usage_note(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
     stock = stock_model(stock_cfg, trained.model, folded)
 
     former = written_files(output)
@@ -91,41 +92,45 @@ def export_model(
     threshold = read_thresholds(Path(cfg.MODEL.WEIGHTS).parent).get(description.model)
     if threshold:
         save_threshold(output, threshold)
-        say(f"{output}: the threshold of this path, which fastreid calibrate has found, comes with it")
+        say(f"{output}: includes the threshold that fastreid calibrate found for this path")
     stale = [name for name in former if name not in manifest["written"] and name != MANIFEST]
     if stale:
-        say(f"removed from {output}, as an earlier export wrote it: {', '.join(sorted(stale))}")
+        say(f"removed from {output}, left over from an earlier export: {', '.join(sorted(stale))}")
     for name, check in checks.items():
-        say(f"{output / name}: largest difference {check['difference']:.1e} (tolerance {check['tolerance']:.0e})")
+        say(
+            f"{output / name}: largest difference to the trained model {check['difference']:.1e} (tolerance "
+            f"{check['tolerance']:.0e})"
+        )
     config, weights = output / files.CONFIG, output / CHECKPOINT.file
     say(f"{config}: stock fast-reid loads it with MODEL.WEIGHTS {weights}")
-    for (name, check), word in zip(of_consumers.items(), words):
+    for (name, check), note in zip(of_consumers.items(), notes):
         say(
-            f"{name}: {CONSUMERS[name].use.format(folder=output)}\n    fed as there, cosine to the trained model "
-            f"{check['cosine']:.5f}; to evaluation, which resizes by itself, {check['cosine_to_evaluation']:.4f}"
+            f"{name}: {CONSUMERS[name].use.format(folder=output)}\n    cosine to the trained model "
+            f"{check['cosine']:.5f} with this program's preprocessing, {check['cosine_to_evaluation']:.4f} against "
+            "fast-reid's own resizing"
         )
-        if word:
-            say(f"    {word}")
+        if note:
+            say(f"    {note}")
     return manifest
 
 
 def check_output(output: Path, onnx: bool = False, fuse: bool = False, consumers: Sequence[str] = ()) -> None:
-    """That an export with these files can be written to ``output`` and loses nothing of the user's there.
+    """Check that an export can be written to ``output`` without overwriting the user's files.
 
     Raises:
         UserError: it cannot.
     """
-    own = [CONSUMERS[name].file for name in consumers]
-    names = [MANIFEST, files.CONFIG, CHECKPOINT.file, *[TORCHSCRIPT.file] * fuse, *[ONNX.file] * onnx, *own]
-    read_thresholds(output)  # to which one may be added
-    check_free(output, [*names, *map(sidecar_of, own)], written_files(output), "fastreid export")
+    for_consumers = [CONSUMERS[name].file for name in consumers]
+    names = [MANIFEST, files.CONFIG, CHECKPOINT.file, *[TORCHSCRIPT.file] * fuse, *[ONNX.file] * onnx, *for_consumers]
+    read_thresholds(output)  # raises if the file is damaged, since a threshold may be added to it
+    check_free(output, [*names, *map(sidecar_of, for_consumers)], written_files(output), "fastreid export")
 
 
 def each_camera(path: str, output: str | Path) -> dict[Path, str]:
-    """{folder: path} of all that is to be exported: of ``posterior:FOLDER``, a folder for each camera and the site's.
+    """The exports to write, as {folder: path}. ``posterior:FOLDER`` gives one for the site and one for each camera.
 
     Raises:
-        UserError: there is no such folder.
+        UserError: FOLDER has no posterior paths.
     """
     place = posterior_place(path)
     if not place or not Path(place).is_dir():
@@ -137,10 +142,10 @@ def each_camera(path: str, output: str | Path) -> dict[Path, str]:
 
 
 class _Trained:
-    """The trained model of a config, in double on CPU: images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
+    """A config's trained model, in double on CPU: maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
 
     Raises:
-        UserError: when called, if its features are not usable.
+        UserError: when called, if features are NaN or infinite or, under the cosine metric, all zero.
     """
 
     def __init__(self, cfg: CfgNode) -> None:

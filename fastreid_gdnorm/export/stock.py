@@ -1,4 +1,4 @@
-"""What a path through a trained model amounts to in stock fast-reid: a config and a model."""
+"""Turn a path through a trained model into stock fast-reid's config and model."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ from ..modeling.path_names import parse_test_path
 
 
 def path_to_fold(cfg: CfgNode, path: str) -> AffinePath:
-    """The path that ``--path`` names; a model without GDNorm has the mean path alone.
+    """The path named by ``--path``; a model without GDNorm has only the mean path.
 
     Raises:
-        UserError: it has no such path, or ``path`` is several, or another one for each image.
+        UserError: there is no such path, or it cannot be folded because it runs several networks or depends on the
+            image.
     """
     if not is_gdnorm(cfg):
         return MeanPath()
     paths = parse_test_path(path, cfg)
     if len(paths) > 1:
-        raise UserError(f"--path {path} is {len(paths)} networks in one: export each source:K, or mean")
+        raise UserError(f"--path {path} runs {len(paths)} networks: export each source:K, or mean")
     (folded,) = paths
     if not isinstance(folded, AffinePath):
-        raise UserError(f"--path {path} goes by the image and cannot be folded: export mean, or a posterior:FILE")
+        raise UserError(f"--path {path} depends on the image and cannot be folded: export mean, or a posterior:FILE")
     return folded
 
 
 def stock_config(cfg: CfgNode) -> CfgNode:
-    """The config of the folded model, which fast-reid reads where the plugin is not installed.
+    """The config of the folded model, which fast-reid can read without the plugin.
 
     Raises:
-        UserError: fast-reid does not have the meta-architecture that GDNorm was mixed into.
+        UserError: the meta-architecture has no counterpart in stock fast-reid.
     """
     stock = cfg.clone()
     stock.defrost()
@@ -49,7 +50,7 @@ def stock_config(cfg: CfgNode) -> CfgNode:
         stock.MODEL.BACKBONE.NAME = cfg.MODEL.GDNORM.BACKBONE
     stock.MODEL.BACKBONE.PRETRAIN, stock.MODEL.WEIGHTS = False, ""
     stock.KD.MODEL_CONFIG, stock.KD.MODEL_WEIGHTS = [], []
-    # the plugin's readers are not there either: which data sets are tested is for whoever loads this
+    # Stock fast-reid lacks the plugin's readers, so whoever loads this config chooses the data sets.
     stock.DATASETS.NAMES = stock.DATASETS.TESTS = ()
     stock.OUTPUT_DIR = "logs/exported"
     remove_gdnorm_config(stock)
@@ -57,7 +58,7 @@ def stock_config(cfg: CfgNode) -> CfgNode:
 
 
 def stock_model(stock_cfg: CfgNode, model: nn.Module, path: AffinePath) -> nn.Module:
-    """The model of a :func:`stock_config`, in eval mode on CPU, with the weights of ``model`` folded along ``path``."""
+    """Build the model of a :func:`stock_config`, on CPU in eval mode, with ``model`` folded along ``path``."""
     folded = fold_gdnorm(copy.deepcopy(model), path)
     stock: nn.Module = DefaultTrainer.build_model(on_cpu(stock_cfg))
     stock.load_state_dict(folded.state_dict())
@@ -65,7 +66,7 @@ def stock_model(stock_cfg: CfgNode, model: nn.Module, path: AffinePath) -> nn.Mo
 
 
 def on_cpu(cfg: CfgNode) -> CfgNode:
-    """A copy with MODEL.DEVICE cpu, where all of an export is done."""
+    """A copy of the config with MODEL.DEVICE cpu; exports run on the CPU."""
     cfg = cfg.clone()
     cfg.defrost()
     cfg.MODEL.DEVICE = "cpu"

@@ -1,8 +1,8 @@
-"""A tracker's own code on an exported file, run in an environment of the tracker's.
+"""Run a tracker's own code on an exported file, in the tracker's environment.
 
     python real_consumer.py boxmot|ultralytics MODEL SCENE.png BOXES.npy FEATURES.npy
 
-BOXES are (N, 4): x1, y1, x2, y2 in pixels. Its features of what is in them come out, in rows of length 1.
+BOXES is (N, 4): x1, y1, x2, y2 in pixels. FEATURES gets the tracker's features of the boxes, scaled to length 1.
 """
 
 import sys

@@ -1,11 +1,11 @@
-"""Stock fast-reid with nothing but its imports patched, run where fastreid_gdnorm cannot be imported.
+"""Run stock fast-reid, with only its imports patched, where fastreid_gdnorm cannot be imported.
 
     python stock_fastreid.py EXPORT ROOT OUTPUT.npz
     python stock_fastreid.py EXPORT CROPS.npy OUTPUT.npz
 
-Features of ROOT's Market-1501 by the model in EXPORT, and their mAP. In double, so that what is compared is the
-folding, not the rounding of a deep network. Or features of length 1 of CROPS, (N, H, W, 3), RGB of 8 bits, fed as
-BoT-SORT does: a tensor in place of a dictionary.
+The first form writes the features and the mAP of ROOT's Market-1501 by the model in EXPORT. It runs in double, so that
+a comparison shows the folding, not the rounding of a deep network. The second form writes features, scaled to length
+1, of CROPS (N, H, W, 3), 8-bit RGB, passed as a tensor instead of a dictionary, as BoT-SORT does.
 """
 
 import collections.abc

@@ -1,4 +1,4 @@
-"""Files for trackers are right the way these feed them, and wrong the way others do."""
+"""Files for trackers are right with their tracker's preprocessing and wrong with any other."""
 
 import json
 import re
@@ -24,7 +24,7 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 
 @pytest.fixture(scope="module")
 def crops(datasets):
-    """Drawn people of several sizes, BGR."""
+    """Crops of rendered people in several sizes, BGR."""
     rng = np.random.default_rng(0)
     files = sorted((datasets / "RenderedStation" / "query").iterdir())
     return [cv2.resize(cv2.imread(str(file)), tuple(rng.integers((20, 40), (90, 200)))) for file in files]
@@ -32,7 +32,7 @@ def crops(datasets):
 
 @pytest.fixture(scope="module")
 def right(toy_run, crops):
-    """What the trained model makes of the crops, resized by OpenCV."""
+    """The trained model's features of the crops, resized by OpenCV."""
     model = load_model(load_run_config(toy_run)).eval()
     images = np.stack([cv2.resize(crop, (WIDTH, HEIGHT))[..., ::-1] for crop in crops])
     with torch.no_grad():
@@ -64,24 +64,24 @@ def cosines(one, other):
 
 
 def between(found):
-    """The lowest cosine between any two."""
+    """The lowest cosine between any two features."""
     unit = found / np.linalg.norm(found, axis=1, keepdims=True)
     return (unit @ unit.T).min()
 
 
 @pytest.mark.parametrize("name", FEEDS)
-def test_fed_as_its_consumer_does_a_file_gives_the_trained_models_features(exported, crops, right, name):
+def test_a_file_fed_by_its_tracker_gives_the_trained_models_features(exported, crops, right, name):
     assert cosines(features(exported / name, FEEDS[name](crops)), right).min() >= 0.999
 
 
 @pytest.mark.parametrize("name", FEEDS)
-def test_the_plain_file_is_wrong_there_and_takes_all_people_for_one(exported, crops, right, name):
+def test_the_plain_file_in_a_tracker_cannot_tell_people_apart(exported, crops, right, name):
     found = features(exported / "model.onnx", FEEDS[name](crops))
     assert cosines(found, right).max() < 0.9
     assert between(found) > between(right) and between(found) > 0.9
 
 
-def test_normalising_twice_or_not_at_all_is_seen(exported, crops, right):
+def test_wrong_normalisation_or_colour_order_changes_the_features(exported, crops, right):
     once = fed_by_boxmot(crops)
     mean, std = MEAN.reshape(3, 1, 1), STD.reshape(3, 1, 1)
     for wrong in (once - mean) / std, once * std + mean, once[:, ::-1]:
@@ -89,7 +89,7 @@ def test_normalising_twice_or_not_at_all_is_seen(exported, crops, right):
         assert cosines(found, right).min() < 0.999
 
 
-def test_files_say_what_they_take(exported):
+def test_files_describe_their_input(exported):
     manifest = json.loads((exported / "manifest.json").read_text())
     for name, taken in [
         ("model.onnx", manifest["input"]),
@@ -112,30 +112,30 @@ def test_files_say_what_they_take(exported):
     assert sidecar["img_size"] == [HEIGHT, WIDTH] and sidecar["preprocess"] == "resize"
 
 
-def test_a_file_that_is_wrong_as_its_consumer_feeds_it_is_refused(toy_run, tmp_path, monkeypatch):
+def test_a_file_that_is_wrong_for_its_tracker_is_refused(toy_run, tmp_path, monkeypatch):
     monkeypatch.setattr(formats._Deployed, "forward", lambda self, images: self.model(images.clone()))
-    wrong = r"model_boxmot.onnx gives other features: the cosine to the right ones is -?0\.\d+"
+    wrong = r"model_boxmot.onnx: the cosine between its features and the trained model's is -?0\.\d+, below 0.999"
     with pytest.raises(UserError, match=wrong):
         export_model(toy_run / "config.yaml", tmp_path, consumers=["boxmot"])
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_it_says_how_each_is_used(exporting):
+def test_the_export_prints_how_to_use_each_file(exporting):
     _, said = exporting
     for words in (
         "boxmot track --reid",
         "with_reid: True",
-        "write 1280 for 2048 in its fast_reid/fast_reid_interfece.py",
+        "replace 2048 by 1280 in BoT-SORT's fast_reid/fast_reid_interfece.py",
     ):
         assert words in said
 
 
 @pytest.mark.long
-def test_what_bot_sort_cannot_take_is_said_and_not_written(tmp_path, datasets, fastreid_here):
+def test_a_model_that_bot_sort_cannot_use_is_refused(tmp_path, datasets, fastreid_here):
     words = ["MODEL.META_ARCHITECTURE", "GDNormMGN", "INPUT.SIZE_TEST", "[96,32]", *RESNET_50]
     config, weights = untrained(tmp_path, *words)
     done = fastreid_here("export", "--config-file", config, "--output", tmp_path / "out", "--for", "botsort", *weights)
-    assert re.search(r"an MGN of \d+ features cannot be used there, it takes 2048.*--for boxmot", one_line(done))
+    assert re.search(r"BoT-SORT cannot use an MGN with \d+ features, only with 2048: .*--for boxmot", one_line(done))
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,4 @@
-"""Exported models, where nobody has heard of this plugin, and what cannot be exported."""
+"""Exported models run without this plugin; models that cannot be exported are refused."""
 
 import copy
 import json
@@ -28,7 +28,7 @@ STOCK = Path(__file__).with_name("stock_fastreid.py")
 
 
 def features_of(toy_run, paths):
-    """Images, and what the trained model makes of them along its mean path, in double."""
+    """Images and the trained model's features of them along the mean path, in double."""
     from fastreid.data import CommDataset
     from fastreid.data.transforms import build_transforms
 
@@ -41,7 +41,7 @@ def features_of(toy_run, paths):
 
 
 def map_bounds(features, pids, cameras, num_query):
-    """The mAP if rounding goes against every right match, and if it goes for it; the same unless something is near."""
+    """The lowest and the highest mAP that rounding can cause; they are equal unless distances are nearly tied."""
     unit = torch.nn.functional.normalize(features, dim=1)
     distances = (1 - unit[:num_query] @ unit[num_query:].T).numpy()
     (q_pids, g_pids), (q_cameras, g_cameras) = (np.split(labels, [num_query]) for labels in (pids, cameras))
@@ -78,7 +78,7 @@ def test_stock_fastreid_without_the_plugin_gives_the_same_features_and_map(toy_r
                 assert np.abs(found - expected[:size].numpy()).max() <= 1e-4 * expected.abs().max()
 
 
-def test_the_manifest_says_what_it_is(exporting):
+def test_the_manifest_describes_the_export(exporting):
     exported, said = exporting
     assert said.count("largest difference") == 3
     manifest = json.loads((exported / "manifest.json").read_text())
@@ -93,7 +93,7 @@ def test_the_manifest_says_what_it_is(exporting):
 
 
 def untrained(tmp_path, *overrides):
-    """The config and the checkpoint of a model that has only been built, its branches pulled apart."""
+    """Config and checkpoint of an untrained model whose branches differ."""
     words = [*TINY, "MODEL.BACKBONE.PRETRAIN", "False", "MODEL.HEADS.NUM_CLASSES", "5", "OUTPUT_DIR", str(tmp_path)]
     cfg = load_config(f"{DEMO}/gdnorm.yml", [*words, *overrides])
     model = DefaultTrainer.build_model(cfg)
@@ -122,7 +122,7 @@ LONG = ("mgn", "osnet")
 @pytest.mark.parametrize(
     "overrides", [pytest.param(MODELS[name], id=name, marks=[pytest.mark.long] * (name in LONG)) for name in MODELS]
 )
-def test_other_models_leave_too(tmp_path, datasets, overrides):
+def test_other_models_can_be_exported(tmp_path, datasets, overrides):
     config, weights = untrained(tmp_path, *overrides)
     manifest = export_model(config, tmp_path / "out", "source:1", onnx=True, fuse=True, overrides=weights)
     assert manifest["path"] == "source:1"
@@ -139,13 +139,13 @@ def test_branches_of_a_stock_meta_architecture_are_folded_too(tmp_path, datasets
 
 
 @pytest.mark.parametrize("path, mean_of", [("mean", "statistics"), ("sample:7", "affine")])
-def test_other_paths_leave_too(toy_run, tmp_path, path, mean_of):
+def test_other_paths_can_be_exported(toy_run, tmp_path, path, mean_of):
     manifest = export_model(toy_run / "config.yaml", tmp_path, path, overrides=["MODEL.GDNORM.MEAN_OF", mean_of])
     assert (manifest["path"], manifest["mean_of"]) == (path, mean_of)
     assert manifest["files"]["model.pth"]["difference"] <= 1e-5
 
 
-def test_what_a_stock_model_is_made_of_stays_as_it_was(toy_run):
+def test_building_a_stock_model_changes_neither_config_nor_model(toy_run):
     cfg = load_config(toy_run / "config.yaml")
     model = load_model(cfg)
     text, state = cfg.dump(), copy.deepcopy(model.state_dict())
@@ -154,7 +154,7 @@ def test_what_a_stock_model_is_made_of_stays_as_it_was(toy_run):
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
 
 
-def test_a_file_that_gives_other_features_is_refused(toy_run, tmp_path, monkeypatch):
+def test_a_file_with_other_features_is_refused(toy_run, tmp_path, monkeypatch):
     def in_bgr(self, images):
         return self.model(images.flip(1))
 
@@ -166,23 +166,23 @@ def test_a_file_that_gives_other_features_is_refused(toy_run, tmp_path, monkeypa
 
     config = toy_run / "config.yaml"
     monkeypatch.setattr(formats._Deployed, "forward", in_bgr)
-    with pytest.raises(UserError, match="model_fused.pt gives other features"):
+    with pytest.raises(UserError, match="model_fused.pt: features differ from the trained model's"):
         export_model(config, tmp_path, fuse=True)
-    with pytest.raises(UserError, match="model.onnx gives other features"):
+    with pytest.raises(UserError, match="model.onnx: features differ from the trained model's"):
         export_model(config, tmp_path, onnx=True)
     monkeypatch.setattr("fastreid_gdnorm.export.stock.fold_gdnorm", with_a_weight_off_by_a_percent)
-    with pytest.raises(UserError, match="model.pth gives other features: they differ by .*, more than 1e-05"):
+    with pytest.raises(UserError, match="model.pth: features differ from the trained model's by .*, more than 1e-05"):
         export_model(config, tmp_path)
     assert not (tmp_path / "manifest.json").exists()
 
 
-def test_an_export_replaces_an_earlier_one_and_nothing_of_the_users(toy_run, tmp_path, fastreid_here, monkeypatch):
+def test_an_export_replaces_an_earlier_export_but_no_file_of_the_user(toy_run, tmp_path, fastreid_here, monkeypatch):
     def export(output, *words):
         return fastreid_here("export", "--config-file", toy_run / "config.yaml", "--output", output, *words)
 
     before = (toy_run / "config.yaml").read_bytes()
     line = one_line(export(toy_run, "OUTPUT_DIR", toy_run))
-    assert "config.yaml is there already and fastreid export did not write it" in line
+    assert "config.yaml already exists and was not written by fastreid export" in line
     assert (toy_run / "config.yaml").read_bytes() == before and not (toy_run / "manifest.json").exists()
 
     assert export(tmp_path, "--onnx", "--for", "boxmot").returncode == 0
@@ -197,32 +197,32 @@ def test_an_export_replaces_an_earlier_one_and_nothing_of_the_users(toy_run, tmp
     (tmp_path / "model.onnx").write_text("of another export")
     with pytest.raises(UserError, match="has no model.onnx: export with --onnx"):
         FeatureExtractor(tmp_path)
-    assert "model.onnx is there already" in one_line(export(tmp_path, "--onnx"))
+    assert "model.onnx already exists" in one_line(export(tmp_path, "--onnx"))
 
 
 @pytest.mark.parametrize("name", ["model.pth", "config.yaml", "model.onnx"])
-def test_a_file_that_was_swapped_under_its_manifest_is_named(exported, tmp_path, name, fastreid_here):
+def test_a_file_that_differs_from_its_manifest_is_named(exported, tmp_path, name, fastreid_here):
     for file in ("manifest.json", "config.yaml", "model.pth", "model.onnx"):
         shutil.copy(exported / file, tmp_path)
     (tmp_path / name).write_bytes((tmp_path / name).read_bytes() + b"\n")
-    with pytest.raises(UserError, match=f"{name} is not what manifest.json beside it was written for"):
+    with pytest.raises(UserError, match=f"{name} is missing or has changed since manifest.json was written"):
         FeatureExtractor(tmp_path / name if name.endswith("onnx") else tmp_path)
     words = ["export", "--config-file", exported / "config.yaml", "--output", tmp_path, "--onnx"]
     words += ["MODEL.WEIGHTS", exported / "model.pth"]
     assert f"{name} has changed since fastreid export wrote it" in one_line(fastreid_here(*words))
 
 
-def test_what_cannot_be_exported_says_why(toy_run, tmp_path, monkeypatch):
+def test_an_impossible_export_is_refused_with_the_reason(toy_run, tmp_path, monkeypatch):
     config = toy_run / "config.yaml"
-    with pytest.raises(UserError, match="ensemble is 3 networks in one: export each source:K, or mean"):
+    with pytest.raises(UserError, match="ensemble runs 3 networks: export each source:K, or mean"):
         export_model(config, tmp_path, "ensemble")
     with pytest.raises(UserError, match="TEST_PATH is mean, .*; got 'source:7'"):
         export_model(config, tmp_path, "source:7")
-    with pytest.raises(UserError, match="--path instance goes by the image and cannot be folded"):
+    with pytest.raises(UserError, match="--path instance depends on the image and cannot be folded"):
         export_model(config, tmp_path, "instance")
     with pytest.raises(UserError, match="checkpoint nowhere.pth is not found"):
         export_model(config, tmp_path, overrides=["MODEL.WEIGHTS", "nowhere.pth"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(UserError, match="an ONNX file needs onnxruntime: pip install onnx onnxruntime"):
+    with pytest.raises(UserError, match="an ONNX export needs onnxruntime: pip install onnx onnxruntime"):
         formats.write_onnx(None, None, tmp_path / "model.onnx")
     assert not list(tmp_path.iterdir())

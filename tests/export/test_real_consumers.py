@@ -1,4 +1,4 @@
-"""Trackers' own code on our files: the real BoxMOT, the real Ultralytics, and stock fast-reid fed as BoT-SORT does."""
+"""Exports run by the trackers' own code: BoxMOT, Ultralytics, and stock fast-reid called as BoT-SORT does."""
 
 import shutil
 import subprocess
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.long
 SCRIPT = Path(__file__).with_name("real_consumer.py")
 SIZE = (32, 16)  # of the toy run
 ROWS, COLUMNS, CELL = 8, 8, (300, 150)
-# with what they would install by themselves at first use
+# including packages that the trackers would otherwise install at first use
 PINS = {
     "boxmot": ("boxmot==25.0.0", "onnxruntime==1.24.3"),
     "ultralytics": ("ultralytics==8.4.190", "onnxruntime", "lapx"),
@@ -29,7 +29,7 @@ PINS = {
 
 @pytest.fixture(scope="module")
 def scene(datasets):
-    """A picture (H, W, 3), BGR, with 64 drawn people of several sizes in it, and their boxes (64, 4)."""
+    """A BGR picture (H, W, 3) of 64 rendered people in several sizes, and their boxes (64, 4)."""
     rng = np.random.default_rng(0)
     files = sorted(datasets.glob("Rendered*/*/*.jpg"))
     canvas = rng.integers(0, 256, (ROWS * CELL[0], COLUMNS * CELL[1], 3), np.uint8)
@@ -44,7 +44,7 @@ def scene(datasets):
 
 @pytest.fixture(scope="module")
 def trained(toy_run):
-    """The trained model: RGB images (N, H, W, 3) from 0 to 255, to features of length 1."""
+    """The trained model: maps RGB images (N, H, W, 3) from 0 to 255 to features of length 1."""
     model = load_model(load_run_config(toy_run)).eval().double()
 
     @torch.no_grad()
@@ -56,7 +56,7 @@ def trained(toy_run):
 
 
 def crops(scene, gain=1.0, pad=0):
-    """RGB crops of the boxes, enlarged by a factor and then by some pixels in all."""
+    """RGB crops of the boxes, enlarged by the factor ``gain`` and then by ``pad`` pixels in width and height."""
     image, boxes = scene
     for x1, y1, x2, y2 in boxes:
         (cx, cy), (w, h) = ((x1 + x2) / 2, (y1 + y2) / 2), ((x2 - x1) * gain + pad, (y2 - y1) * gain + pad)
@@ -64,7 +64,7 @@ def crops(scene, gain=1.0, pad=0):
         yield np.ascontiguousarray(image[max(0, top) : bottom, max(0, left) : right, ::-1])
 
 
-# as ultralytics.utils.plotting.save_one_box enlarges a box
+# ultralytics.utils.plotting.save_one_box enlarges boxes like this
 EXPECTED = {
     "boxmot": lambda scene: [resize_by_opencv(crop, SIZE) for crop in crops(scene)],
     "ultralytics": lambda scene: [resize_by_torch(crop, SIZE) for crop in crops(scene, gain=1.02, pad=10)],
@@ -73,7 +73,7 @@ EXPECTED = {
 
 @pytest.fixture(params=PINS)
 def consumer(request, tmp_path_factory):
-    """(name, the Python of an environment that has it); what it shares with ours is not installed again."""
+    """(name, Python of an environment with that tracker). Packages that are installed here are shared with it."""
     name = request.param
     folder = tmp_path_factory.mktemp(name)
     python = folder / "env" / "bin" / "python"
@@ -104,13 +104,13 @@ def test_trackers_get_the_trained_models_features(consumer, exported, scene, tra
     cosines = (found * expected).sum(axis=1)
     print(f"{name}: least cosine {cosines.min():.6f}; between people {(found @ found.T).min():.3f} at least")
     assert len(cosines) == 64 and cosines.min() >= 0.999
-    # normalised twice, in BoxMOT; or never, in Ultralytics
+    # BoxMOT would normalise these twice; Ultralytics not at all
     (other,) = set(PINS) - {name}
     for wrong in CONSUMERS[other].file, "model.onnx":
         assert (features(wrong) * expected).sum(axis=1).min() < 0.999
 
 
-def test_stock_fastreid_fed_as_by_bot_sort_gives_the_trained_models_features(exported, scene, trained, tmp_path):
+def test_stock_fastreid_called_as_by_bot_sort_gives_the_trained_models_features(exported, scene, trained, tmp_path):
     resized = [resize_by_opencv(crop, SIZE) for crop in crops(scene)]
     np.save(tmp_path / "crops.npy", np.stack(resized))
     stock = Path(__file__).with_name("stock_fastreid.py")
