@@ -1,4 +1,4 @@
-"""A site's own images to its posterior path, or to one for each of its cameras: the work of ``fastreid adapt``."""
+"""Turn a site's images into posterior paths, for the site and for each camera: ``fastreid adapt --by norms``."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from .torch_network import resizing
 
 
 class Adapted(NamedTuple):
-    """One path that was written.
+    """A posterior path and the file that holds it.
 
     Args:
-        file: its file.
+        file: where the path is saved.
         path: the path itself.
-        reliability: of the guard.
-        branches: the images' weights over the branches by nearness, one for each source.
+        reliability: how far the path can be trusted.
+        branches: mean weight of each source's branch, by how near the images are to it; the weights add up to 1.
     """
 
     file: Path
@@ -48,16 +48,21 @@ class Adapted(NamedTuple):
 
 
 class Adapter:
-    """Makes posterior paths of a run's model: ``model``, built by ``cfg``, in which everything has branches.
+    """Estimate posterior paths for a run's model.
 
     Args:
-        model: a run's folder. A model without branches gets them from its sources, which must be at hand.
-        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
-        batch_size: images that go through the network at once.
-        workers: threads that read images.
+        model: a run's folder. A model without branches gets one for each source; this needs the source images.
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
+        batch_size: number of images in a forward pass.
+        workers: number of threads that read images.
+
+    Attributes:
+        cfg: the run's config, with branches in every BN layer.
+        model: the model built from ``cfg``.
 
     Raises:
-        UserError: it is no run, has one source, or has no branches and its sources are not here.
+        UserError: ``model`` is not a run or has only one source, or its branches cannot be estimated because the
+            source images are missing.
     """
 
     def __init__(self, model: str | Path, device: str = "", batch_size: int = 256, workers: int = 0) -> None:
@@ -69,34 +74,47 @@ class Adapter:
         self.cfg = branched(load_run_config(model, device))
         sources = len(self.cfg.DATASETS.NAMES)
         if sources < 2:
-            raise UserError(f"{model} has {sources} source: it takes two or more to tell how domains differ")
-        self.cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # so that branches without statistics of their own get them
+            raise UserError(
+                f"{model}: --by norms needs two or more sources to estimate how domains differ, and this run has "
+                f"{sources}; adapt --by features"
+            )
+        self.cfg.MODEL.GDNORM.TEST_PATH = "ensemble"  # loading then estimates the statistics of new branches
         self.model = load_model(self.cfg)
         if branches_agree(self.model):
-            raise UserError(f"{model}: all branches have the same statistics, which do not tell how domains differ")
+            raise UserError(
+                f"{model}: all branches have the same statistics, so they do not show how domains differ; adapt "
+                "--by features"
+            )
         self._checkpoint = digest(self.cfg.MODEL.WEIGHTS)
         self._batch_size, self._workers = batch_size, workers
 
     def adapt(self, records: Sequence[Record], file: Path, prior_only: Sequence[str], skip: bool) -> Adapted:
-        """The posterior path of these images, also written to ``file``.
+        """Estimate the posterior path of these images and write it to ``file``.
+
+        Args:
+            prior_only: patterns of names of layers that keep the sources' statistics.
+            skip: leave out unreadable images instead of raising.
 
         Raises:
-            UserError: there are fewer than two images, one cannot be read and is not to be skipped, no layer fits a
-                pattern of ``prior_only``, or the network gives no numbers.
+            UserError: fewer than two images can be read, an image is unreadable and ``skip`` is False, a pattern in
+                ``prior_only`` matches no layer, or the network outputs NaN or infinity.
         """
         batches = _Batches(self.cfg, records, self._batch_size, self._workers, skip)
-        spread_out = records[:: len(batches)] or records  # a batch of images from first to last
+        spread_out = records[:: len(batches)] or records  # one batch of evenly spaced images
         sample = batches if len(batches) == 1 else _Batches(self.cfg, spread_out, len(records), self._workers, skip)
         images = next(iter(sample), {"images": torch.empty(0)})["images"]
         if len(images) < 2:
-            raise UserError(f"{len(images)} readable images do not tell how images vary: give two or more, better 64")
+            raise UserError(
+                "a posterior path needs at least two readable images to estimate how images vary, better 64; got "
+                f"{len(images)}"
+            )
         nearness = NearnessPath()
         with torch.no_grad():
             features = forward_along(self.model.eval(), {"images": images}, nearness)
         unusable = (~features.isfinite().all(dim=1)).nonzero()
         if len(unusable):
-            looked_at = [record.path for record in spread_out if record.path not in sample.skipped]
-            raise not_finite(looked_at[int(unusable[0])], self.cfg.MODEL.WEIGHTS)
+            sampled = [record.path for record in spread_out if record.path not in sample.skipped]
+            raise not_finite(sampled[int(unusable[0])], self.cfg.MODEL.WEIGHTS)
         try:
             path = PosteriorPath.from_images(self.model, batches, prior_only)
         except ValueError as error:
@@ -111,14 +129,14 @@ class Adapter:
 
 
 class SitePaths(NamedTuple):
-    """A site's path, and that of each of its cameras that has one."""
+    """The posterior path of a whole site, and one for each camera with at least two images."""
 
     whole: Adapted
     cameras: dict[str, Adapted]
 
     def by_name(self) -> dict[str, Adapted]:
-        """All of them, by what messages and figures call them."""
-        return {"site": self.whole, **{f"camera {camera}": one for camera, one in self.cameras.items()}}
+        """All paths, keyed by their names in messages and figures."""
+        return {"site": self.whole, **{f"camera {camera}": adapted for camera, adapted in self.cameras.items()}}
 
 
 def adapt_site(
@@ -131,35 +149,38 @@ def adapt_site(
     draw: Callable[[Path, SitePaths], object] | None = None,
     learn: Callable[[Path], dict[str, Any]] | None = None,
 ) -> SitePaths:
-    """Write into ``folder`` what ``posterior:FOLDER`` reads: a site's path, and one for each camera with two images.
+    """Write a site's posterior path, and one for each camera with two or more images, into ``folder``.
 
-    The files of an earlier adaptation, as its adapt.json lists them, are replaced in the end.
+    ``posterior:FOLDER`` reads the result. At the end it replaces the files of an earlier adaptation, which that
+    adaptation's adapt.json lists.
 
     Args:
         records: the site's images.
-        cameras: those of each camera that is to have a path of its own.
-        prior_only, skip: as :meth:`Adapter.adapt` takes them.
-        draw: writes FIGURE, of which it gets the path, for that site.
-        learn: adds offsets to the folder, which has the paths already, and returns what adapt.json says of them.
+        cameras: the images of each camera that gets its own path.
+        prior_only, skip: see :meth:`Adapter.adapt`.
+        draw: called with a file name and the paths; it draws FIGURE.
+        learn: called with the folder once the paths are written; it adds camera offsets and returns their entry in
+            adapt.json.
 
     Raises:
-        UserError: as :func:`~fastreid_gdnorm.site_files.check_output` and :meth:`Adapter.adapt`.
+        UserError: see :func:`~fastreid_gdnorm.site_files.check_output` and :meth:`Adapter.adapt`.
     """
-    several = {camera: own for camera, own in cameras.items() if len(own) > 1}
+    several = {camera: images for camera, images in cameras.items() if len(images) > 1}
     check_output(folder, [SITE, FIGURE, *map(_file_of, several), *[OFFSETS] * bool(learn)])
     with in_place_of(folder, written_files(folder)) as part:
         whole = adapter.adapt(records, part / SITE, prior_only, skip)
         adapted = {
-            camera: adapter.adapt(own, part / _file_of(camera), prior_only, skip) for camera, own in several.items()
+            camera: adapter.adapt(images, part / _file_of(camera), prior_only, skip)
+            for camera, images in several.items()
         }
-        site = SitePaths(_in(folder, whole), {camera: _in(folder, one) for camera, one in adapted.items()})
+        site = SitePaths(_in(folder, whole), {camera: _in(folder, path) for camera, path in adapted.items()})
         if draw:
             draw(part / FIGURE, site)
-        of_cameras = {
-            camera: {"file": one.file.name, "n": one.path.images, **_guard(one)} for camera, one in adapted.items()
+        summary: dict[str, Any] = {
+            **_summary_of(whole),
+            "branches": whole.branches,
+            "cameras": {camera: _summary_of(path) for camera, path in adapted.items()},
         }
-        own = {"n": whole.path.images, **_guard(whole), "branches": whole.branches}
-        summary: dict[str, Any] = {"file": SITE, **own, "cameras": of_cameras}
         write_summary(part, summary)
         if learn:
             write_summary(part, {**summary, "offsets": learn(part)})
@@ -174,14 +195,16 @@ def _in(folder: Path, adapted: Adapted) -> Adapted:
     return adapted._replace(file=folder / adapted.file.name)
 
 
-def _guard(adapted: Adapted) -> dict[str, Any]:
-    return {"guard": {**adapted.reliability._asdict(), "trusts": adapted.reliability.trusts}}
+def _summary_of(adapted: Adapted) -> dict[str, Any]:
+    """A path's entry in adapt.json."""
+    guard = {**adapted.reliability._asdict(), "trusts": adapted.reliability.trusts}
+    return {"file": adapted.file.name, "n": adapted.path.images, "guard": guard}
 
 
 class _Batches:
-    """The images in batches {"images": (B, 3, H, W)}, as often as one goes through them; one batch stays in memory.
+    """Batches {"images": (B, 3, H, W)} that can be iterated several times.
 
-    ``skipped`` are the files that could not be read.
+    If all images fit into one batch, it stays in memory. ``skipped`` holds the files that could not be read.
     """
 
     def __init__(self, cfg: CfgNode, records: Sequence[Record], batch_size: int, workers: int, skip: bool) -> None:

@@ -1,4 +1,4 @@
-"""Whether a posterior path will help, by what unlabelled images show."""
+"""Check from unlabelled images whether a posterior path can be trusted."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from torch.nn.functional import normalize
 from ..layers import MeanPath, PosteriorPath
 from ..layers.eval_mode import evaluating
 
-MIN_REPEATABILITY = 0.5  # chosen on drawn domains of its own; how often it was right elsewhere: results/posterior.md
-# With fewer images, some domains lost up to 3 mAP; with 16, drawn at random from many people, none did (same page).
+# Chosen on synthetic domains set aside for it; projects/GDNorm/results/posterior.md tells how often it was right on
+# other domains.
+MIN_REPEATABILITY = 0.5
+# With fewer images some domains lost up to 3 mAP. With 16 random images of many people none did (same page).
 MIN_IMAGES = 16
 
 
 class Reliability(NamedTuple):
-    """What the guard thinks.
+    """How reliable a posterior path is.
 
     Args:
-        repeatability: of what the path does to the features, 1 if halves of the images do the same, 0 or below if
-            chance does as much; 0 for fewer than four images.
-        images: how many it has looked at.
+        repeatability: how well two halves of the images agree on how the path changes the features. 1 means full
+            agreement, 0 or less means no more than chance. 0 for fewer than four images.
+        images: number of images compared.
     """
 
     repeatability: float
@@ -35,14 +37,14 @@ class Reliability(NamedTuple):
 
 
 def assess(model: Any, images: Tensor, path: PosteriorPath) -> Reliability:
-    """Compare how far the path moves the images' features with how far chance would.
+    """Compare how far the path moves the features with how far chance alone would move them.
 
-    The paths of the first and of the second half of the images differ by chance alone, if the site is one domain. It
-    says nothing of a site that differs from the sources in who or what is there, rather than in how it looks.
+    If the site is a single domain, the paths of the first and second half of the images differ only by chance. The
+    check cannot detect a site that differs from the sources in its content rather than in its appearance.
 
     Args:
         model: a GDNorm meta-architecture.
-        images: (s, 3, H, W) as the model takes them: all that the path is of, or a sample of them in their order.
+        images: (s, 3, H, W), the path's images or a sample of them in the same order, as the model takes them.
     """
     s = len(images)
     if s < 4:
@@ -52,7 +54,7 @@ def assess(model: Any, images: Tensor, path: PosteriorPath) -> Reliability:
         one, other, whole, before = (
             normalize(model.embed({"images": images}, [each])) for each in (*halves, path, MeanPath())
         )
-    # the halves' difference has 4 / s of an image's variance, the whole path 1 / n of it
+    # The halves' difference has 4 / s of one image's variance, the whole path 1 / n of it.
     by_chance = (one - other).square().sum() * s / (4 * path.images)
     moved = (whole - before).square().sum().clamp(min=1e-12)
     return Reliability(float(1 - by_chance / moved), s)

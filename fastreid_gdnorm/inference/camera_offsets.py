@@ -1,4 +1,4 @@
-"""Camera offsets: what tells a camera's features from another's is subtracted before they are compared."""
+"""Camera offsets: subtract from each feature what its camera adds to all of its features."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ VERSION = 1
 
 
 class Estimate(NamedTuple):
-    """What features say of their cameras.
+    """Offsets of C cameras, estimated from features.
 
     Args:
-        names: C cameras.
-        images: (C,), how many each has.
-        weights: (C,), from 0 to 1: how far each camera's own mean is believed.
-        offsets: (C + 1, D), what is subtracted for each camera, and last for all others: the mean of all cameras.
+        names: the C cameras.
+        images: (C,), number of images of each camera.
+        weights: (C,), from 0 to 1, how far each camera's own mean is trusted.
+        offsets: (C + 1, D), the vector to subtract for each camera. The last row is the mean of all cameras, for
+            images of any other camera.
     """
 
     names: list[str]
@@ -37,34 +38,36 @@ class Estimate(NamedTuple):
 
 
 class CameraOffsets:
-    """Features relative to their camera: called with features and cameras, it subtracts each camera's offset.
+    """Make features of different cameras comparable by subtracting each camera's offset.
 
     >>> offsets = CameraOffsets.from_features(unlabelled, cameras)  # (N, D) and N names
     >>> features = offsets(features, their_cameras)                 # of length 1
 
     A camera's offset is the mean feature of its unlabelled images, shrunk towards the mean of all cameras. Subtracting
-    means is feature standardisation by camera (arXiv 2502.10195) without its deviations. The shrinking is the best
-    linear predictor of the one-way random-effects model: camera c has the true mean mu_c = mu + b_c with E|b_c|^2 = S,
-    and an image differs from it with E|e|^2 = v, so that the mean of n_c images is believed by
+    the mean is feature standardisation by camera (arXiv 2502.10195) without dividing by the standard deviation. The
+    shrinkage is the best linear predictor of the one-way random-effects model. In this model, camera c has the true
+    mean mu_c = mu + b_c with E|b_c|^2 = S, and its images scatter around mu_c with E|e|^2 = v. The observed mean m_c
+    of n_c images therefore gets the weight
 
         w_c = S / (S + v / n_c),    offset_c = m + w_c (m_c - m).
 
-    v and S are the analysis of variance's unbiased estimates, summed over the D features: with N images of C cameras,
-    v = SS_within / (N - C) and S = max(0, (SS_between / (C - 1) - v) / n_0), n_0 = (N - sum n_c^2 / N) / (C - 1)
-    (Searle, Casella, McCulloch: Variance Components, 1992, ch. 3). m is the mean of all cameras, each counted by
-    n_c / (n_c S + v). With n images of every camera, w = max(0, 1 - (v / n) / B), B the variance between the cameras'
-    observed means: James and Stein's estimator as Efron and Morris (1973) derive it. Nothing is tuned.
+    v and S are the unbiased estimates from the analysis of variance, summed over the D features. With N images of C
+    cameras, v = SS_within / (N - C) and S = max(0, (SS_between / (C - 1) - v) / n_0), where
+    n_0 = (N - sum n_c^2 / N) / (C - 1) (Searle, Casella, McCulloch: Variance Components, 1992, ch. 3). m is the mean
+    of all cameras, weighted by n_c / (n_c S + v). If every camera has n images, w = max(0, 1 - (v / n) / B), where B
+    is the variance between the cameras' observed means. This is James and Stein's estimator as Efron and Morris (1973)
+    derive it. Nothing is tuned.
 
-    v is that of images of *different people*: several images of one person tell less than as many people do, and count
-    the same. If the same people pass every camera, chance moves the cameras' means together: the weights are then
-    smaller than they could be.
+    The model assumes that all images show *different people*. Several images of one person count as much as images of
+    several people, although they carry less information. If the same people pass every camera, the cameras' means vary
+    together, and the weights come out smaller than they could be.
 
     Attributes:
-        cameras: those that have an offset. An image of another one, or of an unknown one, goes by the mean of all.
-        estimate: the numbers.
-        model: the digest of the model whose features they are of; "" if that is not known.
-        pictures: of each image that they were learned from, the beginning of the SHA-256 of the file, uint64.
-        site: the folder that they were read from, or "".
+        cameras: the cameras that have an offset. All other images use the mean of all cameras.
+        estimate: the offsets and their weights.
+        model: digest of the model that computed the features, or "" if unknown.
+        pictures: uint64, the first 8 bytes of the SHA-256 of each image that the offsets were learned from.
+        site: the folder that the offsets were read from, or "".
     """
 
     def __init__(
@@ -83,45 +86,51 @@ class CameraOffsets:
         model: str = "",
         pictures: Sequence[int] | NDArray[np.uint64] = (),
     ) -> CameraOffsets:
-        """Learn the offsets of cameras.
+        """Learn camera offsets from the features of unlabelled images.
 
         Args:
-            features: (N, D) of any length, of unlabelled images; two or more.
-            cameras: N, of each image, however :func:`canonical_camera` knows it; those of unknown camera are "" and
-                do not count.
-            model, pictures: as the attributes.
+            features: (N, D), of any length; N is at least 2.
+            cameras: N, the camera of each image, in any spelling that :func:`canonical_camera` accepts. Images with
+                camera "" are ignored.
+            model, pictures: see the attributes.
 
         Raises:
-            UserError: there are fewer than two images of known camera, not as many cameras as features, or features
-                that have no direction.
+            UserError: fewer than two images have a known camera, the numbers of cameras and features differ, or a
+                feature has no direction.
         """
         given = _unit(np.asarray(features, np.float64))
         names = [canonical_camera(str(camera)) for camera in cameras]
         if len(names) != len(given):
-            raise UserError(f"{len(names)} cameras are given for {len(given)} features: give each image one, or ''")
+            raise UserError(
+                f"got {len(names)} cameras for {len(given)} features: pass one camera per feature, '' if unknown"
+            )
         known = np.array([bool(name) for name in names], bool)
         if known.sum() < 2:
             raise UserError(
-                f"{known.sum()} images of known camera do not tell how cameras differ: give two or more, better 64 a "
-                "camera, of different people"
+                "camera offsets need at least two images with a known camera, better 64 of different people for each "
+                f"camera; got {known.sum()}"
             )
         return cls(_estimate(given[known], np.array([name for name in names if name])), model, pictures)
 
     def __call__(self, features: Any, cameras: Sequence[object] | NDArray[Any]) -> NDArray[np.float32]:
-        """Features (N, D), brought to length 1, less their cameras' offsets, of length 1 again.
+        """Normalise features (N, D) to length 1, subtract their cameras' offsets, and normalise again.
 
         Args:
-            cameras: N, "" where it is not known.
+            cameras: N, the camera of each image, "" if unknown.
 
         Raises:
-            UserError: there are not as many cameras, features are of another length, or one has no direction.
+            UserError: the numbers of cameras and features differ, D is not the offsets' D, or a feature has no
+                direction.
         """
         features, names = np.asarray(features, np.float32), list(map(str, cameras))
         width = self.estimate.offsets.shape[1]
         if features.shape != (len(names), width):
-            raise UserError(f"offsets take features (N, {width}) and N cameras, got {features.shape} and {len(names)}")
-        of_all = len(self._rows)
-        row_of = {name: self._rows.get(self.cameras.find(name), of_all) for name in set(names)}
+            raise UserError(
+                f"camera offsets take features of shape (N, {width}) and N cameras, got shape {features.shape} and "
+                f"{len(names)} cameras"
+            )
+        last = len(self._rows)  # the mean of all cameras
+        row_of = {name: self._rows.get(self.cameras.find(name), last) for name in set(names)}
         rows = [row_of[name] for name in names]
         return _unit(_unit(features) - self.estimate.offsets[rows])
 
@@ -129,24 +138,24 @@ class CameraOffsets:
         return f"site {self.site}" if self.site else "the given camera offsets"
 
     def digest(self, model: str = "") -> str:
-        """The SHA-256 of all that features depend on: the names of cameras, the offsets, and the model's digest."""
+        """SHA-256 of everything that features depend on: camera names, offsets, and the model's digest."""
         names = json.dumps([model or self.model, *self.estimate.names])
         return hashlib.sha256(names.encode() + self.estimate.offsets.astype("<f4").tobytes()).hexdigest()
 
     def check_model(self, model: str) -> None:
-        """That they are of the features of a model.
+        """Check that the offsets were learned from this model's features.
 
         Raises:
-            UserError: they are of another one's.
+            UserError: they were learned from the features of another model.
         """
         if self.model and self.model != model:
             raise UserError(
-                f"{self}: its offsets are of features of model {self.model[:16]}, and this is model {model[:16]}, or "
-                "another path through it: fastreid adapt to this one"
+                f"{self}: its offsets were learned with model {self.model[:16]}, but this is model {model[:16]} or "
+                "another path through it: run fastreid adapt with this model"
             )
 
     def save(self, stream: BinaryIO) -> None:
-        """NumPy's .npz without pickles."""
+        """Write a NumPy .npz file without pickles."""
         names, images, weights, offsets = self.estimate
         about = {"version": VERSION, "model": self.model}
         arrays: dict[str, Any] = {
@@ -159,16 +168,18 @@ class CameraOffsets:
 
     @classmethod
     def load(cls, file: Path | BinaryIO, site: str) -> CameraOffsets:
-        """What :meth:`save` has written.
+        """Read a file that :meth:`save` has written.
 
         Raises:
-            UserError: it is not there, damaged, or of a later version.
+            UserError: the file is missing, damaged, or from another version.
         """
         try:
             with np.load(file, allow_pickle=False) as stored:
                 about = json.loads(str(stored["about"]))
                 if about["version"] != VERSION:
-                    raise UserError(f"site {site} is of version {about['version']}, this is for {VERSION}: adapt again")
+                    raise UserError(
+                        f"site {site} has format version {about['version']}, this package reads {VERSION}: adapt again"
+                    )
                 names = stored["cameras"].tolist()
                 estimate = Estimate(names, stored["images"], stored["weights"], stored["offsets"])
                 offsets = estimate.offsets
@@ -180,7 +191,7 @@ class CameraOffsets:
 
 
 def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
-    """Of features of length 1, (N, D), and their cameras' names (N,)."""
+    """Estimate the offsets from features of length 1, (N, D), and their cameras' names, (N,)."""
     names, camera, n = np.unique(cameras, return_inverse=True, return_counts=True)
     count, total = len(names), len(x)
     means = np.array([x[camera == place].mean(0) for place in range(count)])
@@ -189,7 +200,7 @@ def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
     if count > 1 and np.isfinite(v):
         between = (n[:, None] * np.square(means - x.mean(0))).sum() / (count - 1)
         spread = max(0.0, (between - v) / ((total - np.square(n).sum() / total) / (count - 1)))
-    precision = n / (n * spread + v) if spread else n.astype(float)  # of equal ones, all images count the same
+    precision = n / (n * spread + v) if spread else n.astype(float)  # if cameras agree, all images count the same
     weights = spread * precision if spread else np.zeros(count)
     mean = np.average(means, axis=0, weights=precision)
     offsets = np.vstack((mean + weights[:, None] * (means - mean), mean))
@@ -197,18 +208,18 @@ def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
 
 
 def _unit(features: NDArray[Any]) -> NDArray[Any]:
-    """Features (N, D) of length 1.
+    """Scale features (N, D) to length 1.
 
     Raises:
-        UserError: they are of another shape, or one is NaN, infinite or all zero.
+        UserError: they have another shape, or one is NaN, infinite or all zero.
     """
     if features.ndim != 2:
-        raise UserError(f"features are of shape (N, D), got {features.shape}")
+        raise UserError(f"features must have shape (N, D), got {features.shape}")
     lengths = lengths_of(features)
     unusable = np.flatnonzero(~np.isfinite(lengths) | (lengths <= 1e-6))
     if len(unusable):
         raise UserError(
-            f"features {unusable[0]} of {len(features)} have no direction to compare: they are NaN, infinite, all zero "
-            "or equal to their camera's offset"
+            f"feature {unusable[0]} of {len(features)} has no direction: it is NaN, infinite, all zero or equal to its "
+            "camera's offset; leave it out"
         )
     return features / lengths[:, None]

@@ -1,4 +1,4 @@
-"""Features that can be compared: finite, and of length 1 where cosine compares them."""
+"""Make features comparable: finite, and of length 1 under the cosine metric."""
 
 from __future__ import annotations
 
@@ -12,39 +12,40 @@ from .description import Description
 
 
 def lengths_of(features: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(N,), the lengths of features (N, D), without a second array of their size."""
+    """The lengths (N,) of features (N, D), computed without a temporary array of size (N, D)."""
     lengths: NDArray[np.float32] = np.sqrt(np.einsum("nd,nd->n", features, features))
     return lengths
 
 
 def unusable_rows(features: NDArray[np.float32], metric: str) -> NDArray[np.intp]:
-    """The places of features (N, D) that are NaN, infinite, or, for cosine, all zero."""
+    """Indices of features (N, D) that are NaN or infinite or, under the cosine metric, all zero."""
     lengths = lengths_of(features)
     return np.flatnonzero(~np.isfinite(lengths) | ((lengths <= 1e-12) & (metric == "cosine")))
 
 
 def as_comparable(features: Any, description: Description, name: str, count: str) -> NDArray[np.float32]:
-    """Features as the model of ``description`` gives them: float32 (N, D), scaled to length 1 if cosine compares them.
+    """Convert features to float32 (N, D), scaled to length 1 under the cosine metric.
 
     Args:
-        name, count: what they and N are called in errors.
+        description: the model that computed the features.
+        name, count: what errors call the features and N.
 
     Raises:
-        UserError: they are no numbers, of another shape, or cannot be compared.
+        UserError: the features are not numbers, have another shape, or cannot be compared.
     """
     given = np.asarray(features)
     if given.dtype.kind not in "fiu" or given.ndim != 2 or given.shape[1] != description.features:
-        of_type = "" if given.dtype.kind in "fiu" else f"{given.dtype} "
-        raise UserError(f"{name} are of shape ({count}, {description.features}), got {of_type}{given.shape}")
+        dtype = "" if given.dtype.kind in "fiu" else f"{given.dtype} "
+        raise UserError(f"{name} must be numbers of shape ({count}, {description.features}), got {dtype}{given.shape}")
     comparable: NDArray[np.float32] = np.ascontiguousarray(given, np.float32)
     unusable = unusable_rows(comparable, description.metric)
     if len(unusable):
         raise UserError(
-            f"{name} cannot be compared: {len(unusable)} of {len(comparable)} are NaN, infinite or all zero, the first "
-            f"at place {unusable[0]}"
+            f"{name} cannot be compared: {len(unusable)} of {len(comparable)} are NaN, infinite or all zero, first at "
+            f"index {unusable[0]}; leave them out"
         )
     if description.metric == "cosine":
         lengths = lengths_of(comparable)
-        if (abs(lengths - 1) > 1e-3).any():  # else it is rounding
+        if (abs(lengths - 1) > 1e-3).any():  # smaller differences are rounding
             comparable = comparable / lengths[:, None]
     return comparable

@@ -1,4 +1,4 @@
-"""Images by their contents: a copy under another name is the same image."""
+"""Find copies: files with the same contents under different names."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .records import Record
 
 
 class Distinct(NamedTuple):
-    """Images with different contents.
+    """Images split into originals and copies.
 
     Args:
-        records: the first of each contents, in their order.
-        copies: every other one, with the image that it is a copy of.
+        records: the first image of each content, in the given order.
+        copies: every other image, paired with its original.
     """
 
     records: list[Record]
@@ -24,29 +24,29 @@ class Distinct(NamedTuple):
 
 
 def distinct(records: Sequence[Record]) -> Distinct:
-    """Leave copies out; what is known of a copy alone is then known of the image that it is a copy of.
+    """Separate copies from originals. Fields that only a copy has are filled in for its original.
 
-    Only files of one size are read. One that cannot be read is a copy of none.
+    Only files whose size is shared are read. An unreadable file counts as an original.
     """
     sizes = [_size(record.path) for record in records]
-    often = Counter(sizes)
+    size_counts = Counter(sizes)
     place_of: dict[str, int] = {}
     kept: list[Record] = []
     copies = []
     for record, size in zip(records, sizes):
         place = len(kept)
-        if size >= 0 and often[size] > 1:
+        if size >= 0 and size_counts[size] > 1:
             place = place_of.setdefault(digest(record.path), place)
         if place == len(kept):
             kept.append(record)
         else:
             copies.append((record, kept[place]))
-            kept[place] = Record(*(own or other for own, other in zip(kept[place], record)))
+            kept[place] = Record(*(value or other for value, other in zip(kept[place], record)))
     return Distinct(kept, copies)
 
 
 def find_copy(records: Sequence[Record], others: Iterable[str]) -> tuple[Record, str] | None:
-    """An image with the contents of one of the other files, and that file; None if there is none."""
+    """The first image found with the contents of one of the other files, and that file; None if there is none."""
     by_size: dict[int, list[Record]] = {}
     for record in records:
         by_size.setdefault(_size(record.path), []).append(record)
@@ -65,7 +65,7 @@ def find_copy(records: Sequence[Record], others: Iterable[str]) -> tuple[Record,
 
 
 def _size(path: str) -> int:
-    """Of a file in bytes; -1 of one that cannot be read."""
+    """Size of a file in bytes, -1 if it cannot be read."""
     try:
         return os.stat(path).st_size if os.access(path, os.R_OK) else -1
     except OSError:

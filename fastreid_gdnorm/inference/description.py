@@ -1,4 +1,4 @@
-"""What whoever runs a model has to know of it: what it takes, and what its features are compared by."""
+"""What you must know to run a model: its input, the size of its features, and the metric that compares them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from ..disk import digest
 from ..errors import UserError
 from ..runs import files
 
-MANIFEST, CHECKPOINT_FILE, ONNX_FILE = "manifest.json", "model.pth", "model.onnx"  # of an export
-PROPERTY = "fastreid_gdnorm"  # the one key in an ONNX file's metadata; Ultralytics turns each into an attribute
+MANIFEST, CHECKPOINT_FILE, ONNX_FILE = "manifest.json", "model.pth", "model.onnx"  # files of an export
+# The only key in an ONNX file's metadata, since Ultralytics turns every key into an attribute.
+PROPERTY = "fastreid_gdnorm"
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of an export.
+    """Read the manifest of an export.
 
     Raises:
-        UserError: it is damaged, or of a version that did not say which model it is of.
+        UserError: it is damaged, or an older version without the model's digest wrote it.
     """
     file = folder / MANIFEST
     try:
@@ -29,15 +30,15 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         for key in ("model", "sources", "files", "config_sha256"):
             manifest[key]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{file} is damaged or of an older version ({error}): run fastreid export again") from error
+        raise UserError(f"{file} is damaged or from an older version ({error}): run fastreid export again") from error
     return manifest
 
 
 def check_written(file: Path) -> None:
-    """That a file of an export is as it was written, by the manifest beside it; without one, nothing is known.
+    """Check a file of an export against the digest in the manifest beside it; without a manifest, do nothing.
 
     Raises:
-        UserError: it has changed since, or the manifest is damaged.
+        UserError: the file has changed, or the manifest is damaged.
     """
     if not (file.parent / MANIFEST).is_file():
         return
@@ -46,22 +47,22 @@ def check_written(file: Path) -> None:
     for name, check in manifest["files"].items():
         listed.setdefault(name, check["sha256"])
     if file.name in listed and (not file.is_file() or digest(file) != listed[file.name]):
-        raise UserError(f"{file} is not what {MANIFEST} beside it was written for: run fastreid export again")
+        raise UserError(f"{file} is missing or has changed since {MANIFEST} was written: run fastreid export again")
 
 
 def other_version(model: str, fix: str) -> str:
-    """What to add to an error about a model's digest if that is in the way of an earlier version; else nothing."""
-    return "" if model.startswith(files.DIGEST) else f"; an earlier version named its model: {fix} again"
+    """A hint to add to an error about a model's digest if an earlier version computed the digest, else ""."""
+    return "" if model.startswith(files.DIGEST) else f"; digest {model[:16]} is from an earlier version: {fix} again"
 
 
 class ModelInput(NamedTuple):
-    """The images that a network takes: (B, 3, H, W), float32, RGB, in ``range``, then normalised.
+    """The images that a network takes: (B, 3, H, W), float32, RGB, scaled to ``range`` and then normalised.
 
     Args:
         size: height and width.
-        range: of a colour before it is normalised.
-        mean, std: of R, G and B in that range; ``(value - mean) / std`` is what goes in. 0 and 1 where the network
-            takes colours as they are, and normalises them itself.
+        range: lowest and highest colour value before normalisation.
+        mean, std: for R, G and B in that range. The network gets ``(value - mean) / std``. The defaults of 0 and 1 are
+            for networks that normalise the colours themselves.
     """
 
     size: tuple[int, int]
@@ -70,14 +71,14 @@ class ModelInput(NamedTuple):
     std: tuple[float, float, float] = (1, 1, 1)
 
     def feed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """RGB pictures of that size, (B, H, W, 3) from 0 to 255, as the network takes them."""
+        """Turn RGB pictures of this size, (B, H, W, 3) from 0 to 255, into the network's input (B, 3, H, W)."""
         low, high = self.range
         values = pictures.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
         values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
     def as_json(self) -> dict[str, Any]:
-        """As a manifest has it."""
+        """The entry ``input`` of a manifest."""
         return {
             "layout": "NCHW",
             "channels": "RGB",
@@ -89,17 +90,17 @@ class ModelInput(NamedTuple):
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelInput:
-        """What :meth:`as_json` has given."""
+        """The inverse of :meth:`as_json`."""
         return cls(*(tuple(data[field]) for field in cls._fields))
 
 
 class Description(NamedTuple):
-    """A model's features.
+    """A model and its features.
 
     Args:
-        model: the SHA-256 of what makes them; the same for a run's folder and for what was exported from it.
-        metric: "cosine" or "euclidean", as the config's TEST.METRIC: what they are compared by.
-        features: how many an image has.
+        model: digest (SHA-256) of everything the features depend on; a run and its exports share it.
+        metric: "cosine" or "euclidean", the config's TEST.METRIC, which compares features.
+        features: D, the length of a feature vector.
         input: what the network takes.
     """
 
@@ -109,11 +110,11 @@ class Description(NamedTuple):
     input: ModelInput
 
     def to_property(self) -> str:
-        """One line of JSON, for the metadata of an ONNX file under the key PROPERTY."""
+        """One line of JSON, stored under the key PROPERTY in a file's metadata."""
         return json.dumps({**self._asdict(), "input": self.input.as_json()})
 
     @classmethod
     def from_property(cls, text: str) -> Description:
-        """What :meth:`to_property` has given."""
+        """The inverse of :meth:`to_property`."""
         data = json.loads(text)
         return cls(data["model"], data["metric"], int(data["features"]), ModelInput.from_json(data["input"]))

@@ -1,4 +1,4 @@
-"""The features of many image files, with progress, and going on where an earlier process was stopped."""
+"""Extract the features of many image files, with a progress bar; an interrupted extraction can resume."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .feature_extractor import FeatureExtractor
 from .journal import Journal
 from .records import Record
 
-CHUNK = 512  # images after which what was done is kept
+CHUNK = 512  # number of images after which the features are saved
 
 
 class Extraction(NamedTuple):
-    """Images and their features, a row each.
+    """N images and their features.
 
     Args:
-        records: N.
-        digests: the SHA-256 of each file's contents.
+        records: the N images.
+        digests: SHA-256 of each file's contents.
         features: (N, D).
-        known: images whose features were known before, each with its digest; they have no row.
-        left_out: how many images could not be read.
+        known: images whose features the caller already has, with their digests; they are not among the N.
+        left_out: number of images that could not be read.
     """
 
     records: list[Record]
@@ -45,28 +45,30 @@ def extract(
     known: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
 ) -> Extraction:
-    """The features of all images, in their order; files with the same contents are looked at once.
+    """Extract the features of all images, in order; copies of a file are computed once.
 
-    Where features go by cameras, a line says how many images follow their camera of the site.
+    At a site, a printed line says how many images follow their own camera.
 
     Args:
-        journal: what is in it is not computed again. All that is done goes into it every so often, and before an error;
-            the caller removes it. Without one, nothing is kept on disk.
-        known: {digest: camera} of images whose features are not needed, unless they now follow another camera.
-        skip_unreadable: leave out and name what cannot be read.
+        journal: holds features that need not be computed again. New features are saved to it after every CHUNK images
+            and before an error. The caller removes it. Without a journal, nothing is saved to disk.
+        known: {digest: camera} of images whose features the caller already has. Those that now follow another camera
+            are computed again.
+        skip_unreadable: leave out unreadable images and print their names.
 
     Raises:
-        UserError: a file is not there or cannot be read, all are left out, or the model's features are not usable.
+        UserError: an image is missing or unreadable, all images are unreadable, or the model outputs features that are
+            NaN, infinite or all zero.
     """
     journal, known = journal or Journal(), known or {}
     kept: list[tuple[Record, str]] = []
-    known_ones: list[tuple[Record, str]] = []
+    already_known: list[tuple[Record, str]] = []
     with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
             with ThreadPoolExecutor() as pool:
                 found = list(zip(chunk, pool.map(_digest, chunk)))
-            known_ones += [pair for pair in found if _is_known(extractor, *pair, known)]
+            already_known += [pair for pair in found if _is_known(extractor, *pair, known)]
             found = [pair for pair in found if not _is_known(extractor, *pair, known)]
             keys = [_key(extractor, record, sha256) for record, sha256 in found]
             new = {key: record for key, (record, _) in zip(keys, found) if key not in journal}
@@ -80,9 +82,9 @@ def extract(
                 say(f"left out: {reason}")
             kept += [pair for key, pair in zip(keys, found) if key in journal]
             progress.update(len(chunk))
-    left_out = len(records) - len(kept) - len(known_ones)
+    left_out = len(records) - len(kept) - len(already_known)
     if records and left_out == len(records):
-        raise UserError(f"none of the {left_out} images can be read")
+        raise UserError(f"none of the {left_out} images can be read, first {records[0].path}: check the files")
     if extractor.cameras.names and kept:
         say(extractor.cameras.usage(record.camera for record, _ in kept))
     features = np.array([journal[_key(extractor, *pair)] for pair in kept], np.float32)
@@ -90,25 +92,25 @@ def extract(
         [record for record, _ in kept],
         [sha256 for _, sha256 in kept],
         features.reshape(-1, extractor.description.features),
-        known_ones,
+        already_known,
         left_out,
     )
 
 
 def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:
-    """Whether an image is among those of known features, and follows the camera that these follow."""
+    """Whether the caller already has the features of an image, computed along the same camera."""
     find = extractor.cameras.find
     return sha256 in known and (not record.camera or find(record.camera) == find(known[sha256]))
 
 
 def _key(extractor: FeatureExtractor, record: Record, sha256: str) -> str:
-    """What an image's features are known by: its contents, and its camera where the features depend on it."""
+    """The journal's key for an image: its digest, and its camera if the features depend on it."""
     camera = extractor.cameras.find(record.camera)
     return f"{sha256} {camera}" if camera else sha256
 
 
 def _digest(record: Record) -> str:
-    """The SHA-256 of a file's contents; of one that cannot be read, its path, so that it is looked at, and named."""
+    """SHA-256 of a file's contents, or its path if it cannot be read; reading it later then reports the error."""
     try:
         return digest(record.path)
     except OSError:

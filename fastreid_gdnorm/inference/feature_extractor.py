@@ -1,4 +1,4 @@
-"""Images in, features out."""
+"""FeatureExtractor: images in, features out."""
 
 from __future__ import annotations
 
@@ -29,41 +29,41 @@ R = TypeVar("R")
 
 
 class Skipped(NamedTuple):
-    """An image that could not be read: its place among those given, from 0, and why."""
+    """An image that could not be read: its index among the given images, from 0, and the reason."""
 
     place: int
     reason: str
 
 
 class FeatureExtractor:
-    """Features of images by a trained model, without a config. Several threads can call one at once.
+    """Extract features of images with a trained model, without a config. Several threads can share one extractor.
 
     >>> extractor = FeatureExtractor("logs/mine")
     >>> features = extractor(["a.jpg", "b.jpg"])  # (2, D)
     >>> similarity = features[0] @ features[1]    # of a model that compares by cosine
 
     Args:
-        model: a run's folder, an export's folder, or an ONNX file of ``fastreid export`` (which needs no torch).
-        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
-        half: half precision, on CUDA only.
-        batch_size: images that go through the network at once.
-        workers: threads that read and resize images; by default one for each CPU core, up to 8.
-        order: "RGB" or "BGR": of the colours in arrays. Files and PIL images say themselves.
-        path: the path through a run's model, as ``fastreid eval --path`` takes it: mean, posterior:FILE, ...; by
-            default the run's own.
-        site: a folder of ``fastreid adapt``, or camera offsets: features follow it by their images' cameras, and are
-            of length 1.
+        model: a run's folder, an export's folder, or an ONNX file written by ``fastreid export`` (needs no torch).
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
+        half: use half precision, on CUDA only.
+        batch_size: number of images in a forward pass.
+        workers: number of threads that read and resize images; by default one for each CPU core, up to 8.
+        order: "RGB" or "BGR", the order of colours in arrays. Files and PIL images carry their own.
+        path: path through a run's model, in the form of ``fastreid eval --path``: mean, posterior:FILE, ...; by
+            default the path in the run's config.
+        site: a folder written by ``fastreid adapt``, or camera offsets. Each image's features then follow the image's
+            camera.
 
     Attributes:
-        model, path: its place, and the path through it; files are absolute.
-        offsets: the camera offsets that features follow, or None.
-        description: the digest of the model and its site, its metric, the number of features, and what it takes.
-        cameras: those that have a path or an offset of their own, of ``fastreid adapt``; else none.
-        skipped: the images that the last call to end has left out.
+        model, path: the model's location and the path through it; file names in both are absolute.
+        offsets: the camera offsets in use, or None.
+        description: digest of the model at its site, metric, length of a feature vector, and the network's input.
+        cameras: the cameras for which the site has a path or an offset; without a site, none.
+        skipped: the images that the last finished call left out.
 
     Raises:
-        UserError: it is no model, or what it needs is not there; or the site is none, of another model, or of another
-            path than ``path``.
+        UserError: ``model`` is not a model or needs something that is missing, or ``site`` is not a site, belongs to
+            another model, or conflicts with ``path``.
     """
 
     description: Description
@@ -81,15 +81,15 @@ class FeatureExtractor:
         site: str | Path | CameraOffsets | None = None,
     ) -> None:
         if order not in ("RGB", "BGR"):
-            raise UserError(f"order is RGB or BGR, not {order!r}")
+            raise UserError(f"order must be RGB or BGR, got {order!r}")
         if batch_size < 1 or workers < 0:
-            raise UserError(f"--batch-size is 1 or more and --workers 0 or more, got {batch_size} and {workers}")
+            raise UserError(f"--batch-size must be at least 1 and --workers at least 0, got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
         kind, _, file = path.partition(":")
         path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
         at = Site("", site) if isinstance(site, CameraOffsets) else open_site(site) if site else Site()
         if at.path and path not in ("", at.path):
-            raise UserError(f"--path {path}: site {site} has posterior paths of its own; leave --path out")
+            raise UserError(f"--path {path}: site {site} already sets the path; leave out --path")
         self.path = at.path or path
         self._network = open_network(model, device, half, self.path)
         self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, at.offsets
@@ -105,37 +105,43 @@ class FeatureExtractor:
     def __call__(
         self, images: Any, unreadable: str = "fail", cameras: Sequence[str] | None = None
     ) -> NDArray[np.float32]:
-        """The features of all images, in their order.
+        """Extract the features of all images, in order.
 
         Args:
-            images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as a
-                detector gives them, boxes (N, 4) of x1, y1, x2, y2 in pixels; or files, PIL images and arrays in a row.
-            unreadable: "fail" at an image that cannot be read, or "skip" it.
-            cameras: each image's, "" where it is not known, for features that go by them (``self.cameras``). An image
-                of another camera, or of an unknown one, follows the site as a whole.
+            images: a file or a folder; a PIL image; a uint8 array (H, W, 3) or (N, H, W, 3); a pair (frame, boxes) as
+                detectors return it, with boxes (N, 4) of x1, y1, x2, y2 in pixels; or a list of files, PIL images and
+                arrays.
+            unreadable: what to do with an image that cannot be read: "fail" or "skip".
+            cameras: the camera of each image, "" if unknown. An image whose camera is unknown or not in
+                ``self.cameras`` follows the site as a whole.
 
         Returns:
-            (N, D), in rows of length 1 if the model compares by cosine or follows camera offsets. Images that were
-            skipped have no row.
+            Features (N, D). Rows have length 1 under the cosine metric and with camera offsets. Skipped images have no
+            row.
 
         Raises:
-            UserError: an image cannot be read and is not to be skipped, or its features are NaN, infinite or all zero;
-                or there are not as many cameras as images.
+            UserError: an image cannot be read and ``unreadable`` is "fail", features are NaN, infinite or all zero, or
+                the numbers of cameras and images differ.
         """
         if unreadable not in ("fail", "skip"):
-            raise UserError(f"unreadable is fail or skip, not {unreadable!r}")
+            raise UserError(f"unreadable must be 'fail' or 'skip', got {unreadable!r}")
         skipped: list[Skipped] = []
         batches = [np.empty((0, self.description.features), np.float32)]
         pictures = list_pictures(images)
         if cameras is None and self.cameras.names and pictures:
-            logger.warning("no cameras are given, so all %d images follow the site as a whole", len(pictures))
+            logger.warning(
+                "no cameras given: all %d images follow the site as a whole; pass cameras= with one per image",
+                len(pictures),
+            )
         if cameras is not None and len(cameras) != len(pictures):
-            raise UserError(f"{len(cameras)} cameras are given for {len(pictures)} images: give each image one, or ''")
-        of = cameras if cameras is not None else [""] * len(pictures)
+            raise UserError(
+                f"got {len(cameras)} cameras for {len(pictures)} images: pass one camera per image, '' if unknown"
+            )
+        camera_of = cameras if cameras is not None else [""] * len(pictures)
         prepared = prepared_ahead(self._prepare, pictures, 2 * self._batch_size, self._workers)
         readable = _readable(prepared, skipped if unreadable == "skip" else None)
         while batch := list(itertools.islice(readable, self._batch_size)):
-            batches.append(self._network([image for _, image in batch], [of[place] for place, _ in batch]))
+            batches.append(self._network([image for _, image in batch], [camera_of[place] for place, _ in batch]))
         self.skipped = skipped
         left_out = {place for place, _ in skipped}
         features = np.concatenate(batches)
@@ -145,7 +151,7 @@ class FeatureExtractor:
             is_file = isinstance(pictures[place], (str, os.PathLike))
             raise not_finite(pictures[place] if is_file else f"image {place + 1}", self.model)
         if self.offsets:
-            return self.offsets(features, [camera for place, camera in enumerate(of) if place not in left_out])
+            return self.offsets(features, [camera for place, camera in enumerate(camera_of) if place not in left_out])
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features
@@ -160,7 +166,7 @@ class FeatureExtractor:
 def _readable(
     prepared: Iterable[NDArray[np.uint8] | UserError], skipped: list[Skipped] | None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """The images that could be read, and their places; others are added to ``skipped``, or an error if that is None."""
+    """Yield the index and pixels of each readable image. Append others to ``skipped``, or raise if that is None."""
     for place, image in enumerate(prepared):
         if not isinstance(image, UserError):
             yield place, image
@@ -171,10 +177,10 @@ def _readable(
 
 
 def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, workers: int = 0) -> Iterator[R]:
-    """``map`` in threads, at most ``window`` items ahead of whoever reads, so that memory is bounded.
+    """``map`` in threads, at most ``window`` items ahead of the consumer, which bounds memory.
 
     Args:
-        workers: threads; by default one for each CPU core, up to 8.
+        workers: number of threads; by default one for each CPU core, up to 8.
     """
     waiting: deque[Future[R]] = deque()
     items = iter(items)

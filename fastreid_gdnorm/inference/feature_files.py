@@ -1,4 +1,4 @@
-"""Features in a file, with what is known of each image: .npz for NumPy, .parquet for everything else."""
+"""Save features to a file with their images' records: .npz for NumPy, .parquet for everything else."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ COLUMNS = Record._fields
 
 
 def check_output(file: Path, records: Sequence[Record]) -> None:
-    """That features of these images can be written to such a file, before hours are spent on them.
+    """Check before a long extraction that its features can be written to ``file``.
 
     Raises:
-        UserError: it is a folder, its suffix is neither .npz nor .parquet, or for the latter pyarrow is not there or a
-            name is not UTF-8.
+        UserError: ``file`` is a folder or ends in neither .npz nor .parquet, or .parquet is impossible because pyarrow
+            is missing or a path is not UTF-8.
     """
     if file.is_dir():
         raise UserError(f"--output {file} is a folder: name a file")
     if file.suffix not in (".npz", ".parquet"):
-        raise UserError(f"--output {file} ends in neither .npz nor .parquet")
+        raise UserError(f"--output {file} must end in .npz or .parquet")
     if file.suffix == ".parquet":
         try:
             import pyarrow  # noqa: F401
@@ -35,16 +35,16 @@ def check_output(file: Path, records: Sequence[Record]) -> None:
             raise UserError(f"--output {file} needs pyarrow: pip install pyarrow") from error
         for record in records:
             if any("\udc80" <= letter <= "\udcff" for letter in record.path):  # a byte that is not UTF-8
-                raise UserError(f"{record.path!a} is not UTF-8, which .parquet must be: rename it, or write .npz")
+                raise UserError(f"{record.path!a} is not UTF-8, which .parquet requires: rename it, or write .npz")
 
 
 def save_features(file: Path, extraction: Extraction, description: Description) -> None:
-    """Write the whole file or nothing.
+    """Write all features to ``file``; after an error the file is unchanged.
 
     Args:
-        file: .npz has the arrays ``features`` (N, D), float32, ``path``, ``camera``, ``time``, ``identity`` and
-            ``sha256`` (N,), and ``description``, a line of JSON. .parquet has the same as columns, features as lists of
-            one length, and the description among the file's metadata.
+        file: an .npz file gets the arrays ``features`` (N, D) in float32, ``path``, ``camera``, ``time``, ``identity``
+            and ``sha256`` (N,), and ``description``, a line of JSON. A .parquet file gets the same as columns, with
+            features as fixed-size lists, and the description in its metadata.
     """
     save = _save_npz if file.suffix == ".npz" else _save_parquet
     file.parent.mkdir(parents=True, exist_ok=True)

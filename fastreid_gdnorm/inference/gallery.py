@@ -1,4 +1,4 @@
-"""Images to search among: their features in a faiss index, and what is known of each."""
+"""Gallery: features in a faiss index that can be searched, with a record of each image."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ from .index_search import is_graph, nearest
 from .known_images import Changes, absolute, joined, with_canonical_camera
 from .records import Record, find_images
 
-APPROXIMATE_FROM = 20_000  # images; below, comparing with all of them takes milliseconds
-HNSW_LINKS = 32  # links of an image in the graph
-SAMPLE = 500  # images that recall is measured with
+APPROXIMATE_FROM = 20_000  # number of images; with fewer, an exact search takes milliseconds
+HNSW_LINKS = 32  # links per image in the graph
+SAMPLE = 500  # number of images used to measure recall
 
 
 class Match(NamedTuple):
-    """An image of a gallery that a query found.
+    """A gallery image found by a query.
 
     Args:
-        row: its place in the gallery.
-        score: cosine similarity, or minus the squared Euclidean distance, as the model compares; higher is more alike.
-        record: what is known of it.
+        row: index of the image in the gallery.
+        score: cosine similarity or minus the squared Euclidean distance, by the model's metric; higher means more
+            alike.
+        record: the image's path, camera, time and identity.
     """
 
     row: int
@@ -44,23 +45,23 @@ class Match(NamedTuple):
 
 
 class Gallery:
-    """Features of images by one model, each with what is known of the image; no two images have the same contents.
+    """Images with features computed by one model, ready to be searched. Each image content occurs once.
 
-    Cameras are in the form of :func:`canonical_camera`.
+    Cameras are stored in the form of :func:`canonical_camera`.
 
     >>> gallery = Gallery.build(extractor, ["crops"])
     >>> (matches,) = gallery.search(extractor("query.jpg"), top=5)
     >>> gallery.save("site")  # and Gallery.load("site")
 
     Args:
-        description: the model's.
-        model, path: where it is and the path through it, for those who search the gallery later.
-        offsets: the camera offsets that features follow, or None; the gallery keeps them.
-        approximate: search a graph (HNSW, Malkov and Yashunin 2018) instead of all images, from APPROXIMATE_FROM
-            images on: faster, and a few of the best matches are missed.
+        description: describes the model.
+        model, path: location of the model and the path through it, stored so that later searches can load it.
+        approximate: once the gallery has APPROXIMATE_FROM images, search a graph (HNSW, Malkov and Yashunin 2018)
+            instead of all images. This is faster and misses a few of the best matches.
+        offsets: the camera offsets that the features follow, or None; saved with the gallery.
 
     Attributes:
-        records, digests: what is known of each image, and the SHA-256 of its file.
+        records, digests: record of each image and SHA-256 of its file.
     """
 
     def __init__(
@@ -79,17 +80,17 @@ class Gallery:
 
     @classmethod
     def build(cls, extractor: FeatureExtractor, images: Iterable[str], approximate: bool = False) -> Gallery:
-        """A gallery of files, folders, patterns and tables, as :func:`find_images` takes them."""
+        """Build a gallery from files, folders, patterns and tables, as accepted by :func:`find_images`."""
         gallery = cls(extractor.description, extractor.model, extractor.path, approximate, extractor.offsets)
         gallery.add(extract(extractor, absolute(find_images(images))))
         return gallery
 
     @classmethod
     def load(cls, folder: str | Path) -> Gallery:
-        """The gallery in a folder.
+        """Load the gallery in a folder.
 
         Raises:
-            UserError: there is none, or it is damaged.
+            UserError: the folder has no gallery, or the gallery is damaged.
         """
         stored = read_gallery(Path(folder))
         gallery = cls(stored.description, stored.model, stored.path, stored.approximate, stored.offsets)
@@ -98,7 +99,7 @@ class Gallery:
         return gallery
 
     def save(self, folder: str | Path) -> None:
-        """Write it to a folder; whenever the process is killed, the former gallery is there or this one."""
+        """Write the gallery to a folder. If the process is killed, the folder holds the old gallery or this one."""
         about = (self.description, self.model, self.path, self.approximate)
         write_gallery(Path(folder), Stored(*about, self.records, self.digests, self._index, self.offsets))
 
@@ -107,11 +108,11 @@ class Gallery:
 
     @property
     def is_approximate(self) -> bool:
-        """Whether a search looks at a graph rather than at all images."""
+        """Whether searches use a graph instead of comparing all images."""
         return is_graph(self._index)
 
     def features(self, rows: Sequence[int] | None = None) -> NDArray[np.float32]:
-        """Of the images at some places, or of all: (images, D)."""
+        """The features of the given rows, or of all images: (images, D)."""
         features: NDArray[np.float32]
         if rows is None:
             features = self._index.reconstruct_n(0, len(self))
@@ -120,41 +121,43 @@ class Gallery:
         return features
 
     def check_model(self, description: Description) -> None:
-        """That features of a model may be compared with the gallery's.
+        """Check that a model's features can be compared with the gallery's.
 
         Raises:
-            UserError: it is another model.
+            UserError: the gallery belongs to another model.
         """
         if description.model != self.description.model:
             at = f" at {self.offsets}" if self.offsets else ""
             raise UserError(
-                f"the gallery was made by model {self.description.model[:16]}{at}, and this is model "
-                f"{description.model[:16]}, or another path or site: their features cannot be compared"
+                f"the gallery was built with model {self.description.model[:16]}{at}, but this is model "
+                f"{description.model[:16]} or another path or site, so their features cannot be compared: use the "
+                "gallery's model, path and site, or build another gallery"
                 + other_version(self.description.model, "build the gallery")
                 + other_version(description.model, "export the model")
             )
 
     def add(self, extraction: Extraction) -> int:
-        """As :meth:`update`; how many images were added."""
+        """Call :meth:`update` and return the number of added images."""
         return self.update(extraction).added
 
     def update(self, extraction: Extraction) -> Changes:
-        """Add images whose contents are not there yet, and write down what else is known now of those that are there.
+        """Add new images, and update the records of images that the gallery already has.
 
-        An image has the path it was given with last; of several with the same contents in one extraction, the path that
-        it had counts, else the first. What is not given, or only with a copy, does not erase what was known. An image
-        at whose path there are other contents now is removed. One that is of another camera now takes the features that
-        the extraction has of it, if any.
+        Images are identified by their contents. An image takes the latest path given for it. If one extraction has
+        several paths for the same contents, the image keeps its present path if that is among them, else it takes the
+        first. An empty field never erases a known one. An image whose file now has other contents is removed. An image
+        whose camera changes takes the extraction's features for its new camera, if there are any.
 
         Raises:
-            UserError: the features are not of this model's length, NaN, infinite, or all zero where cosine compares.
+            UserError: the features do not have the model's length, are NaN or infinite, or are all zero under the
+                cosine metric.
         """
         features = as_comparable(extraction.features, self.description, "features", "N")
         extraction = extraction._replace(features=features)
         if not len(extraction.records) == len(extraction.digests) == len(features):
             raise UserError(
                 f"{len(extraction.records)} records, {len(extraction.digests)} digests and {len(features)} features: "
-                "give as many of each"
+                "pass as many of each"
             )
         images = [*zip(extraction.records, extraction.digests), *extraction.known]
         given: dict[str, list[Record]] = {}
@@ -181,11 +184,11 @@ class Gallery:
         return Changes(len(new), updated, len(known) - updated, len(gone), len(images) - len(known) - len(new))
 
     def _renew(self, rows: Sequence[int], extraction: Extraction) -> None:
-        """Let images take the features that an extraction has of their contents as their camera's, if any."""
+        """Replace rows' features by those that an extraction has for the same contents and camera, if any."""
         cameras = (canonical_camera(record.camera) for record in extraction.records)
         places = {image: place for place, image in enumerate(zip(extraction.digests, cameras))}
-        of = {row: places.get((self.digests[row], self.records[row].camera)) for row in rows}
-        renewed = {row: place for row, place in of.items() if place is not None}
+        place_of = {row: places.get((self.digests[row], self.records[row].camera)) for row in rows}
+        renewed = {row: place for row, place in place_of.items() if place is not None}
         if renewed:
             features = self.features()
             features[list(renewed)] = extraction.features[list(renewed.values())]
@@ -204,7 +207,7 @@ class Gallery:
         self._index.add(features)
 
     def remove(self, rows: Collection[int]) -> None:
-        """Remove images by their places."""
+        """Remove the images of these rows."""
         if not rows:
             return
         kept = [row for row in range(len(self)) if row not in rows]
@@ -224,44 +227,44 @@ class Gallery:
         exclude_digests: Sequence[str] | None = None,
         exact: bool = False,
     ) -> list[list[Match]]:
-        """The best matches of each query, best first; fewer than ``top`` where the gallery has no more.
+        """Find the ``top`` best matches of each query, best first; fewer if the gallery has fewer.
 
         Args:
-            queries: features (Q, D) by the gallery's model.
-            exclude_cameras: a camera for each query whose images do not count, in any spelling that
-                :func:`same_camera` knows, or "".
-            exclude_digests: a SHA-256 for each query; an image with the same contents does not count.
-            exact: compare with all images, however many there are.
+            queries: features (Q, D) computed by the gallery's model.
+            exclude_cameras: for each query, a camera whose images to leave out, in any spelling that
+                :func:`same_camera` accepts, or "".
+            exclude_digests: for each query, the SHA-256 of an image to leave out.
+            exact: compare with all images even if the gallery has a graph.
 
         Raises:
-            UserError: ``top`` is below 1, another argument has not an entry for each query, or the queries are not as
-                :meth:`update` takes features.
+            UserError: ``top`` is below 1, an argument does not have one entry per query, or :meth:`update` would
+                reject the queries' features.
         """
         if top < 1:
-            raise UserError(f"top is 1 or more, got {top}")
+            raise UserError(f"top must be at least 1, got {top}")
         queries = as_comparable(queries, self.description, "queries", "Q")
         for name, given in (("exclude_cameras", exclude_cameras), ("exclude_digests", exclude_digests)):
             if given is not None and len(given) != len(queries):
-                raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries")
+                raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries: pass one per query")
         found: list[list[Match]] = [[] for _ in queries]
         cameras = [""] * len(queries) if exclude_cameras is None else list(map(canonical_camera, exclude_cameras))
-        asked = np.array(cameras, str)
-        for camera in np.unique(asked).tolist():
-            places = np.flatnonzero(asked == camera).tolist()
+        excluded = np.array(cameras, str)
+        for camera in np.unique(excluded).tolist():
+            places = np.flatnonzero(excluded == camera).tolist()
             allowed = np.ones(len(self), bool)
             if camera:
-                own = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
-                allowed = np.array([record.camera not in own for record in self.records], bool)
+                same = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
+                allowed = np.array([record.camera not in same for record in self.records], bool)
             for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
-                same = exclude_digests[place] if exclude_digests is not None else None
-                matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != same]
+                own = exclude_digests[place] if exclude_digests is not None else None
+                matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != own]
                 found[place] = matches[:top]
         return found
 
     def recall(self, top: int = 10) -> float:
-        """The share of the ``top`` best matches among all images that a search finds, for SAMPLE of its own images.
+        """The share of the true ``top`` best matches that a search finds, measured on up to SAMPLE gallery images.
 
-        An image itself is not counted among its matches.
+        An image does not count as its own match.
         """
         rows = np.linspace(0, len(self) - 1, min(SAMPLE, len(self))).astype(int).tolist()
         own = [self.digests[row] for row in rows]

@@ -1,7 +1,7 @@
-"""A gallery on disk: one small file that names the others, so that putting it in place changes all at once.
+"""A gallery on disk: replacing one small file, gallery.json, switches to the new gallery at once.
 
-``gallery.json`` names the index and the table of images and holds their digests; both carry a number in their names
-that no earlier ones had. Nothing in a gallery is code, and no pickle is read.
+``gallery.json`` names the index and the table of images and holds their digests. Every save gives these two files a
+new number, so that old and new never mix. A gallery contains no code and no pickle.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from .records import Record
 
 CONTENTS, VERSION = "gallery.json", 2
 KINDS = {"images": int, "model": str, "path": str, "description": str, "approximate": bool, "files": dict}
-JOURNAL = "journal"  # a folder, there while images are added
-WRITING = "gallery.writing"  # a list of the files that are written or go, there while a gallery is put in place
+JOURNAL = "journal"  # a folder that exists while images are being added
+WRITING = "gallery.writing"  # lists the files to write and to remove; exists while a gallery is being saved
 INDEX, TABLE = "index-{}.faiss", "images-{}.csv"
 NUMBERED = re.compile(r"index-\d{1,9}\.faiss|images-\d{1,9}\.csv", re.ASCII)
-AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # of names in any encoding
+AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names can have any encoding
 COLUMNS = (*Record._fields, "sha256")
-TRIES = 100  # to read a gallery that others write all the time
+TRIES = 100  # attempts to read a gallery that other processes keep writing
 
 
 class Stored(NamedTuple):
-    """What is kept of a gallery.
+    """The contents of a gallery of N images.
 
     Args:
-        model, path: where the model is, and the path through it, as FeatureExtractor takes them.
-        records, digests: N.
-        index: of faiss, N features.
-        offsets: the camera offsets of the features, if they follow some.
+        model, path: location of the model and the path through it, as FeatureExtractor takes them.
+        records, digests: of the N images.
+        index: faiss index of the N features.
+        offsets: the camera offsets that the features follow, or None.
     """
 
     description: Description
@@ -56,10 +56,10 @@ class Stored(NamedTuple):
 
 
 def read_gallery(folder: Path) -> Stored:
-    """What :func:`write_gallery` has written, whole, also while another process writes.
+    """Read a gallery written by :func:`write_gallery`; this works while another process is writing it.
 
     Raises:
-        UserError: it is not there, damaged, or of a later version of this package or of faiss.
+        UserError: the gallery is missing, damaged, or from another version of this package or a newer faiss.
     """
     for _ in range(TRIES):
         contents = read_contents(folder)
@@ -69,15 +69,15 @@ def read_gallery(folder: Path) -> Stored:
             reason = f"{Path(error.filename).name} is missing or has changed"
         except ValueError as error:
             reason = str(error)
-        if read_contents(folder) == contents:  # else another process has put a new one in place meanwhile
+        if read_contents(folder) == contents:  # otherwise another process has just replaced the gallery: try again
             raise UserError(f"gallery {folder} is damaged: {reason}; build it again")
-    raise UserError(f"gallery {folder} changes faster than it can be read: wait for the process that writes it")
+    raise UserError(f"gallery {folder} changes faster than it can be read: wait for the process that is writing it")
 
 
 def _read(folder: Path, contents: dict[str, Any]) -> Stored:
-    """Raises ValueError with the reason if it is damaged."""
+    """Raises ValueError with the reason if the gallery is damaged."""
     index_file, table_file = (folder / name for name in contents["files"])
-    # an open file can be read to its end, also after another process has removed it
+    # An open file can be read to its end even after another process has removed it.
     with open(index_file, "rb") as index_stream, open(table_file, "rb") as table_stream:
         for stream, expected in zip((index_stream, table_stream), contents["files"].values()):
             if digest_of(stream) != expected:
@@ -88,15 +88,15 @@ def _read(folder: Path, contents: dict[str, Any]) -> Stored:
         records, digests = _read_table(io.TextIOWrapper(table_stream, newline="", **AS_TEXT), table_file.name)
     if not len(records) == index.ntotal == contents["images"]:
         raise ValueError(
-            f"{CONTENTS} counts {contents['images']} images, {table_file.name} has {len(records)} and "
-            f"{index_file.name} {index.ntotal}"
+            f"{CONTENTS} says {contents['images']} images, but {table_file.name} has {len(records)} and "
+            f"{index_file.name} has {index.ntotal}"
         )
     how = (contents["model"], contents["path"], contents["approximate"])
     return Stored(description, *how, records, digests, index, read_offsets(contents))
 
 
 def read_offsets(contents: dict[str, Any]) -> CameraOffsets | None:
-    """The camera offsets in gallery.json, if any; damage is an error, which :func:`read_contents` looks for."""
+    """The camera offsets stored in gallery.json, if any. :func:`read_contents` has checked that they can be read."""
     site = contents.get("site")
     return CameraOffsets.load(io.BytesIO(base64.b64decode(site["offsets"])), site["folder"]) if site else None
 
@@ -122,7 +122,7 @@ def _read_table(lines: TextIO, name: str) -> tuple[list[Record], list[str]]:
     try:
         header, *rows = csv.reader(lines)
     except (csv.Error, ValueError) as error:
-        raise ValueError(f"{name} is no table ({error})") from error
+        raise ValueError(f"{name} is not a table ({error})") from error
     if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         raise ValueError(f"{name} does not have the columns {', '.join(COLUMNS)} in every row")
     digests = [row[-1] for row in rows]
@@ -136,14 +136,16 @@ def _read_index(stream: BinaryIO, file: Path, description: Description) -> Any:
         index = faiss.read_index(faiss.PyCallbackIOReader(stream.read))
     except (RuntimeError, MemoryError) as error:
         raise UserError(
-            f"{file} cannot be read by faiss {faiss.__version__} ({' '.join(str(error).split())}): it is damaged or "
-            "was written by a newer faiss; pip install -U faiss-cpu, or build the gallery again"
+            f"faiss {faiss.__version__} cannot read {file} ({' '.join(str(error).split())}): it is damaged or was "
+            "written by a newer faiss; pip install -U faiss-cpu, or build the gallery again"
         ) from error
     flat = flat_part(index)
     metric = faiss.METRIC_INNER_PRODUCT if description.metric == "cosine" else faiss.METRIC_L2
     fits = all((part.d, part.metric_type) == (description.features, metric) for part in (index, flat))
     if not isinstance(flat, faiss.IndexFlat) or not fits or flat.ntotal != index.ntotal:
-        raise ValueError(f"{file.name} is no index of {description.features} features compared by {description.metric}")
+        raise ValueError(
+            f"{file.name} is not an index of {description.features} features compared by {description.metric}"
+        )
     if flat.ntotal:
         features = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
         if not np.isfinite((features.min(), features.max())).all():
@@ -152,24 +154,25 @@ def _read_index(stream: BinaryIO, file: Path, description: Description) -> Any:
 
 
 def is_gallery(folder: Path) -> bool:
-    """Whether there is one."""
+    """Whether a folder holds a gallery."""
     return (folder / CONTENTS).is_file()
 
 
 def read_contents(folder: Path) -> dict[str, Any]:
-    """gallery.json.
+    """Read and check gallery.json.
 
     Raises:
-        UserError: as :func:`read_gallery`.
+        UserError: see :func:`read_gallery`.
     """
     file = folder / CONTENTS
     if not is_gallery(folder):
-        raise UserError(f"{folder} is no gallery: it has no {CONTENTS}; fastreid index makes one")
+        raise UserError(f"{folder} is not a gallery, as it has no {CONTENTS}: build one with fastreid index")
     try:
         contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if contents["version"] != VERSION:
             raise UserError(
-                f"gallery {folder} is of version {contents['version']}, this is for {VERSION}: build it again"
+                f"gallery {folder} has format version {contents['version']}, this package reads {VERSION}: build it "
+                "again"
             )
         for key, kind in KINDS.items():
             if not isinstance(contents[key], kind):
@@ -183,13 +186,13 @@ def read_contents(folder: Path) -> dict[str, Any]:
 
 
 def write_gallery(folder: Path, stored: Stored) -> None:
-    """Write ``folder``, which is made; what it held is there until all of this is.
+    """Save a gallery to ``folder``, which is created if needed. The old gallery stays valid until the new one is.
 
-    Of what else is in it, only files of an earlier call are removed: ``gallery.json`` lists them, or WRITING where that
-    call was killed.
+    Only files written by earlier calls are removed. ``gallery.json`` lists them, and so does WRITING after a call that
+    was killed.
 
     Raises:
-        UserError: the folder has a file of such a name that is of something else.
+        UserError: ``gallery.json`` or WRITING exists but does not belong to a gallery.
     """
     folder.mkdir(parents=True, exist_ok=True)
     former = _written(folder)
@@ -222,19 +225,19 @@ def write_gallery(folder: Path, stored: Stored) -> None:
 
 
 def check_lists(folder: Path) -> None:
-    """That :func:`write_gallery` can tell which files in a folder, which need not be there, are its own.
+    """Check that :func:`write_gallery` can tell its own files in ``folder``, which need not exist, from others.
 
     Raises:
-        UserError: a file that should list them is something else.
+        UserError: ``gallery.json`` or WRITING exists but does not belong to a gallery.
     """
     _written(folder)
 
 
 def _written(folder: Path) -> list[str]:
-    """The index and table files that earlier calls have written, or were about to write when they were killed.
+    """The index and table files that earlier calls wrote, or were writing when they were killed.
 
     Raises:
-        UserError: a file that should list them is something else.
+        UserError: ``gallery.json`` or WRITING exists but does not belong to a gallery.
     """
     names: list[Any] = []
     for file in (CONTENTS, WRITING):
@@ -243,12 +246,14 @@ def _written(folder: Path) -> list[str]:
                 listed = json.loads((folder / file).read_text(encoding="utf-8"))
                 names += listed["files"] if file == CONTENTS else listed
         except (ValueError, KeyError, TypeError) as error:
-            raise UserError(f"{folder / file} is not of a gallery: remove it, or name another folder") from error
+            raise UserError(
+                f"{folder / file} does not belong to a gallery: remove it, or choose another folder"
+            ) from error
     return [name for name in dict.fromkeys(map(str, names)) if _kind(name)]
 
 
 def _free_names(folder: Path, former: list[str]) -> tuple[str, str]:
-    """The next number's index and table, in whose place no file is."""
+    """Names for a new index and table, with the next number that no file uses."""
     number = 1 + max((int(re.sub(r"\D", "", name)) for name in former), default=0)
     while True:
         names = INDEX.format(number), TABLE.format(number)
@@ -258,5 +263,5 @@ def _free_names(folder: Path, former: list[str]) -> tuple[str, str]:
 
 
 def _kind(name: str) -> str:
-    """ "index" or "images" for a file name of :func:`write_gallery`, "" for any other."""
+    """ "index" or "images" for a file name that :func:`write_gallery` uses, "" for any other."""
     return name.partition("-")[0] if NUMBERED.fullmatch(name) else ""

@@ -1,4 +1,4 @@
-"""Features that are already there, so that long work which was stopped goes on where it was."""
+"""Journal: saves features as they are computed, so that an interrupted extraction can resume."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..errors import UserError
 
 
 class Journal:
-    """Features by the contents of their images, in a folder that outlives its process.
+    """Features keyed by their images' contents, saved in a folder that later processes can read.
 
     Args:
-        folder: of its own; made when there is something to keep. Without one, nothing outlives the process.
-        model: the digest of the model. Another model's features are not taken for this one's.
+        folder: a folder for the journal alone, created when the first features are saved. None saves nothing to disk.
+        model: digest of the model; each model has its own subfolder, so features of two models never mix.
     """
 
     def __init__(self, folder: Path | None = None, model: str = "") -> None:
@@ -32,7 +32,7 @@ class Journal:
                 with np.load(part, allow_pickle=False) as kept:
                     self._take(kept["digests"].tolist(), kept["features"])
             except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
-                raise UserError(f"{part} is damaged ({error}): remove it, and run the same command again") from error
+                raise UserError(f"{part} is damaged ({error}): remove it, and rerun the command") from error
 
     def __contains__(self, digest: str) -> bool:
         return digest in self._features
@@ -41,7 +41,7 @@ class Journal:
         return self._features[digest]
 
     def keep(self, digests: Sequence[str], features: NDArray[np.float32]) -> None:
-        """Add features (N, D); whenever the process is killed, all of them are kept or none."""
+        """Save features (N, D). If the process is killed, either all of them are saved or none."""
         if not digests:
             return
         self._take(digests, features)
@@ -54,15 +54,16 @@ class Journal:
         self._parts.append(file)
 
     def remove(self) -> None:
-        """Forget everything: it is in its place. Only its own files go, and its folders if nothing else is in them."""
+        """Remove the journal's files, and its folders if they are then empty."""
         if not self._folder:
             return
+        # A killed process may have left an unfinished next part.
         own = (*self._parts, self._next_part(self._folder)) if self._folder.is_dir() else ()
-        for part in own:  # a killed process has begun the next one
+        for part in own:
             for file in (part, *leftovers(part)):
                 file.unlink(missing_ok=True)
         for folder in (self._folder, self._folder.parent):
-            with contextlib.suppress(OSError):  # something else is in there, or it is gone
+            with contextlib.suppress(OSError):  # the folder is not empty, or it is gone
                 folder.rmdir()
 
     def _next_part(self, folder: Path) -> Path:
@@ -71,7 +72,7 @@ class Journal:
     def _take(self, digests: Sequence[str], features: NDArray[np.float32]) -> None:
         if features.ndim != 2 or len(digests) != len(features):
             raise ValueError(f"{len(digests)} images and features of shape {features.shape}")
-        # those of earlier versions may be NaN: they are computed again, and refused there
+        # An earlier version could save NaN: leave those out, so that they are computed again and reported.
         self._features.update(pair for pair in zip(digests, features) if np.isfinite(pair[1]).all())
 
 

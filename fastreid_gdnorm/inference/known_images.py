@@ -1,4 +1,4 @@
-"""What is known of a gallery's images, and what becomes of it when they are given again."""
+"""Records of a gallery's images, and how they change when images are indexed again."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .records import Record
 
 
 class Changes(NamedTuple):
-    """What adding images has done.
+    """Numbers of images that an update of a gallery changed.
 
     Args:
-        added: images whose contents are new.
-        updated: known contents of which something else is known now: path, camera, time or identity.
-        unchanged: known contents of which nothing else is known.
-        replaced: images that are gone, as other contents are at their path now.
-        copies: images left out, as they have the contents of another one that was given.
+        added: new images.
+        updated: known images whose path, camera, time or identity changed.
+        unchanged: known images with nothing new.
+        replaced: images removed because their file now has other contents.
+        copies: given images left out as copies of other given images.
     """
 
     added: int
@@ -29,16 +29,16 @@ class Changes(NamedTuple):
 
 
 def absolute(records: Iterable[Record]) -> list[Record]:
-    """With paths that hold in any working directory."""
+    """The records with absolute paths."""
     return [record._replace(path=os.path.abspath(record.path)) for record in records]
 
 
 def with_canonical_camera(record: Record) -> Record:
-    """With its camera in the form of :func:`canonical_camera`."""
+    """The record with its camera in the form of :func:`canonical_camera`."""
     camera = canonical_camera(record.camera)
     return record if camera == record.camera else record._replace(camera=camera)
 
 
 def joined(records: Sequence[Record]) -> Record:
-    """What several records of one image say: each field as the first one says that knows it."""
+    """Merge several records of one image; each field takes the first value that is not empty."""
     return Record(*(next(filter(None, values), "") for values in zip(*records)))

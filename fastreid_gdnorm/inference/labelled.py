@@ -1,4 +1,4 @@
-"""Labelled images to find a threshold by: a table, a folder, or a data set of fast-reid's registry."""
+"""Labelled images for finding a threshold: a table, a folder, or a data set of fast-reid's registry."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class Labelled(NamedTuple):
-    """Labelled images and what to call them.
+    """Labelled images and their collective name.
 
     Args:
-        data_sets: {path: the data set that the image is of}; cameras of two data sets are different ones.
+        data_sets: {path: data set of the image}. Cameras of different data sets are different cameras.
     """
 
     records: list[Record]
@@ -32,7 +32,7 @@ class Labelled(NamedTuple):
     data_sets: Mapping[str, str]
 
     def columns(self, records: Sequence[Record]) -> tuple[list[str], list[str]]:
-        """The identities and the cameras of some of the images, for :func:`label_pairs`."""
+        """Identities and cameras of some of the images, as :func:`label_pairs` takes them."""
         cameras = [
             f"{self.data_sets.get(record.path, '')} {canonical_camera(record.camera)}" if record.camera else ""
             for record in records
@@ -41,14 +41,15 @@ class Labelled(NamedTuple):
 
 
 def labelled_images(name: str, model: str | Path) -> Labelled:
-    """The images to find a threshold by.
+    """Find the labelled images to compute a threshold from.
 
     Args:
-        name: a table, a folder, or a data set, of which the test's images are taken. Without one, what the run of that
-            model is tested on.
+        name: a table, a folder, or a data set, whose query and gallery images are used. "" takes the test sets of the
+            model's config.
+        model: the model's folder or ONNX file.
 
     Raises:
-        UserError: there is nothing of that name, or no torch to read a data set with.
+        UserError: nothing has that name, or it is a data set and torch, fast-reid or the config is missing.
     """
     if name and (os.path.exists(name) or name.lower().endswith(".csv")):
         return Labelled(find_images([name]), name, {})
@@ -56,8 +57,8 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
     if cfg is None or not names:
         raise UserError(
-            f"{name or 'LABELLED'} is no file and no folder, and a data set is read by fast-reid and a run's or an "
-            "export's config, which are not both here"
+            f"{name or 'LABELLED'} is not a file or folder, and reading a data set needs fast-reid and the config of a "
+            "run or an export: name a table or a folder of labelled images"
         )
     from fastreid.data.datasets import DATASET_REGISTRY
 
@@ -66,7 +67,7 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
 
     for one in names:
         if one not in DATASET_REGISTRY._obj_map:
-            raise UserError(f"{one} is no file, no folder, and no data set of fast-reid's registry")
+            raise UserError(f"{one} is not a file or folder, nor a data set of fast-reid's registry: check its name")
     records, data_sets = [], {}
     for one in names:
         data = read(cfg, one)
@@ -77,28 +78,30 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
 
 
 def check_labels(copies: Sequence[tuple[Record, Record]]) -> None:
-    """That no image is of two people.
+    """Check that no image is labelled as two people.
 
     Raises:
-        UserError: a copy has another identity than the image that it is a copy of.
+        UserError: a copy's identity differs from its original's.
     """
     for copy, original in copies:
         if copy.identity and original.identity and copy.identity != original.identity:
             raise UserError(
-                f"{copy.path} has the contents of {original.path}, but identity {copy.identity} and not "
+                f"{copy.path} is a copy of {original.path}, but has identity {copy.identity} instead of "
                 f"{original.identity}: correct one of them"
             )
 
 
 def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
-    """That a model has not learned from these images, by their contents, as far as its sources are known and here.
+    """Check that none of these images is a copy of a training image, as far as the training data is available.
+
+    A printed line names training data that is not available.
 
     Raises:
-        UserError: it has learned from one of them.
+        UserError: the model was trained on one of the images.
     """
     cfg, sources = config_of(model), _sources(model)
     if cfg is None or not sources:
-        say("What the model was trained on is not known here: see to it that these images are none of that.")
+        say("The model's training data is not known here: make sure that it contains none of these images.")
         return
     from ..data import read
 
@@ -106,19 +109,19 @@ def check_not_trained_on(records: Sequence[Record], model: str | Path) -> None:
         try:
             trained_on = read(cfg, name, combineall=cfg.DATASETS.COMBINEALL).train
         except (UserError, RuntimeError, KeyError):
-            say(f"{name}, which the model was trained on, is not here: see to it that none of these images is of that.")
+            say(f"Training data {name} is not available here: make sure that it contains none of these images.")
             continue
         found = find_copy(records, (item[0] for item in trained_on))
         if found:
             record, original = found
             raise UserError(
-                f"the model was trained on {record.path}, of {name}: a threshold needs images new to it (there it is "
-                f"{original})"
+                f"the model was trained on {record.path} (it is {original} of {name}): a threshold needs images that "
+                "the model was not trained on"
             )
 
 
 def config_of(model: str | Path) -> CfgNode | None:
-    """The config of a model's folder, if there are one and a fast-reid to read it."""
+    """The config in a model's folder; None if there is no config or fast-reid is not installed."""
     file = beside(model) / files.CONFIG
     if not file.is_file():
         return None
@@ -138,4 +141,4 @@ def _sources(model: str | Path) -> list[str]:
 
 def _identity(data_set: str, pid: object) -> str:
     is_nobody = pid in (None, "") or (not isinstance(pid, str) and int(pid) <= 0)  # type: ignore[call-overload]
-    return "" if is_nobody else f"{data_set} {pid}"  # 0 and -1 stand for distractors and junk
+    return "" if is_nobody else f"{data_set} {pid}"  # 0 and -1 mark distractors and junk

@@ -1,4 +1,4 @@
-"""What runs a model: torch for a run's folder and an export, onnxruntime for an ONNX file."""
+"""Open a model for inference: a run or an export in torch, an ONNX file in onnxruntime."""
 
 from __future__ import annotations
 
@@ -19,38 +19,38 @@ from .description import CHECKPOINT_FILE, MANIFEST, ONNX_FILE, Description, chec
 
 
 class Network(Protocol):
-    """Features of pictures.
+    """A network that turns pictures into features.
 
     Attributes:
-        description: what they are.
-        cameras: those that have a path of their own; none in a network that does not go by cameras.
+        description: the model, its input and its features.
+        cameras: the cameras that have a path of their own; empty if the path does not depend on the camera.
     """
 
     description: Description
     cameras: SiteCameras
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """An RGB picture of any size as one of a batch, (H, W, 3); may be called by several threads at once."""
+        """Resize an RGB picture of any size to (H, W, 3) for a batch; thread-safe."""
 
     def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str]) -> NDArray[np.float32]:
-        """Features (B, D), as they come, of what :meth:`prepare` has made, and each image's camera or ""."""
+        """Features (B, D), not normalised, of B prepared pictures and their cameras, "" if unknown."""
 
 
 def open_network(model: str | Path, device: str = "", half: bool = False, path: str = "") -> Network:
-    """The network of a model.
+    """Open the network of a model.
 
     Args:
-        model: a run's folder, an export's, or an ONNX file of ours. An export's checkpoint is run if torch is
-            installed, else its ONNX file.
-        device: "cpu", "cuda" or "cuda:N"; by default CUDA where there is one.
-        half: half precision, on CUDA only.
-        path: a TEST_PATH for a run; its own if empty.
+        model: a run's folder, an export's folder, or an exported ONNX file. An export's folder opens its checkpoint if
+            torch is installed, else its ONNX file.
+        device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
+        half: use half precision, on CUDA only.
+        path: a TEST_PATH for a run; "" keeps the one in its config.
 
     Raises:
-        UserError: it is none of these, or what it needs is not there.
+        UserError: ``model`` is none of these, or a package or file that it needs is missing.
     """
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", device):
-        raise UserError(f"--device is cpu, cuda or cuda:N, got {device!r}")
+        raise UserError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
     place = Path(model)
     has_torch = importlib.util.find_spec("torch") is not None
     if place.is_file() and place.suffix == ".onnx":
@@ -60,16 +60,20 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         check_written(place)
         return OnnxNetwork(place, device, half)
     if not place.is_dir():
-        raise UserError(f"--model {model} is not there: name a run's folder, an export's folder or an ONNX file")
+        raise UserError(f"--model {model} does not exist: name a run's folder, an export's folder or an ONNX file")
     is_export = (place / MANIFEST).is_file()
     if is_export:
         _check_folded(model, path)
     if is_export and not has_torch:
         return open_network(_onnx_of(place), device, half)
     if not (place / files.CONFIG).is_file():
-        raise UserError(f"--model {model} has no {files.CONFIG}: it is neither a run nor an export")
+        raise UserError(
+            f"--model {model} has no {files.CONFIG}, so it is neither a run nor an export: name the folder of one"
+        )
     if not has_torch:
-        raise UserError(f"--model {model} is a run, which needs torch and fastreid: install them, or export it --onnx")
+        raise UserError(
+            f"--model {model} is a run, which needs torch and fastreid: install them, or export it with --onnx"
+        )
     from .torch_network import TorchNetwork
 
     if is_export:
@@ -81,7 +85,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
 
 def _check_folded(model: str | Path, path: str) -> None:
     if path:
-        raise UserError(f"{model} is an export, which is folded along one path, not {path}: name the run itself")
+        raise UserError(f"{model} is an export, which has only its own path: for {path}, pass the run's folder")
 
 
 def _onnx_of(export: Path) -> Path:

@@ -1,4 +1,4 @@
-"""A site's images to its camera offsets: ``fastreid adapt --by features``, which with an ONNX file needs no torch."""
+"""Learn a site's camera offsets: ``fastreid adapt --by features``, which needs no torch if the model is ONNX."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from .feature_extractor import FeatureExtractor
 from .records import Record
 from .unlabelled import NAME_THEM
 
-FEW = 4  # images of a camera, below which it is mostly taken for an average one
+FEW = 4  # images of a camera; with fewer, its offset stays close to the mean of all cameras
 
 
 def of_known_camera(records: Sequence[Record]) -> list[Record]:
-    """The images whose camera is known; a line counts the others.
+    """The images whose camera is known; a printed line counts the others.
 
     Raises:
         UserError: no camera is known.
@@ -29,20 +29,20 @@ def of_known_camera(records: Sequence[Record]) -> list[Record]:
     known = [record for record in records if record.camera]
     unknown = [record for record in records if not record.camera]
     if not known:
-        raise UserError(f"the camera of none of {len(records)} images is known, first {records[0].path}: {NAME_THEM}")
+        raise UserError(f"none of the {len(records)} images has a known camera, first {records[0].path}: {NAME_THEM}")
     if unknown:
-        say(f"{len(unknown)} images of unknown camera are left out, such as {unknown[0].path}: {NAME_THEM}")
+        say(f"{len(unknown)} images with unknown camera are left out, such as {unknown[0].path}: {NAME_THEM}")
     return known
 
 
 def learn_offsets(extractor: FeatureExtractor, records: Sequence[Record], skip: bool = False) -> CameraOffsets:
-    """The offsets of the cameras of images whose camera is known.
+    """Learn camera offsets from the features of images with known cameras.
 
     Args:
         skip: leave out images that cannot be read.
 
     Raises:
-        UserError: as :func:`extract` and :meth:`CameraOffsets.from_features`.
+        UserError: see :func:`extract` and :meth:`CameraOffsets.from_features`.
     """
     features = extract(extractor, records, skip_unreadable=skip)
     cameras = [record.camera for record in features.records]
@@ -51,7 +51,7 @@ def learn_offsets(extractor: FeatureExtractor, records: Sequence[Record], skip: 
 
 
 def write_offsets(folder: Path, offsets: CameraOffsets) -> dict[str, Any]:
-    """Write them into ``folder``; what adapt.json says of them."""
+    """Write camera offsets into ``folder`` and return their entry in adapt.json."""
     with replacing(folder / OFFSETS) as part, open(part, "wb") as stream:
         offsets.save(stream)
     names, images, weights, _ = offsets.estimate
@@ -62,7 +62,7 @@ def write_offsets(folder: Path, offsets: CameraOffsets) -> dict[str, Any]:
 def adapt_offsets(
     extractor: FeatureExtractor, records: Sequence[Record], folder: Path, skip: bool = False
 ) -> CameraOffsets:
-    """Learn offsets as :func:`learn_offsets`, and write ``folder`` with them in place of an earlier adaptation."""
+    """Learn camera offsets (:func:`learn_offsets`) and write them to ``folder``, replacing an earlier adaptation."""
     offsets = learn_offsets(extractor, records, skip)
     with in_place_of(folder, written_files(folder)) as part:
         write_summary(part, {"offsets": write_offsets(part, offsets)})
@@ -70,27 +70,27 @@ def adapt_offsets(
 
 
 def about(offsets: CameraOffsets) -> list[str]:
-    """What there is to know of each camera, and what to do about it, as lines."""
+    """Lines about each camera's number of images and weight, with advice where something is wrong."""
     names, images, weights, _ = offsets.estimate
     lines = [f"camera {name}: {n} images, weight {w:.2f} of 1" for name, n, w in zip(names, images, weights)]
     few = [name for name, n in zip(names, images) if n < FEW]
     if few:
         lines.append(
-            f"camera {', '.join(few)} has fewer than {FEW} images, which say little of it: give each camera 16 to 64, "
-            "of different people"
+            f"camera {', '.join(few)} has fewer than {FEW} images, too few for a useful offset: give each camera 16 to "
+            "64 images of different people"
         )
     if len(names) == 1:
         lines.append(
-            "there is one camera: its mean is subtracted, which takes away what all its images share; it brings no "
-            "cameras together. If the site has more, give images of each"
+            "there is only one camera: subtracting its mean removes what all its images share, but aligns it with no "
+            "other camera; if the site has more cameras, give images of each"
         )
     elif not weights.any():
         lines.append(
-            "cameras do not differ by more than chance, as far as these images tell: all follow the mean of all. Give "
-            "each camera more images, of different people"
+            "these images show no difference between cameras beyond chance, so all cameras share one offset: give each "
+            "camera more images of different people"
         )
     lines += [
-        f"cameras {' and '.join(twins)} may be the same: they count as {len(twins)}; if they are one, write it one way"
+        f"cameras {' and '.join(twins)} may be one camera but count as {len(twins)}: if so, give it one name"
         for twins in offsets.cameras.twins()
     ]
     return lines

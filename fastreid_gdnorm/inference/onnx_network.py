@@ -1,4 +1,4 @@
-"""An ONNX file of ours in onnxruntime."""
+"""An exported ONNX file, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .description import PROPERTY, Description
 
 
 class OnnxNetwork:
-    """A :class:`Network` of one file, which says itself what it takes."""
+    """A :class:`Network` of one ONNX file; the file's metadata describes its input."""
 
     cameras = SiteCameras(())
 
@@ -25,30 +25,33 @@ class OnnxNetwork:
         except ImportError as error:
             raise UserError(f"{file} needs onnxruntime: pip install onnxruntime") from error
         if half:
-            raise UserError("--half is for models in torch: an ONNX file has the precision that it was exported with")
+            raise UserError(f"--half is for models in torch: {file} keeps the precision it was exported with")
         cuda = "CUDAExecutionProvider"
         has_cuda = cuda in onnxruntime.get_available_providers()
         if device.startswith("cuda") and not has_cuda:
-            raise UserError(f"--device is {device}, but this onnxruntime has no CUDA: pip install onnxruntime-gpu")
+            raise UserError(f"--device {device}: this onnxruntime has no CUDA; pip install onnxruntime-gpu")
         options = {"device_id": int(device.partition(":")[2] or 0)}
         providers = [(cuda, options)] if has_cuda and device != "cpu" else []
         try:
             self._session = onnxruntime.InferenceSession(str(file), providers=[*providers, "CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own kinds have no common base
-            raise UserError(f"{file} is no ONNX file, or a damaged one ({' '.join(str(error).split())})") from error
+        except Exception as error:  # onnxruntime's exceptions have no common base
+            reason = " ".join(str(error).split())
+            raise UserError(f"{file} is damaged or not an ONNX file ({reason}): run fastreid export again") from error
         properties = self._session.get_modelmeta().custom_metadata_map
         try:
             self.description = Description.from_property(properties[PROPERTY])
         except (KeyError, ValueError, TypeError) as error:
-            raise UserError(f"{file} does not say what it takes: export it again with fastreid export") from error
+            raise UserError(
+                f"{file} does not describe its input and features: write it with fastreid export"
+            ) from error
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """(H, W, 3), resized as fast-reid's evaluation does."""
+        """Resize a picture to (H, W, 3) as fast-reid's evaluation does."""
         height, width = self.description.input.size
         return np.asarray(picture.resize((width, height), Image.Resampling.BICUBIC))
 
     def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
-        """Features (B, D), whatever the cameras."""
+        """Features (B, D); the cameras are ignored."""
         images = self.description.input.feed(np.stack(batch))
         features: NDArray[np.float32] = self._session.run(None, {self._session.get_inputs()[0].name: images})[0]
         return features

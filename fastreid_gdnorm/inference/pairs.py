@@ -1,4 +1,4 @@
-"""Pairs of labelled images: their scores, the shares that a score accepts, and how far these vary with the people."""
+"""Pairs of labelled images: scores, accept rates at a score, and confidence intervals of these rates."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-UNKNOWN, WITHIN, ACROSS = 0, 1, 2  # a pair's cameras: one of them is not known, both are the same, they differ
+UNKNOWN, WITHIN, ACROSS = 0, 1, 2  # a pair's cameras: one or both unknown, the same, different
 RESAMPLES = 1000
-FEWEST_PEOPLE = 5  # an interval of 95 % takes 40 different resamples of the people: of 5 there are 126, of 4 only 35
+# A 95 % interval needs 40 different resamples of the people: 5 people have 126, 4 people only 35.
+FEWEST_PEOPLE = 5
 
 
 class Rate(NamedTuple):
-    """A share of pairs, and the interval that holds 95 % of what resampled identities give."""
+    """A share of pairs, with a 95 % confidence interval from resampling the identities."""
 
     value: float
     low: float
@@ -24,12 +25,12 @@ class Rate(NamedTuple):
 
 
 class Pairs(NamedTuple):
-    """The scores of pairs of labelled images, each pair once.
+    """P pairs of labelled images, each pair once.
 
     Args:
         scores: (P,).
-        first, second: (P,), the identities of the two images, from 0.
-        identities: how many there are.
+        first, second: (P,), identities of the two images, numbered from 0.
+        identities: number of identities.
         cameras: (P,), UNKNOWN, WITHIN or ACROSS.
     """
 
@@ -46,44 +47,44 @@ class Pairs(NamedTuple):
         return is_same
 
     def people(self, same: bool) -> int:
-        """How many have a pair with themselves, or with another."""
-        of = self.is_same == same
-        return len(np.union1d(self.first[of], self.second[of]))
+        """Number of people in pairs of one person, or in pairs of different people."""
+        mask = self.is_same == same
+        return len(np.union1d(self.first[mask], self.second[mask]))
 
     def counted(self) -> Pairs:
-        """All but those of one person and one camera, which evaluation does not count either."""
+        """All pairs except those of one person in one camera, which evaluation ignores too."""
         return self._where(~(self.is_same & (self.cameras == WITHIN)))
 
     def of_cameras(self, cameras: int) -> Pairs:
-        """Those within a camera, or across cameras."""
+        """The pairs within a camera (WITHIN) or across cameras (ACROSS)."""
         return self._where(self.cameras == cameras)
 
     def _where(self, mask: NDArray[np.bool_]) -> Pairs:
         return Pairs(self.scores[mask], self.first[mask], self.second[mask], self.identities, self.cameras[mask])
 
 
-def lowest_score(pairs: Pairs, asked: float) -> float:
-    """The lowest score of any pair that no more than ``asked`` of the pairs of different people reach.
+def lowest_score(pairs: Pairs, false_accept: float) -> float:
+    """The lowest score of any pair that at most a share ``false_accept`` of the pairs of different people reach.
 
-    Of equal scores all are accepted or none.
+    Pairs with equal scores are all accepted or all rejected.
     """
     different = np.sort(pairs.scores[~pairs.is_same])
-    allowed = int(asked * len(different))
-    allowed += (allowed + 1) / len(different) <= asked  # which the product may have missed by rounding
-    highest_refused = different[len(different) - allowed - 1]
-    accepted = pairs.scores[pairs.scores > highest_refused]
-    return float(accepted.min() if len(accepted) else np.nextafter(highest_refused, np.float32(np.inf)))
+    allowed = int(false_accept * len(different))
+    allowed += (allowed + 1) / len(different) <= false_accept  # corrects a product rounded down
+    highest_rejected = different[len(different) - allowed - 1]
+    accepted = pairs.scores[pairs.scores > highest_rejected]
+    return float(accepted.min() if len(accepted) else np.nextafter(highest_rejected, np.float32(np.inf)))
 
 
 def accept_rate(pairs: Pairs, score: float, same: bool) -> Rate:
-    """The share of pairs of one person, or of different people, that reach a score.
+    """The share of pairs of one person (``same``), or of different people, that reach a score.
 
-    The interval is of bootstrap samples of identities, not of pairs, as the pairs of one person are not independent.
+    The interval comes from bootstrap samples of identities, not of pairs, since one person's pairs are not independent.
     """
     mask, n = pairs.is_same == same, pairs.identities
-    place = pairs.first[mask].astype(np.int64) * n + pairs.second[mask]
+    cell = pairs.first[mask].astype(np.int64) * n + pairs.second[mask]
     accepted = pairs.scores[mask] >= np.float32(score)
-    total, above = (np.bincount(place, weights, minlength=n * n).reshape(n, n) for weights in (None, accepted))
+    total, above = (np.bincount(cell, weights, minlength=n * n).reshape(n, n) for weights in (None, accepted))
     drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), RESAMPLES).astype(float)
     if same:  # a person drawn twice counts twice
         a, t = (drawn @ counts.diagonal() for counts in (above, total))

@@ -1,4 +1,4 @@
-"""A search in a gallery as a user means it: queries from files, and an answer to "the same person, or not?"."""
+"""Search a gallery with query images and decide which matches show the same person."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from .known_images import with_canonical_camera
 from .records import Record
 from .thresholds import Threshold
 
-CANDIDATES = 100  # matches of a query that are re-ranked
+CANDIDATES = 100  # number of matches of a query to re-rank
 
 
 class Found(NamedTuple):
-    """A query and what it found, best first.
+    """A query and its matches, best first.
 
     Args:
-        threshold: from which matches are the same person, or None if nobody has found one.
+        threshold: the score above which a match counts as the same person, or None without a calibration.
     """
 
     query: Record
@@ -28,7 +28,7 @@ class Found(NamedTuple):
     threshold: Threshold | None
 
     def judged(self) -> Iterator[tuple[Match, str]]:
-        """Each match with "same" or "unknown", or with "" if there is no threshold."""
+        """Yield each match with its verdict: "same" or "unknown", or "" without a threshold."""
         for match in self.matches:
             if self.threshold is None:
                 yield match, ""
@@ -45,22 +45,23 @@ def search(
     rerank: bool = False,
     threshold: Threshold | None = None,
 ) -> list[Found]:
-    """What each query finds; an image with the query's own contents is left out.
+    """Find the best matches of each query. An image with the query's own contents is left out.
 
     Args:
-        exclude_same_camera: leave out the images of the query's camera.
-        rerank: order the CANDIDATES best matches again by how many neighbours they share with the query (k-reciprocal
-            encoding, Zhong et al. 2017). Scores stay what they are, so they need not fall any more.
-        threshold: for :class:`Found`.
+        exclude_same_camera: leave out images of the query's camera.
+        rerank: re-rank the CANDIDATES best matches by k-reciprocal encoding (Zhong et al. 2017), that is by the
+            neighbours they share with the query. Scores do not change, so they may no longer decrease down the list.
+        threshold: see :class:`Found`.
 
     Raises:
-        UserError: a query's camera would be needed and is not known, or re-ranking finds no torch.
+        UserError: ``exclude_same_camera`` is set and a query's camera is unknown, or ``rerank`` is set and torch is
+            missing.
     """
     records = list(map(with_canonical_camera, queries.records))
     cameras = [record.camera for record in records] if exclude_same_camera else None
     for record in records if exclude_same_camera else ():
         if not record.camera:
-            raise UserError(f"--exclude-same-camera: the camera of {record.path} is not known; give it in a table")
+            raise UserError(f"--exclude-same-camera: the camera of {record.path} is unknown; give it in a table")
     candidates = max(top, CANDIDATES) if rerank else top
     found = gallery.search(queries.features, candidates, exclude_cameras=cameras, exclude_digests=queries.digests)
     if rerank:
@@ -69,21 +70,21 @@ def search(
 
 
 def not_excluded(gallery: Gallery, queries: Sequence[Record]) -> str:
-    """What leaving out images of a query's camera cannot do, as a line; "" if there is nothing."""
+    """A line about images and queries that ``exclude_same_camera`` cannot handle, or ""."""
     cameras = {record.camera for record in gallery.records} - {""}
-    without = sum(not record.camera for record in gallery.records)
-    asked = {record.camera for record in queries}
-    others = {camera for camera in asked if not any(same_camera(camera, other) for other in cameras)}
+    unknown = sum(not record.camera for record in gallery.records)
+    of_queries = {record.camera for record in queries}
+    others = {camera for camera in of_queries if not any(same_camera(camera, other) for other in cameras)}
     parts = []
-    if without:
+    if unknown:
         parts.append(
-            f"{without} of {len(gallery)} images in the gallery are not left out, as their camera is not known: "
-            "index them again with a table of cameras"
+            f"{unknown} of {len(gallery)} gallery images have no known camera and are never left out: index them again "
+            "with a table of cameras"
         )
     if others and cameras:
         parts.append(
             f"nothing is left out for {sum(record.camera in others for record in queries)} of {len(queries)} queries, "
-            f"as no image in the gallery is of camera {_some(others)} (it has {_some(cameras)})"
+            f"because the gallery has no images of camera {_some(others)}, only of {_some(cameras)}"
         )
     return f"--exclude-same-camera: {'; '.join(parts)}" if parts else ""
 
@@ -99,7 +100,7 @@ def _reranked(gallery: Gallery, queries: Extraction, number: int, matches: Seque
 
         from ..evaluation.reranking import jaccard
     except ImportError as error:
-        raise UserError(f"--rerank needs {error.name}") from error
+        raise UserError(f"--rerank needs {error.name}: install it, or leave out --rerank") from error
     if not matches:
         return []
     query = torch.from_numpy(queries.features[number : number + 1])

@@ -1,4 +1,4 @@
-"""What is known of an image beside its pixels: camera, time and identity, from its name or a table."""
+"""Records of images: path, camera, time and identity, read from file names or from a table."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..image_loading import is_picture, list_folder
 from ..image_names import official
 from .record_tables import read_rows
 
-JUNK = "-1"  # the identity of images of nobody in Market-1501, and of what trackers could not match
+JUNK = "-1"  # identity of junk images in Market-1501, and of unmatched crops of trackers
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 
 
 class Record(NamedTuple):
-    """An image and what is known of it; what is not known is empty."""
+    """An image's path, camera, time and identity; unknown fields are empty."""
 
     path: str
     camera: str = ""
@@ -26,63 +26,64 @@ class Record(NamedTuple):
     identity: str = ""
 
 
-def find_images(words: Iterable[str]) -> list[Record]:
-    """The images that a command line names: files, folders, globs in quotes, and tables.
+def find_images(sources: Iterable[str]) -> list[Record]:
+    """Find the images named on a command line: files, folders, quoted glob patterns, and tables.
 
-    A table is a CSV file with the column ``path``, relative to the table's folder, and any of ``camera``, ``time`` and
-    ``identity``, in which -1 is nobody, not one person. Other images' are read off names that have the whole form of
-    Market-1501's or DukeMTMC-reID's, in which no identity is below 1: 0 and -1 stand for distractors and junk. A
-    warning says of how many images of a folder, glob or list of files, and counts the files that are left out.
+    A table is a CSV file with a column ``path``, relative to the table's folder, and optional columns ``camera``,
+    ``time`` and ``identity``; identity -1 means no known person. For all other images, these fields are read from file
+    names that follow the full pattern of Market-1501 or DukeMTMC-reID. Identities below 1 in names mark distractors
+    and junk and are dropped. For each folder, pattern or list of files, a warning says how many names could be read
+    and how many files were left out.
 
     Raises:
-        UserError: there is no such file, no image in a folder, or a table cannot be followed.
+        UserError: a file does not exist, a folder has no images, or a table is invalid.
     """
     records, files = [], []
-    for word in words:
-        if word.lower().endswith(".csv") and not os.path.isdir(word):
-            rows = (Record(**row) for row in read_rows(word, Record._fields))
+    for source in sources:
+        if source.lower().endswith(".csv") and not os.path.isdir(source):
+            rows = (Record(**row) for row in read_rows(source, Record._fields))
             records += [row._replace(identity="") if row.identity == JUNK else row for row in rows]
-        elif os.path.isfile(word):
-            records.append(_from_name(word))
-            files.append(word)
+        elif os.path.isfile(source):
+            records.append(_from_name(source))
+            files.append(source)
         else:
-            paths = list_folder(word) if os.path.isdir(word) else _matches(word)
+            paths = list_folder(source) if os.path.isdir(source) else _matches(source)
             records += map(_from_name, paths)
-            _say_how_many_are_known(word, paths)
+            _report_names(source, paths)
     if len(files) > 1:
-        _say_how_many_are_known(f"{files[0]} and {len(files) - 1} more", files)
+        _report_names(f"{files[0]} and {len(files) - 1} more", files)
     return records
 
 
 def _matches(pattern: str) -> list[str]:
-    places: dict[tuple[str, str], str] = {}  # ** goes through links, also in a circle: a file counts once
+    # ** follows links, even in a circle: each file counts once, by its real folder and its name.
+    places: dict[tuple[str, str], str] = {}
     for path in sorted(glob.glob(pattern, recursive=True), key=lambda path: (len(path), path)):
         folder, name = os.path.split(path)
         places.setdefault((os.path.realpath(folder), name), path)
-    there_are = sorted(places.values())
-    found = [path for path in there_are if is_picture(os.path.basename(path)) and os.path.isfile(path)]
-    if not there_are:
-        raise UserError(f"{pattern} is no file, no folder, and no pattern that any file matches")
+    matches = sorted(places.values())
+    found = [path for path in matches if is_picture(os.path.basename(path)) and os.path.isfile(path)]
+    if not matches:
+        raise UserError(f"{pattern} is not a file or folder and matches no files: check the path")
     if not found:
-        raise UserError(f"{pattern} matches no image: the first of {len(there_are)} matches is {there_are[0]}")
-    others = sorted(set(there_are) - set(found))
+        raise UserError(f"{pattern} matches no images: the first of its {len(matches)} matches is {matches[0]}")
+    others = sorted(set(matches) - set(found))
     if "**" in pattern:
         others = [path for path in others if not os.path.isdir(path)]
     if others:
         logger.warning(
-            "%s: %d of %d matches left out, as they are folders or their suffixes are not those of images; the first "
-            "is %s",
+            "%s: left out %d of %d matches that are folders or have no image suffix, first %s",
             *(pattern, len(others), len(found) + len(others), others[0]),
         )
     return found
 
 
-def _say_how_many_are_known(word: str, paths: Sequence[str]) -> None:
-    strange = [path for path in paths if not official(path)]
+def _report_names(source: str, paths: Sequence[str]) -> None:
+    """Warn how many names identity and camera could be read from."""
+    others = [os.path.basename(path) for path in paths if not official(path)]
+    reason = f"; the others, such as {others[0]}, do not follow Market-1501 or DukeMTMC-reID" if others else ""
     logger.warning(
-        "%s: identity and camera are read off %d of %d names, those in Market-1501's or DukeMTMC-reID's form%s",
-        *(word, len(paths) - len(strange), len(paths)),
-        f"; {os.path.basename(strange[0])} is not" if strange else "",
+        "%s: read identity and camera from %d of %d names%s", source, len(paths) - len(others), len(paths), reason
     )
 
 

@@ -1,4 +1,4 @@
-"""What a model's features follow at a site: the posterior paths and the camera offsets of ``fastreid adapt``."""
+"""Open a site: the posterior paths and camera offsets in a folder of ``fastreid adapt``."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .camera_offsets import CameraOffsets
 
 
 class Site(NamedTuple):
-    """What features follow.
+    """The adaptation that features follow.
 
     Args:
         path: posterior:FOLDER, or "" if the site has no posterior path.
-        offsets: None if it has none.
+        offsets: the site's camera offsets, or None.
     """
 
     path: str = ""
@@ -23,10 +23,10 @@ class Site(NamedTuple):
 
 
 def open_site(folder: str | Path) -> Site:
-    """What is in a folder of ``fastreid adapt``.
+    """Open a folder of ``fastreid adapt``.
 
     Raises:
-        UserError: it is not one, or it is damaged.
+        UserError: it is not such a folder, or it is damaged.
     """
     place = Path(folder).resolve()
     summary = read_summary(place)
@@ -35,7 +35,7 @@ def open_site(folder: str | Path) -> Site:
 
 
 def has_changed(copy: CameraOffsets) -> bool:
-    """Whether the site that offsets were copied from has others now; not if it is gone, as the copy is enough."""
+    """Whether the site that offsets were copied from now has different ones; False if the site is gone."""
     try:
         now = open_site(copy.site).offsets if copy.site else copy
     except UserError:

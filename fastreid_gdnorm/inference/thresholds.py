@@ -1,4 +1,4 @@
-"""The same person, or unknown? A threshold for scores, from labelled images that the model was not trained on."""
+"""Thresholds: the score above which two images count as the same person, found from labelled images."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from .description import Description, other_version
 from .pairs import ACROSS, FEWEST_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
 from .records import Record
 
-FILE, VERSION = "threshold.json", 2  # beside the model
-MOST_IMAGES = 4000  # of which all pairs are looked at: 8 million
-ENOUGH_PAIRS = 10  # of different people, called the same
-BLOCK = 512  # images of which the pairs with all others are in memory at once
+FILE, VERSION = "threshold.json", 2  # lies beside the model
+MOST_IMAGES = 4000  # more images are thinned out; all pairs of these are compared, 8 million
+ENOUGH_PAIRS = 10  # false accepts needed for an estimate of the false-accept rate
+BLOCK = 512  # images compared with all others at a time
 
 
 class OfCameras(NamedTuple):
-    """What holds for pairs within a camera, or for those across cameras.
+    """Results for the pairs within a camera, or for the pairs across cameras.
 
     Args:
-        different, same: how many pairs there are of different people and of one person.
-        common_false, common_true: the shares of these that reach the score of all pairs; 0 of none.
-        score: the one of these pairs alone, None if too few tell it.
-        false_accept, true_accept: at that score; the latter is None if too few people have a pair with themselves.
+        different, same: number of pairs of different people and of one person.
+        common_false, common_true: shares of these that reach the common threshold for all pairs; 0 without pairs.
+        score: the threshold for these pairs alone, None if there are too few pairs.
+        false_accept, true_accept: rates at ``score``; ``true_accept`` is None if too few people have several images.
     """
 
     different: int
@@ -45,21 +45,22 @@ class OfCameras(NamedTuple):
 
 
 class Threshold(NamedTuple):
-    """The score from which on two images are called the same person.
+    """The score above which two images count as the same person.
 
-    A score is the cosine similarity, or minus the squared Euclidean distance, as the model compares.
+    A score is the cosine similarity or minus the squared Euclidean distance, by the model's metric. A pair whose score
+    equals the threshold counts as the same person.
 
     Args:
-        model: the digest of the model.
+        model: digest of the model.
         metric: "cosine" or "euclidean".
-        score: the lowest at which no more than ``asked`` of the pairs of different people are called the same.
-        asked: the false-accept rate that was asked for.
-        false_accept: of pairs of different people, the share called the same.
-        true_accept: of pairs of one person, of two cameras where these are known, the share called the same.
-        different, same: how many pairs these are shares of.
-        images, identities: how many the pairs are of.
-        data: the name of the labelled images.
-        within, across: for pairs of one camera and of two; None in the file of an earlier version.
+        score: the lowest threshold whose false-accept rate is at most ``asked``.
+        asked: the requested false-accept rate.
+        false_accept: share of the pairs of different people that reach the threshold.
+        true_accept: share of the pairs of one person that reach it, without pairs known to be from one camera.
+        different, same: numbers of pairs behind ``false_accept`` and ``true_accept``.
+        images, identities: numbers of labelled images and of identities.
+        data: name of the labelled images.
+        within, across: results within a camera and across cameras; None in files of an earlier version.
     """
 
     model: str
@@ -77,13 +78,13 @@ class Threshold(NamedTuple):
     across: OfCameras | None = None
 
     def score_for(self, camera: str, other: str) -> float:
-        """The score that counts for a pair of images of these cameras, as far as :func:`same_camera` can tell."""
+        """The threshold for a pair of images from these cameras, by whether :func:`same_camera` calls them the same."""
         of_cameras = {True: self.within, False: self.across, None: None}[same_camera(camera, other)]
         return of_cameras.score if of_cameras and of_cameras.score is not None else self.score
 
 
 def choose_images(records: Sequence[Record]) -> list[Record]:
-    """Those of known identity; if they are more than MOST_IMAGES, all of every so many identities."""
+    """The images of known identity; if there are more than MOST_IMAGES, all images of every n-th identity."""
     labelled = [record for record in records if record.identity]
     identities = sorted({record.identity for record in labelled})
     every = -(-len(labelled) // MOST_IMAGES)
@@ -92,60 +93,66 @@ def choose_images(records: Sequence[Record]) -> list[Record]:
 
 
 def label_pairs(features: NDArray[np.float32], identities: Sequence[str], cameras: Sequence[str], metric: str) -> Pairs:
-    """All pairs of images.
+    """Form all pairs of images.
 
     Args:
         features: (N, D).
-        identities, cameras: N; a camera that is not known is empty.
+        identities, cameras: of the N images; an unknown camera is "".
         metric: "cosine" or "euclidean".
     """
     names, labels = np.unique(np.asarray(identities, str), return_inverse=True)
-    labels, of_camera = labels.astype(np.int32), np.asarray(cameras, str)
-    squares, is_known = (features**2).sum(axis=1), of_camera != ""
+    labels, camera_of = labels.astype(np.int32), np.asarray(cameras, str)
+    squares, is_known = (features**2).sum(axis=1), camera_of != ""
     parts = []
     for start in range(0, len(features), BLOCK):
         rows = slice(start, start + BLOCK)
         scores = features[rows] @ features.T
         if metric == "euclidean":
             scores = 2 * scores - squares[rows, None] - squares
-        here, there = np.nonzero(np.arange(len(features))[rows, None] < np.arange(len(features)))
-        one = here + start
-        of_cameras = np.where(of_camera[one] == of_camera[there], WITHIN, ACROSS)
-        of_cameras[~(is_known[one] & is_known[there])] = UNKNOWN
-        parts.append((scores[here, there], labels[one], labels[there], of_cameras.astype(np.int8)))
-    scores, first, second, of_cameras = (np.concatenate(column) for column in zip(*parts))
-    return Pairs(scores, first, second, len(names), of_cameras)
+        row, other = np.nonzero(np.arange(len(features))[rows, None] < np.arange(len(features)))
+        one = row + start
+        kinds = np.where(camera_of[one] == camera_of[other], WITHIN, ACROSS)
+        kinds[~(is_known[one] & is_known[other])] = UNKNOWN
+        parts.append((scores[row, other], labels[one], labels[other], kinds.astype(np.int8)))
+    scores, first, second, kinds = (np.concatenate(column) for column in zip(*parts))
+    return Pairs(scores, first, second, len(names), kinds)
 
 
 def check_enough(pairs: Pairs, asked: float, data: str) -> None:
-    """That pairs tell a threshold; their scores do not matter.
+    """Check that there are enough pairs to find a threshold; their scores are ignored.
+
+    Args:
+        asked: the requested false-accept rate.
+        data: name of the labelled images, for errors.
 
     Raises:
-        UserError: ``asked`` is no rate, or there are too few people or pairs.
+        UserError: ``asked`` is not between 0 and 1, or there are too few people or pairs.
     """
     if not 0 < asked < 1:
-        raise UserError(f"--false-accept is between 0 and 1, got {asked}")
+        raise UserError(f"--false-accept must be between 0 and 1, got {asked}")
     counted = pairs.counted()
     different, people = int((~counted.is_same).sum()), counted.people(same=True)
     if not people:
-        raise UserError(f"{data} has no two images of one person in different cameras: nothing to find a threshold by")
+        raise UserError(
+            f"{data} has nobody with images from two cameras: label at least {FEWEST_PEOPLE} people in two cameras each"
+        )
     if people < FEWEST_PEOPLE:
         raise UserError(
-            f"{data} has {people} people with two images in different cameras, too few to tell how the rates vary "
-            f"between people, which takes {FEWEST_PEOPLE}; label more people"
+            f"{data} has only {people} people with images from two cameras; the rates' confidence intervals need "
+            f"{FEWEST_PEOPLE}: label more people"
         )
     if different * asked < ENOUGH_PAIRS:
         raise UserError(
-            f"{data} has {different} pairs of different people: of {asked:g} of them one cannot tell, which takes "
-            f"{int(np.ceil(ENOUGH_PAIRS / asked))}; label more images, or ask for a higher --false-accept"
+            f"{data} has {different} pairs of different people, too few for a false-accept rate of {asked:g}, which "
+            f"needs {int(np.ceil(ENOUGH_PAIRS / asked))}: label more images, or raise --false-accept"
         )
 
 
 def find_threshold(pairs: Pairs, asked: float, description: Description, images: int, data: str) -> Threshold:
-    """The lowest score at which the pairs of different people are called the same no more often than ``asked``.
+    """Find the lowest threshold whose false-accept rate is at most ``asked``.
 
     Raises:
-        UserError: as :func:`check_enough`.
+        UserError: see :func:`check_enough`.
     """
     check_enough(pairs, asked, data)
     counted = pairs.counted()
@@ -180,7 +187,7 @@ def _of_cameras(pairs: Pairs, asked: float, common: float) -> OfCameras:
 
 
 def save_threshold(folder: Path, threshold: Threshold) -> None:
-    """Write a threshold into threshold.json beside a model, among those of other models or paths."""
+    """Add a threshold to threshold.json in a model's folder; those of other models, paths and sites stay."""
     thresholds = {**read_thresholds(folder), threshold.model: threshold}
     content = {"version": VERSION, "thresholds": [_to_json(one) for one in thresholds.values()]}
     with replacing(folder / FILE) as part:
@@ -188,10 +195,10 @@ def save_threshold(folder: Path, threshold: Threshold) -> None:
 
 
 def read_thresholds(folder: Path) -> dict[str, Threshold]:
-    """{digest of a model along a path: its threshold} of a folder; {} if it has none.
+    """Read {digest of a model along a path: threshold} from a folder; {} if it has no threshold.json.
 
     Raises:
-        UserError: the file is damaged, or of a later version.
+        UserError: the file is damaged, or from a later version.
     """
     file = folder / FILE
     if not file.exists():
@@ -199,19 +206,22 @@ def read_thresholds(folder: Path) -> dict[str, Threshold]:
     try:
         content: dict[str, Any] = json.loads(file.read_text())
         if content.get("version", VERSION) > VERSION:
-            raise UserError(f"{file} is of version {content['version']}, this is for {VERSION}: calibrate again")
-        thresholds = map(_from_json, content.get("thresholds", [content]))  # an earlier version had one
+            raise UserError(
+                f"{file} has format version {content['version']}, this package reads up to {VERSION}: upgrade "
+                "fastreid_gdnorm, or calibrate again"
+            )
+        thresholds = map(_from_json, content.get("thresholds", [content]))  # version 1 is a single threshold
         return {threshold.model: threshold for threshold in thresholds}
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{file} is damaged ({error}): remove it and run fastreid calibrate again") from error
 
 
 def read_threshold(model: str | Path, description: Description, *others: Path) -> Threshold | None:
-    """The threshold of a model, or None; if there are thresholds, but none that fits, a line says why.
+    """Find the threshold of a model, or None. If thresholds exist but none fits, a printed line says why.
 
     Args:
-        model: a folder, or an ONNX file; the threshold is beside it.
-        others: more folders to look in.
+        model: a folder or an ONNX file, with threshold.json in or beside it.
+        others: more folders to search.
     """
     reasons = []
     for folder in (beside(model), *others):
@@ -223,28 +233,28 @@ def read_threshold(model: str | Path, description: Description, *others: Path) -
         if description.model in thresholds:
             return thresholds[description.model]
         reasons += [
-            f"{folder / FILE} is of model {one[:16]}, and this is model {description.model[:16]}: calibrate this one, "
-            f"along its path and at its site{other_version(one, 'calibrate')}"
+            f"{folder / FILE} is for model {one[:16]}, but this is model {description.model[:16]} or another path or "
+            f"site: run fastreid calibrate with this model, path and site{other_version(one, 'calibrate')}"
             for one in list(thresholds)[-1:]
         ]
     if reasons:
-        say(f"matches are not called same or unknown: {'; '.join(reasons)}")
+        say(f"matches get no verdict (same or unknown): {'; '.join(reasons)}")
     return None
 
 
 def beside(model: str | Path) -> Path:
-    """The folder of a model: its own, or the one that its ONNX file is in."""
+    """The folder of a model, or the folder that holds its ONNX file."""
     path = Path(model)
     return path if path.is_dir() else path.parent
 
 
 def figure_of(threshold: Threshold) -> str:
-    """The name of its figure, of which each model and path has its own."""
+    """File name of a threshold's figure; it differs between models, paths and sites."""
     return f"threshold-{threshold.model[-8:]}.png"
 
 
 def _to_json(value: Any) -> Any:
-    """Named tuples as dicts."""
+    """Convert named tuples to dicts, recursively."""
     return {key: _to_json(one) for key, one in value._asdict().items()} if hasattr(value, "_asdict") else value
 
 
@@ -253,8 +263,8 @@ def _from_json(data: dict[str, Any]) -> Threshold:
         kind: OfCameras(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
     }
     threshold = Threshold(**{**_with_rates(data), **of_cameras})
-    own = [found.score for found in of_cameras.values() if found.score is not None]
-    numbers = [threshold.score, *own, *threshold.false_accept]
+    own_scores = [found.score for found in of_cameras.values() if found.score is not None]
+    numbers = [threshold.score, *own_scores, *threshold.false_accept]
     if not all(map(math.isfinite, numbers)):
         raise ValueError(f"not all of {numbers} are finite")
     return threshold

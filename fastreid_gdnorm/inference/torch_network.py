@@ -1,4 +1,4 @@
-"""A fast-reid model, GDNorm or not, in torch."""
+"""A fast-reid model, with or without GDNorm, run by torch."""
 
 from __future__ import annotations
 
@@ -27,21 +27,23 @@ from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest
 
 
 class TorchNetwork:
-    """A :class:`Network` of a config and its checkpoint; pictures are prepared as for fast-reid's evaluation.
+    """A :class:`Network` of a config and its checkpoint; pictures are prepared as in fast-reid's evaluation.
 
-    A model is folded along its test path where that is one affine map for all images, and then runs in any number of
-    threads at once; where it is not, they take turns.
+    If the test path is one affine map for all images, the model is folded along it and can run in several threads at
+    once. Otherwise threads take turns.
 
     Args:
-        cfg: a trained model's; MODEL.DEVICE is where it runs.
-        digest: as :func:`model_digest` gives for what was trained.
-        half: in half precision where that is stable, on CUDA only.
+        cfg: config of a trained model, which runs on MODEL.DEVICE.
+        digest: the trained model's digest, from :func:`model_digest`.
+        half: use half precision where it is stable, on CUDA only.
     """
 
     def __init__(self, cfg: CfgNode, digest: str, half: bool) -> None:
         self._device = torch.device(cfg.MODEL.DEVICE)
         if half and self._device.type != "cuda":
-            raise UserError(f"--half is for CUDA; the model runs on {self._device}")
+            raise UserError(
+                f"--half needs CUDA, but the model runs on {self._device}: leave it out, or use --device cuda"
+            )
         self._half = half
         model = load_model(cfg).eval()
         paths = getattr(model, "test_paths", ())
@@ -55,7 +57,7 @@ class TorchNetwork:
 
     @classmethod
     def of_run(cls, folder: Path, device: str, half: bool, path: str) -> TorchNetwork:
-        """Of a folder of ``fastreid train``, along ``path`` if that is not empty."""
+        """Open a folder of ``fastreid train``, along ``path`` unless that is ""."""
         cfg = load_run_config(folder, device, has_data_sets=False)
         if path:
             cfg = branched(cfg)
@@ -64,18 +66,18 @@ class TorchNetwork:
 
     @classmethod
     def of_export(cls, folder: Path, device: str, half: bool) -> TorchNetwork:
-        """Of a folder of ``fastreid export``."""
+        """Open a folder of ``fastreid export``."""
         device = device or ("cuda" if torch.cuda.is_available() else "cpu")
         overrides = ["MODEL.DEVICE", device, "MODEL.WEIGHTS", str(folder / CHECKPOINT_FILE)]
         return cls(load_config(folder / files.CONFIG, overrides), read_manifest(folder)["model"], half)
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """(H, W, 3), resized as fast-reid's evaluation does."""
+        """Resize a picture to (H, W, 3) as fast-reid's evaluation does."""
         return self._resize(picture)
 
     @torch.no_grad()
     def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
-        """Features (B, D); the images' cameras, if any are given, are for a path that goes by them."""
+        """Features (B, D); ``cameras`` selects each image's path if the model has a path for each camera."""
         images = torch.from_numpy(self.description.input.feed(np.stack(batch))).to(self._device)
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images, **({"cameras": cameras} if cameras else {})})
@@ -88,6 +90,6 @@ def _folded(model: nn.Module) -> nn.Module:
 
 
 def resizing(cfg: CfgNode) -> Callable[[Image.Image], NDArray[np.uint8]]:
-    """What makes of an RGB picture one of the network's size, (H, W, 3), as fast-reid's evaluation does."""
-    resize = Compose(build_transforms(cfg, is_train=False).transforms[:-1])  # the last is for tensors
+    """A function that resizes an RGB picture to the network's size, (H, W, 3), as fast-reid's evaluation does."""
+    resize = Compose(build_transforms(cfg, is_train=False).transforms[:-1])  # the last transform makes tensors
     return lambda picture: np.asarray(resize(picture))

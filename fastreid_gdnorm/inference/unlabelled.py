@@ -1,4 +1,4 @@
-"""The images that a site gives ``fastreid adapt``, and the camera of each."""
+"""The unlabelled images of a site for ``fastreid adapt``, and their cameras."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from .records import Record, find_images
 if TYPE_CHECKING:
     from fastreid.config import CfgNode
 
-NAME_THEM = "name images like Market-1501's (0002_c1s1_000451_03.jpg), or give a table with the columns path and camera"
+NAME_THEM = "name images like Market-1501's (0002_c1s1_000451_03.jpg), or give a table with columns path and camera"
 
 
-def site_images(words: Sequence[str], cfg: CfgNode | None = None) -> list[Record]:
-    """The images to adapt to: files, folders, patterns, tables, or the training images of registered data sets.
+def site_images(sources: Sequence[str], cfg: CfgNode | None = None) -> list[Record]:
+    """Find the images to adapt to: files, folders, patterns, tables, or the training images of registered data sets.
 
     Args:
-        cfg: says where data sets are; without it none is read.
+        cfg: a config, needed to read data sets; without it their names are not recognised.
 
     Raises:
-        UserError: there is nothing of that name.
+        UserError: nothing has that name.
     """
     records = []
-    for word in words:
-        records += _of_data_set(word, cfg) if cfg is not None and _is_data_set(word) else find_images([word])
+    for source in sources:
+        records += _of_data_set(source, cfg) if cfg is not None and _is_data_set(source) else find_images([source])
     return records
 
 
-def _is_data_set(word: str) -> bool:
+def _is_data_set(name: str) -> bool:
     from fastreid.data.datasets import DATASET_REGISTRY
 
-    return not os.path.exists(word) and word in DATASET_REGISTRY._obj_map
+    return not os.path.exists(name) and name in DATASET_REGISTRY._obj_map
 
 
 def _of_data_set(name: str, cfg: CfgNode) -> list[Record]:
@@ -48,7 +48,7 @@ def _of_data_set(name: str, cfg: CfgNode) -> list[Record]:
 
 
 def without_copies(records: Sequence[Record]) -> list[Record]:
-    """The images without copies of others; lines say how many there are, and which are given under two cameras."""
+    """Leave out copies; printed lines count them, and name images that occur under two cameras."""
     kept, copies = distinct(records)
     if copies:
         say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
@@ -57,26 +57,26 @@ def without_copies(records: Sequence[Record]) -> list[Record]:
         copy, first = of_two[0]
         pairs = sorted({f"{first.camera} and {copy.camera}" for copy, first in of_two})
         say(
-            f"{len(of_two)} images are given under two cameras ({', '.join(pairs[:8])}) and count for the first: "
-            f"{copy.path} has the contents of {first.path}. If these are one camera, give it one name"
+            f"{len(of_two)} images are given under two cameras ({', '.join(pairs[:8])}) and count only for the first, "
+            f"such as {copy.path}, a copy of {first.path}; if these are one camera, give it one name"
         )
     left = SiteCameras(record.camera for record in kept if record.camera)
     lost = {record.camera for record in records if record.camera and not left.find(record.camera)}
     if lost:
-        say(f"camera {', '.join(sorted(lost))} has only such copies: its images will follow the site as a whole")
+        say(f"camera {', '.join(sorted(lost))} has only such copies, so its images will follow the site as a whole")
     return kept
 
 
 def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
-    """{camera: its images}; however a camera is written, it has one name (:func:`canonical_camera`).
+    """Group images by camera: {camera: images}, with cameras in the form of :func:`canonical_camera`.
 
     Raises:
-        UserError: an image's camera is not known.
+        UserError: an image's camera is unknown.
     """
     cameras: dict[str, list[Record]] = {}
     for record in records:
         camera = canonical_camera(record.camera)
         if not camera:
-            raise UserError(f"a path for each camera: the camera of {record.path} is not known; {NAME_THEM}")
+            raise UserError(f"a path for each camera needs the camera of {record.path}, which is unknown: {NAME_THEM}")
         cameras.setdefault(camera, []).append(record)
     return dict(sorted(cameras.items()))

@@ -236,5 +236,5 @@ def test_a_name_of_two_lines_is_said_in_one(tmp_path, fastreid_here):
     done = fastreid_here("index", "--model", tmp_path, "two\nlines/*.jpg", "--gallery", tmp_path / "gallery")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [
-        "fastreid index: two lines/*.jpg is no file, no folder, and no pattern that any file matches"
+        "fastreid index: two lines/*.jpg is not a file or folder and matches no files: check the path"
     ]

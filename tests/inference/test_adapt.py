@@ -1,4 +1,4 @@
-"""``fastreid adapt``: a site's images to a path, and what eval, export and the feature extractor make of it."""
+"""``fastreid adapt --by norms``: posterior paths of a site, and their use in eval, export and the extractor."""
 
 import json
 import re
@@ -28,13 +28,13 @@ from ..runs.toy import one_line
 
 @pytest.fixture(scope="module")
 def site(datasets):
-    """The folder of a site's images, of four cameras."""
+    """A folder with a site's images from four cameras."""
     return datasets / "RenderedNight" / "bounding_box_train"
 
 
 @pytest.fixture(scope="module")
 def adapting(toy_run, site, tmp_path_factory):
-    """The folder of an adaptation by camera, made in a process of its own, and what it said."""
+    """The folder and the output of an adaptation by camera, run in a process of its own."""
     from ..conftest import fastreid
 
     folder = tmp_path_factory.mktemp("adapted")
@@ -48,7 +48,7 @@ def images_of(cfg, files):
     return torch.stack([resize(Image.open(file).convert("RGB")) for file in files]).float()
 
 
-def test_the_path_is_that_of_the_images_whatever_the_batches(toy_run, site, adapting, tmp_path, fastreid_here):
+def test_the_path_does_not_depend_on_the_batch_size(toy_run, site, adapting, tmp_path, fastreid_here):
     folder, said = adapting
     files = sorted(site.glob("*.jpg"))
     cfg = load_run_config(toy_run, "cpu")
@@ -76,7 +76,7 @@ def test_the_path_is_that_of_the_images_whatever_the_batches(toy_run, site, adap
     assert not json.loads((tmp_path / "small" / "adapt.json").read_text())["cameras"]
 
 
-def test_every_image_is_tested_along_its_cameras_path_and_the_test_says_what_it_saw(
+def test_every_image_follows_its_cameras_path_and_results_say_which_images_were_adapted_to(
     toy_run, datasets, adapting, tmp_path, fastreid_here
 ):
     folder, _ = adapting
@@ -113,7 +113,7 @@ def test_every_image_is_tested_along_its_cameras_path_and_the_test_says_what_it_
     assert 0 < seen["adapted to (%)"] < 100
 
 
-def test_it_is_exported_a_folder_for_each_camera_and_the_extractor_gives_the_same(
+def test_each_camera_is_exported_to_its_own_folder_and_gives_the_extractors_features(
     toy_run, datasets, adapting, tmp_path, fastreid_here
 ):
     folder, _ = adapting
@@ -142,9 +142,7 @@ def test_the_instance_path_of_a_trained_model_needs_no_sources(toy_run, datasets
     assert np.abs(FeatureExtractor(toy_run, path="instance", batch_size=1)(files) - found).max() < 1e-4
 
 
-def test_a_gallery_is_searched_along_the_path_that_it_was_made_along(
-    toy_run, datasets, adapting, tmp_path, fastreid_here, monkeypatch
-):
+def test_a_gallery_is_searched_along_its_own_path(toy_run, datasets, adapting, tmp_path, fastreid_here, monkeypatch):
     query = next((datasets / "RenderedNight" / "query").glob("*.jpg"))
     monkeypatch.chdir(adapting[0])
     words = ["index", "--model", toy_run, "--path", "posterior:camera-2.npz", query.parent, "--gallery", tmp_path]
@@ -185,7 +183,7 @@ def test_a_model_without_branches_gets_them_from_its_sources(exported, site, tmp
     assert "RenderedStreet is no rendered domain" in one_line(fastreid_here(*adapt, tmp_path / "again"))
 
 
-def test_weighted_goes_by_each_image_and_its_sum_over_weights_is_the_mean_path(toy_run, site):
+def test_the_weighted_path_differs_between_images_and_does_not_depend_on_the_batch(toy_run, site):
     cfg = load_run_config(toy_run, "cpu")
     cfg.MODEL.GDNORM.TEST_PATH = "weighted"
     model = load_model(cfg).eval()
@@ -213,7 +211,7 @@ def test_damaged_files_are_named(toy_run, adapting, tmp_path, fastreid_here, dam
     assert said in line and str(file) in line
 
 
-def test_a_site_that_lacks_a_file_is_named(toy_run, adapting, datasets, tmp_path, fastreid_here):
+def test_a_missing_file_of_a_site_is_named(toy_run, adapting, datasets, tmp_path, fastreid_here):
     site = shutil.copytree(adapting[0], tmp_path / "site")
     (site / "posterior.npz").unlink()
     words = ["index", "--model", toy_run, "--gallery", tmp_path / "gallery", datasets / "RenderedStation" / "query"]
@@ -227,11 +225,16 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "0001_c1s1_000001_00.jpg").write_text("no image")
     mistakes = {
-        "1 readable images do not tell how images vary": ["--images", tmp_path / "one"],
-        "camera of .*nameless.jpg is not known": ["--images", site, tmp_path / "one", "--by-camera"],
+        "at least two readable images .* better 64; got 1": ["--images", tmp_path / "one"],
+        "needs the camera of .*nameless.jpg, which is unknown: name images": [
+            "--images",
+            site,
+            tmp_path / "one",
+            "--by-camera",
+        ],
         "cannot read image .*000001_00.jpg": ["--images", site, tmp_path / "bad"],
         "no GDNorm layer is called 'neck'": ["--images", site, "--prior-only-layers", "neck"],
-        "nowhere is no file, no folder": ["--images", "nowhere"],
+        "nowhere is not a file or folder": ["--images", "nowhere"],
         "--batch-size is 2 or more": ["--images", site, "--batch-size", "1"],
     }
     for said, words in mistakes.items():
@@ -244,11 +247,11 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
     torch.save({**torch.load(toy_run / "model_final.pth", weights_only=True), "note": 1}, other)
     words = ["eval", "--config-file", toy_run / "config.yaml", "--path", f"posterior:{adapting[0]}"]
     assert "belongs to another checkpoint, not to" in one_line(fastreid_here(*words, "MODEL.WEIGHTS", other))
-    with pytest.raises(Exception, match="is an export, which is folded along one path"):
+    with pytest.raises(Exception, match="is an export, which has only its own path"):
         FeatureExtractor(exported, path="mean")
 
 
-def test_in_the_folder_of_an_adaptation_only_its_own_files_go(toy_run, site, tmp_path, fastreid_here):
+def test_adapting_again_replaces_only_its_own_files(toy_run, site, tmp_path, fastreid_here):
     words = ["adapt", "--by=norms", "--model", toy_run, "--output", tmp_path, "--images"]
     two = sorted(site.glob("*_c1s*.jpg"))[:2] + sorted(site.glob("*_c3s*.jpg"))[:2]
     assert fastreid_here(*words, *two, "--by-camera").returncode == 0
@@ -261,19 +264,19 @@ def test_in_the_folder_of_an_adaptation_only_its_own_files_go(toy_run, site, tmp
     before = (tmp_path / "posterior.npz").read_bytes()
     (tmp_path / "table.csv").write_text("path,camera\n" + "".join(f"{file},mine\n" for file in two))
     line = one_line(fastreid_here(*words, tmp_path / "table.csv", "--by-camera"))
-    assert "camera-mine.npz is there already and fastreid adapt did not write it" in line
+    assert "camera-mine.npz already exists and was not written by fastreid adapt" in line
     (tmp_path / "camera-1.npz").write_text("changed")
     assert "camera-1.npz has changed since fastreid adapt wrote it" in one_line(fastreid_here(*words, *two))
     assert (tmp_path / "posterior.npz").read_bytes() == before
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "weights.png").write_text("a photograph")
     words[5] = tmp_path / "other"
-    assert "weights.png is there already" in one_line(fastreid_here(*words, *two))
+    assert "weights.png already exists" in one_line(fastreid_here(*words, *two))
     words[5] = tmp_path / "table.csv" / "x"
     assert "a file is where a folder must be" in one_line(fastreid_here(*words, *two))
 
 
-def test_copies_count_once_and_a_camera_has_one_name_however_it_is_written(toy_run, site, tmp_path, fastreid_here):
+def test_copies_count_once_and_spellings_of_a_camera_are_merged(toy_run, site, tmp_path, fastreid_here):
     one, other = sorted(site.glob("*.jpg"))[:2]
     for number in range(5):
         shutil.copy(one, tmp_path / f"copy{number}.jpg")
@@ -287,12 +290,12 @@ def test_copies_count_once_and_a_camera_has_one_name_however_it_is_written(toy_r
     summary = json.loads((tmp_path / "o" / "adapt.json").read_text())
     assert summary["n"] == 2 and {camera: own["n"] for camera, own in summary["cameras"].items()} == {"1": 2}
     (tmp_path / "table.csv").write_text("path\n" + "".join(f"copy{number}.jpg\n" for number in range(5)))
-    assert "1 readable images do not tell" in one_line(fastreid_here(*words[:4], *words[5:], tmp_path / "table.csv"))
+    assert "better 64; got 1" in one_line(fastreid_here(*words[:4], *words[5:], tmp_path / "table.csv"))
 
 
 @pytest.fixture(scope="module")
 def by_table(toy_run, site, tmp_path_factory):
-    """A run, whose site's cameras were written in several ways in a table, and that site."""
+    """A site whose cameras are spelled in several ways in its table."""
     folder = tmp_path_factory.mktemp("by_table")
     written = {1: "cam-1", 2: "02", 3: " 3 ", 4: "gate"}
     rows = [f"{file},{written[int(file.name.split('_c')[1][0])]}" for file in sorted(site.glob("*.jpg"))]
@@ -305,7 +308,7 @@ def by_table(toy_run, site, tmp_path_factory):
 
 
 def expected_along(toy_run, folder, file_of, files):
-    """Features of length 1 of each image along the path in its file."""
+    """Features of length 1, of each image along the path in ``file_of(image)``."""
     cfg = load_run_config(toy_run, "cpu")
     model = load_model(cfg).eval()
     with torch.no_grad():
@@ -317,12 +320,12 @@ def expected_along(toy_run, folder, file_of, files):
 
 
 def of_name(file):
-    """The path's file of a camera that the image's name says."""
+    """The file with the path of the camera in an image's name."""
     camera = file.name.split("_c")[1][0]
     return {"1": "camera-cam-1.npz", "4": "posterior.npz"}.get(camera, f"camera-{camera}.npz")
 
 
-def test_images_of_a_data_set_follow_the_path_of_their_camera_however_it_was_written(
+def test_images_of_a_data_set_find_their_cameras_path_in_any_spelling(
     toy_run, datasets, by_table, tmp_path, fastreid_here
 ):
     night = ["DATASETS.TESTS", "('RenderedNight',)", "OUTPUT_DIR", str(toy_run), "MODEL.GDNORM.TEST_PATH"]
@@ -336,11 +339,13 @@ def test_images_of_a_data_set_follow_the_path_of_their_camera_however_it_was_wri
     words = ["eval", "--config-file", toy_run / "config.yaml", "--output", tmp_path, "--path", f"posterior:{by_table}"]
     done = fastreid_here(*words, *night[:-1])
     own = sum("_c4" not in file.name for file in files)
-    assert f"RenderedNight: {own} of {len(files)} images follow their camera of the site; those of" in done.stdout
-    assert "cameras that the site lacks follow it as a whole: 4; no image is of the site's cameras gate" in done.stdout
+    assert f"RenderedNight: {own} of {len(files)} images follow their own camera at the site; cameras" in done.stdout
+    assert "cameras not in the site follow it as a whole: 4; cameras of the site without images: gate" in done.stdout
 
 
-def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets, by_table, tmp_path, fastreid_here):
+def test_index_and_extractor_follow_a_site_with_cameras_from_a_table(
+    toy_run, datasets, by_table, tmp_path, fastreid_here
+):
     files = sorted((datasets / "RenderedNight" / "query").glob("*.jpg"))
     crops = [Path(shutil.copy(file, tmp_path / f"crop{number}.jpg")) for number, file in enumerate(files)]
     cameras = [file.name.split("_c")[1][0] for file in files]
@@ -351,7 +356,9 @@ def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets,
     done = fastreid_here("index", *along, tmp_path / "crops.csv", "--gallery", tmp_path / "site")
     assert done.returncode == 0, done.stderr
     own = sum(camera in "123" for camera in cameras[1:])
-    assert f"{own} of {len(files)} images follow their camera of the site; 1 of unknown camera follow" in done.stdout
+    assert (
+        f"{own} of {len(files)} images follow their own camera at the site; 1 with unknown camera follow" in done.stdout
+    )
     gallery = Gallery.load(tmp_path / "site")
     renamed = {str(crop): file for crop, file in zip(crops[1:], files[1:])}
     expected = expected_along(
@@ -364,7 +371,7 @@ def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets,
     done = fastreid_here("search", "--gallery", tmp_path / "site", tmp_path / "crops.csv", "--json")
     assert done.returncode == 0, done.stderr
 
-    # told another camera, an image follows that one's path
+    # An image that gets another camera follows that camera's path.
     other = {str(crops[0]): "2", str(crops[1]): "gate"}
     (tmp_path / "more.csv").write_text(f"path,camera\n{crops[0].name},2\n{crops[1].name},gate\n{crops[2].name},\n")
     done = fastreid_here("index", tmp_path / "more.csv", "--gallery", tmp_path / "site")
@@ -386,13 +393,13 @@ def test_a_site_by_camera_is_deployed_with_a_table_of_cameras(toy_run, datasets,
     found = extractor([tmp_path / "none.jpg", *crops], unreadable="skip", cameras=["2", *cameras])
     order = [record.path for record in gallery.records]
     assert np.abs(found - expected[[order.index(str(crop)) for crop in crops]]).max() < 1e-4
-    with pytest.raises(UserError, match="1 cameras are given for 2 images"):
+    with pytest.raises(UserError, match="got 1 cameras for 2 images"):
         extractor(crops[:2], cameras=["1"])
 
 
-def test_readers_numbers_are_no_other_cameras_numbers():
+def test_a_readers_camera_number_does_not_match_a_camera_of_that_number():
     assert camera_label("a/0002_c1s1_000451_03.jpg", 0) == "1"
-    # as fast-reid's readers number the same camera in training and in testing
+    # fast-reid's readers number one camera in these two ways, in training and in testing
     assert camera_label("0000_000_01_0303morning_0015_0.jpg", "msmt17_0") == camera_label("x.jpg", 0) == "camid 0"
     cameras = SiteCameras(["1", "cam-1", "c2", "camid 0", "north gate"])
     found = [
@@ -401,14 +408,14 @@ def test_readers_numbers_are_no_other_cameras_numbers():
     assert found == ["1", "", "cam-1", "c2", "c2", "", "camid 0", "north gate", ""]
 
 
-def test_a_site_whose_cameras_change_names_is_another_model(by_table, tmp_path):
+def test_renaming_a_sites_camera_changes_the_sites_digest(by_table, tmp_path):
     before = site_digest(shutil.copytree(by_table, tmp_path / "site"))
     summary = (tmp_path / "site" / "adapt.json").read_text()
     (tmp_path / "site" / "adapt.json").write_text(summary.replace('"gate"', '"hall"'))
     assert site_digest(tmp_path / "site") != before == site_digest(by_table)
 
 
-def test_a_network_that_gives_no_numbers_makes_no_path(toy_run, site, tmp_path, fastreid_here):
+def test_a_network_that_outputs_nan_is_refused_and_writes_nothing(toy_run, site, tmp_path, fastreid_here):
     run = tmp_path / "run"
     run.mkdir()
     shutil.copy(toy_run / "config.yaml", run)

@@ -1,4 +1,4 @@
-"""Camera offsets are those of naive loops in double precision, and shrink by how much n images can tell."""
+"""Camera offsets equal naive loops in double precision, and shrink by how much information n images carry."""
 
 import io
 import math
@@ -16,7 +16,7 @@ def unit(vector):
 
 
 def naive(features, cameras):
-    """({camera: (weight, offset)}, the mean of all cameras) by loops over images, cameras and features."""
+    """({camera: (weight, offset)}, mean of all cameras), by loops over images, cameras and dimensions."""
     of = {}
     for feature, camera in zip(features, cameras):
         if camera:
@@ -42,7 +42,7 @@ def naive(features, cameras):
 
 
 def follow(features, cameras, expected):
-    """Features by what :func:`naive` gives."""
+    """Features less the offsets from :func:`naive`."""
     offsets, mean = expected
     rows = []
     for feature, camera in zip(features, cameras):
@@ -51,8 +51,8 @@ def follow(features, cameras, expected):
     return np.array(rows)
 
 
-def drawn(counts, shift=0.5, width=12, seed=0):
-    """Features of any length of so many images of each camera, cameras apart by ``shift``."""
+def random_features(counts, shift=0.5, width=12, seed=0):
+    """Random features for ``counts`` images of each camera, with random lengths; ``shift`` separates the cameras."""
     rng = np.random.default_rng(seed)
     cameras = [camera for camera, n in counts.items() for _ in range(n)]
     apart = {camera: shift * rng.normal(size=width) for camera in dict.fromkeys(cameras)}
@@ -66,13 +66,13 @@ def drawn(counts, shift=0.5, width=12, seed=0):
     [
         ({"a": 20, "b": 20, "c": 20}, 0.5),
         ({"a": 40, "b": 3, "c": 1, "": 5}, 0.5),
-        ({"a": 1, "b": 1, "c": 1}, 0.5),  # nothing says how images of one camera vary
+        ({"a": 1, "b": 1, "c": 1}, 0.5),  # one image per camera does not show how images of one camera vary
         ({"a": 9}, 0.5),
-        ({"a": 3, "b": 3}, 0.0),  # cameras that differ less than chance would have it
+        ({"a": 3, "b": 3}, 0.0),  # cameras that differ no more than by chance
     ],
 )
-def test_offsets_are_those_of_naive_loops(counts, shift):
-    features, cameras = drawn(counts, shift)
+def test_offsets_equal_naive_loops(counts, shift):
+    features, cameras = random_features(counts, shift)
     offsets = CameraOffsets.from_features(features, cameras)
     expected = naive(features, cameras)
     names, images, weights, values = offsets.estimate
@@ -81,14 +81,14 @@ def test_offsets_are_those_of_naive_loops(counts, shift):
         assert weight == pytest.approx(expected[0][name][0], abs=1e-9)
         assert np.allclose(value, expected[0][name][1], atol=1e-6)
     assert np.allclose(values[-1], expected[1], atol=1e-6)
-    others, of = drawn({**counts, "a": 4, "b": 4, "elsewhere": 2, "": 2}, shift, seed=1)
+    others, of = random_features({**counts, "a": 4, "b": 4, "elsewhere": 2, "": 2}, shift, seed=1)
     found = offsets(others, of)
     assert found.dtype == np.float32 and np.allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     assert np.allclose(found, follow(others, of, expected), atol=1e-5)
 
 
-def test_with_equally_many_images_it_is_james_and_steins_estimator():
-    features, cameras = drawn({"a": 15, "b": 15, "c": 15, "d": 15})
+def test_with_equally_many_images_weights_are_james_and_steins():
+    features, cameras = random_features({"a": 15, "b": 15, "c": 15, "d": 15})
     x = np.array([unit(row) for row in features])
     means = np.array([x[[of == camera for of in cameras]].mean(0) for camera in "abcd"])
     within = sum(np.square(row - means["abcd".index(camera)]).sum() for row, camera in zip(x, cameras)) / (60 - 4)
@@ -97,7 +97,7 @@ def test_with_equally_many_images_it_is_james_and_steins_estimator():
     assert np.allclose(weights, 1 - within / 15 / between) and 0.5 < weights[0] < 1
 
 
-def test_shrunk_means_are_nearer_the_truth_than_raw_ones_and_than_one_for_all():
+def test_shrunk_means_are_nearer_the_truth_than_raw_means_or_one_common_mean():
     rng = np.random.default_rng(0)
     errors = {"shrunk": 0.0, "raw": 0.0, "one": 0.0}
     for _ in range(20):
@@ -113,8 +113,8 @@ def test_shrunk_means_are_nearer_the_truth_than_raw_ones_and_than_one_for_all():
     assert errors["shrunk"] < 0.9 * errors["raw"] and errors["shrunk"] < 0.9 * errors["one"], errors
 
 
-def test_a_camera_is_the_same_however_it_is_written():
-    features, cameras = drawn({"1": 6, "2": 6})
+def test_spellings_of_a_camera_are_one_camera():
+    features, cameras = random_features({"1": 6, "2": 6})
     offsets = CameraOffsets.from_features(features, [camera.replace("1", " 01") for camera in cameras])
     assert offsets.cameras.names == ("1", "2")
     written = ["1", "c1", "cam-1", "Camera 01", "2", "1.0"]
@@ -123,8 +123,8 @@ def test_a_camera_is_the_same_however_it_is_written():
     assert np.array_equal(found, offsets(features[:6], np.array([1, 1, 1, 1, 2, 1])))
 
 
-def test_what_was_saved_is_loaded_and_what_cannot_be_is_refused(tmp_path):
-    features, cameras = drawn({"tor süd": 6, "2": 6})
+def test_saved_offsets_are_loaded_and_damaged_files_and_bad_input_are_refused(tmp_path):
+    features, cameras = random_features({"tor süd": 6, "2": 6})
     offsets = CameraOffsets.from_features(features, cameras, "m" * 64, [3, 2**63])
     with open(tmp_path / "offsets.npz", "wb") as stream:
         offsets.save(stream)
@@ -132,7 +132,9 @@ def test_what_was_saved_is_loaded_and_what_cannot_be_is_refused(tmp_path):
     assert np.array_equal(loaded(features, cameras), offsets(features, cameras)) and loaded.digest() == offsets.digest()
     assert loaded.pictures.tolist() == [3, 2**63] and loaded.model == "m" * 64 and loaded.site == "site"
     loaded.check_model("m" * 64)
-    with pytest.raises(UserError, match="site site: its offsets are of features of model mmmm.*, and this is .* xxxx"):
+    with pytest.raises(
+        UserError, match="site site: its offsets were learned with model mmmm.*, but this is model xxxx"
+    ):
         loaded.check_model("x" * 64)
     arrays = dict(np.load(tmp_path / "offsets.npz"))
     later, short = io.BytesIO(), io.BytesIO()
@@ -143,16 +145,18 @@ def test_what_was_saved_is_loaded_and_what_cannot_be_is_refused(tmp_path):
         with pytest.raises(UserError, match="site site .*: adapt again"):
             CameraOffsets.load(io.BytesIO(damaged), "site")
     for given, of, message in [
-        (features[:1], ["1"], "1 images of known camera do not tell"),
-        (features[:2], ["", ""], "0 images of known camera do not tell"),
-        (features[:2], ["1"], "1 cameras are given for 2 features"),
-        (np.zeros((2, 3)), ["1", "1"], "features 0 of 2 have no direction"),
-        (np.zeros(3), ["1"], r"features are of shape \(N, D\)"),
+        (features[:1], ["1"], "at least two images with a known camera, .*; got 1"),
+        (features[:2], ["", ""], "at least two images with a known camera, .*; got 0"),
+        (features[:2], ["1"], "got 1 cameras for 2 features"),
+        (np.zeros((2, 3)), ["1", "1"], "feature 0 of 2 has no direction"),
+        (np.zeros(3), ["1"], r"features must have shape \(N, D\)"),
     ]:
         with pytest.raises(UserError, match=message):
             CameraOffsets.from_features(given, of)
-    with pytest.raises(UserError, match=r"take features \(N, 12\) and N cameras, got \(2, 12\) and 1"):
+    with pytest.raises(
+        UserError, match=r"features of shape \(N, 12\) and N cameras, got shape \(2, 12\) and 1 cameras"
+    ):
         offsets(features[:2], ["2"])
     alone = CameraOffsets.from_features(np.array([[1, 0], [1, 0]], float), ["1", "1"])
-    with pytest.raises(UserError, match="features 0 of 1 have no direction .* equal to their camera's offset"):
+    with pytest.raises(UserError, match="feature 0 of 1 has no direction: .* equal to its camera's offset"):
         alone(np.array([[2.0, 0.0]]), ["1"])

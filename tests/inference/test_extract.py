@@ -1,4 +1,4 @@
-"""``fastreid extract``: every image's row, in order, in files that others read."""
+"""``fastreid extract`` writes a row for each image, in order, to files that other programs can read."""
 
 import json
 import re
@@ -21,7 +21,7 @@ def crops(datasets):
     return datasets / "RenderedStation" / "query"
 
 
-def test_rows_are_in_the_order_of_the_input_with_what_is_known(toy_run, crops, tmp_path, fastreid_here):
+def test_rows_follow_the_order_of_the_input_and_carry_the_images_records(toy_run, crops, tmp_path, fastreid_here):
     first, second, third = sorted(crops.iterdir())[:3]
     (tmp_path / "own.jpg").write_bytes(first.read_bytes())
     (tmp_path / "table.csv").write_text(f"camera,path,time\nlobby,own.jpg,09:30\n,{third},\n")
@@ -47,7 +47,7 @@ def test_rows_are_in_the_order_of_the_input_with_what_is_known(toy_run, crops, t
     assert not list(tmp_path.glob("*.journal"))
 
 
-def test_the_guides_lines_put_a_parquet_file_into_a_vector_database(
+def test_the_guides_code_loads_a_parquet_file_into_a_vector_database(
     toy_run, crops, tmp_path, fastreid_here, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -66,7 +66,7 @@ def test_the_guides_lines_put_a_parquet_file_into_a_vector_database(
     known["client"].close()
 
 
-def test_what_was_done_before_a_broken_image_is_not_done_again(toy_run, crops, tmp_path, fastreid_here, monkeypatch):
+def test_rerunning_after_a_broken_image_resumes(toy_run, crops, tmp_path, fastreid_here, monkeypatch):
     monkeypatch.setattr(extraction, "CHUNK", 4)
     images = sorted(crops.iterdir())[:10]
     broken = tmp_path / "broken.jpg"
@@ -74,18 +74,18 @@ def test_what_was_done_before_a_broken_image_is_not_done_again(toy_run, crops, t
     words = ["extract", "--model", toy_run, *images[:9], broken, images[9], "--output", tmp_path / "f.npz"]
     assert "cannot read image" in one_line(fastreid_here(*words))
     assert not (tmp_path / "f.npz").exists()
-    looked_at = []
+    extracted = []
     stock = FeatureExtractor.__call__
     monkeypatch.setattr(
-        FeatureExtractor, "__call__", lambda *args, **kw: looked_at.extend(args[1]) or stock(*args, **kw)
+        FeatureExtractor, "__call__", lambda *args, **kw: extracted.extend(args[1]) or stock(*args, **kw)
     )
     done = fastreid_here(*words, "--skip-unreadable")
     assert done.returncode == 0 and f"left out: cannot read image {broken}" in done.stdout
-    assert looked_at == [str(broken)]
+    assert extracted == [str(broken)]
     assert list(np.load(tmp_path / "f.npz")["path"]) == [str(path) for path in images]
 
 
-def test_another_models_features_are_not_taken(tmp_path):
+def test_a_journal_keeps_the_features_of_two_models_apart(tmp_path):
     ones = np.ones((1, 3), np.float32)
     journal.Journal(tmp_path / "j", "a" * 64).keep(["x"], ones)
     assert "x" in journal.Journal(tmp_path / "j", "a" * 64)
@@ -103,7 +103,7 @@ def test_a_damaged_journal_is_refused_and_no_pickle_is_read(tmp_path, toy_run, c
     assert "damaged" in one_line(fastreid_here(*words))
 
 
-def test_what_is_known_of_images(tmp_path):
+def test_camera_time_and_identity_are_read_from_names(tmp_path):
     for name in (
         "0002_c1s1_000451_03.jpg",
         "0001_c2_f0046182.jpg",
@@ -119,7 +119,7 @@ def test_what_is_known_of_images(tmp_path):
     assert found["x.png"] == Record("")[1:]
 
 
-def test_a_table_that_excel_saved_is_read(tmp_path):
+def test_a_table_saved_by_excel_is_read(tmp_path):
     (tmp_path / "t.CSV").write_bytes(
         '\ufeffidentity, path \r\n"Smith, John",a.jpg\r\n\r\nanna,"b ""2"".jpg"\r\n'.encode()
     )
@@ -128,31 +128,31 @@ def test_a_table_that_excel_saved_is_read(tmp_path):
     assert b == Record(f'{tmp_path}/b "2".jpg', identity="anna")
 
 
-def test_images_of_nobody_are_not_one_person(tmp_path):
+def test_identity_minus_one_in_a_table_is_unknown(tmp_path):
     (tmp_path / "t.csv").write_text("path,identity\na.jpg,-1\nb.jpg,-1\nc.jpg,0\n")
     assert [record.identity for record in find_images([str(tmp_path / "t.csv")])] == ["", "", "0"]
 
 
-def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp_path, caplog):
+def test_warnings_count_names_that_are_read_and_matches_that_are_left_out(tmp_path, caplog):
     for name in "0002_c1s1_000451_03.jpg", "20240501_c2_153000.jpg", "notes.txt":
         (tmp_path / name).touch()
     (tmp_path / "more").mkdir()
     day, person = find_images([str(tmp_path / "*")])[::-1]
     assert day[1:] == ("", "", "") and person[1:] == ("1", "s1_000451", "2")
     left_out, understood = caplog.messages
-    assert left_out.startswith(f"{tmp_path}/*: 2 of 4 matches left out") and left_out.endswith("/more")
-    assert "read off 1 of 2 names" in understood and understood.endswith("; 20240501_c2_153000.jpg is not")
+    assert left_out.startswith(f"{tmp_path}/*: left out 2 of 4 matches") and left_out.endswith("/more")
+    assert "from 1 of 2 names; the others, such as 20240501_c2_153000.jpg, do not" in understood
     caplog.clear()
     (tmp_path / "more" / "round").symlink_to(tmp_path)
     assert len(find_images([str(tmp_path / "**")])) == 2
-    assert caplog.messages[0].startswith(f"{tmp_path}/**: 1 of 3 matches left out")
+    assert caplog.messages[0].startswith(f"{tmp_path}/**: left out 1 of 3 matches")
     caplog.clear()
     files = [str(tmp_path / name) for name in ("20240501_c2_153000.jpg", "0002_c1s1_000451_03.jpg")]
     find_images(files[:1])
     assert not caplog.messages
-    find_images(files)  # as a shell writes out a pattern without quotes
-    assert caplog.messages[0].startswith(f"{files[0]} and 1 more: identity and camera are read off 1 of 2 names")
-    with pytest.raises(UserError, match="matches no image: the first of 1 matches is .*notes.txt"):
+    find_images(files)  # as if a shell had expanded an unquoted pattern
+    assert caplog.messages[0].startswith(f"{files[0]} and 1 more: read identity and camera from 1 of 2 names")
+    with pytest.raises(UserError, match="matches no images: the first of its 1 matches is .*notes.txt"):
         find_images([str(tmp_path / "*.txt")])
 
 
@@ -171,32 +171,32 @@ def test_how_many_names_are_understood_is_said_and_what_a_pattern_leaves_out(tmp
         (
             "t.csv",
             "path,identity\na.jpg,1\nb.jpg,Smith, John\n",
-            "t.csv, line 3: 3 fields for 2 columns; text with commas",
+            "t.csv, line 3: 3 fields for 2 columns; put text with commas",
         ),
         ("t.csv", "path,identity\na.jpg\n", "t.csv, line 2: 1 fields for 2 columns"),
-        ("t.csv", 'path,identity\n\na.jpg,"Smith\nb.jpg,Jones"\n', "t.csv, line 3: a field goes on in the next line"),
+        ("t.csv", 'path,identity\n\na.jpg,"Smith\nb.jpg,Jones"\n', "t.csv, line 3: a field continues on the next line"),
         ("t.csv", "path,camera,camera\na.jpg,1,2\n", "t.csv has the column camera twice"),
         ("t.csv", "path,camera,\na.jpg,1,\n", r"t.csv has the columns path, camera, \(no name\)"),
         ("t.csv", "path,identity\n ,1\n", "t.csv, line 2: the path is empty"),
-        ("t.csv", "path,identity\na.jpg,1\nb.jpg,2\na.jpg,2\n", "lines 2 and 4 say different things of a.jpg"),
+        ("t.csv", "path,identity\na.jpg,1\nb.jpg,2\na.jpg,2\n", "lines 2 and 4 contradict each other about a.jpg"),
         ("t.csv", "path;identity\na.jpg;1\n", "t.csv has semicolons between its columns: save it with commas"),
         ("t.csv", "camera\tpath\n1\ta.jpg\n", "t.csv has tabs between its columns"),
         ("t.csv", 'path,identity\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "t.csv cannot be read as CSV, line 3: .*double quote"),
-        ("t.csv", "path\na\0.jpg\n", r"t.csv cannot be read as CSV in UTF-8, as it has NUL bytes \(UTF-16\?\)"),
+        ("t.csv", "path\na\0.jpg\n", r"t.csv cannot be read as CSV in UTF-8: it looks like UTF-16 or has NUL bytes"),
         ("t.csv", "path\nnowhere.jpg\n", "cannot read image .*nowhere.jpg"),
-        ("none.txt", None, "none.txt is no file, no folder, and no pattern that any file matches"),
-        ("none.csv", None, "table .*none.csv is not there"),
+        ("none.txt", None, "none.txt is not a file or folder and matches no files"),
+        ("none.csv", None, "table .*none.csv does not exist"),
     ],
 )
-def test_what_names_no_images_is_refused(toy_run, tmp_path, fastreid_here, name, text, message):
+def test_missing_images_and_invalid_tables_are_refused(toy_run, tmp_path, fastreid_here, name, text, message):
     if text is not None:
         (tmp_path / name).write_text(text, encoding="latin-1")
     done = fastreid_here("extract", "--model", toy_run, tmp_path / name, "--output", tmp_path / "f.npz")
     assert re.search(message, one_line(done))
 
 
-def test_an_output_that_cannot_be_written_is_refused_at_once(toy_run, crops, tmp_path, fastreid_here):
+def test_an_invalid_output_or_option_is_refused_at_once(toy_run, crops, tmp_path, fastreid_here):
     done = fastreid_here("extract", "--model", "nowhere", crops, "--output", tmp_path / "f.csv")
-    assert "f.csv ends in neither .npz nor .parquet" in one_line(done)
+    assert "f.csv must end in .npz or .parquet" in one_line(done)
     done = fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz", "--batch-size", 0)
-    assert "--batch-size is 1 or more and --workers 0 or more, got 0 and 0" in one_line(done)
+    assert "--batch-size must be at least 1 and --workers at least 0, got 0 and 0" in one_line(done)

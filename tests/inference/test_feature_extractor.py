@@ -1,4 +1,4 @@
-"""Features without a config are those of evaluation, whatever form the images come in."""
+"""FeatureExtractor returns the features of evaluation for images in every form."""
 
 import shutil
 import time
@@ -29,7 +29,7 @@ from ..runs.toy import one_line
 
 @pytest.fixture(scope="module")
 def evaluated(toy_run):
-    """The files of a test set, and what evaluation makes of them, its rows of length 1."""
+    """The files of a test set and their features in evaluation, of length 1."""
     cfg = load_run_config(toy_run)
     loader, _ = build_reid_test_loader(cfg, dataset_name="RenderedStation")
     model = load_model(cfg).eval()
@@ -38,7 +38,7 @@ def evaluated(toy_run):
     return [item[0] for item in loader.dataset.img_items], torch.nn.functional.normalize(features).cpu().numpy()
 
 
-def test_features_are_those_of_evaluation(toy_run, exported, evaluated):
+def test_features_equal_those_of_evaluation(toy_run, exported, evaluated):
     paths, expected = evaluated
     found = FeatureExtractor(toy_run, batch_size=7)(paths)
     assert found.dtype == np.float32 and np.abs(found - expected).max() <= 1e-5
@@ -56,15 +56,17 @@ def test_threads_share_an_extractor_along_any_path(toy_run, path):
         expected = torch.stack([model(torch.from_numpy(batch).permute(0, 3, 1, 2).float()) for batch in pixels])
     extractor = FeatureExtractor(toy_run, path=path)
     network = extractor._network._model
-    assert bool(gdnorm_layers(network)) == (path in ("ensemble", "weighted")), "folded where it can be"
-    network.backbone.register_forward_pre_hook(lambda module, args: time.sleep(0.02))  # for the others to come between
+    assert bool(gdnorm_layers(network)) == (path in ("ensemble", "weighted")), "a path that can be folded is folded"
+    network.backbone.register_forward_pre_hook(
+        lambda module, args: time.sleep(0.02)
+    )  # so that other threads interleave
     with ThreadPoolExecutor(4) as pool:
         found = np.stack([*pool.map(extractor, pixels)])
     expected = torch.nn.functional.normalize(expected, dim=2).numpy()
     assert np.abs(found - expected).max() <= 1e-5
 
 
-def test_one_model_has_one_digest_wherever_it_is(toy_run, exported, tmp_path):
+def test_a_run_and_its_exports_share_a_digest(toy_run, exported, tmp_path):
     descriptions = [FeatureExtractor(model).description for model in (toy_run, exported, exported / "model.onnx")]
     assert descriptions[0] == descriptions[1] == descriptions[2]
     assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 1280)
@@ -73,11 +75,11 @@ def test_one_model_has_one_digest_wherever_it_is(toy_run, exported, tmp_path):
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_a_model_without_gdnorm_by_any_metric(datasets, tmp_path, metric):
+def test_a_model_without_gdnorm_works_with_each_metric(datasets, tmp_path, metric):
     words = "MODEL.HEADS.NUM_CLASSES 5 MODEL.BACKBONE.PRETRAIN False TEST.METRIC".split()
     cfg = load_config(f"{DEMO}/baseline.yml", [*TINY, *words, metric, "OUTPUT_DIR", str(tmp_path)])
     model = DefaultTrainer.build_model(cfg).eval()
-    # as of a model zoo, by somebody whose readers of data sets are not here
+    # like a checkpoint of a model zoo, whose config names a data set that is not registered here
     torch.save({"model": model.state_dict()}, tmp_path / "somebodys.pth")
     (tmp_path / "config.yaml").write_text(cfg.dump().replace("RenderedMall", "SomebodysOwn"))
     pixels = np.random.default_rng(0).integers(0, 256, (3, 32, 16, 3), np.uint8)
@@ -89,7 +91,7 @@ def test_a_model_without_gdnorm_by_any_metric(datasets, tmp_path, metric):
     assert np.abs(found - expected.numpy()).max() <= 1e-5 * expected.abs().max()
 
 
-def test_images_come_in_every_form(toy_run, evaluated, tmp_path):
+def test_every_form_of_images_gives_the_same_features(toy_run, evaluated, tmp_path):
     paths, expected = evaluated[0][:5], evaluated[1][:5]
     extractor = FeatureExtractor(toy_run, batch_size=2, workers=3)
     in_bgr = [cv2.imread(path) for path in paths]
@@ -108,7 +110,7 @@ def test_images_come_in_every_form(toy_run, evaluated, tmp_path):
     assert extractor([]).shape == extractor((frame, [])).shape == (0, 1280)
 
 
-def test_an_unreadable_image_is_named_or_skipped_and_reported(toy_run, evaluated, tmp_path):
+def test_an_unreadable_image_is_an_error_or_is_skipped_and_reported(toy_run, evaluated, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     images = [evaluated[0][0], tmp_path / "broken.jpg", np.zeros((0, 3, 3), np.uint8), evaluated[0][1]]
     extractor = FeatureExtractor(toy_run)
@@ -121,35 +123,35 @@ def test_an_unreadable_image_is_named_or_skipped_and_reported(toy_run, evaluated
     assert not extractor.skipped
 
 
-def test_what_is_no_model_says_what_to_name(toy_run, exported, tmp_path):
-    with pytest.raises(UserError, match="nowhere is not there: name a run's folder"):
+def test_invalid_models_and_arguments_are_refused_with_a_fix(toy_run, exported, tmp_path):
+    with pytest.raises(UserError, match="nowhere does not exist: name a run's folder"):
         FeatureExtractor("nowhere")
     with pytest.raises(UserError, match="neither a run nor an export"):
         FeatureExtractor(tmp_path)
     (tmp_path / "broken.onnx").write_bytes(b"no network")
-    with pytest.raises(UserError, match=r"broken.onnx is no ONNX file, or a damaged one"):
+    with pytest.raises(UserError, match=r"broken.onnx is damaged or not an ONNX file"):
         FeatureExtractor(tmp_path / "broken.onnx")
     silent = onnx.load(exported / "model.onnx")
     del silent.metadata_props[:]
     onnx.save(silent, tmp_path / "other.onnx")
-    with pytest.raises(UserError, match="other.onnx does not say what it takes"):
+    with pytest.raises(UserError, match="other.onnx does not describe its input and features"):
         FeatureExtractor(tmp_path / "other.onnx")
     for text in "{", "[]", "{}":
         (tmp_path / "manifest.json").write_text(text)
         (tmp_path / "config.yaml").write_text((exported / "config.yaml").read_text())
-        with pytest.raises(UserError, match=r"manifest.json is damaged or of an older version"):
+        with pytest.raises(UserError, match=r"manifest.json is damaged or from an older version"):
             FeatureExtractor(tmp_path)
-    with pytest.raises(UserError, match="--half is for CUDA"):
+    with pytest.raises(UserError, match="--half needs CUDA, but the model runs on cpu"):
         FeatureExtractor(toy_run, device="cpu", half=True)
-    with pytest.raises(UserError, match="--device is cpu, cuda or cuda:N, got 'gpu'"):
+    with pytest.raises(UserError, match="--device must be cpu, cuda or cuda:N, got 'gpu'"):
         FeatureExtractor(toy_run, device="gpu")
-    with pytest.raises(UserError, match="order is RGB or BGR"):
+    with pytest.raises(UserError, match="order must be RGB or BGR"):
         FeatureExtractor(toy_run, order="GBR")
 
 
 @pytest.fixture(scope="module")
 def diverged(toy_run, tmp_path_factory):
-    """The toy run with a weight that is NaN, and a gallery of it."""
+    """The toy run with NaN weights, and an empty gallery of it."""
     folder = tmp_path_factory.mktemp("diverged") / "run"
     shutil.copytree(toy_run, folder)
     checkpoint = folder / (folder / "last_checkpoint").read_text()
@@ -172,7 +174,7 @@ def diverged(toy_run, tmp_path_factory):
     ],
     ids=lambda words: words.split()[0],
 )
-def test_features_that_are_not_finite_are_one_line(diverged, datasets, tmp_path, fastreid_here, words, written):
+def test_nan_features_end_every_command_with_one_line(diverged, datasets, tmp_path, fastreid_here, words, written):
     images = datasets / "RenderedStation" / "query"
     words, written = (text.format(diverged, images, tmp_path) for text in (words, written))
     said = one_line(fastreid_here(*words.split()))
@@ -180,19 +182,19 @@ def test_features_that_are_not_finite_are_one_line(diverged, datasets, tmp_path,
     assert not Path(written).exists()
 
 
-def test_an_export_says_what_is_wrong_with_the_trained_model(diverged, tmp_path, fastreid_here):
+def test_exporting_a_diverged_model_is_refused(diverged, tmp_path, fastreid_here):
     said = one_line(fastreid_here("export", "--config-file", diverged / "config.yaml", "--output", tmp_path / "export"))
     assert f"{diverged / 'model_final.pth'} gives no usable features for random pictures" in said
 
 
-def test_no_image_is_taken_whose_features_cannot_be_compared(toy_run, datasets, monkeypatch, tmp_path):
+def test_an_image_whose_features_are_all_zero_is_an_error(toy_run, datasets, monkeypatch, tmp_path):
     extractor = FeatureExtractor(toy_run, batch_size=2)
     images = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
     (tmp_path / "text.jpg").write_text("no picture")
     network = extractor._network
 
     class Dead:
-        """As the network, but for the last image of each batch the features are those of a dead one."""
+        """The network, but with features of zeros for the last image of each batch."""
 
         description, prepare = network.description, network.prepare
 

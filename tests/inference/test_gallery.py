@@ -1,4 +1,4 @@
-"""A gallery finds what a loop over all images finds, and what is on disk is whole or refused."""
+"""A gallery finds what a loop over all images finds; on disk it is either complete or refused."""
 
 import json
 import multiprocessing
@@ -34,8 +34,8 @@ def described(metric="cosine", model="m" * 64):
     return Description(model, metric, DIMENSIONS, ModelInput((4, 2)))
 
 
-def drawn(images, seed=0, cameras=3, metric="cosine"):
-    """Features around a few centres, with cameras in turn."""
+def random_images(images, seed=0, cameras=3, metric="cosine"):
+    """Random features around a few centres, with cameras in turn."""
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(max(1, images // 5), DIMENSIONS))
     features = (centres[rng.integers(len(centres), size=images)] + 0.3 * rng.normal(size=(images, DIMENSIONS))).astype(
@@ -51,12 +51,12 @@ def drawn(images, seed=0, cameras=3, metric="cosine"):
 
 def filled(metric="cosine", images=60, **options):
     made = Gallery(described(metric), **options)
-    made.add(drawn(images, metric=metric))
+    made.add(random_images(images, metric=metric))
     return made
 
 
-def test_the_old_names_of_a_searchs_arguments_go_on_working():
-    queries, searched = drawn(3, seed=1).features, filled()
+def test_old_argument_names_of_search_still_work():
+    queries, searched = random_images(3, seed=1).features, filled()
     with pytest.warns(DeprecationWarning, match="search: not_from is now exclude_cameras"):
         old = searched.search(queries, not_from=["1"] * 3)
     assert old == searched.search(queries, exclude_cameras=["1"] * 3) != searched.search(queries)
@@ -65,7 +65,7 @@ def test_the_old_names_of_a_searchs_arguments_go_on_working():
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("top", [1, 10, 100])
 def test_a_search_finds_what_a_loop_over_all_images_finds(metric, top):
-    images, queries = drawn(60, metric=metric), drawn(9, seed=1, metric=metric)
+    images, queries = random_images(60, metric=metric), random_images(9, seed=1, metric=metric)
     searched = filled(metric)
     exclude_cameras = ["0", "1", "2", "", "7"] + [""] * 4
     exclude_digests = [images.digests[place] for place in range(8)] + ["unknown"]
@@ -84,31 +84,31 @@ def test_a_search_finds_what_a_loop_over_all_images_finds(metric, top):
         assert [match.record for match in found[number]] == [images.records[row] for row in best]
 
 
-def test_images_are_added_once_and_removed(tmp_path):
-    changed, more = filled(images=20), drawn(10, seed=1)
+def test_an_image_is_added_once_and_can_be_removed(tmp_path):
+    changed, more = filled(images=20), random_images(10, seed=1)
     twice = Extraction(more.records * 2, more.digests * 2, np.concatenate([more.features] * 2))
-    assert changed.add(twice) == 10 and changed.add(drawn(20)) == 0 and len(changed) == 30
+    assert changed.add(twice) == 10 and changed.add(random_images(20)) == 0 and len(changed) == 30
     changed.remove({0, 5, 29})
     kept = [row for row in range(20) if row not in (0, 5)]
     assert changed.digests == [*(f"0-{row}" for row in kept), *(f"1-{row}" for row in range(9))]
-    assert np.array_equal(changed.features(), np.concatenate((drawn(20).features[kept], more.features[:9])))
+    assert np.array_equal(changed.features(), np.concatenate((random_images(20).features[kept], more.features[:9])))
     assert changed.search(more.features[:1], 1)[0][0].record.path == "/1/0.jpg"
-    with pytest.raises(UserError, match=r"features are of shape \(N, 24\), got \(1, 3\)"):
+    with pytest.raises(UserError, match=r"features must be numbers of shape \(N, 24\), got \(1, 3\)"):
         changed.add(Extraction(more.records[:1], ["new"], np.ones((1, 3), np.float32)))
-    with pytest.raises(UserError, match=r"queries are of shape \(Q, 24\), got \(24,\)"):
+    with pytest.raises(UserError, match=r"queries must be numbers of shape \(Q, 24\), got \(24,\)"):
         changed.search(more.features[0])
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_a_large_gallery_is_searched_approximately_if_it_may_be(metric, monkeypatch, tmp_path):
+def test_a_large_gallery_is_searched_approximately_on_request(metric, monkeypatch, tmp_path):
     monkeypatch.setattr(gallery, "APPROXIMATE_FROM", 50)
     exact, small, large = filled(metric), filled(metric, 40, approximate=True), filled(metric, approximate=True)
     assert [made.is_approximate for made in (exact, small, large)] == [False, False, True]
-    small.add(drawn(20, seed=1, metric=metric))
+    small.add(random_images(20, seed=1, metric=metric))
     assert small.is_approximate and len(small) == 60
     assert np.array_equal(large.features(), exact.features())
     assert large.recall(10) > 0.9
-    queries = drawn(9, seed=1, metric=metric).features
+    queries = random_images(9, seed=1, metric=metric).features
     matches = large.search(queries, 5, exclude_cameras=["0"] * 9)
     assert all(match.record.camera != "0" for found in matches for match in found)
     large.save(tmp_path)
@@ -118,7 +118,7 @@ def test_a_large_gallery_is_searched_approximately_if_it_may_be(metric, monkeypa
     assert not large.is_approximate and len(large.search(queries, 99)[0]) == 30
 
 
-def test_what_was_saved_is_loaded(tmp_path):
+def test_a_saved_gallery_is_loaded_unchanged(tmp_path):
     saved = filled("euclidean", model="logs/mine")
     saved.records[0] = Record('/a "quoted", path/ünï.jpg', "", "line\nbreak", "1")
     saved.records[1] = Record(os.fsdecode(b"/in/latin-1/caf\xe9.jpg"))
@@ -156,9 +156,9 @@ DAMAGE = {
     "later version": (
         "gallery.json",
         lambda file: file.write_text(file.read_text().replace('"version": 2', '"version": 3')),
-        "is of version 3",
+        "has format version 3",
     ),
-    "none": ("gallery.json", Path.unlink, "is no gallery: it has no gallery.json; fastreid index makes one"),
+    "none": ("gallery.json", Path.unlink, "is not a gallery, as it has no gallery.json: build one with fastreid index"),
 }
 
 
@@ -171,7 +171,7 @@ def test_a_damaged_gallery_is_refused_in_one_line(damage, tmp_path, fastreid_her
 
 
 def tampered(change):
-    """A change of what a gallery says, after which its digests are right."""
+    """A change to a gallery that keeps its digests valid."""
 
     def spoil(file):
         contents = json.loads(file.read_text())
@@ -225,7 +225,7 @@ TAMPERED = {
 
 
 @pytest.mark.parametrize("change", TAMPERED)
-def test_what_a_gallery_must_not_hold_is_refused_in_one_line_though_its_digests_fit(change, tmp_path, fastreid_here):
+def test_invalid_contents_with_valid_digests_are_refused_in_one_line(change, tmp_path, fastreid_here):
     site = tmp_path / "site"
     filled().save(site)
     (tmp_path / "index-1.faiss").write_bytes(b"not the gallery's")
@@ -234,8 +234,8 @@ def test_what_a_gallery_must_not_hold_is_refused_in_one_line_though_its_digests_
     assert "is damaged" in said and ("faiss-cpu" in said) == change.startswith("index of")
 
 
-def test_only_its_own_files_are_removed(tmp_path):
-    """Of the user's, none goes or changes, whatever its name; of its own, none stays, also after a kill."""
+def test_saving_removes_only_the_gallerys_own_files(tmp_path):
+    """The user's files stay unchanged whatever their names, and no old file of the gallery stays, even after a kill."""
     others = [
         "images-2024.csv",
         "index-old.faiss",
@@ -258,7 +258,9 @@ def test_only_its_own_files_are_removed(tmp_path):
     own = tmp_path / "own"
     own.mkdir()
     (own / "gallery.json").write_text('{"pictures": []}')
-    with pytest.raises(UserError, match="gallery.json is not of a gallery: remove it, or name another folder"):
+    with pytest.raises(
+        UserError, match="gallery.json does not belong to a gallery: remove it, or choose another folder"
+    ):
         filled().save(own)
 
 
@@ -268,15 +270,15 @@ def killed_while_writing(folder):
     stored.save(folder)
 
 
-def test_a_folder_that_no_gallery_can_be_written_to_is_refused_first(toy_run, datasets, tmp_path, fastreid_here):
+def test_an_unusable_folder_is_refused_before_the_work(toy_run, datasets, tmp_path, fastreid_here):
     (tmp_path / "gallery.writing").write_text("a list of mine")
     images = datasets / "RenderedStation" / "query"
     said = one_line(fastreid_here("index", "--model", toy_run, images, "--gallery", tmp_path))
-    assert "gallery.writing is not of a gallery" in said
+    assert "gallery.writing does not belong to a gallery" in said
     assert [file.name for file in tmp_path.iterdir()] == ["gallery.writing"]
 
 
-def test_a_journal_removes_its_own_parts_alone(tmp_path):
+def test_a_journal_removes_only_its_own_parts(tmp_path):
     kept = Journal(tmp_path / "journal", "a" * 64)
     kept.keep(["x"], np.ones((1, 3), np.float32))
     own = tmp_path / "journal" / ("a" * 16)
@@ -313,13 +315,13 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
     assert [record.path for record in Gallery.load(site).records] == list(map(str, test))
 
 
-def test_what_is_known_of_contents_is_updated(tmp_path):
-    """Moved, overwritten, told its camera: of each image there is one row, with what was said last."""
+def test_records_of_known_images_are_updated(tmp_path):
+    """Each image has one row with its latest record, even if it was moved, overwritten or given a camera."""
     kept = filled(images=6)
-    of = drawn(6)
+    of = random_images(6)
 
     def given(*images):
-        """Of each its place in what was drawn, and its record."""
+        """An extraction of (row in ``of``, record) pairs."""
         rows = [place for place, _ in images]
         return Extraction([record for _, record in images], [of.digests[row] for row in rows], of.features[rows])
 
@@ -328,7 +330,7 @@ def test_what_is_known_of_contents_is_updated(tmp_path):
             (0, of.records[0]),
             (1, Record("/moved/1.jpg", identity="9")),
             (2, Record(of.records[2].path, " 07.0 ")),
-            (3, Record("/copy/3.jpg", "8")),  # its own path is given, too
+            (3, Record("/copy/3.jpg", "8")),  # its old path is given as well
             (3, Record(of.records[3].path)),
         )
     )
@@ -336,26 +338,24 @@ def test_what_is_known_of_contents_is_updated(tmp_path):
     assert kept.records[1] == of.records[1]._replace(path="/moved/1.jpg", identity="9")
     assert kept.records[2] == of.records[2]._replace(camera="7")
     assert kept.records[3] == of.records[3]._replace(camera="8")
-    other = drawn(2, seed=1)
+    other = random_images(2, seed=1)
     overwritten = other._replace(
         records=[Record(of.records[0].path, "5"), Record("")], known=[(Record(of.records[4].path), of.digests[5])]
     )
-    assert kept.update(overwritten) == (2, 1, 0, 2, 0)  # at the paths of 0 and 4 there is something else now
+    assert kept.update(overwritten) == (2, 1, 0, 2, 0)  # the files of images 0 and 4 have other contents now
     assert kept.digests == [*of.digests[1:4], of.digests[5], *other.digests]
     assert [record.path for record in kept.records[3:]] == [of.records[4].path, of.records[0].path, ""]
     assert np.array_equal(kept.features(), np.concatenate((of.features[[1, 2, 3, 5]], other.features)))
 
 
-def test_features_of_any_length_are_scaled_also_of_images_of_another_camera():
-    kept, of = filled(images=4), drawn(4)
+def test_features_are_scaled_to_length_1_even_for_images_that_change_camera():
+    kept, of = filled(images=4), random_images(4)
     kept.update(Extraction([record._replace(camera="9") for record in of.records], of.digests, 3 * of.features))
     assert kept.records[0].camera == "9"
     assert np.allclose(kept.features(), of.features, atol=1e-6)
 
 
-def test_index_follows_images_that_are_overwritten_moved_and_told_their_cameras(
-    toy_run, datasets, tmp_path, fastreid_here
-):
+def test_index_follows_images_that_are_overwritten_moved_or_given_cameras(toy_run, datasets, tmp_path, fastreid_here):
     crops, site = tmp_path / "crops", tmp_path / "site"
     people = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
     crops.mkdir()
@@ -387,7 +387,7 @@ def test_index_follows_images_that_are_overwritten_moved_and_told_their_cameras(
     }
 
 
-def test_names_of_all_kinds_are_listed_and_removed(toy_run, datasets, tmp_path, fastreid_here):
+def test_unusual_file_names_can_be_listed_searched_and_removed(toy_run, datasets, tmp_path, fastreid_here):
     names = [b"caf\xe9.jpg", b"a[1].jpg", b"new\nline, and comma.jpg", b"plain.jpg"]
     crops, site = tmp_path / "crops", tmp_path / os.fsdecode(b"site\xe9")
     crops.mkdir()
@@ -403,7 +403,7 @@ def test_names_of_all_kinds_are_listed_and_removed(toy_run, datasets, tmp_path, 
     assert sorted(map(os.fsencode, map(os.path.basename, found))) == sorted(names)
     refused = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.parquet"))
     assert (
-        "is not UTF-8, which .parquet must be: rename it, or write .npz" in refused
+        "is not UTF-8, which .parquet requires: rename it, or write .npz" in refused
         and not (tmp_path / "f.parquet").exists()
     )
     assert fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz").returncode == 0
@@ -417,11 +417,11 @@ def test_names_of_all_kinds_are_listed_and_removed(toy_run, datasets, tmp_path, 
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_an_approximate_search_finds_as_many_as_there_are(metric, monkeypatch):
-    """Whatever cameras are left out and however long the list, and nearly those that a loop finds."""
+def test_an_approximate_search_finds_as_many_images_as_an_exact_one(metric, monkeypatch):
+    """For any excluded camera and any length of the list; nearly all are those that a loop finds."""
     monkeypatch.setattr(gallery, "APPROXIMATE_FROM", 5000)
-    images = drawn(6000, metric=metric)
-    # nearly all the images near the first query are of its own camera; camera 2 has six images
+    images = random_images(6000, metric=metric)
+    # Nearly all images near the first query come from its own camera; camera 2 has only six images.
     near = np.argsort(((images.features - images.features[0]) ** 2).sum(axis=1))
     for rank, row in enumerate(near):
         camera = "1" if rank < 400 or rank % 2 else "0"
@@ -446,29 +446,31 @@ def test_an_approximate_search_finds_as_many_as_there_are(metric, monkeypatch):
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])
 def test_features_that_cannot_be_compared_are_refused(value):
-    searched, features = filled(images=20), drawn(3, seed=1).features
+    searched, features = filled(images=20), random_images(3, seed=1).features
     features[1] = value
-    for call in (searched.search, lambda features: searched.add(drawn(3, seed=1)._replace(features=features))):
+    for call in (searched.search, lambda features: searched.add(random_images(3, seed=1)._replace(features=features))):
         with pytest.raises(
-            UserError, match="cannot be compared: 1 of 3 are NaN, infinite or all zero, the first at place 1"
+            UserError, match="cannot be compared: 1 of 3 are NaN, infinite or all zero, first at index 1"
         ):
             call(features)
     assert len(searched) == 20
     with pytest.raises(UserError, match=r"of shape \(Q, 24\), got object \(1, 24\)"):
         searched.search(np.full((1, DIMENSIONS), None))
     with pytest.raises(UserError, match="exclude_cameras has 1 entries for 2 queries"):
-        searched.search(drawn(2).features, exclude_cameras=["1"])
-    twice_as_long = searched.search(2 * drawn(2).features.astype(np.float64), 3)
-    for one, other in zip(twice_as_long, searched.search(drawn(2).features, 3)):
+        searched.search(random_images(2).features, exclude_cameras=["1"])
+    twice_as_long = searched.search(2 * random_images(2).features.astype(np.float64), 3)
+    for one, other in zip(twice_as_long, searched.search(random_images(2).features, 3)):
         assert [match.row for match in one] == [match.row for match in other]
         assert [match.score for match in one] == pytest.approx([match.score for match in other], abs=1e-6)
 
 
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_odd_pictures_are_indexed_and_no_picture_stops_it_without_loss(toy_run, datasets, tmp_path, fastreid_here):
+def test_unusual_pictures_are_indexed_and_an_unreadable_one_stops_indexing_without_loss(
+    toy_run, datasets, tmp_path, fastreid_here
+):
     source = Image.open(sorted((datasets / "RenderedStation" / "query").iterdir())[0])
     turned = Image.Exif()
-    turned[0x0112] = 6  # to be turned by 90 degrees
+    turned[0x0112] = 6  # rotate by 90 degrees
     grey = source.convert("L")
     odd, site = tmp_path / "odd", tmp_path / "site"
     odd.mkdir()
@@ -492,18 +494,18 @@ def test_odd_pictures_are_indexed_and_no_picture_stops_it_without_loss(toy_run, 
     assert features["plain"] @ features["huge"] > features["plain"] @ features["pixel"]
 
 
-def test_another_models_gallery_and_what_names_nothing_are_refused(toy_run, datasets, tmp_path, fastreid_here):
+def test_mistakes_are_one_line_and_change_nothing(toy_run, datasets, tmp_path, fastreid_here):
     filled(model=str(toy_run)).save(tmp_path / "site")
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").touch()
     images = datasets / "RenderedStation" / "query"
     for words, message in [
-        (["index", images, "--gallery", tmp_path / "site"], "the gallery was made by model mmmm"),
+        (["index", images, "--gallery", tmp_path / "site"], "the gallery was built with model mmmm"),
         (["search", images, "--gallery", tmp_path / "site"], "their features cannot be compared"),
         (["index", images, "--gallery", tmp_path / "new"], "name the --model to make it with"),
         (["index", images, "--gallery", tmp_path / "file", "--model", toy_run], "file is a file: name a folder"),
         (["index", "--gallery", tmp_path / "new"], "name IMAGES to add, or --list or --remove"),
-        (["index", tmp_path / "empty", "--gallery", tmp_path / "new", "--model", toy_run], "empty has no image"),
+        (["index", tmp_path / "empty", "--gallery", tmp_path / "new", "--model", toy_run], "empty has no images"),
         (["index", "--gallery", tmp_path / "site", "--remove", "nothing*"], "matches no path"),
         (["index", "--gallery", tmp_path / "new", "--remove", "*"], "is not there"),
     ]:
@@ -512,7 +514,7 @@ def test_another_models_gallery_and_what_names_nothing_are_refused(toy_run, data
 
 
 def in_a_process(words):
-    """Start the command in a process of its own that has everything imported."""
+    """Start a command in a forked process, which has everything imported."""
 
     def call():
         with undisturbed():
@@ -523,7 +525,7 @@ def in_a_process(words):
     return process
 
 
-def test_killed_at_any_moment_it_ends_as_if_unbroken(toy_run, datasets, tmp_path, monkeypatch):
+def test_an_index_killed_at_any_moment_resumes_to_the_same_gallery(toy_run, datasets, tmp_path, monkeypatch):
     monkeypatch.setattr(extraction, "CHUNK", 2)
     people, site, unbroken = datasets / "RenderedStation", tmp_path / "site", tmp_path / "unbroken"
     first, then = people / "query", [people / "bounding_box_test", people / "query"]
@@ -552,17 +554,17 @@ def test_killed_at_any_moment_it_ends_as_if_unbroken(toy_run, datasets, tmp_path
     ended = Gallery.load(site)
     assert (ended.records, ended.digests) == (new.records, new.digests)
     assert np.abs(ended.features() - new.features()).max() <= 1e-5  # other batches
-    assert len(list(site.iterdir())) == len(list(unbroken.iterdir())) == 4  # three of the gallery's, and the lock
+    assert len(list(site.iterdir())) == len(list(unbroken.iterdir())) == 4  # the gallery's three files and the lock
 
 
-def test_two_processes_do_not_write_one_gallery(toy_run, tmp_path, fastreid_here):
+def test_two_processes_cannot_write_one_gallery(toy_run, tmp_path, fastreid_here):
     filled(model=str(toy_run)).save(tmp_path)
     with locked(tmp_path):
         done = fastreid_here("index", "--gallery", tmp_path, "--remove", "*")
-    assert "another process is at work in" in one_line(done)
+    assert "another process is working in" in one_line(done)
 
 
-def test_a_reader_has_a_whole_gallery_while_another_process_writes(tmp_path):
+def test_a_gallery_can_be_read_while_another_process_writes_it(tmp_path):
     sizes = {20: filled(images=20), 30: filled(images=30)}
     sizes[20].save(tmp_path)
     context = multiprocessing.get_context("fork")
@@ -577,7 +579,7 @@ def test_a_reader_has_a_whole_gallery_while_another_process_writes(tmp_path):
     writer.start()
     try:
         loaded = []
-        while len(loaded) < 200 or {len(made) for made in loaded} != {20, 30}:  # the writer may begin late
+        while len(loaded) < 200 or {len(made) for made in loaded} != {20, 30}:  # the writer may start late
             loaded.append(Gallery.load(tmp_path))
     finally:
         stop.set()
@@ -587,7 +589,7 @@ def test_a_reader_has_a_whole_gallery_while_another_process_writes(tmp_path):
         assert np.array_equal(made.features(), sizes[len(made)].features())
 
 
-def test_build_takes_what_the_command_takes(toy_run, datasets):
+def test_build_accepts_a_folder_like_the_command(toy_run, datasets):
     extractor = FeatureExtractor(toy_run)
     made = Gallery.build(extractor, [str(datasets / "RenderedStation" / "query")])
     (matches,) = made.search(extractor(made.records[3].path), top=1)

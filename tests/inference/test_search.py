@@ -1,4 +1,4 @@
-"""``fastreid search``: who is like a query, and whether that is the same person; in a table, JSON and a page."""
+"""``fastreid search`` finds the best matches and judges them, as a table, JSON or a page."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from ..runs.toy import one_line
 
 @pytest.fixture(scope="module")
 def model(toy_run, tmp_path_factory):
-    """The toy run with a threshold beside it that half of the best matches reach."""
+    """A copy of the toy run, so that tests can add a threshold."""
     folder = tmp_path_factory.mktemp("calibrated") / "model"
     shutil.copytree(toy_run, folder)
     return folder
@@ -47,7 +47,7 @@ def found_by(fastreid_here, site, *words):
 
 
 def expected_rows(site, query, top, camera=None):
-    """By plain matrix products, without the query itself."""
+    """The best rows by plain matrix products, without the query itself."""
     gallery = Gallery.load(site)
     (feature,) = FeatureExtractor(gallery.model)([query])
     scores = gallery.features() @ feature
@@ -69,7 +69,7 @@ def test_matches_are_the_nearest_without_the_query_itself(fastreid_here, site, q
         assert {match["verdict"] for match in found["matches"]} == {None}
 
 
-def test_the_querys_camera_may_be_left_out(fastreid_here, site, queries, tmp_path):
+def test_the_querys_camera_can_be_left_out(fastreid_here, site, queries, tmp_path):
     for found, query in zip(found_by(fastreid_here, site, *queries, "--top", 6, "--exclude-same-camera"), queries):
         camera = str(int(re.search(r"_c(\d+)", query.name).group(1)))
         rows, _, records = expected_rows(site, query, 6, camera)
@@ -77,7 +77,7 @@ def test_the_querys_camera_may_be_left_out(fastreid_here, site, queries, tmp_pat
         assert [match["path"] for match in found["matches"]] == [records[row].path for row in rows]
     shutil.copy(queries[0], tmp_path / "own.jpg")
     done = fastreid_here("search", "--gallery", site, tmp_path / "own.jpg", "--exclude-same-camera")
-    assert "own.jpg is not known; give it in a table" in one_line(done)
+    assert "own.jpg is unknown; give it in a table" in one_line(done)
 
 
 def test_reranking_orders_the_best_matches_by_their_neighbours(fastreid_here, site, queries):
@@ -112,7 +112,7 @@ def test_matches_below_the_threshold_are_unknown(fastreid_here, site, queries, t
     assert "On drawn people, 1 % of the pairs of different people reach that" in done.stdout
 
 
-def test_a_pair_has_the_threshold_of_its_cameras(fastreid_here, model, site, queries, threshold):
+def test_a_pair_is_judged_by_the_threshold_for_its_cameras(fastreid_here, model, site, queries, threshold):
     (common,) = read_thresholds(model).values()
     within, across = (
         OfCameras(1000, 0, 0.02, 0.0, score, common.false_accept) for score in (threshold + 9, threshold - 9)
@@ -131,11 +131,13 @@ def test_without_a_threshold_it_says_how_to_find_one(fastreid_here, site, querie
     assert "fastreid calibrate" in done.stdout and " same  " not in done.stdout
 
 
-def test_a_threshold_that_does_not_fit_is_said_and_the_search_goes_on(fastreid_here, model, site, queries, threshold):
+def test_a_threshold_that_does_not_fit_is_reported_and_the_search_continues(
+    fastreid_here, model, site, queries, threshold
+):
     text = (model / "threshold.json").read_text()
     for other, message in [
         ("{", "threshold.json is damaged"),
-        (text.replace(FeatureExtractor(model).description.model, "f" * 64), "is of model ffffffffffffffff"),
+        (text.replace(FeatureExtractor(model).description.model, "f" * 64), "is for model ffffffffffffffff"),
     ]:
         (model / "threshold.json").write_text(other)
         done = fastreid_here("search", "--gallery", site, queries[0], "--json")
@@ -145,7 +147,7 @@ def test_a_threshold_that_does_not_fit_is_said_and_the_search_goes_on(fastreid_h
         assert message in said and "calibrate" in said
 
 
-def test_json_is_all_there_is_on_stdout(fastreid_here, site, queries, tmp_path):
+def test_with_json_stdout_has_nothing_else(fastreid_here, site, queries, tmp_path):
     (tmp_path / "text.jpg").write_text("no picture")
     words = [tmp_path / "text.jpg", queries[0], "--skip-unreadable", "--exclude-same-camera"]
     table = tmp_path / "t.csv"
@@ -153,14 +155,14 @@ def test_json_is_all_there_is_on_stdout(fastreid_here, site, queries, tmp_path):
     done = fastreid_here("search", "--gallery", site, table, *words[2:], "--json")
     (found,) = map(json.loads, done.stdout.splitlines())
     assert found["query"]["camera"] == "lobby"
-    assert "text.jpg" in done.stderr and "no image in the gallery is of camera lobby (it has 1, 2" in done.stderr
+    assert "text.jpg" in done.stderr and "the gallery has no images of camera lobby, only of 1, 2" in done.stderr
     assert "1 of 2 queries were left out" in fastreid_here("search", "--gallery", site, *words[:3]).stdout
     assert "none of the 1 images can be read" in one_line(
         fastreid_here("search", "--gallery", site, words[0], words[2])
     )
 
 
-def test_cameras_are_the_same_however_they_are_written(fastreid_here, model, queries, tmp_path):
+def test_spellings_of_a_camera_are_one_camera(fastreid_here, model, queries, tmp_path):
     for camera in "01", " 1 ", "1.0", "":
         (tmp_path / "t.csv").write_text(f"path,camera\n{queries[1]},{camera}\n")
         site = tmp_path / f"site{camera}"
@@ -170,11 +172,11 @@ def test_cameras_are_the_same_however_they_are_written(fastreid_here, model, que
         done = fastreid_here("search", *words)
         found = json.loads(done.stdout)
         assert found["query"]["camera"] == "1" and len(found["matches"]) == (camera == "")
-        unknown = "--exclude-same-camera: 1 of 1 images in the gallery are not left out, as their camera is not known"
+        unknown = "--exclude-same-camera: 1 of 1 gallery images have no known camera and are never left out"
         assert (unknown in done.stderr) == (camera == "")
 
 
-def test_cameras_of_two_kinds_of_names_are_left_out_or_said(fastreid_here, model, queries, tmp_path):
+def test_a_camera_is_left_out_in_any_spelling_and_an_unknown_one_is_reported(fastreid_here, model, queries, tmp_path):
     (tmp_path / "t.csv").write_text(f"path,camera\n{queries[1]},cam-1\n{queries[2]},1\n{queries[3]},2\n")
     assert fastreid_here("index", "--model", model, "--gallery", tmp_path, tmp_path / "t.csv").returncode == 0
     for camera, left in ("c01", 1), ("gate", 3):
@@ -182,21 +184,21 @@ def test_cameras_of_two_kinds_of_names_are_left_out_or_said(fastreid_here, model
         words = [tmp_path / "q.csv", "--exclude-same-camera", "--html", tmp_path / "found.html"]
         (found,) = found_by(fastreid_here, tmp_path, *words)
         assert len(found["matches"]) == left
-        said = "no image in the gallery is of camera gate"
+        said = "the gallery has no images of camera gate"
         assert (said in (tmp_path / "found.html").read_text()) == (camera == "gate")
 
 
-def test_a_page_is_written_though_nobody_reads_the_table(site, queries, tmp_path):
+def test_a_page_is_written_even_if_stdout_is_closed(site, queries, tmp_path):
     reader, writer = os.pipe()
     os.close(reader)
     words = ["search", "--gallery", site, queries[0], "--html", tmp_path / "found.html"]
-    stdout = open(writer, "w", buffering=1)  # noqa: SIM115  closing it is a broken pipe, too
+    stdout = open(writer, "w", buffering=1)  # noqa: SIM115  closing it raises BrokenPipeError too
     with contextlib.suppress(BrokenPipeError), stdout, contextlib.redirect_stdout(stdout), undisturbed():
         cli.main(list(map(str, words)))
     assert "data:image/jpeg" in (tmp_path / "found.html").read_text()
 
 
-def test_a_page_takes_the_place_of_a_page_alone(fastreid_here, site, queries, tmp_path):
+def test_a_page_replaces_nothing_but_another_page(fastreid_here, site, queries, tmp_path):
     photograph, page = tmp_path / "1.jpg", tmp_path / "found.html"
     shutil.copy(queries[0], photograph)
     line = one_line(fastreid_here("search", "--gallery", site, "--html", photograph, queries[1]))
@@ -219,7 +221,7 @@ def test_the_page_shows_every_query_with_its_matches(fastreid_here, site, querie
     assert not re.search(r"https?://|@import|<script|url\(", page)
 
 
-def test_pictures_that_are_gone_are_named(fastreid_here, model, datasets, tmp_path):
+def test_a_page_names_pictures_that_are_gone(fastreid_here, model, datasets, tmp_path):
     for name in "a.jpg", "b.jpg", "c.jpg":
         shutil.copy(sorted((datasets / "RenderedMall" / "query").iterdir())["abc".index(name[0])], tmp_path / name)
     site = tmp_path / "site"
@@ -240,6 +242,6 @@ def test_mistakes_are_one_line(fastreid_here, model, site, queries, tmp_path, ex
     ]:
         assert message in one_line(fastreid_here("search", "--gallery", site, *words))
     done = fastreid_here("search", "--gallery", tmp_path / "none", queries[0])
-    assert "none is no gallery" in one_line(done)
-    # what was exported from the model is the same model
+    assert "none is not a gallery" in one_line(done)
+    # An export of the model counts as the same model.
     assert len(found_by(fastreid_here, site, queries[0], "--model", exported / "model.onnx")[0]["matches"]) == 10

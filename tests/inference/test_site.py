@@ -1,4 +1,4 @@
-"""``fastreid adapt`` by features, and what eval, index, search, calibrate, extract and the extractor make of a site."""
+"""``fastreid adapt --by features``, and sites in eval, index, search, calibrate, extract and the extractor."""
 
 import itertools
 import json
@@ -42,7 +42,7 @@ sys.exit(f"{hidden & set(sys.modules)} are loaded" if hidden & set(sys.modules) 
 
 @pytest.fixture(scope="module")
 def crops(datasets):
-    """The files of a site's images: 24, of four cameras."""
+    """The 24 image files of a site with four cameras."""
     return sorted((datasets / "RenderedNight" / "bounding_box_train").glob("*.jpg"))
 
 
@@ -53,13 +53,13 @@ def queries(datasets):
 
 @pytest.fixture(scope="module")
 def run(toy_run, tmp_path_factory):
-    """The toy run, where files may be put beside it."""
+    """A copy of the toy run, so that tests can add files to its folder."""
     return shutil.copytree(toy_run, tmp_path_factory.mktemp("sites") / "run")
 
 
 @pytest.fixture(scope="module")
 def site(run, crops, tmp_path_factory):
-    """The folder of an adaptation by features, and what it said."""
+    """The folder and the output of an adaptation by features."""
     from ..conftest import fastreid
 
     folder = tmp_path_factory.mktemp("site") / "night"
@@ -73,13 +73,13 @@ def cameras_of(files):
 
 
 def expected_at(extractor, crops, files, cameras=None):
-    """Features of files that follow the offsets that the images ``crops`` tell, by naive loops."""
+    """Features of ``files`` less the offsets learned from ``crops``, by naive loops."""
     learned = naive(extractor(crops).astype(float), cameras_of(crops))
     return follow(extractor(files).astype(float), cameras_of(files) if cameras is None else cameras, learned)
 
 
 def without_torch(*words):
-    """``fastreid`` in a process that can import neither torch nor fast-reid."""
+    """Run ``fastreid`` in a process that can import neither torch nor fast-reid."""
     words = [sys.executable, "-c", WITHOUT_TORCH, *map(str, words)]
     return subprocess.run(words, capture_output=True, text=True, cwd=REPOSITORY, timeout=120)
 
@@ -107,7 +107,7 @@ def test_a_runs_features_follow_the_site(run, site, crops, queries):
     assert said.endswith(f"use it: --site {folder}\n")
 
 
-def test_eval_ranks_features_that_follow_the_site(run, site, datasets, tmp_path, fastreid_here):
+def test_eval_ranks_the_features_of_the_site(run, site, datasets, tmp_path, fastreid_here):
     folder, _ = site
     night = ["DATASETS.TESTS", "('RenderedNight',)"]
     cfg = load_config(run / "config.yaml", [*night, "OUTPUT_DIR", str(run)])
@@ -121,7 +121,7 @@ def test_eval_ranks_features_that_follow_the_site(run, site, datasets, tmp_path,
 
     done = fastreid_here("eval", "--config-file", run / "config.yaml", "--site", folder, *night)
     assert done.returncode == 0, done.stderr
-    assert f"RenderedNight: {len(files)} of {len(files)} images follow their camera of the site" in done.stdout
+    assert f"RenderedNight: {len(files)} of {len(files)} images follow their own camera at the site" in done.stdout
     results = json.loads((run / "eval-site-night" / "test_results.json").read_text())["RenderedNight"]
     assert results["adapted to (%)"] == 0
     own = ["adapt", "--by=features", "--model", run, datasets / "RenderedNight" / "query", "--output", tmp_path / "own"]
@@ -135,7 +135,7 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
     gallery = ["--gallery", tmp_path / "gallery"]
     done = fastreid_here("index", "--model", run, "--site", folder, test, *gallery)
     assert done.returncode == 0, done.stderr
-    assert "images follow their camera of the site" in done.stdout
+    assert "images follow their own camera at the site" in done.stdout
     expected = FeatureExtractor(run, site=folder)
     records = Gallery.load(tmp_path / "gallery").records
     features = expected([record.path for record in records], cameras=[record.camera for record in records])
@@ -149,7 +149,7 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
     best = np.argsort(-features @ expected(queries[:1], cameras=cameras_of(queries[:1]))[0], kind="stable")
     rows = [records[row].path for row in best[:10] if records[row].path != str(queries[0])]
     assert search()[1] == search("--site", folder)[1] == search("--model", run)[1] == rows
-    # another site's features are refused, the gallery's own copy outlives the folder
+    # Features of another site are refused. The gallery's own copy of the offsets outlives the folder.
     again = ["adapt", "--by=features", "--model", run, *crops[:12], "--output", folder]
     assert fastreid_here(*again).returncode == 0
     said, found = search()
@@ -158,7 +158,7 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
         ["search", *gallery, queries[0], "--site", folder],
         ["index", *gallery, test, "--site", folder],
     ):
-        assert "or another path or site: their features cannot be compared" in one_line(fastreid_here(*words))
+        assert "or another path or site, so their features cannot be compared" in one_line(fastreid_here(*words))
     shutil.rmtree(folder)
     assert search()[1] == rows
     assert "0 images added, 0 updated" in fastreid_here("index", *gallery, test).stdout
@@ -167,12 +167,12 @@ def test_a_gallery_remembers_its_site(run, site, crops, queries, datasets, tmp_p
     assert f"images at site {folder}." in done.stdout
 
 
-def test_a_threshold_is_of_the_site_that_it_was_found_at(run, site, tmp_path, fastreid_here):
+def test_each_site_has_its_own_threshold(run, site, tmp_path, fastreid_here):
     words = ["calibrate", "--model", run, "RenderedNight", "--false-accept", "0.05", "--output", tmp_path]
     assert fastreid_here(*words).returncode == 0
     done = fastreid_here(*words, "--site", site[0])
     assert done.returncode == 0, done.stderr
-    assert "images follow their camera of the site" in done.stdout
+    assert "images follow their own camera at the site" in done.stdout
     plain, at_site = FeatureExtractor(run), FeatureExtractor(run, site=site[0])
     found = read_thresholds(tmp_path)
     assert list(found) == [plain.description.model, at_site.description.model]
@@ -192,11 +192,11 @@ def test_an_onnx_file_follows_a_site_without_torch(exported, run, crops, queries
     expected = expected_at(FeatureExtractor(run), crops, queries)
     with np.load(features) as stored:
         assert np.abs(stored["features"] - expected).max() < 1e-4
-    # an export is the same model as its run, so that either follows the site
+    # An export is the same model as its run, so both can follow the site.
     found = FeatureExtractor(run, site=tmp_path / "site")(queries, cameras=cameras_of(queries))
     assert np.abs(found - expected).max() < 1e-4
     line = without_torch("adapt", "--model", model, "RenderedNight", "--output", tmp_path / "o")
-    assert "RenderedNight is no file, no folder" in one_line(line)
+    assert "RenderedNight is not a file or folder" in one_line(line)
 
 
 def test_a_stock_checkpoint_follows_a_site_without_its_sources(
@@ -215,14 +215,14 @@ def test_a_stock_checkpoint_follows_a_site_without_its_sources(
     assert np.abs(found - expected).max() < 1e-5
 
 
-def test_a_run_with_branches_gets_a_path_for_each_camera_unless_told_otherwise(run, crops, tmp_path, fastreid_here):
+def test_by_default_a_run_with_branches_gets_a_path_for_each_camera(run, crops, tmp_path, fastreid_here):
     done = fastreid_here("adapt", "--model", run, *crops, "--output", tmp_path)
     assert done.returncode == 0 and "by norms, as this run has branches" in done.stdout
     summary = json.loads((tmp_path / "adapt.json").read_text())
     assert sorted(summary["cameras"]) == ["1", "2", "3", "4"] and "offsets" not in summary
 
 
-def test_both_ways_are_offsets_along_each_cameras_path(run, crops, queries, tmp_path, fastreid_here):
+def test_adapting_by_both_learns_offsets_along_each_cameras_path(run, crops, queries, tmp_path, fastreid_here):
     folder = tmp_path / "both"
     done = fastreid_here("adapt", "--by", "both", "--model", run, *crops, "--output", folder)
     assert done.returncode == 0, done.stderr
@@ -240,14 +240,14 @@ def test_both_ways_are_offsets_along_each_cameras_path(run, crops, queries, tmp_
     assert fastreid_here("search", "--gallery", gallery, queries[0], "--site", moved).returncode == 0
     words = ["eval", "--config-file", run / "config.yaml", "--site", moved, "--output", tmp_path / "o"]
     done = fastreid_here(*words, "DATASETS.TESTS", "('RenderedNight',)")
-    assert done.returncode == 0 and done.stdout.count("images follow their camera of the site") == 1
+    assert done.returncode == 0 and done.stdout.count("images follow their own camera at the site") == 1
     words = ["export", "--config-file", run / "config.yaml", "--path", f"posterior:{moved}", "--output", tmp_path / "e"]
     assert "go into no export" in fastreid_here(*words).stdout
     again = fastreid_here("adapt", "--by=features", "--model", run, *crops, "--output", moved)  # by features alone
     assert again.returncode == 0 and {file.name for file in moved.iterdir()} == {"adapt.json", "offsets.npz"}
 
 
-def test_one_image_one_camera_and_cameras_that_are_not_known_are_said(run, crops, tmp_path, fastreid_here):
+def test_lone_images_lone_cameras_and_unknown_cameras_are_reported(run, crops, tmp_path, fastreid_here):
     def adapt(rows):
         (tmp_path / "table.csv").write_text("\n".join(["path,camera", *(f"{file},{camera}" for file, camera in rows)]))
         done = fastreid_here(
@@ -261,20 +261,20 @@ def test_one_image_one_camera_and_cameras_that_are_not_known_are_said(run, crops
     said, found = adapt([*((file, "a") for file in crops[:4]), (crops[4], "b"), (crops[5], ""), (crops[6], "")])
     assert found.names == ["a", "b"] and found.images.tolist() == [4, 1]
     assert "camera b has fewer than 4 images" in said
-    assert f"2 images of unknown camera are left out, such as {crops[5]}: name images like" in said
+    assert f"2 images with unknown camera are left out, such as {crops[5]}: name images like" in said
 
     said, found = adapt([(file, "only") for file in crops[:5]])
     mean = np.mean([features[file] for file in crops[:5]], axis=0)
     assert np.allclose(found.offsets, mean, atol=1e-6) and found.weights.tolist() == [0]
-    assert "there is one camera: its mean is subtracted" in said
+    assert "there is only one camera: subtracting its mean removes" in said
 
     said, found = adapt([(file, camera) for file, camera in zip(crops, "abc")])
     assert found.weights.tolist() == [0, 0, 0]
     assert np.allclose(found.offsets, np.mean([features[file] for file in crops[:3]], axis=0), atol=1e-6)
-    assert "cameras do not differ by more than chance" in said
+    assert "show no difference between cameras beyond chance" in said
 
 
-def test_twin_cameras_are_said(run, crops, tmp_path, fastreid_here):
+def test_copies_under_two_cameras_and_similar_camera_names_are_reported(run, crops, tmp_path, fastreid_here):
     copies = [shutil.copy(file, tmp_path / f"copy{place}.jpg") for place, file in enumerate(crops[:3])]
     rows = itertools.chain(
         zip(crops[:8], ["1"] * 4 + ["cam-1"] * 4), zip(copies, ["2", "2", "01"]), zip(crops[8:12], ["gate"] * 4)
@@ -285,13 +285,13 @@ def test_twin_cameras_are_said(run, crops, tmp_path, fastreid_here):
     )
     assert done.returncode == 0, done.stderr
     assert "3 images are copies of others and count once" in done.stdout
-    assert "2 images are given under two cameras (1 and 2) and count for the first" in done.stdout
-    assert "camera 2 has only such copies: its images will follow the site as a whole" in done.stdout
-    assert "cameras 1 and cam-1 may be the same" in done.stdout
+    assert "2 images are given under two cameras (1 and 2) and count only for the first" in done.stdout
+    assert "camera 2 has only such copies, so its images will follow the site as a whole" in done.stdout
+    assert "cameras 1 and cam-1 may be one camera" in done.stdout
     assert open_site(tmp_path / "site").offsets.estimate.names == ["1", "cam-1", "gate"]
 
 
-def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, queries, tmp_path, fastreid_here):
+def test_mistakes_about_sites_are_one_line(run, exported, site, crops, queries, tmp_path, fastreid_here):
     folder = site[0]
     nameless = shutil.copy(crops[0], tmp_path / "nameless.jpg")
     words = {
@@ -302,26 +302,26 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
     }
     for command, more, message in [
         ("adapt", [], "name IMAGES of the site"),
-        ("adapt", [nameless], "the camera of none of 1 images is known"),
-        ("adapt", [crops[0]], "1 images of known camera do not tell how cameras differ"),
+        ("adapt", [nameless], "none of the 1 images has a known camera"),
+        ("adapt", [crops[0]], "at least two images with a known camera, .*; got 1"),
         ("adapt", [*crops, "--prior-only-layers", "x"], "add --by norms"),
-        ("extract", ["--path", "source:1", "--site", folder], "and this is model .*, or another path through it"),
+        ("extract", ["--path", "source:1", "--site", folder], "but this is model .* or another path through it"),
         ("extract", ["--site", tmp_path], "is not a folder of fastreid adapt"),
         (
             "eval",
             ["--site", folder, "MODEL.GDNORM.TEST_PATH", "source:1"],
-            f"site {folder}: its offsets are of features of model",
+            f"site {folder}: its offsets were learned with model",
         ),
-        ("eval", ["--path", f"posterior:{folder}"], f"no posterior path: follow it by --site {folder}"),
+        ("eval", ["--path", f"posterior:{folder}"], f"no posterior path: use --site {folder}"),
     ]:
         line = one_line(fastreid_here(*words[command], *more))
         assert re.search(message, line), line
     assert not (tmp_path / "o").exists() or not list((tmp_path / "o").iterdir())
     norms = ["adapt", "--by", "norms", "--model", run, *crops, "--output", tmp_path / "norms"]
     assert fastreid_here(*norms).returncode == 0
-    with pytest.raises(UserError, match="is an export, which is folded along one path, not posterior:"):
+    with pytest.raises(UserError, match="is an export, which has only its own path: for posterior:"):
         FeatureExtractor(exported, site=tmp_path / "norms")
-    with pytest.raises(UserError, match="--path mean: site .* has posterior paths of its own"):
+    with pytest.raises(UserError, match="--path mean: site .* already sets the path"):
         FeatureExtractor(run, path="mean", site=tmp_path / "norms")
     summary = json.loads((tmp_path / "norms" / "adapt.json").read_text())
     del summary["files"]  # as an earlier version wrote it
@@ -333,7 +333,7 @@ def test_what_is_no_site_of_this_model_is_one_line(run, exported, site, crops, q
     (tmp_path / "o").mkdir(exist_ok=True)
     (tmp_path / "o" / "offsets.npz").write_text("mine")
     line = one_line(fastreid_here(*words["adapt"], *crops))
-    assert "offsets.npz is there already and fastreid adapt did not write it" in line
+    assert "offsets.npz already exists and was not written by fastreid adapt" in line
     learned = CameraOffsets.from_features(np.random.default_rng(0).normal(size=(4, 7)), list("aabb"))
-    with pytest.raises(UserError, match=r"offsets take features \(N, 7\)"):
+    with pytest.raises(UserError, match=r"offsets take features of shape \(N, 7\)"):
         FeatureExtractor(run, site=learned)(queries[:1], cameras=["a"])

@@ -1,4 +1,4 @@
-"""A threshold calls as many pairs the same as it says, and rests on images that are new to the model."""
+"""Thresholds have the rates they claim, and are found on images that the model was not trained on."""
 
 import itertools
 import json
@@ -43,7 +43,7 @@ def labelled(people=12, images=5, seed=0, spread=0.7):
 
 
 def scores_by_loops(features, identities, cameras, metric):
-    """The scores of pairs of one person, and of different people, in double."""
+    """Scores of pairs of one person and of different people, in double."""
     same, different = [], []
     for i, j in itertools.combinations(range(len(features)), 2):
         one, other = features[i].astype(float), features[j].astype(float)
@@ -57,7 +57,7 @@ def scores_by_loops(features, identities, cameras, metric):
 
 @pytest.mark.parametrize("description", [COSINE, EUCLIDEAN], ids=lambda one: one.metric)
 @pytest.mark.parametrize("block", [7, 512])
-def test_rates_are_those_of_loops_over_all_pairs(description, block, monkeypatch):
+def test_rates_equal_loops_over_all_pairs(description, block, monkeypatch):
     monkeypatch.setattr(thresholds, "BLOCK", block)
     data = labelled()
     same, different = scores_by_loops(*data, description.metric)
@@ -66,12 +66,12 @@ def test_rates_are_those_of_loops_over_all_pairs(description, block, monkeypatch
     assert found.false_accept.value == pytest.approx((different >= found.score - 1e-6).mean(), abs=1e-9)
     assert found.true_accept.value == pytest.approx((same >= found.score - 1e-6).mean(), abs=1e-9)
     assert found.false_accept.value <= 0.05
-    # lower by one pair it would be too many
+    # A threshold lower by one pair would accept too many.
     next_lower = different[different < found.score - 1e-6].max()
     assert (different >= next_lower).mean() > 0.05
 
 
-def test_ties_are_not_let_in_by_halves():
+def test_tied_pairs_are_all_accepted_or_all_rejected():
     features = np.float32([[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8], [0.6, 0.8]]).repeat(10, axis=0)
     identities = [str(number) for number in range(60)]
     identities[1:10:2] = identities[:10:2]
@@ -82,7 +82,7 @@ def test_ties_are_not_let_in_by_halves():
     assert found.score > 0.8 and found.false_accept.value > 0.3
 
 
-def test_the_interval_is_of_resampled_people(monkeypatch):
+def test_the_interval_comes_from_resampling_people(monkeypatch):
     data = labelled(people=15)
     pairs = label_pairs(*data, "cosine")
     found = find_threshold(pairs, 0.05, COSINE, 75, "drawn")
@@ -102,20 +102,20 @@ def test_the_interval_is_of_resampled_people(monkeypatch):
     assert found.true_accept.low < found.true_accept.value < found.true_accept.high
 
 
-def test_too_little_to_tell_is_refused():
+def test_too_little_data_is_refused():
     features, identities, cameras = labelled()
     pairs = label_pairs(features, identities, cameras, "cosine")
     for asked in 0, 1, -0.1, float("nan"):
-        with pytest.raises(UserError, match="--false-accept is between 0 and 1"):
+        with pytest.raises(UserError, match="--false-accept must be between 0 and 1"):
             find_threshold(pairs, asked, COSINE, 60, "drawn")
-    with pytest.raises(UserError, match=r"drawn has 1650 pairs .* 0.001 of them one cannot tell, which takes 10000"):
+    with pytest.raises(UserError, match=r"drawn has 1650 pairs .* rate of 0.001, which needs 10000"):
         find_threshold(pairs, 0.001, COSINE, 60, "drawn")
     one_camera = label_pairs(features, identities, ["1"] * 60, "cosine")
-    with pytest.raises(UserError, match="no two images of one person in different cameras"):
+    with pytest.raises(UserError, match="nobody with images from two cameras"):
         find_threshold(one_camera, 0.05, COSINE, 60, "drawn")
 
 
-def test_of_many_images_whole_identities_are_chosen(monkeypatch):
+def test_many_images_are_thinned_out_by_whole_identities(monkeypatch):
     monkeypatch.setattr(thresholds, "MOST_IMAGES", 20)
     records = [Record(f"{number}.jpg", identity=str(number % 12) if number % 5 else "") for number in range(60)]
     chosen = choose_images(records)
@@ -124,7 +124,7 @@ def test_of_many_images_whole_identities_are_chosen(monkeypatch):
     assert chosen == [record for record in records if record.identity in identities]
 
 
-def test_it_is_kept_beside_the_model_and_belongs_to_it(tmp_path, capsys):
+def test_a_threshold_is_saved_beside_its_model_and_belongs_to_it(tmp_path, capsys):
     data = labelled()
     found = find_threshold(label_pairs(*data, "cosine"), 0.05, COSINE, 60, "drawn")
     (tmp_path / "model.onnx").touch()
@@ -138,7 +138,7 @@ def test_it_is_kept_beside_the_model_and_belongs_to_it(tmp_path, capsys):
     assert not capsys.readouterr().out
 
 
-def test_one_that_does_not_fit_is_none_and_says_why(tmp_path, capsys):
+def test_a_threshold_that_does_not_fit_is_ignored_and_a_line_says_why(tmp_path, capsys):
     def reason(description=COSINE, *others):
         assert read_threshold(tmp_path, description, *others) is None
         return capsys.readouterr().out
@@ -147,11 +147,11 @@ def test_one_that_does_not_fit_is_none_and_says_why(tmp_path, capsys):
     found = find_threshold(label_pairs(*labelled(), "cosine"), 0.05, COSINE, 60, "drawn")
     save_threshold(tmp_path, found)
     said = reason(COSINE._replace(model="n" * 64))
-    assert "threshold.json is of model mmmm" in said and "this is model nnnn" in said and said.count("\n") == 1
+    assert "threshold.json is for model mmmm" in said and "this is model nnnn" in said and said.count("\n") == 1
     (tmp_path / "gallery").mkdir()
     save_threshold(tmp_path / "gallery", found._replace(model="n" * 64))
     assert read_threshold(tmp_path, COSINE._replace(model="n" * 64), tmp_path / "gallery").score == found.score
-    # as version 1 wrote it
+    # the format of version 1
     one = json.loads((tmp_path / "threshold.json").read_text())["thresholds"][0]
     del one["within"], one["across"]
     (tmp_path / "threshold.json").write_text(json.dumps(one))
@@ -165,7 +165,7 @@ def test_one_that_does_not_fit_is_none_and_says_why(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_the_score_is_the_lowest_as_scikit_learn_finds_it(seed):
+def test_the_score_is_the_lowest_that_scikit_learn_finds(seed):
     rng = np.random.default_rng(seed)
     scores = rng.integers(0, 40, 300).astype(np.float32) / 40 + (rng.random(300).astype(np.float32) if seed % 2 else 0)
     is_same = rng.random(300) < 0.2
@@ -179,7 +179,7 @@ def test_the_score_is_the_lowest_as_scikit_learn_finds_it(seed):
         assert found == expected or (np.isinf(expected) and found > scores.max())
 
 
-def test_within_and_across_cameras_have_their_own_scores_and_rates():
+def test_pairs_within_and_across_cameras_have_their_own_scores_and_rates():
     features, identities, _ = labelled(people=12, images=6)
     cameras = [str(image % 3) for _ in range(12) for image in range(6)]
     cameras[0] = ""
@@ -206,15 +206,15 @@ def test_within_and_across_cameras_have_their_own_scores_and_rates():
     assert unknown.within == unknown.across == OfCameras(0, 0, 0, 0) and unknown.score_for("1", "1") == unknown.score
 
 
-def test_too_few_people_are_refused_as_too_few_pairs_are():
+def test_too_few_people_are_refused():
     features, identities, cameras = labelled(people=4, images=30)
-    with pytest.raises(UserError, match="drawn has 4 people with two images in different cameras, .* takes 5"):
+    with pytest.raises(UserError, match="drawn has only 4 people with images from two cameras; .* need 5"):
         find_threshold(label_pairs(features, identities, cameras, "cosine"), 0.1, COSINE, 120, "drawn")
 
 
 @pytest.fixture
 def model(toy_run, tmp_path):
-    """The toy run, where files may be put beside it."""
+    """Links to the toy run, so that tests can add files to its folder."""
     folder = tmp_path / "model"
     folder.mkdir()
     for file in toy_run.iterdir():
@@ -238,7 +238,7 @@ def test_the_command_writes_a_threshold_and_its_figure(model, fastreid_here):
     ]  # the run is tested on RenderedStation
 
 
-def test_people_of_a_data_set_may_be_text(model, monkeypatch):
+def test_identities_of_a_data_set_can_be_text(model, monkeypatch):
     parts = [], [("a.jpg", "anna", 0)], [("b.jpg", "anna", 1), ("c.jpg", None, 1), ("d.jpg", -1, 1), ("e.jpg", 3, 1)]
     reader = type("Own", (ImageDataset,), {"__init__": lambda self, root: ImageDataset.__init__(self, *parts)})
     monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
@@ -246,17 +246,17 @@ def test_people_of_a_data_set_may_be_text(model, monkeypatch):
     assert [record.identity for record in records] == ["Own anna", "Own anna", "", "", "Own 3"]
 
 
-def test_what_the_model_has_learned_from_is_refused(model, datasets, tmp_path, fastreid_here):
+def test_training_images_are_refused(model, datasets, tmp_path, fastreid_here):
     seen = sorted((datasets / "RenderedMall" / "bounding_box_train").iterdir())[3]
     new = sorted((datasets / "RenderedMall" / "query").iterdir())
     (tmp_path / "link.jpg").symlink_to(seen)
     rows = "\n".join(f"{path},{path.name[:4]}" for path in [*new, tmp_path / "link.jpg"])
     (tmp_path / "people.csv").write_text(f"path,identity\n{rows}\n")
     for words, message in [
-        ([tmp_path / "people.csv"], "link.jpg, of RenderedMall: a threshold needs images new to it"),
+        ([tmp_path / "people.csv"], "of RenderedMall): a threshold needs images that the model was not trained on"),
         ([datasets / "RenderedMall" / "bounding_box_train"], "the model was trained on"),
-        (["RenderedMal"], "RenderedMal is no file, no folder, and no data set"),
-        ([tmp_path / "none.csv"], "none.csv is not there"),
+        (["RenderedMal"], "RenderedMal is not a file or folder, nor a data set"),
+        ([tmp_path / "none.csv"], "none.csv does not exist"),
     ]:
         assert message in one_line(fastreid_here("calibrate", "--model", model, *words))
     (tmp_path / "people.csv").write_text(f"path\n{new[0]}\n")
@@ -268,10 +268,10 @@ def test_what_the_model_has_learned_from_is_refused(model, datasets, tmp_path, f
     rows = "\n".join(f"{path},{path.name[:4]}" for path in [*new, tmp_path / "renamed.jpg"])
     (tmp_path / "people.csv").write_text(f"path,identity\n{rows}\n")
     line = one_line(fastreid_here("calibrate", "--model", model, tmp_path / "people.csv", "--false-accept", 0.5))
-    assert f"renamed.jpg, of RenderedMall: a threshold needs images new to it (there it is {seen})" in line
+    assert f"renamed.jpg (it is {seen} of RenderedMall): a threshold needs images that" in line
 
 
-def test_each_path_has_its_threshold_and_an_export_brings_its_own(model, datasets, tmp_path, fastreid_here):
+def test_each_path_has_its_threshold_and_an_export_includes_it(model, datasets, tmp_path, fastreid_here):
     def calibrate(*words):
         done = fastreid_here("calibrate", "--model", model, "--false-accept", "0.05", *words)
         assert done.returncode == 0, done.stderr
@@ -281,7 +281,7 @@ def test_each_path_has_its_threshold_and_an_export_brings_its_own(model, dataset
     assert calibrate("--path", "source:1")[0] == mean
     assert len(list(model.glob("threshold-*.png"))) == 2
     words = ["export", "--config-file", model / "config.yaml", "--output", tmp_path / "export", "OUTPUT_DIR", model]
-    assert "the threshold of this path" in fastreid_here(*words).stdout
+    assert "includes the threshold" in fastreid_here(*words).stdout
     assert json.loads((tmp_path / "export" / "threshold.json").read_text())["thresholds"] == [mean]
     for number in range(2):
         shutil.copytree(datasets / "RenderedStation" / "query", tmp_path / "twice" / str(number))
@@ -291,7 +291,7 @@ def test_each_path_has_its_threshold_and_an_export_brings_its_own(model, dataset
     assert json.loads((model / "threshold.json").read_text())["thresholds"][0]["images"] <= copies
 
 
-def test_what_it_needs_is_checked_before_the_work(model, datasets, tmp_path, fastreid_here, monkeypatch):
+def test_mistakes_are_found_before_the_model_is_loaded(model, datasets, tmp_path, fastreid_here, monkeypatch):
     monkeypatch.setattr("fastreid_gdnorm.commands.calibrate.extractor_of", None)  # which loads the model
     query = min(datasets.glob("RenderedStation/query/*.jpg"))
     shutil.copy(query, tmp_path)
@@ -299,8 +299,8 @@ def test_what_it_needs_is_checked_before_the_work(model, datasets, tmp_path, fas
     (tmp_path / "two.csv").write_text(f"path,identity\n{query.name},a\ncopy.jpg,b\n")
     (tmp_path / "file").touch()
     for words, message in [
-        (["--false-accept", 0.001], "of 0.001 of them one cannot tell"),
-        ([tmp_path / "two.csv"], "has the contents of .* but identity b and not a"),
+        (["--false-accept", 0.001], "too few for a false-accept rate of 0.001"),
+        ([tmp_path / "two.csv"], "is a copy of .* but has identity b instead of a"),
         (["--output", tmp_path / "file" / "x"], "cannot be written to .*: name another folder with --output"),
     ]:
         assert re.search(message, one_line(fastreid_here("calibrate", "--model", model, *words)))

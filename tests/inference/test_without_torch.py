@@ -1,4 +1,4 @@
-"""Galleries and features in an environment that has neither torch nor fast-reid."""
+"""Inference in an environment without torch and fast-reid."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ CALIBRATING = ("matplotlib", "scikit-learn")
 
 @pytest.fixture(scope="module")
 def without_torch(tmp_path_factory):
-    """A function that runs ``fastreid`` in such an environment."""
+    """A function that runs ``fastreid`` in an environment without torch and fast-reid."""
     folder = tmp_path_factory.mktemp("without_torch")
     python = folder / "env" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
@@ -36,7 +36,7 @@ def without_torch(tmp_path_factory):
 
 
 @pytest.mark.long
-def test_an_exported_folder_is_enough(without_torch, exported, toy_run, datasets, tmp_path):
+def test_an_exports_folder_is_enough_for_inference(without_torch, exported, toy_run, datasets, tmp_path):
     people, model = datasets / "RenderedStation", tmp_path / "export"
     shutil.copytree(exported, model)
     for words in (
@@ -61,7 +61,7 @@ def test_an_exported_folder_is_enough(without_torch, exported, toy_run, datasets
 
 
 @pytest.mark.long
-def test_what_needs_torch_says_so_in_one_line(without_torch, exported, toy_run, datasets, tmp_path):
+def test_a_missing_torch_is_reported_in_one_line(without_torch, exported, toy_run, datasets, tmp_path):
     shutil.copytree(exported, tmp_path / "export")
     (tmp_path / "export" / "model.onnx").unlink()
     images = datasets / "RenderedStation" / "query"

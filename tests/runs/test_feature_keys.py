@@ -68,5 +68,5 @@ def test_equal_configs_in_another_notation_have_the_same_digest(digest_with, tmp
 def test_a_gallery_with_an_earlier_versions_digest_must_be_built_again():
     description = Description(files.DIGEST + "1" * 64, "cosine", 6, ModelInput((4, 2)))
     gallery = Gallery(description._replace(model="0" * 64))
-    with pytest.raises(UserError, match="an earlier version named its model: build the gallery again$"):
+    with pytest.raises(UserError, match="is from an earlier version: build the gallery again$"):
         gallery.check_model(description)
