@@ -10,7 +10,7 @@ from fastreid_gdnorm.image_names import camera_of, official
     [
         ("0002_c1s1_000451_03.jpg", "0002", "1", "s1_000451"),  # Market-1501
         ("-1_c6s4_000401_12.JPG", "-1", "6", "s4_000401"),
-        ("12345_c10s1_000451_03.png", "12345", "10", "s1_000451"),  # the highest numbers of digits
+        ("12345_c10s1_000451_03.png", "12345", "10", "s1_000451"),  # longer numbers
         ("0005_c2_f0046985.jpg", "0005", "2", "f0046985"),  # DukeMTMC-reID
     ],
 )
@@ -26,12 +26,8 @@ def test_names_of_market_1501_and_dukemtmc_reid_are_read(name, identity, camera,
     "name",
     ["20240501_c2_153000.jpg", "20240501_c2s1_153000_01.jpg", "12345_c0ffee.jpg", "2024_c1.jpg", "0930_c2_153000.jpg"]
     + ["0002_c1s1_000451.jpg", "0002_c1s1_000451_03 (1).jpg", "x0002_c1s1_000451_03.jpg", "2_c1s1_000451_03.jpg"]
-    + [
-        "0000_000_01_0303morning_0015_0.jpg",
-        "0003_c2_27.png",
-        "1_001_1_01.png",
-        "p11422_s16929_1.jpg",
-    ]  # other data sets
+    # of other data sets
+    + ["0000_000_01_0303morning_0015_0.jpg", "0003_c2_27.png", "1_001_1_01.png", "p11422_s16929_1.jpg"]
     + ["0005_c2_f0046985_2.jpg", "0005_c2_f469.jpg", "-1_c2_f0046985.jpg"],
 )
 def test_other_names_are_not_read(name):

@@ -57,9 +57,7 @@ def test_threads_share_an_extractor_along_any_path(toy_run, path):
     extractor = FeatureExtractor(toy_run, path=path)
     network = extractor._network._model
     assert bool(gdnorm_layers(network)) == (path in ("ensemble", "weighted")), "a path that can be folded is folded"
-    network.backbone.register_forward_pre_hook(
-        lambda module, args: time.sleep(0.02)
-    )  # so that other threads interleave
+    network.backbone.register_forward_pre_hook(lambda module, args: time.sleep(0.02))  # lets threads interleave
     with ThreadPoolExecutor(4) as pool:
         found = np.stack([*pool.map(extractor, pixels)])
     expected = torch.nn.functional.normalize(expected, dim=2).numpy()
