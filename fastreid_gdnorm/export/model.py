@@ -105,9 +105,8 @@ def export_model(
     say(f"{config}: stock fast-reid loads it with MODEL.WEIGHTS {weights}")
     for (name, check), note in zip(of_consumers.items(), notes):
         say(
-            f"{name}: {CONSUMERS[name].use.format(folder=output)}\n    cosine to the trained model "
-            f"{check['cosine']:.5f} with this program's preprocessing, {check['cosine_to_evaluation']:.4f} against "
-            "fast-reid's own resizing"
+            f"{name}: {CONSUMERS[name].use.format(folder=output)}\n    cosine to the trained model: "
+            f"{check['cosine']:.5f} with the same resizing, {check['cosine_to_evaluation']:.4f} with fast-reid's"
         )
         if note:
             say(f"    {note}")

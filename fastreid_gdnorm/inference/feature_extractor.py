@@ -58,7 +58,7 @@ class FeatureExtractor:
         model, path: the model's location and the path through it; file names in both are absolute.
         offsets: the camera offsets in use, or None.
         description: digest of the model at its site, metric, length of a feature vector, and the network's input.
-        cameras: the cameras for which the site has a path or an offset; without a site, none.
+        cameras: the cameras that have a path or an offset of their own, from ``fastreid adapt``.
         skipped: the images that the last finished call left out.
 
     Raises:
