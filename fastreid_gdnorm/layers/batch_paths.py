@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .branched_norm import BranchedNorm
 from .distributed import num_processes, synchronized_batch_norm
 from .image_statistics import ImageStatistics
 from .paths import MeanPath, Path, check_images, check_numbers
 from .recomputation import in_backward_pass
 from .running_statistics import start_average
-
-if TYPE_CHECKING:
-    from .gdnorm import GDNorm
 
 
 class DomainPath(Path):
@@ -48,7 +46,7 @@ class DomainPath(Path):
         if not torch.equal(self._order, torch.arange(len(domains), device=domains.device)):
             self._restore = torch.argsort(self._order)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W).
 
         Raises:
@@ -92,14 +90,14 @@ class StatisticsPath(Path):
     """
 
     def __init__(self) -> None:
-        self.norms: dict[GDNorm, nn.BatchNorm2d] = {}
+        self.norms: dict[BranchedNorm, nn.BatchNorm2d] = {}
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         for layer in layers.values():
             if layer not in self.norms:
                 self.norms[layer] = self._norm(layer)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W)."""
         if num_processes() > 1:
             return synchronized_batch_norm([self.norms[layer]], x)
@@ -110,12 +108,12 @@ class StatisticsPath(Path):
         """Give every layer the statistics that were taken in it."""
         raise NotImplementedError
 
-    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def _affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """The gamma and beta of the path, each (C,)."""
         raise NotImplementedError
 
     @torch.no_grad()
-    def _norm(self, layer: GDNorm) -> nn.BatchNorm2d:
+    def _norm(self, layer: BranchedNorm) -> nn.BatchNorm2d:
         bn = copy.deepcopy(layer.branches[0])
         weight, bias = self._affine(layer)
         bn.weight.copy_(weight)
@@ -136,9 +134,9 @@ class BranchStatisticsPath(StatisticsPath):
     def __init__(self, k: int) -> None:
         super().__init__()
         self.k = k
-        self.images: dict[GDNorm, ImageStatistics] = {}
+        self.images: dict[BranchedNorm, ImageStatistics] = {}
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         if layer not in self.images:
             self.images[layer] = ImageStatistics(cast("Tensor", layer.branches[self.k].running_mean))
         self.images[layer].add(x)
@@ -150,7 +148,7 @@ class BranchStatisticsPath(StatisticsPath):
             for name, values in bn.named_buffers():
                 getattr(branch, name).copy_(values)
 
-    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def _affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         return layer.branches[self.k].weight, layer.branches[self.k].bias
 
 
@@ -161,6 +159,6 @@ class PooledPath(StatisticsPath):
         for layer, bn in self.norms.items():
             layer.path_mean, layer.path_var = bn.running_mean, bn.running_var
 
-    def _affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def _affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         weight, bias, _, _ = layer.stacked()
         return weight.mean(0), bias.mean(0)

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from .gdnorm import BRANCHABLE, GDNorm, gdnorm_layers, why_not_branchable
+from .branched_norm import BRANCHABLE, why_not_branchable
+from .gdnorm import GDNorm, gdnorm_layers
 from .paths import AffinePath, MeanPath, Path
 
 HOOKS = (  # of a module's forward and backward pass, which go with its place in the network

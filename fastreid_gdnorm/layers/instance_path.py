@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from .branched_norm import BranchedNorm
 from .image_statistics import Evidence, of_each_image
 from .paths import Path, normalize_each
 from .posterior_path import Prior
-
-if TYPE_CHECKING:
-    from .gdnorm import GDNorm
 
 
 class InstancePath(Path):
@@ -26,15 +23,15 @@ class InstancePath(Path):
     """
 
     def __init__(self) -> None:
-        self._of_layer: dict[GDNorm, Prior] = {}
+        self._of_layer: dict[BranchedNorm, Prior] = {}
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         priors = {layer: Prior.of(layer) for layer in layers.values()}
         if any(prior.scatter is None for prior in priors.values()):
             raise RuntimeError("the instance path does not know how images differ: take it along BranchStatisticsPaths")
         self._of_layer.update(priors)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         mean, within = of_each_image(x)
         nothing = torch.zeros_like(mean)
         own = self._of_layer[layer].given(Evidence(1, mean, within, nothing, nothing, layer.branches[0].eps))

@@ -7,14 +7,12 @@ images also have ``affine(layer)``, so that they can be folded into a stock BN.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from .gdnorm import GDNorm
+from .branched_norm import BranchedNorm
 
 MEANS = ("affine", "statistics", "path")
 
@@ -22,10 +20,10 @@ MEANS = ("affine", "statistics", "path")
 class Path:
     """What a GDNorm layer can be put on."""
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         """Called with the model's {name: layer} each time that it is put on the path, or folded along it."""
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W) of any float type, which is the result's too."""
         raise NotImplementedError
 
@@ -33,15 +31,15 @@ class Path:
 class AffinePath(Path):
     """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,)."""
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
 
-    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def statistics(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """Mean and variance, each (C,), that a stock BN has once the path is folded into it: the branches' averages."""
         _, _, mean, var = layer.stacked()
         return mean.mean(0), var.mean(0)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         """x: (B, C, H, W) of any float type, which is the result's too. No statistics are taken or moved."""
         a, b = self.affine(layer)
         # one kernel for a*x + b that takes half-precision x with full-precision a and b
@@ -65,7 +63,7 @@ class MeanPath(AffinePath):
             raise ValueError(f"the mean path is of {', '.join(map(repr, MEANS))}, got {of!r}")
         self.of = of
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """(a, b), each (C,).
 
         Raises:
@@ -76,7 +74,7 @@ class MeanPath(AffinePath):
             return a.mean(0), b.mean(0)  # Eq. 10
         return layer.average_affine(*self.statistics(layer))
 
-    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def statistics(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         if self.of != "path":
             return super().statistics(layer)
         if layer.path_mean is None or layer.path_var is None:
@@ -94,7 +92,7 @@ class SourcePath(AffinePath):
     def __init__(self, k: int) -> None:
         self.k = k
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         if not 0 <= self.k < layer.num_domains:
             raise ValueError(f"no source {self.k}: the model has the sources 0 to {layer.num_domains - 1}")
         a, b = layer.affine()
@@ -127,9 +125,9 @@ class SampledPath(AffinePath):
         self.generator = generator
         self.largest_a: Tensor | None = None
         self._of_name: dict[str, Tensor] = {}
-        self._of_layer: dict[GDNorm, Tensor] = {}
+        self._of_layer: dict[BranchedNorm, Tensor] = {}
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         for name in sorted(layers):
             layer = layers[name]
             if name not in self._of_name:
@@ -140,7 +138,7 @@ class SampledPath(AffinePath):
         """What is drawn so far, (2, C) for the a and b of each layer in the order of their names."""
         return list(self._of_name.values())
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         if layer not in self._of_layer:
             self._of_layer[layer] = self._draw(layer)
         branches = self.branches(layer)
@@ -152,11 +150,11 @@ class SampledPath(AffinePath):
         self.largest_a = largest if self.largest_a is None else torch.maximum(self.largest_a, largest)
         return a, b
 
-    def branches(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def branches(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """The branches' a and b, each (K, C), that the path is drawn from; for subclasses to take otherwise."""
         return layer.affine()
 
-    def _draw(self, layer: GDNorm) -> Tensor:
+    def _draw(self, layer: BranchedNorm) -> Tensor:
         weight = layer.branches[0].weight
         device = self.generator.device if self.generator else weight.device
         return torch.randn(2, len(weight), generator=self.generator, device=device).to(weight.device)
@@ -192,11 +190,11 @@ class PathOfEach(Path):
         self.paths = paths
         self.choice = choice
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         for path in self.paths:
             path.start(layers)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         a, b = (torch.stack(values)[self.choice] for values in zip(*(path.affine(layer) for path in self.paths)))
         return normalize_each(x, a, b)
 

@@ -6,19 +6,17 @@ import contextlib
 import fnmatch
 import operator
 from collections.abc import Iterator, Mapping, Sequence, Sized
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from .branched_norm import BranchedNorm
 from .eval_mode import evaluating
 from .following import forward_along
 from .gdnorm import gdnorm_layers
 from .image_statistics import Evidence, ImageStatistics
 from .paths import AffinePath, Path
-
-if TYPE_CHECKING:
-    from .gdnorm import GDNorm
 
 
 class Prior(NamedTuple):
@@ -39,7 +37,7 @@ class Prior(NamedTuple):
     eps: float
 
     @classmethod
-    def of(cls, layer: GDNorm) -> Prior:
+    def of(cls, layer: BranchedNorm) -> Prior:
         """Of a layer's branches."""
         _, _, mean, var = (values.detach().double() for values in layer.stacked())
         eps = layer.branches[0].eps
@@ -120,7 +118,7 @@ class PosteriorPath(AffinePath):
     def __init__(self, layers: Mapping[str, LayerPosterior], images: int) -> None:
         self.layers = dict(layers)
         self.images = images
-        self._of_layer: dict[GDNorm, LayerPosterior] = {}
+        self._of_layer: dict[BranchedNorm, LayerPosterior] = {}
 
     @classmethod
     def from_images(cls, model: nn.Module, images: Any, prior_only: Sequence[str] = ()) -> PosteriorPath:
@@ -152,7 +150,7 @@ class PosteriorPath(AffinePath):
         batches = [images] if isinstance(images, (Tensor, dict)) else images
         if isinstance(batches, Iterator) and not isinstance(batches, Sized):  # a loader may be its own iterator
             raise ValueError("images can be gone through only once, and each layer needs them: pass a list or a loader")
-        unsettled = {layer: name for name, layer in layers.items() if name not in fixed}
+        unsettled: dict[BranchedNorm, str] = {layer: name for name, layer in layers.items() if name not in fixed}
         with evaluating(model), torch.no_grad():
             while unsettled:
                 measuring = _Measuring(path, unsettled, is_single=operator.length_hint(batches, 2) == 1)
@@ -163,7 +161,7 @@ class PosteriorPath(AffinePath):
                     break
         return path
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         wrong = [name for name, layer in layers.items() if not self._fits(name, layer)]
         if wrong or len(layers) != len(self.layers):
             raise ValueError(
@@ -171,19 +169,19 @@ class PosteriorPath(AffinePath):
             )
         self._of_layer.update((layer, self.layers[name]) for name, layer in layers.items())
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         return layer.average_affine(*self.statistics(layer))
 
-    def statistics(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def statistics(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         own, like = self._of_layer[layer], layer.branches[0].running_mean
         return own.mean.to(like), own.var.to(like)
 
-    def settle(self, layer: GDNorm, name: str, evidence: Evidence) -> None:
+    def settle(self, layer: BranchedNorm, name: str, evidence: Evidence) -> None:
         """Let what images have shown of a layer count."""
         self.images = evidence.images
         self.layers[name] = self._of_layer[layer] = Prior.of(layer).given(evidence)
 
-    def _fits(self, name: str, layer: GDNorm) -> bool:
+    def _fits(self, name: str, layer: BranchedNorm) -> bool:
         return name in self.layers and len(self.layers[name].mean) == layer.branches[0].num_features
 
 
@@ -193,11 +191,11 @@ class _Measuring(Path):
     There the pass ends, unless the batch is the only one: then the layer is settled at once, and the pass goes on.
     """
 
-    def __init__(self, path: PosteriorPath, unsettled: dict[GDNorm, str], is_single: bool) -> None:
+    def __init__(self, path: PosteriorPath, unsettled: dict[BranchedNorm, str], is_single: bool) -> None:
         self._path, self._unsettled, self._is_single = path, unsettled, is_single
-        self._layer: GDNorm | None = None
+        self._layer: BranchedNorm | None = None
 
-    def start(self, layers: Mapping[str, GDNorm]) -> None:
+    def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         self._path.start(layers)
 
     def run(self, model: nn.Module, batch: Any) -> None:
@@ -205,7 +203,7 @@ class _Measuring(Path):
         with contextlib.suppress(_Reached):
             forward_along(model, batch, self)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         if layer in self._unsettled:
             if self._layer is None:
                 self._layer, self._statistics = layer, ImageStatistics(Prior.of(layer).mean)
@@ -235,7 +233,7 @@ def branches_agree(model: nn.Module) -> bool:
     return not any(spread.any() for spread in spreads)
 
 
-def check_branches(model: nn.Module, layers: Mapping[str, GDNorm]) -> None:
+def check_branches(model: nn.Module, layers: Mapping[str, BranchedNorm]) -> None:
     """Raise ValueError where the branches do not tell how domains differ."""
     if not layers:
         raise ValueError(f"{type(model).__name__} has no GDNorm layer: convert it with convert_gdnorm")

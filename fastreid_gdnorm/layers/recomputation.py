@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import weakref
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from .paths import Path
+from .paths import Path
 
 KEPT = 64  # changes of path that a layer remembers: more than lie between a pass and its gradients
 
@@ -31,7 +29,7 @@ class PathHistory:
         self._changes = changes
 
     @classmethod
-    def of_rest(cls, path: Path) -> PathHistory:
+    def starting_on(cls, path: Path) -> PathHistory:
         """The history of a new layer, which rests on ``path`` in every thread, each of which counts for itself."""
         return cls(((0, weakref.ref(path)),))
 

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from .branched_norm import BranchedNorm
 from .image_statistics import of_each_image
 from .paths import AffinePath, MeanPath, normalize_each
-
-if TYPE_CHECKING:
-    from .gdnorm import GDNorm
 
 
 class WeightedPath(AffinePath):
@@ -30,7 +26,7 @@ class WeightedPath(AffinePath):
             raise ValueError(f"weights are (K,) or (B, K), none below 0, with the sum 1; got {weights.tolist()}")
         self.weights = weights
 
-    def affine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """(a, b), each (C,).
 
         Raises:
@@ -41,10 +37,10 @@ class WeightedPath(AffinePath):
             raise TypeError("a path with weights for each image is not one affine map and cannot be folded")
         return self._combine(layer)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         return super().normalize(layer, x) if self.weights.dim() == 1 else normalize_each(x, *self._combine(layer))
 
-    def _combine(self, layer: GDNorm) -> tuple[Tensor, Tensor]:
+    def _combine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         if self.weights.shape[-1] != layer.num_domains:
             raise ValueError(f"{self.weights.shape[-1]} weights for {layer.num_domains} branches")
         a, b = layer.affine()
@@ -64,7 +60,7 @@ class NearnessPath(MeanPath):
         super().__init__(of)
         self._squares: list[Tensor] = []  # of every layer, (B, K)
 
-    def normalize(self, layer: GDNorm, x: Tensor) -> Tensor:
+    def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         _, _, means, variances = (values.double() for values in layer.stacked())
         mean, var = (values.unsqueeze(1) for values in of_each_image(x))
         square = (mean - means).square() + (var.sqrt() - variances.sqrt()).square()
