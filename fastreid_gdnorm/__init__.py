@@ -7,19 +7,19 @@ import importlib
 import pkgutil
 from typing import TYPE_CHECKING, Any
 
-from ._version import __version__ as __version__
+from ._version import __version__
 from .import_hook import register_when_needed
 
 if TYPE_CHECKING:
-    from .inference import CameraOffsets as CameraOffsets
-    from .inference import FeatureExtractor as FeatureExtractor
-    from .inference import Gallery as Gallery
+    from .inference import CameraOffsets, FeatureExtractor, Gallery
+
+__all__ = ["CameraOffsets", "FeatureExtractor", "Gallery", "__version__"]
 
 register_when_needed()
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("CameraOffsets", "FeatureExtractor", "Gallery"):
+    if name in __all__:
         return getattr(importlib.import_module(f"{__name__}.inference"), name)
     if name in (module.name for module in pkgutil.iter_modules(__path__)):
         return importlib.import_module(f"{__name__}.{name}")
