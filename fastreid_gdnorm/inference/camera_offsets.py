@@ -40,8 +40,12 @@ class Estimate(NamedTuple):
 class CameraOffsets:
     """Make features of different cameras comparable by subtracting each camera's offset.
 
-    >>> offsets = CameraOffsets.from_features(unlabelled, cameras)  # (N, D) and N names
-    >>> features = offsets(features, their_cameras)                 # of length 1
+    Example:
+        >>> unlabelled = np.random.default_rng(0).normal(size=(6, 8))
+        >>> offsets = CameraOffsets.from_features(unlabelled, cameras=["1", "1", "1", "2", "2", "2"])
+        >>> features = offsets(unlabelled[:2], cameras=["1", "2"])
+        >>> features.shape, np.linalg.norm(features, axis=1).round(3).tolist()
+        ((2, 8), [1.0, 1.0])
 
     A camera's offset is the mean feature of its unlabelled images, shrunk towards the mean of all cameras. Subtracting
     the mean is feature standardisation by camera (arXiv 2502.10195) without dividing by the standard deviation. The

@@ -38,9 +38,12 @@ class Skipped(NamedTuple):
 class FeatureExtractor:
     """Extract features of images with a trained model, without a config. Several threads can share one extractor.
 
-    >>> extractor = FeatureExtractor("logs/mine")
-    >>> features = extractor(["a.jpg", "b.jpg"])  # (2, D)
-    >>> similarity = features[0] @ features[1]    # of a model that compares by cosine
+    Example:
+        >>> extractor = FeatureExtractor("model.onnx")  # or a run's folder, or an export's
+        >>> features = extractor(["a.jpg", "b.jpg"])
+        >>> features.shape
+        (2, 3)
+        >>> similarity = features[0] @ features[1]  # of a model that compares by cosine
 
     Args:
         model: a run's folder, an export's folder, or an ONNX file written by ``fastreid export`` (needs no torch).

@@ -49,9 +49,15 @@ class Gallery:
 
     Cameras are stored in the form of :func:`canonical_camera`.
 
-    >>> gallery = Gallery.build(extractor, ["crops"])
-    >>> (matches,) = gallery.search(extractor("query.jpg"), top=5)
-    >>> gallery.save("site")  # and Gallery.load("site")
+    Example:
+        >>> extractor = FeatureExtractor("model.onnx")
+        >>> gallery = Gallery.build(extractor, ["crops"])  # a folder
+        >>> (matches,) = gallery.search(extractor("a.jpg"), top=5)
+        >>> matches[0].record.path  # doctest: +ELLIPSIS
+        '.../crops/a.jpg'
+        >>> gallery.save("gallery")
+        >>> len(Gallery.load("gallery"))
+        2
 
     Args:
         description: describes the model.

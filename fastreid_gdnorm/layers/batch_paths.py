@@ -33,6 +33,13 @@ class DomainPath(Path):
 
     Raises:
         ValueError: ``domains`` is of another shape or type.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> with follow(model, DomainPath(torch.tensor([1, 0, 1, 0]))):
+        ...     out = model(torch.randn(4, 3, 16, 8))
+        >>> [int(branch.num_batches_tracked) for branch in model[1].branches]
+        [1, 1, 0]
     """
 
     def __init__(self, domains: Tensor) -> None:
@@ -129,6 +136,15 @@ class BranchStatisticsPath(StatisticsPath):
         k: the domain's number, from 0.
 
     ``images`` has the :class:`ImageStatistics` of each layer's input.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> path = BranchStatisticsPath(1)
+        >>> with follow(model, path), torch.no_grad():
+        ...     out = model(torch.randn(4, 3, 16, 8))
+        >>> path.keep()
+        >>> [bool(branch.running_mean.any()) for branch in model[1].branches]
+        [False, True, False]
     """
 
     def __init__(self, k: int) -> None:
@@ -153,7 +169,16 @@ class BranchStatisticsPath(StatisticsPath):
 
 
 class PooledPath(StatisticsPath):
-    """The mean path by the averaged gamma and beta, whose statistics ``MeanPath("path")`` needs."""
+    """The mean path by the averaged gamma and beta, whose statistics ``MeanPath("path")`` needs.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> path = PooledPath()
+        >>> with follow(model, path):
+        ...     out = model(torch.randn(4, 3, 16, 8))
+        >>> path.keep()
+        >>> stock = fold_gdnorm(model, MeanPath("path"))
+    """
 
     def keep(self) -> None:
         for layer, bn in self.norms.items():

@@ -32,6 +32,13 @@ def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
     Raises:
         ValueError: ``module`` has no BN, one that cannot be branched (GhostBatchNorm, ...), or a GDNorm of another
             number of branches; nothing has been replaced then.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> [type(layer).__name__ for layer in model]
+        ['Conv2d', 'GDNorm']
+        >>> len(model[1].branches)
+        3
     """
     norms = {name: m for name, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     if not norms and not gdnorm_layers(module):
@@ -54,6 +61,16 @@ def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
 
     Raises:
         TypeError: ``path`` is not one affine map for all images (a :class:`DomainPath`).
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3).eval()
+        >>> images = torch.randn(4, 3, 16, 8)
+        >>> along_mean_path = model(images)
+        >>> stock = fold_gdnorm(model)
+        >>> type(stock[1]).__name__
+        'BatchNorm2d'
+        >>> torch.allclose(stock(images), along_mean_path, atol=1e-6)
+        True
     """
     affine_path = _one_affine_map(path)
     affine_path.start(gdnorm_layers(module))
@@ -70,6 +87,11 @@ def add_branch(module: nn.Module, init: Path | None = None) -> nn.Module:
     Raises:
         TypeError: ``init`` treats images differently.
         ValueError: there is no GDNorm layer.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> len(add_branch(model)[1].branches)
+        4
     """
     layers = gdnorm_layers(module)
     if not layers:

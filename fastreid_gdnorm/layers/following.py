@@ -23,6 +23,13 @@ def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
 
     Other threads that would follow a path through the same layers wait until then; within one thread it nests. A
     thread that calls the model without following a path goes along the path that the model happens to be on.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> with follow(model, SourcePath(0)):
+        ...     of_source = model(torch.randn(4, 3, 16, 8))
+        >>> model[1].path  # doctest: +ELLIPSIS
+        <...MeanPath object at ...>
     """
     layers = gdnorm_layers(model)
     with _alone(layers.values()):

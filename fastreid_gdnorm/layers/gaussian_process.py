@@ -26,6 +26,12 @@ class GaussianProcess:
 
     Raises:
         ValueError: the model has no GDNorm layer.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> for name, moments in GaussianProcess(model):
+        ...     print(name, moments.mean_a.shape)
+        1 torch.Size([8])
     """
 
     def __init__(self, model: nn.Module) -> None:

@@ -23,6 +23,13 @@ class GDNorm(BranchedNorm):
     checkpoint with another number of branches is refused.
 
     Arguments, attributes and errors are those of :class:`BranchedNorm`.
+
+    Example:
+        >>> layer = GDNorm(nn.BatchNorm2d(8), num_domains=3)
+        >>> layer(torch.randn(4, 8, 16, 8)).shape
+        torch.Size([4, 8, 16, 8])
+        >>> sorted(layer.state_dict())[:2]
+        ['branches.0.bias', 'branches.0.num_batches_tracked']
     """
 
     _path: Path

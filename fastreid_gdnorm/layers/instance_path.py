@@ -20,6 +20,12 @@ class InstancePath(Path):
 
     Raises:
         RuntimeError: when it is followed, a layer does not know how images of a source differ (``image_scatter``).
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> model[1].image_scatter = torch.tensor([0.3, 2.0])  # measured by training
+        >>> with follow(model, InstancePath()):
+        ...     out = model(torch.randn(4, 3, 16, 8))
     """
 
     def __init__(self) -> None:

@@ -29,7 +29,14 @@ class Path:
 
 
 class AffinePath(Path):
-    """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,)."""
+    """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,).
+
+    Example:
+        >>> class MedianPath(AffinePath):
+        ...     def affine(self, layer):
+        ...         a, b = layer.affine()  # each (K, C)
+        ...         return a.median(0).values, b.median(0).values
+    """
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         raise NotImplementedError
@@ -56,6 +63,11 @@ class MeanPath(AffinePath):
 
     Raises:
         ValueError: ``of`` is none of these.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> with follow(model, MeanPath("statistics")):
+        ...     out = model(torch.randn(4, 3, 16, 8))
     """
 
     def __init__(self, of: str = "affine") -> None:
@@ -87,6 +99,14 @@ class SourcePath(AffinePath):
 
     Args:
         k: the domain's number, from 0; its place in DATASETS.NAMES.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3).eval()
+        >>> images = torch.randn(4, 3, 16, 8)
+        >>> with follow(model, SourcePath(1)):
+        ...     out = model(images)
+        >>> torch.allclose(out, model[1].branches[1](model[0](images)), atol=1e-6)
+        True
     """
 
     def __init__(self, k: int) -> None:
@@ -115,6 +135,14 @@ class SampledPath(AffinePath):
 
     Raises:
         ValueError: ``noise`` is neither of the two.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> path = SampledPath(generator=torch.Generator().manual_seed(0))
+        >>> with follow(model, path):
+        ...     model(torch.randn(4, 3, 16, 8)).square().sum().backward()
+        >>> all(branch.weight.grad is not None for branch in model[1].branches)
+        True
     """
 
     def __init__(self, scale: float = 0.6, noise: str = "variance", generator: torch.Generator | None = None) -> None:
@@ -178,6 +206,12 @@ class PathOfEach(Path):
     Raises:
         ValueError: ``choice`` is of another shape or type, or has a number that is not below P.
         TypeError: one of the paths treats images differently itself.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> path = PathOfEach([SourcePath(0), MeanPath()], choice=torch.tensor([0, 1, 1, 0]))
+        >>> with follow(model, path):
+        ...     out = model(torch.randn(4, 3, 16, 8))
     """
 
     def __init__(self, paths: Sequence[AffinePath], choice: Tensor) -> None:

@@ -113,6 +113,15 @@ class PosteriorPath(AffinePath):
 
     Raises:
         ValueError: when it is followed or folded, the model has other layers.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> with torch.no_grad():  # as training would, make the branches differ
+        ...     model[1].branches[0].running_mean += 1
+        >>> path = PosteriorPath.from_images(model, torch.randn(16, 3, 16, 8))
+        >>> path.images
+        16
+        >>> stock = fold_gdnorm(model, path)
     """
 
     def __init__(self, layers: Mapping[str, LayerPosterior], images: int) -> None:

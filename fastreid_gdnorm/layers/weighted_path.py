@@ -18,6 +18,10 @@ class WeightedPath(AffinePath):
 
     Raises:
         ValueError: weights are negative or do not add up to 1.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> stock = fold_gdnorm(model, WeightedPath(torch.tensor([0.2, 0.3, 0.5])))
     """
 
     def __init__(self, weights: Tensor) -> None:
@@ -54,6 +58,14 @@ class NearnessPath(MeanPath):
     The distance to a branch is that of two normal distributions by their means and standard deviations (2-Wasserstein),
     in units of the channel's own, averaged over channels and layers. Weights are its inverse, as in Batch Normalization
     Embeddings (Segu et al. 2023), so that there is no temperature to choose.
+
+    Example:
+        >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
+        >>> path = NearnessPath()
+        >>> with follow(model, path):
+        ...     out = model(torch.randn(4, 3, 16, 8))
+        >>> path.weights().shape
+        torch.Size([4, 3])
     """
 
     def __init__(self, of: str = "affine") -> None:
