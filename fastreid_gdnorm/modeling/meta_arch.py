@@ -20,6 +20,7 @@ from ..layers.distributed import all_ranks, broadcast_from_rank0, gather_rows
 from ..layers.running_statistics import copy_statistics, restore_statistics
 from .backbone import convert
 from .batches import Batch, balanced, by_domain, copy_images
+from .classifiers import is_classifier
 from .early_gradients import EarlyGradients, say_late
 from .path_names import TestPath, parse_test_path
 
@@ -182,8 +183,7 @@ class GDNormTraining(Stock):
     def _freeze_the_old(self) -> None:
         new = {id(p) for layer in gdnorm_layers(self).values() for p in layer.branches[-1].parameters()}
         for name, parameter in self.named_parameters():
-            is_classifier = "head" in name and parameter.dim() == 2
-            if id(parameter) not in new and not is_classifier:
+            if id(parameter) not in new and not is_classifier(name, parameter):
                 parameter.requires_grad_(False)
 
     def _is_scale_known(self, device: torch.device) -> bool:

@@ -15,6 +15,7 @@ from ..disk import locked, replacing, write_text
 from ..errors import UserError
 from ..layers import PosteriorPath, add_branch
 from ..modeling import is_gdnorm
+from ..modeling.classifiers import is_classifier
 from ..training.population_statistics import domain_loaders
 from . import files
 from .run_checkpoints import load_model
@@ -89,7 +90,7 @@ def _with_new_branch(old: CfgNode, new: CfgNode) -> dict[str, Tensor]:
     state = add_branch(model, path).state_dict()
     rows = torch.tensor(classes_among(combined, known))
     for key, values in state.items():
-        if "head" in key and values.dim() == 2 and len(values) == len(rows):  # a classifier
+        if is_classifier(key, values) and len(values) == len(rows):
             wider = 0.01 * torch.randn(combined.num_classes, values.shape[1])  # stock's initialisation
             wider[rows] = values
             state[key] = wider

@@ -15,6 +15,7 @@ from torch import nn
 from ..disk import digest
 from ..errors import UserError
 from ..modeling import is_gdnorm
+from ..modeling.classifiers import is_classifier
 from ..modeling.path_names import posterior_place
 from ..modeling.posterior_files import load_posterior
 from ..site_files import files_of
@@ -88,7 +89,7 @@ class _WholeModel(Checkpointer):
     """A checkpointer that refuses checkpoints without all tensors that features need; fast-reid accepts them."""
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
-        of_classifier = {name for name, p in self.model.named_parameters() if "head" in name and p.dim() == 2}
+        of_classifier = {name for name, p in self.model.named_parameters() if is_classifier(name, p)}
         missing = [key for key in incompatible.missing_keys if key not in of_classifier]
         if missing:
             raise ValueError(f"it lacks {len(missing)} of the model's tensors, the first is {missing[0]}")
