@@ -1,15 +1,22 @@
 """Batches with the same number of identities of every source."""
 
+from __future__ import annotations
+
 import logging
 import statistics
 from collections import defaultdict, deque
+from collections.abc import Iterator, Sequence
 from itertools import cycle, islice
+from typing import Any
 
 import numpy as np
+from fastreid.config import CfgNode
 from fastreid.utils import comm
 from torch.utils.data import Sampler
 
 from ..errors import UserError
+from .domain_dataset import DomainDataset
+from .identities import Item
 
 logger = logging.getLogger("fastreid.gdnorm.sampler")
 
@@ -17,8 +24,10 @@ logger = logging.getLogger("fastreid.gdnorm.sampler")
 # lone identity's mean logits are then zero too, and its loss never falls below the logarithm of the number of classes.
 FEWEST_IDENTITIES = 2
 
+Identity = tuple[int, Any]  # domain, pid
 
-class DomainBalancedIdentitySampler(Sampler):
+
+class DomainBalancedIdentitySampler(Sampler[int]):
     """An endless stream of image indices: batches of P identities with ``num_instances`` images each.
 
     Every batch has P // K identities of each of the K domains, at least 2; the P % K odd ones rotate, so that over K
@@ -46,17 +55,17 @@ class DomainBalancedIdentitySampler(Sampler):
 
     def __init__(
         self,
-        items,
-        domains,
-        batch_size,
-        num_instances,
-        seed,
-        rank=0,
-        world_size=1,
-        full=False,
-        synchronized=False,
-        sources=(),
-    ):
+        items: Sequence[Item],
+        domains: Sequence[int],
+        batch_size: int,
+        num_instances: int,
+        seed: int,
+        rank: int = 0,
+        world_size: int = 1,
+        full: bool = False,
+        synchronized: bool = False,
+        sources: Sequence[str] = (),
+    ) -> None:
         if len(domains) != len(items):
             raise ValueError(f"there are {len(domains)} domains for {len(items)} items")
         if batch_size < 1 or num_instances < 1:
@@ -65,10 +74,10 @@ class DomainBalancedIdentitySampler(Sampler):
                 f"{batch_size} and {num_instances}"
             )
         self._cameras = [item[2] for item in items]
-        self._images = defaultdict(list)  # (domain, pid): indices
+        self._images: dict[Identity, list[int]] = defaultdict(list)  # (domain, pid): indices
         for index, (item, domain) in enumerate(zip(items, domains)):
             self._images[domain, item[1]].append(index)
-        self._identities = defaultdict(list)  # domain: its (domain, pid)
+        self._identities: dict[int, list[Identity]] = defaultdict(list)  # domain: its (domain, pid)
         for identity in sorted(self._images):
             self._identities[identity[0]].append(identity)
 
@@ -84,7 +93,7 @@ class DomainBalancedIdentitySampler(Sampler):
         self._check(batch_size)
 
     @classmethod
-    def from_config(cls, cfg, train_set):
+    def from_config(cls, cfg: CfgNode, train_set: DomainDataset) -> DomainBalancedIdentitySampler:
         """For DATALOADER.SAMPLER_TRAIN; ``train_set`` is a DomainDataset."""
         sampler = cls(
             train_set.img_items,
@@ -101,7 +110,7 @@ class DomainBalancedIdentitySampler(Sampler):
         sampler.warn_of_copies(cfg.DATASETS.NAMES)
         return sampler
 
-    def warn_of_copies(self, names):
+    def warn_of_copies(self, names: Sequence[str]) -> None:
         """Log the domains, by their ``names``, of whose images a smaller num_instances would make fewer copies."""
         for domain, name in enumerate(names):
             images = int(statistics.median(len(self._images[identity]) for identity in self._identities[domain]))
@@ -113,16 +122,16 @@ class DomainBalancedIdentitySampler(Sampler):
                     *(self._num_instances, name, images, smaller),
                 )
 
-    def reseed(self, seed):
+    def reseed(self, seed: int) -> None:
         """Have the next iteration's stream be that of ``seed``."""
         self._seed = seed
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[int]:
         rng = np.random.default_rng(self._seed)
-        turns = {domain: deque() for domain in range(self._num_domains)}
+        turns: dict[int, deque[Identity]] = {domain: deque() for domain in range(self._num_domains)}
         step = 0
         while True:
-            batch = []
+            batch: list[list[int]] = []
             for domain, quota in enumerate(self._quotas(step)):
                 drawn = self._next_identities(rng, domain, turns[domain], quota)
                 batch += [self._instances(rng, identity) for identity in drawn]
@@ -130,7 +139,7 @@ class DomainBalancedIdentitySampler(Sampler):
                 yield from indices
             step += 1
 
-    def _quotas(self, step):
+    def _quotas(self, step: int) -> list[int]:
         """Identities of every domain in the batch number ``step``."""
         if self._full:
             return [self._num_identities] * self._num_domains
@@ -140,9 +149,11 @@ class DomainBalancedIdentitySampler(Sampler):
             quotas[(step * odd + i) % self._num_domains] += 1
         return quotas
 
-    def _next_identities(self, rng, domain, turn, count):
+    def _next_identities(
+        self, rng: np.random.Generator, domain: int, turn: deque[Identity], count: int
+    ) -> list[Identity]:
         """The next ``count`` different identities in turn."""
-        drawn = []
+        drawn: list[Identity] = []
         while len(drawn) < count:
             if not turn:
                 identities = self._identities[domain]
@@ -151,18 +162,18 @@ class DomainBalancedIdentitySampler(Sampler):
             drawn.append(turn.popleft())
         return drawn
 
-    def _instances(self, rng, identity):
+    def _instances(self, rng: np.random.Generator, identity: Identity) -> list[int]:
         images = rng.permutation(self._images[identity]).tolist()
         camera = self._cameras[images[0]]
         first, *same = [image for image in images if self._cameras[image] == camera]
         others = [image for image in images if self._cameras[image] != camera]
         return list(islice(cycle([first, *others, *same]), self._num_instances))
 
-    def _needed_identities(self):
+    def _needed_identities(self) -> int:
         """The fewest identities that batch_size may be made of."""
         return FEWEST_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
 
-    def _fitting_instances(self, most):
+    def _fitting_instances(self, most: int) -> int | None:
         """The largest num_instances from 2 to ``most`` that batch_size can be made of; None if there is none."""
         size = self._num_identities * self._num_instances
         there_are = min(map(len, self._identities.values())) * (1 if self._full else self._num_domains)
@@ -170,15 +181,15 @@ class DomainBalancedIdentitySampler(Sampler):
         fit = (n for n in range(most, 1, -1) if size % (n * self._world_size) == 0 and fewest <= size // n <= there_are)
         return next(fit, None)
 
-    def _name(self, domain):
+    def _name(self, domain: int) -> str:
         return f"source {domain} ({self._sources[domain]})" if domain < len(self._sources) else f"source {domain}"
 
     @property
-    def _sharers(self):
+    def _sharers(self) -> int:
         """The ranks that share a batch's identities and each need enough of them."""
         return 1 if self._synchronized else self._world_size
 
-    def _check(self, batch_size):
+    def _check(self, batch_size: int) -> None:
         empty = [self._name(domain) for domain in range(self._num_domains) if not self._identities[domain]]
         if empty or not self._num_domains:
             raise UserError(f"DATASETS.NAMES: {', '.join(empty) or 'the training set'} has no training images")

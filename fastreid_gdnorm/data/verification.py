@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastreid.config import CfgNode
 from fastreid.data import common
@@ -19,6 +19,7 @@ from tqdm import tqdm
 from ..console import say
 from ..errors import UserError
 from .by_name import datasets_root, is_read_by, read
+from .identities import Item
 from .readers import READERS, Reader, SingleShot
 from .readers.on_disk import GUIDE, no_root
 from .readers.reader import Counts, NotFound
@@ -142,9 +143,9 @@ def _warnings() -> Iterator[list[str]]:
         logger.removeHandler(handler)
 
 
-def _parts_of_splits(data):
+def _parts_of_splits(data: SingleShot) -> Iterator[Part]:
     """Query and gallery of split 0, and of those splits that are not as large."""
-    seen = set()
+    seen: set[tuple[str, tuple[Any, ...]]] = set()
     for number, split in enumerate(data.splits):
         for name, places in split._asdict().items():
             found = _count([data.images[place] for place in places])
@@ -153,11 +154,11 @@ def _parts_of_splits(data):
             seen.add((name, found[:2]))
 
 
-def _count(items):
+def _count(items: Sequence[Item]) -> Counts:
     return Counts(len({item[1] for item in items}), len(items), len({item[2] for item in items}))
 
 
-def _cell(found, published):
+def _cell(found: int | None, published: int | None) -> str:
     if found is None:
         return ""
     if published in (None, found):
@@ -165,7 +166,7 @@ def _cell(found, published):
     return colored(f"{found:,} (published {published:,})", "red")
 
 
-def _bad_images(name, paths, decode):
+def _bad_images(name: str, paths: list[str], decode: bool) -> list[str]:
     empty = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
     faults = [f"{path} is {'empty' if os.path.isfile(path) else 'not there'}" for path in empty]
     if not decode:
@@ -177,8 +178,9 @@ def _bad_images(name, paths, decode):
         return faults + [fault for fault in bar if fault]
 
 
-def _fault(path):
+def _fault(path: str) -> str | None:
     try:
         common.read_image(path)
     except UserError as error:
         return str(error)
+    return None

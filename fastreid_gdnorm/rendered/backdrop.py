@@ -1,10 +1,20 @@
 """What stands behind the people: one wide painted view for each camera."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .paint import Colour
+
+Painting = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
-def paint_backdrop(kind, rng, height, width):
+def paint_backdrop(kind: str, rng: np.random.Generator, height: int, width: int) -> Painting:
     """Draw a view of the named kind from the generator `rng`: (height, width, 3) uint8 RGB."""
     canvas = np.empty((height, width, 3), np.uint8)
     horizon = int(height * rng.uniform(0.42, 0.62))
@@ -13,7 +23,7 @@ def paint_backdrop(kind, rng, height, width):
     return np.clip(cv2.GaussianBlur(canvas, (5, 5), 0.8) + grain, 0, 255).astype(np.uint8)
 
 
-def _street(canvas, rng, horizon):
+def _street(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     x = 0
     while x < width:  # house fronts with windows
@@ -35,7 +45,7 @@ def _street(canvas, rng, horizon):
         _box(canvas, left, int(height * 0.93), left + height // 6, int(height * 0.95), (225, 222, 210))
 
 
-def _mall(canvas, rng, horizon):
+def _mall(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     canvas[:horizon] = (226, 218, 202)
     x = 0
@@ -55,7 +65,7 @@ def _mall(canvas, rng, horizon):
         cv2.line(canvas, (width // 2 + (left - width // 2) // 2, horizon), (left, height), (176, 168, 158), 1)
 
 
-def _station(canvas, rng, horizon):
+def _station(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     canvas[:horizon] = (132, 138, 142)
     _box(canvas, 0, horizon // 5, width, horizon - 4, (176, 184, 190))  # train
@@ -69,7 +79,7 @@ def _station(canvas, rng, horizon):
     _box(canvas, 0, line, width, line + height // 40, (214, 184, 52))
 
 
-def _campus(canvas, rng, horizon):
+def _campus(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     canvas[:horizon] = (172, 204, 236)
     hall = int(rng.integers(0, width // 2))
@@ -89,7 +99,7 @@ def _campus(canvas, rng, horizon):
         cv2.line(canvas, (0, y), (width, y), (166, 144, 118), 1)
 
 
-def _night(canvas, rng, horizon):
+def _night(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     canvas[:horizon] = (34, 36, 50)
     for _ in range(26):  # lit windows and lamps out of focus
@@ -105,15 +115,22 @@ def _night(canvas, rng, horizon):
         _box(canvas, left, horizon, left + height // 40, height, rng.integers((90, 80, 60), (150, 130, 100)))
 
 
-BACKDROPS = {"street": _street, "mall": _mall, "station": _station, "campus": _campus, "night": _night}
+Painter = Callable[[Painting, np.random.Generator, int], None]
+BACKDROPS: dict[str, Painter] = {
+    "street": _street,
+    "mall": _mall,
+    "station": _station,
+    "campus": _campus,
+    "night": _night,
+}
 
 
-def _ground(canvas, horizon, far, near):
+def _ground(canvas: Painting, horizon: int, far: Colour, near: Colour) -> None:
     ramp = np.linspace(0, 1, len(canvas) - horizon)[:, None, None]
     canvas[horizon:] = np.asarray(far) * (1 - ramp) + np.asarray(near) * ramp
 
 
-def _car(canvas, left, ground, length, colour):
+def _car(canvas: Painting, left: int, ground: int, length: int, colour: NDArray[Any]) -> None:
     tall = length // 4
     _box(canvas, left + length // 5, ground - 2 * tall, left + 4 * length // 5, ground - tall, (60, 70, 80))
     _box(canvas, left, ground - tall - tall // 3, left + length, ground, colour)
@@ -121,9 +138,10 @@ def _car(canvas, left, ground, length, colour):
         cv2.circle(canvas, (wheel, ground), tall // 2, (28, 28, 30), -1)
 
 
-def _box(canvas, left, top, right, bottom, colour):
+def _box(canvas: Painting, left: int, top: int, right: int, bottom: int, colour: ArrayLike) -> None:
     cv2.rectangle(canvas, (int(left), int(top)), (int(right) - 1, int(bottom) - 1), _rgb(colour), -1)
 
 
-def _rgb(colour):
-    return tuple(int(c) for c in np.clip(colour, 0, 255))
+def _rgb(colour: ArrayLike) -> Colour:
+    red, green, blue = (int(value) for value in np.clip(colour, 0, 255))
+    return red, green, blue

@@ -4,16 +4,26 @@ Each function returns an `albedo(t, u)` for `paint.stroke`. Patterns are laid ou
 (radians, 0 in front, positive towards the person's left), so that they turn with the person.
 """
 
+from __future__ import annotations
+
+from typing import Any
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .paint import Albedo
+from .person import Person
+
+Values = NDArray[np.float64]
 
 NECK_HEIGHT = 0.845
 
 
-def top_albedo(person, yaw):
+def top_albedo(person: Person, yaw: float) -> Albedo:
     """The torso from the neck (t=0) to the hem (t=1): cloth, pattern, neckline and the straps of bags."""
     top, second, bag, skin = (np.asarray(c, float) for c in (person.top, person.second, person.bag_colour, person.skin))
 
-    def albedo(t, u):
+    def albedo(t: Values, u: Values) -> Values:
         height = NECK_HEIGHT - t * (NECK_HEIGHT - person.hem)
         longitude = _longitude(u, yaw)
         colour = _mix(top, second, _pattern(person.pattern, height, longitude))
@@ -29,7 +39,7 @@ def top_albedo(person, yaw):
     return albedo
 
 
-def head_albedo(person, yaw):
+def head_albedo(person: Person, yaw: float) -> Albedo:
     """The head from crown (t=0) to chin (t=1): face, eyes, hair or cap."""
     skin, hair, cap = (np.asarray(c, float) for c in (person.skin, person.hair, person.second))
     fringe, temple, nape = {
@@ -40,7 +50,7 @@ def head_albedo(person, yaw):
         "cap": (0.16, 1.40, 0.72),
     }[person.hair_style]
 
-    def albedo(t, u):
+    def albedo(t: Values, u: Values) -> Values:
         longitude = np.abs(_longitude(u, yaw))
         eyes = (np.abs(longitude - 0.42) < 0.16) & (np.abs(t - 0.50) < 0.05)
         colour = _mix(skin, (40, 30, 30), 0.75 * eyes)
@@ -50,11 +60,11 @@ def head_albedo(person, yaw):
     return albedo
 
 
-def sleeve_albedo(person, start, end):
+def sleeve_albedo(person: Person, start: float, end: float) -> Albedo:
     """The piece of an arm between the fractions `start` and `end` of its length."""
     cloth, second, skin = (np.asarray(c, float) for c in (person.top, person.second, person.skin))
 
-    def albedo(t, u):
+    def albedo(t: Values, u: Values) -> Values:
         along = start + t * (end - start)
         striped = (np.sin(along * 36) > 0.3) & (person.pattern == "stripes")
         return _mix(_mix(cloth, second, striped), skin, along > person.sleeve)
@@ -62,7 +72,7 @@ def sleeve_albedo(person, start, end):
     return albedo
 
 
-def _pattern(name, height, longitude):
+def _pattern(name: str, height: Values, longitude: Values) -> NDArray[Any]:
     """Where the second colour shows, 0..1."""
     rows, columns = np.sin(height * 115), np.sin(longitude * 6.5)
     if name == "stripes":
@@ -80,10 +90,12 @@ def _pattern(name, height, longitude):
     return np.zeros_like(height)
 
 
-def _longitude(u, yaw):
-    return (np.arcsin(u) - yaw + np.pi) % (2 * np.pi) - np.pi
+def _longitude(u: Values, yaw: float) -> Values:
+    longitude: Values = (np.arcsin(u) - yaw + np.pi) % (2 * np.pi) - np.pi
+    return longitude
 
 
-def _mix(base, other, weight):
-    weight = np.asarray(weight, float)[:, None]
-    return base * (1 - weight) + np.asarray(other, float) * weight
+def _mix(base: Values, other: ArrayLike, weight: ArrayLike) -> Values:
+    share = np.asarray(weight, float)[:, None]
+    mixed: Values = base * (1 - share) + np.asarray(other, float) * share
+    return mixed

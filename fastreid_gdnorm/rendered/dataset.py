@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from typing import Any
 
 from ..data.readers import MarketStyle
 from .draw import draw_domain
 from .drawn_style import draw_style
 from .plan import Plan
+from .styles import DomainStyle
 
 DRAWN = {  # by the name before the seed
     "RenderedDraw": Plan(test_ids=300),  # 600 queries: an interval of a few points
@@ -19,10 +21,10 @@ DRAWN = {  # by the name before the seed
 class RenderedDomain(MarketStyle):
     """A rendered data set in `root/<class name>`, drawn there when first asked for."""
 
-    style = None  # a DomainStyle or a name in STYLES; what a subclass sets
+    style: str | DomainStyle  # a DomainStyle or a name in STYLES; what a subclass sets
     plan = Plan()
 
-    def __init__(self, root="datasets", **kwargs):
+    def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         self.folders = (type(self).__name__,)
         draw_domain(self.style, os.path.join(root, *self.folders), self.plan)
         super().__init__(root, **kwargs)

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import tempfile
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from tqdm import tqdm
 from ..data.readers.market_style import DISTRACTOR, JUNK
 from ..errors import UserError
 from .person import Person
-from .plan import CAMERAS, SUBSETS, TRAIN, Shot
+from .plan import CAMERAS, SUBSETS, TRAIN, Plan, Shot
 from .scene import Camera, shoot
 from .sensor import develop
 from .styles import STYLES, DomainStyle
@@ -27,7 +28,7 @@ RECORD = "rendered.json"
 CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # follow (seed, domain) in every generator's key
 
 
-def draw_domain(style, folder, plan, seed=0):
+def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: Plan, seed: int = 0) -> None:
     """Draw the images of `plan` (a Plan) in a style into `folder`, unless it holds a data set already.
 
     `style` is a DomainStyle or the name of one of STYLES.
@@ -37,9 +38,7 @@ def draw_domain(style, folder, plan, seed=0):
     The folder appears whole or not at all: all is drawn into a temporary sibling (`.<name>.*`, which is what a
     kill leaves) and renamed at the end. Where another process has finished first, its drawing stays.
     """
-    if style not in STYLES and not isinstance(style, DomainStyle):
-        raise ValueError(f"no rendered style '{style}': choose one of {', '.join(STYLES)}")
-    style, folder = STYLES.get(style, style), os.path.abspath(folder)
+    style, folder = _style(style), os.path.abspath(folder)
     recipe = {"style": dataclasses.asdict(style), "seed": seed, **dataclasses.asdict(plan)}
     if _is_drawn(folder):
         _warn_if_other(folder, recipe)
@@ -69,43 +68,51 @@ def draw_domain(style, folder, plan, seed=0):
 
 def draw_people(style: str | DomainStyle, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
     """One picture each of the first people of a domain, (h, w, 3) RGB, not compressed; `style` as for draw_domain."""
-    style = STYLES[style] if isinstance(style, str) else style
+    style = _style(style)
     cameras = _cameras(style, seed)
     shots = [Shot(TRAIN, person, person, person) for person in range(1, number + 1)]
     return [_take(shot, style, cameras[shot.camera], seed)[0] for shot in shots]
 
 
-def _cameras(style, seed):
+def _style(style: str | DomainStyle) -> DomainStyle:
+    if isinstance(style, DomainStyle):
+        return style
+    if style not in STYLES:
+        raise ValueError(f"no rendered style '{style}': choose one of {', '.join(STYLES)}")
+    return STYLES[style]
+
+
+def _cameras(style: DomainStyle, seed: int) -> list[Camera]:
     return [Camera.random(_generator(seed, style, CAMERA_STREAM, c), style) for c in range(CAMERAS)]
 
 
-def _take(shot, style, camera, seed):
+def _take(shot: Shot, style: DomainStyle, camera: Camera, seed: int) -> tuple[NDArray[np.uint8], int]:
     """The picture of a shot as (h, w, 3) uint8 RGB, and the JPEG quality to keep it in."""
     rng = _generator(seed, style, IMAGE_STREAM, shot.looks, shot.number)
     nobody = shot.pid == DISTRACTOR and shot.number // CAMERAS % 2 == 0
     person = None if nobody else Person.random(_generator(seed, style, PERSON_STREAM, shot.looks), style)
     picture = shoot(camera, style, person, rng)
     if shot.pid == JUNK:  # a detection that missed: what is below the shoulders
-        picture = cv2.resize(picture[len(picture) // 3 :], picture.shape[1::-1])
+        picture = np.asarray(cv2.resize(picture[len(picture) // 3 :], picture.shape[1::-1]), np.uint8)
     lowest, highest = style.quality
     return develop(picture, style, camera.gain, rng), int(rng.integers(lowest, highest + 1))
 
 
-def _generator(seed, style, *key):
+def _generator(seed: int, style: DomainStyle, *key: int) -> np.random.Generator:
     return np.random.default_rng([seed, style.number, *key])
 
 
-def _write(path, picture, quality):
+def _write(path: str, picture: NDArray[np.uint8], quality: int) -> None:
     _, data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
     with open(path, "wb") as file:
         file.write(data.tobytes())
 
 
-def _is_drawn(folder):
+def _is_drawn(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, RECORD))
 
 
-def _warn_if_other(folder, recipe):
+def _warn_if_other(folder: str, recipe: dict[str, Any]) -> None:
     with open(os.path.join(folder, RECORD)) as file:
         drawn = json.load(file)
     recipe = json.loads(json.dumps(recipe))

@@ -50,7 +50,7 @@ def draw_style(seed: int) -> DomainStyle:
         occlusion=uniform(0.15, 0.25),
         passers_by=uniform(0.15, 0.45),
         pitch=uniform(0.06, 0.35),
-        cast=tuple(uniform(*of_channel) for of_channel in ((0.8, 1.2), (0.9, 1.06), (0.7, 1.05))),
+        cast=(uniform(0.8, 1.2), uniform(0.9, 1.06), uniform(0.7, 1.05)),
         gamma=log_uniform(0.7, 1.35),
         contrast=log_uniform(0.75, 1.38),
         brightness=uniform(-0.02, 0.08),

@@ -1,19 +1,29 @@
 """Shaded strokes: the one primitive that every body part, bag and pole is painted with."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Union
+
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Canvas = NDArray[np.float64]  # (H, W, 3) RGB in 0..255
+Colour = tuple[int, int, int]  # RGB in 0..255
+Albedo = Union[Colour, NDArray[Any], Callable[[NDArray[np.float64], NDArray[np.float64]], NDArray[np.float64]]]
 
 AMBIENT, DIFFUSE = 0.52, 0.56
 _ARC = np.linspace(0.0, np.pi / 2, 6)
 _COSINES, _SINES = np.cos(_ARC), np.sin(_ARC)
 
 
-def light_from(azimuth, elevation=0.6):
+def light_from(azimuth: float, elevation: float = 0.6) -> NDArray[np.float64]:
     """Unit vector (right, down, towards the viewer) to a light `azimuth` radians right of the viewer."""
     flat = np.cos(elevation)
     return np.array([np.sin(azimuth) * flat, -np.sin(elevation), np.cos(azimuth) * flat])
 
 
-def capsule(start_radius, end_radius, length):
+def capsule(start_radius: float, end_radius: float, length: float) -> NDArray[np.float64]:
     """Profile of a tapered limb with round ends; radii and length in pixels."""
     length = max(length, 1.0)
     profile = np.empty((2 * len(_ARC), 2))
@@ -22,7 +32,14 @@ def capsule(start_radius, end_radius, length):
     return profile
 
 
-def stroke(canvas, start, end, profile, albedo, light):
+def stroke(
+    canvas: Canvas,
+    start: ArrayLike,
+    end: ArrayLike,
+    profile: NDArray[np.float64],
+    albedo: Albedo,
+    light: NDArray[np.float64],
+) -> None:
     """Paint one solid of revolution in place.
 
     canvas: (H, W, 3) contiguous float64 RGB in 0..255. Float64 throughout, so that the last bit of a sine,
@@ -65,7 +82,7 @@ def stroke(canvas, start, end, profile, albedo, light):
     flat[pixels] = under + np.minimum(cover, 1.0)[:, None] * (painted - under)
 
 
-def shadow(canvas, centre, radii, depth):
+def shadow(canvas: Canvas, centre: NDArray[np.float64], radii: tuple[float, float], depth: float) -> None:
     """Darken the ground in place below something standing at `centre`; radii in pixels, depth in 0..1."""
     top = max(int(centre[1] - 3 * radii[1]), 0)
     x = (np.arange(canvas.shape[1]) - centre[0]) / radii[0]

@@ -1,8 +1,17 @@
 """An identity: what stays the same about a person from one camera to the next."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
+
+from .paint import Colour
+from .styles import DomainStyle
+
+T = TypeVar("T")
 
 SKINS = ((238, 203, 178), (224, 180, 148), (198, 148, 112), (150, 102, 72), (98, 66, 48))
 HAIRS = ((28, 24, 24), (52, 38, 30), (92, 62, 40), (150, 112, 66), (196, 168, 120), (140, 138, 136))
@@ -16,30 +25,30 @@ SHOES = ((30, 30, 32), (232, 232, 228), (110, 78, 52), (150, 40, 44), (70, 84, 1
 class Person:
     """Looks of one identity. Colours are RGB in 0..255, lengths are fractions of the body's height."""
 
-    skin: tuple
-    hair: tuple
+    skin: Colour
+    hair: Colour
     hair_style: str
     build: float  # breadth of the body, 1 is average
     legs: float  # height of the hips
-    top: tuple
-    second: tuple  # the pattern's other colour
+    top: Colour
+    second: Colour  # the pattern's other colour
     pattern: str
     sleeve: float  # covered part of the arm, 0..1
     hem: float  # height at which the top ends; below the hips it is a coat
-    bottom: tuple
+    bottom: Colour
     bottom_kind: str  # trousers, shorts or skirt
-    shoes: tuple
+    shoes: Colour
     bag: str
-    bag_colour: tuple
+    bag_colour: Colour
 
     @classmethod
-    def random(cls, rng, style):
+    def random(cls, rng: np.random.Generator, style: DomainStyle) -> Person:
         """Draw somebody dressed for `style` (a DomainStyle) from the generator `rng`."""
 
-        def pick(choices, weights=None):
+        def pick(choices: Sequence[T], weights: Sequence[float] | None = None) -> T:
             return choices[int(rng.choice(len(choices), p=weights))]
 
-        def dye(palette, spread):
+        def dye(palette: Sequence[Colour], spread: float) -> Colour:
             return _jitter(pick(palette), spread, rng)
 
         long_hair = rng.random() < 0.45
@@ -66,5 +75,6 @@ class Person:
         )
 
 
-def _jitter(colour, spread, rng):
-    return tuple(int(c) for c in np.clip(np.asarray(colour) + rng.normal(0, spread, 3), 4, 250))
+def _jitter(colour: Colour, spread: float, rng: np.random.Generator) -> Colour:
+    red, green, blue = (int(value) for value in np.clip(np.asarray(colour) + rng.normal(0, spread, 3), 4, 250))
+    return red, green, blue

@@ -1,5 +1,7 @@
 """Which images a drawn data set has, and what they are called: Market-1501's folders and file names."""
 
+from __future__ import annotations
+
 import os
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -20,12 +22,12 @@ class Shot(NamedTuple):
     number: int  # among the identity's images
 
     @property
-    def camera(self):
+    def camera(self) -> int:
         """Counted from 0; an identity's images are taken by the cameras in turn."""
         return self.number % CAMERAS
 
     @property
-    def path(self):
+    def path(self) -> str:
         """Where the image goes within the data set's folder."""
         pid = "-1" if self.pid == JUNK else f"{self.pid:04d}"
         frame = 51 + 100 * max(self.pid, 0) + 25 * self.number
@@ -42,14 +44,14 @@ class Plan:
     distractors: int = 40
     junk: int = 6
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.images_per_id < 3:
             raise ValueError(f"images_per_id is {self.images_per_id}: two queries and a gallery image need 3 or more")
         ids = self.train_ids + self.test_ids
         if not 2 <= ids <= 1501:
             raise ValueError(f"train_ids + test_ids is {ids}: Market-1501 numbers 2 to 1501")
 
-    def shots(self):
+    def shots(self) -> list[Shot]:
         """Every image as a list of `Shot`; each test identity has a query from each of two cameras."""
         numbers = range(self.images_per_id)
         shots = [Shot(TRAIN, pid, pid, n) for pid in range(1, self.train_ids + 1) for n in numbers]

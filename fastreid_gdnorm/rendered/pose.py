@@ -1,11 +1,15 @@
 """A pose: how a person happens to stand or walk in one image, and where that puts the joints."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
 
 VIEWS = {"front": 0.0, "back": np.pi, "left": -np.pi / 2, "right": np.pi / 2}
 UPPER_ARM, FOREARM = 0.16, 0.15
+
+Point = tuple[float, float, float]  # x to the body's left, y up, z forwards
 
 
 @dataclass(frozen=True)
@@ -15,22 +19,23 @@ class Pose:
     yaw: float
     stride: float
     phase: float
-    lift: tuple  # extra bend of the left and the right forearm
+    lift: tuple[float, float]  # extra bend of the left and the right forearm
 
     @classmethod
-    def random(cls, rng):
+    def random(cls, rng: np.random.Generator) -> Pose:
         """Anything from standing to striding, at most 26 degrees off one of the four views."""
         yaw = list(VIEWS.values())[rng.integers(len(VIEWS))] + rng.uniform(-0.45, 0.45)
         stride = rng.uniform(0.30, 0.55) if rng.random() < 0.75 else rng.uniform(0.0, 0.08)
         lift = np.where(rng.random(2) < 0.22, rng.uniform(0.9, 2.0, 2), 0.0)
-        return cls(float(yaw), float(stride), float(rng.uniform(0, 2 * np.pi)), tuple(map(float, lift)))
+        left, right = map(float, lift)
+        return cls(float(yaw), float(stride), float(rng.uniform(0, 2 * np.pi)), (left, right))
 
-    def joints(self, build, hips):
+    def joints(self, build: float, hips: float) -> dict[str, Point]:
         """Joints of a body one unit tall: name -> (x to its left hand's side, y up, z forwards).
 
         build: breadth of the shoulders, 1 is average. hips: height of the hip joints.
         """
-        joints = {}
+        joints: dict[str, Point] = {}
         for side, sign, lift in (("left", 1, self.lift[0]), ("right", -1, self.lift[1])):
             swing = sign * self.stride * np.sin(self.phase)
             bend = self.stride * (0.75 + 0.75 * sign * np.cos(self.phase))
@@ -53,7 +58,7 @@ class Pose:
         return joints
 
 
-def _hang(joint, forwards, length, outwards=0.0):
+def _hang(joint: Point, forwards: float, length: float, outwards: float = 0.0) -> Point:
     """The far end of a bone hanging from `joint`, swung forwards and outwards by these angles."""
     x, y, z = joint
     down = length * np.cos(forwards)

@@ -1,29 +1,33 @@
 """One shot: a camera, who is in front of it, and what gets in the way."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .backdrop import paint_backdrop
 from .figure import Figure
-from .paint import light_from, stroke
+from .paint import Canvas, light_from, stroke
 from .person import Person
 from .pose import Pose
+from .styles import DomainStyle
 
 
 @dataclass(frozen=True)
 class Camera:
     """Where a domain's camera hangs and what light it has. `gain` multiplies R, G and B."""
 
-    backdrop: np.ndarray
-    light: np.ndarray
-    gain: np.ndarray
+    backdrop: NDArray[np.uint8]
+    light: NDArray[np.float64]
+    gain: NDArray[np.float64]
     pitch: float
     roll: float
     size: float  # of people in their boxes; 1 is the domain's usual
 
     @classmethod
-    def random(cls, rng, style):
+    def random(cls, rng: np.random.Generator, style: DomainStyle) -> Camera:
         """Hang up one of the cameras of `style` (a DomainStyle)."""
         height = int(style.height * (1 + style.height_spread) * 1.25)
         return cls(
@@ -36,7 +40,7 @@ class Camera:
         )
 
 
-def shoot(camera, style, person, rng):
+def shoot(camera: Camera, style: DomainStyle, person: Person | None, rng: np.random.Generator) -> NDArray[np.uint8]:
     """A crop with `person` in it, or with nobody where that is None: (h, w, 3) uint8 RGB, not yet developed."""
     height = int(round(style.height * (1 + rng.uniform(-1, 1) * style.height_spread)))
     width = int(round(height / style.aspect * (1 + rng.uniform(-1, 1) * style.height_spread / 2)))
@@ -56,17 +60,19 @@ def shoot(camera, style, person, rng):
     return np.rint(canvas).astype(np.uint8)
 
 
-def _figure(person, feet, size, camera, rng):
+def _figure(person: Person, feet: NDArray[np.float64], size: float, camera: Camera, rng: np.random.Generator) -> Figure:
     return Figure(person, Pose.random(rng), feet, size, camera.light, camera.pitch, camera.roll)
 
 
-def _window(backdrop, height, width, rng):
+def _window(backdrop: NDArray[np.uint8], height: int, width: int, rng: np.random.Generator) -> Canvas:
     top = int(rng.integers(0, backdrop.shape[0] - height + 1))
     left = int(rng.integers(0, backdrop.shape[1] - width + 1))
     return backdrop[top : top + height, left : left + width].astype(np.float64)
 
 
-def _occlude(canvas, feet, size, camera, style, rng):
+def _occlude(
+    canvas: Canvas, feet: NDArray[np.float64], size: float, camera: Camera, style: DomainStyle, rng: np.random.Generator
+) -> None:
     """Paint in place what hides part of the person: a pole, a box or bench, somebody else."""
     side = rng.choice((-1, 1))
     kind = rng.integers(3)

@@ -3,7 +3,12 @@
 To make the domains harder, easier or further apart, edit `TABLE` (and remove the folders drawn before).
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import Any
+
+from .paint import Colour
 
 WHITE, BLACK, GREY, NAVY = (226, 226, 222), (34, 34, 38), (124, 126, 130), (40, 50, 88)
 RED, BLUE, GREEN, YELLOW = (180, 44, 48), (56, 96, 176), (62, 122, 76), (222, 188, 70)
@@ -21,12 +26,12 @@ class DomainStyle:
     backdrop: str
 
     # Season: what people wear. Palettes are short, so that many people look alike.
-    tops: tuple
-    seconds: tuple  # patterns, caps and bags
-    bottoms: tuple
+    tops: tuple[Colour, ...]
+    seconds: tuple[Colour, ...]  # patterns, caps and bags
+    bottoms: tuple[Colour, ...]
     dye: float  # spread about a palette colour, in levels of 0..255
-    patterns: tuple  # weights of person.PATTERNS
-    bags: tuple  # weights of person.BAGS
+    patterns: tuple[float, ...]  # weights of person.PATTERNS
+    bags: tuple[float, ...]  # weights of person.BAGS
     long_sleeves: float
     coats: float
     shorts: float
@@ -43,7 +48,7 @@ class DomainStyle:
     pitch: float  # radians that the cameras look down
 
     # Light, lens and sensor.
-    cast: tuple  # gain of R, G, B
+    cast: tuple[float, float, float]  # gain of R, G, B
     gamma: float  # above 1 darkens
     contrast: float  # gain about mid grey
     brightness: float  # added to levels of 0..1
@@ -51,12 +56,12 @@ class DomainStyle:
     camera_spread: float  # how far the domain's cameras differ in gain and cast
     blur: float  # sigma in native pixels
     noise: float  # sigma in levels of 0..1
-    quality: tuple  # JPEG quality, lowest and highest
+    quality: tuple[int, int]  # JPEG quality, lowest and highest
 
 
 # A row for each field, a column for each domain; cells too wide for their columns stand below each other.
 # fmt: off
-TABLE = {
+TABLE: dict[str, tuple[Any, ...]] = {
     "name":          ("street",  "mall",    "station", "campus",  "night"),
     "number":        (1,         2,         3,         4,         5),
     "backdrop":      ("street",  "mall",    "station", "campus",  "night"),

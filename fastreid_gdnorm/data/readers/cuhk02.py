@@ -1,7 +1,10 @@
 """CUHK02: five pairs of cameras, each with identities of its own."""
 
+from __future__ import annotations
+
 import os
 
+from ..identities import Item
 from .on_disk import list_images
 from .reader import Counts, Reader
 
@@ -20,7 +23,7 @@ class DGCUHK02(Reader):
     dataset_name, letters = "cuhk02", "C2"
     published = {"train": Counts(1816, 7264, 10)}
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         nested = os.path.join(self.folder, "Dataset")
         folder = nested if os.path.isdir(nested) else self.folder
         items = []

@@ -1,11 +1,17 @@
 """CUHK03 in its new split (Zhong et al. 2017), from any of the three forms it is found in."""
 
-import os
+from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from typing import Any
+
+from fastreid.config import CfgNode
 from fastreid.data.datasets.cuhk03 import CUHK03
 
 from ...errors import UserError
 from ...image_loading import is_picture
+from ..identities import Item
 from .market_style import read_market_folder
 from .on_disk import GUIDE, read_mat
 from .reader import Counts, Reader, logger
@@ -44,29 +50,29 @@ class DGCUHK03(Reader):
     dataset_name, letters = "cuhk03", "C3"
     published = PUBLISHED["detected"]
 
-    def __init__(self, root="datasets", boxes="detected", **kwargs):
+    def __init__(self, root: str = "datasets", boxes: str = "detected", **kwargs: Any) -> None:
         if boxes not in PUBLISHED:
             raise UserError(f"DATASETS.CUHK03.BOXES is detected or labeled, got {boxes!r}")
         self.boxes, self.variant, self.published = boxes, f"{boxes} boxes", PUBLISHED[boxes]
         super().__init__(root, **kwargs)
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {"boxes": cfg.DATASETS.CUHK03.BOXES}
 
-    def open(self):
+    def open(self) -> None:
         self._read = self._reader_of_the_form_on_disk()
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         return self._read("train")
 
-    def read_query(self):
+    def read_query(self) -> list[Item]:
         return self._read("query")
 
-    def read_gallery(self):
+    def read_gallery(self) -> list[Item]:
         return self._read("gallery")
 
-    def _reader_of_the_form_on_disk(self):
+    def _reader_of_the_form_on_disk(self) -> Callable[[str], list[Item]]:
         np_folder, images = os.path.join(self.folder, self.boxes), os.path.join(self.folder, f"images_{self.boxes}")
         mat = os.path.join(self.folder, "cuhk03_release", "cuhk-03.mat")
         if os.path.isdir(np_folder):
@@ -85,7 +91,7 @@ class DGCUHK03(Reader):
         return extracted
 
 
-def _extract(mat, folder):
+def _extract(mat: str, folder: str) -> None:
     """fast-reid's own extraction, whatever the folder's name."""
     root, name = os.path.split(folder)
     try:
@@ -97,22 +103,22 @@ def _extract(mat, folder):
 class _ExtractedImages:
     """Images like ``1_001_1_01.png`` (camera pair, identity, view, number) and the split's file that lists them."""
 
-    def __init__(self, folder, split):
+    def __init__(self, folder: str, split: str) -> None:
         self.folder, self.path = folder, split
         self.split = read_mat(split, "filelist", "labels", *(f"{part}_idx" for part in NP_FOLDERS))
         self.names = [str(name.item()) for name in self.split["filelist"].flatten()]
         self.find()
 
-    def find(self):
+    def find(self) -> None:
         """Look for the images, whatever the suffixes of their files are."""
-        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else ()
+        names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
         self.files = {_stem(name): name for name in names if is_picture(name)}
 
     @property
-    def missing(self):
+    def missing(self) -> list[str]:
         return sorted(name for name in self.names if _stem(name) not in self.files)
 
-    def check(self):
+    def check(self) -> None:
         """Raises UserError if a listed image is not there."""
         missing = self.missing
         if missing:
@@ -121,9 +127,9 @@ class _ExtractedImages:
                 f"the first is {missing[0]}; {GUIDE}"
             )
 
-    def __call__(self, part):
+    def __call__(self, part: str) -> list[Item]:
         pids = self.split["labels"].flatten()
-        items = []
+        items: list[Item] = []
         for index in self.split[f"{part}_idx"].flatten().astype(int) - 1:
             view = int(self.names[index].split("_")[2])
             file = self.files[_stem(self.names[index])]
@@ -131,5 +137,5 @@ class _ExtractedImages:
         return items
 
 
-def _stem(name):
+def _stem(name: str) -> str:
     return os.path.splitext(name)[0]

@@ -1,7 +1,10 @@
 """CUHK-SYSU, a set for person search, as the crops that re-identification takes from it."""
 
+from __future__ import annotations
+
 import os
 
+from ..identities import Item
 from .on_disk import list_images
 from .reader import Counts, Reader
 
@@ -18,7 +21,7 @@ class DGCUHKSYSU(Reader):
     dataset_name, letters = "cuhksysu", "CS"
     published = {"train": Counts(11934, 34574, 1)}
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         found = [form for form in FORMS if os.path.isdir(os.path.join(self.folder, form[0]))]
         folders = [os.path.join(self.folder, part) for part in (found or FORMS)[0]]
         return [(path, pid, 0) for folder in folders for path, pid in list_images(folder, PATTERN)]

@@ -1,7 +1,12 @@
 """QMUL i-LIDS."""
 
+from __future__ import annotations
+
 import os
 
+import numpy as np
+
+from ..identities import Item
 from .on_disk import list_images
 from .reader import Counts
 from .single_shot import SingleShot, Split, half
@@ -20,13 +25,13 @@ class DGiLIDS(SingleShot):
     dataset_name, letters = "ilids", "I"
     published = {"query": Counts(60, 60), "gallery": Counts(60, 60)}
 
-    def read_images(self):
+    def read_images(self) -> list[Item]:
         persons = os.path.join(self.folder, "Persons")
         folder = persons if os.path.isdir(persons) else os.path.join(self.folder, "images")
         return list_images(folder, r"(\d{4})(\d{3})")
 
-    def draw(self, chance):
-        places = {}
+    def draw(self, chance: np.random.RandomState) -> Split:
+        places: dict[int, list[int]] = {}
         for place, (_, pid, _) in enumerate(self.images):
             places.setdefault(pid, []).append(place)
         seen_twice = sorted(pid for pid in places if len(places[pid]) > 1)

@@ -1,8 +1,11 @@
 """The format of Market-1501: three folders, identity and camera in the file names."""
 
+from __future__ import annotations
+
 import os
 
 from ...image_names import MARKET_STYLE
+from ..identities import Item
 from .on_disk import list_images
 from .reader import Counts, Reader
 
@@ -19,17 +22,17 @@ class MarketStyle(Reader):
     signs = ("bounding_box_train",)
     _junk_pids = [DISTRACTOR, JUNK]  # what fast-reid's combine_all leaves out
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         return read_market_folder(os.path.join(self.folder, "bounding_box_train"))
 
-    def read_query(self):
+    def read_query(self) -> list[Item]:
         return read_market_folder(os.path.join(self.folder, "query"))
 
-    def read_gallery(self):
+    def read_gallery(self) -> list[Item]:
         return read_market_folder(os.path.join(self.folder, "bounding_box_test"))
 
 
-def read_market_folder(folder):
+def read_market_folder(folder: str) -> list[Item]:
     """The items (path, pid, camera from 0) of one folder, without junk."""
     return [(path, pid, camera - 1) for path, pid, camera in list_images(folder, MARKET_STYLE) if pid > JUNK]
 

@@ -1,10 +1,16 @@
 """MSMT17 in either of its versions."""
 
+from __future__ import annotations
+
 import os
 import re
+from typing import Any
+
+from fastreid.config import CfgNode
 
 from ...errors import UserError
 from ...image_loading import is_picture
+from ..identities import Item
 from .on_disk import check_folder, read_list
 from .reader import Counts, NotFound, Reader
 
@@ -26,7 +32,7 @@ class DGMSMT17(Reader):
     dataset_name, letters = "msmt17", "MT"
     published = {"query": Counts(3060, 11659, 15), "gallery": Counts(3060, 82161, 15), "all": Counts(4101, 126441)}
 
-    def __init__(self, root="datasets", version="V1", val=True, **kwargs):
+    def __init__(self, root: str = "datasets", version: str = "V1", val: bool = True, **kwargs: Any) -> None:
         if version not in VERSIONS:
             raise UserError(f"DATASETS.MSMT17.VERSION is V1 or V2, got {version!r}")
         folder, self.train_folder, self.test_folder = VERSIONS[version]
@@ -43,23 +49,23 @@ class DGMSMT17(Reader):
         super().__init__(root, **kwargs)
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         return {"version": cfg.DATASETS.MSMT17.VERSION, "val": cfg.DATASETS.MSMT17.VAL}
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         lists = ("train", "val") if self.val else ("train",)
         return [item for name in lists for item in self._read(self.train_folder, name)]
 
-    def read_query(self):
+    def read_query(self) -> list[Item]:
         return self._read(self.test_folder, "query")
 
-    def read_gallery(self):
+    def read_gallery(self) -> list[Item]:
         return self._read(self.test_folder, "gallery")
 
-    def _read(self, folder, name):
+    def _read(self, folder: str, name: str) -> list[Item]:
         images = os.path.join(self.folder, folder)
         check_folder(images)
-        items = []
+        items: list[Item] = []
         list_file = os.path.join(self.folder, f"list_{name}.txt")
         for path, pid in read_list(list_file):
             camera = re.fullmatch(r".*/\d+_\d+_(\d+)_.*", path)
@@ -69,7 +75,7 @@ class DGMSMT17(Reader):
         return _as_on_disk(items, list_file)
 
 
-def _as_on_disk(items, list_file):
+def _as_on_disk(items: list[Item], list_file: str) -> list[Item]:
     """The items with their files' own suffixes, which may be in another case or of another format than in the list.
 
     Raises:

@@ -1,20 +1,25 @@
 """The parts of a data set on disk, and one clear line where one is not there or is not what it should be."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
+from typing import Any
 
+from numpy.typing import NDArray
 from scipy.io import loadmat
 
 from ...errors import UserError
 from ...image_loading import is_litter, is_picture
+from ..identities import Item
 
 logger = logging.getLogger("fastreid.gdnorm.readers")
 
 GUIDE = "projects/GDNorm/DATASETS.md says what lies where"
 
 
-def list_images(folder, pattern):
+def list_images(folder: str, pattern: str) -> list[Item]:
     """The images of a folder whose names fit, as [(path, *groups)], the groups as integers, in order of name.
 
     A warning counts what is left out: folders, files whose suffixes are not those of images, names that do not fit, and
@@ -32,7 +37,8 @@ def list_images(folder, pattern):
             is_folder = {entry.name: entry.is_dir() for entry in entries if not is_litter(entry.name)}
     except OSError as error:
         raise UserError(f"cannot search folder {folder} ({error.strerror}): change its permissions") from error
-    images, left_out = {}, {}
+    images: dict[str, Item] = {}
+    left_out: dict[str, list[str]] = {}
     for name in sorted(is_folder):
         stem, suffix = os.path.splitext(name)
         match = re.fullmatch(pattern, stem)
@@ -54,7 +60,7 @@ def list_images(folder, pattern):
     return list(images.values())
 
 
-def read_list(path):
+def read_list(path: str) -> list[tuple[str, int]]:
     """The lines "image identity" of one of a data set's own lists, as [(image, identity)].
 
     Raises:
@@ -70,7 +76,7 @@ def read_list(path):
     return [(image, int(pid)) for image, pid in lines]
 
 
-def read_mat(path, *needed):
+def read_mat(path: str, *needed: str) -> dict[str, NDArray[Any]]:
     """What a .mat file holds.
 
     Raises:
@@ -87,7 +93,7 @@ def read_mat(path, *needed):
         raise UserError(f"cannot read {path} ({error}): get it again; {GUIDE}") from error
 
 
-def check_folder(folder):
+def check_folder(folder: str) -> None:
     """Raises UserError if ``folder`` is not there, naming what of its path is missing, and where that may be."""
     if not os.path.isdir(folder):
         parent, name = os.path.split(folder)
@@ -96,14 +102,14 @@ def check_folder(folder):
         raise UserError(f"{parent} has no folder {name}{found_elsewhere(parent, [name])}; {GUIDE}")
 
 
-def no_root(root):
+def no_root(root: str) -> str:
     """What to say if the folder of all data sets is not there."""
     if os.getenv("FASTREID_DATASETS"):
         return f"{os.path.abspath(root)}, which FASTREID_DATASETS names, is not a folder"
     return f"{os.path.abspath(root)} is not a folder; set FASTREID_DATASETS to the folder of all data sets"
 
 
-def found_elsewhere(folder, names):
+def found_elsewhere(folder: str, names: list[str]) -> str:
     """A hint, if one of the names is a level or two below its place, is the folder itself, or is in another case."""
     wanted = {name.lower() for name in names}
     if os.path.basename(os.path.abspath(folder)).lower() in wanted:

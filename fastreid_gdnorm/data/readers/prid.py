@@ -1,7 +1,10 @@
 """PRID 2011, single shot."""
 
+from __future__ import annotations
+
 import os
 
+from ..identities import Item
 from .reader import Counts
 from .single_shot import SPLITS_FILE, TwoViews
 
@@ -20,6 +23,6 @@ class DGPRID(TwoViews):
     views = (os.path.join("single_shot", "cam_a"), os.path.join("single_shot", "cam_b"))
     pattern = r"person_(\d+)"
 
-    def read_views(self):
+    def read_views(self) -> tuple[list[Item], list[Item]]:
         cam_a, cam_b = super().read_views()
         return [item for item in cam_a if item[1] <= SHARED], cam_b

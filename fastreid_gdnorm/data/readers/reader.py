@@ -1,13 +1,17 @@
 """What every reader shares: where it looks, how it numbers, and one clear line when something is not there."""
 
+from __future__ import annotations
+
 import logging
 import os
 import re
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple
 
+from fastreid.config import CfgNode
 from fastreid.data.datasets.bases import ImageDataset
 
 from ...errors import UserError
+from ..identities import Item
 from .on_disk import GUIDE, found_elsewhere, no_root
 
 logger = logging.getLogger("fastreid.gdnorm.readers")
@@ -22,7 +26,7 @@ class Counts(NamedTuple):
 
     ids: int
     images: int
-    cameras: Optional[int] = None
+    cameras: int | None = None
 
 
 class Reader(ImageDataset):
@@ -35,25 +39,27 @@ class Reader(ImageDataset):
         UserError: the data set, or a part of it, is not where it is looked for.
     """
 
-    folders = ()  # where it is looked for under the root; the first that exists is read
+    folders: tuple[str, ...] = ()  # where it is looked for under the root; the first that exists is read
     layout = ""  # what lies in that folder
-    signs = ()  # some of it, by which a folder of another name is known
+    signs: tuple[str, ...] = ()  # some of it, by which a folder of another name is known
     letters = ""  # what papers call it
     variant = ""  # which of several data sets of that name this is, in words
-    published = {}  # {train, query, gallery or all: Counts}; all is what training with COMBINEALL gets
+    published: dict[
+        str, Counts
+    ] = {}  # {train, query, gallery or all: Counts}; all is what training with COMBINEALL gets
 
-    def __init__(self, root="datasets", **kwargs):
+    def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         self.root, self.folder = root, self.locate(root)
         logger.info("%s: %s%s", type(self).__name__, self.folder, f", {self.variant}" if self.variant else "")
         self.open()
         super().__init__(lambda: self._for_training(self.read_train()), self.read_query, self.read_gallery, **kwargs)
 
     @classmethod
-    def from_config(cls, cfg):
+    def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
         """The constructor's arguments that say which variant a config means."""
         return {}
 
-    def locate(self, root):
+    def locate(self, root: str) -> str:
         """The folder of the data set under ``root``."""
         for folder in self.folders:
             if os.path.isdir(os.path.join(root, folder)):
@@ -66,7 +72,7 @@ class Reader(ImageDataset):
             f"{hint}; it holds {self.layout}; FASTREID_DATASETS names the folder of all data sets; {GUIDE}"
         )
 
-    def _found_similar(self, root):
+    def _found_similar(self, root: str) -> str:
         """A hint, if under ``root`` is something of another name that may be the data set."""
         for sign in self.signs:
             if os.path.exists(os.path.join(root, sign)):
@@ -83,17 +89,17 @@ class Reader(ImageDataset):
             return f" (there is {name}, which holds no {' or '.join(self.signs)})"
         return ""
 
-    def open(self):
+    def open(self) -> None:
         """Read what has to be known before any of its parts is."""
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         raise NotImplementedError
 
-    def read_query(self):
+    def read_query(self) -> list[Item]:
         return []
 
-    def read_gallery(self):
+    def read_gallery(self) -> list[Item]:
         return []
 
-    def _for_training(self, items):
+    def _for_training(self, items: list[Item]) -> list[Item]:
         return [(path, f"{self.dataset_name}_{pid}", f"{self.dataset_name}_{camera}") for path, pid, camera in items]

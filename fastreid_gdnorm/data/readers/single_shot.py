@@ -1,13 +1,17 @@
 """Small targets that are tested on several random splits, and the splits."""
 
+from __future__ import annotations
+
 import json
 import logging
 import os
-from typing import NamedTuple
+from collections.abc import Collection
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ...errors import UserError
+from ..identities import Item
 from .on_disk import list_images
 from .reader import Reader
 
@@ -20,8 +24,8 @@ SPLITS_FILE = "splits.json"
 class Split(NamedTuple):
     """One way to test: places in a reader's ``images``."""
 
-    query: list
-    gallery: list
+    query: list[int]
+    gallery: list[int]
 
 
 class SingleShot(Reader):
@@ -35,26 +39,27 @@ class SingleShot(Reader):
     above it as torchreid's do. ``origin`` says where the splits are from.
     """
 
-    splits_files = (SPLITS_FILE,)
+    splits_files: tuple[str, ...] = (SPLITS_FILE,)
     origin = "splits of its reader's own"
 
-    def open(self):
+    def open(self) -> None:
         self.images = self.read_images()
         self.splits = self.official_splits() or self.users_splits() or self.drawn_splits()
         logger.info("%s: %s", type(self).__name__, self.origin)
 
-    def read_images(self):
+    def read_images(self) -> list[Item]:
         """All images as items (path, pid, camera), sorted by path within each folder."""
         raise NotImplementedError
 
-    def draw(self, chance):
+    def draw(self, chance: np.random.RandomState) -> Split:
         """One split by ``chance``, a numpy RandomState."""
         raise NotImplementedError
 
-    def official_splits(self):
+    def official_splits(self) -> list[Split] | None:
         """The splits that come with the data set, if any do."""
+        return None
 
-    def users_splits(self):
+    def users_splits(self) -> list[Split] | None:
         """The splits of splits.json, if it is there."""
         for folder in self._folder_and_those_above():
             for path in filter(os.path.isfile, (os.path.join(folder, name) for name in self.splits_files)):
@@ -69,51 +74,52 @@ class SingleShot(Reader):
                 return splits
         return None
 
-    def _folder_and_those_above(self):
+    def _folder_and_those_above(self) -> list[str]:
         depth = len(os.path.relpath(self.folder, self.root).split(os.sep))
         return [os.path.normpath(os.path.join(self.folder, *[os.pardir] * up)) for up in range(depth + 1)]
 
-    def drawn_splits(self):
+    def drawn_splits(self) -> list[Split]:
         """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
         self.origin = f"{SPLITS} splits drawn from its sorted identities"
         # RandomState's stream, unlike Generator's, is the same in every version of NumPy (NEP 19)
         return [self.draw(np.random.RandomState(number)) for number in range(SPLITS)]
 
-    def read_train(self):
+    def read_train(self) -> list[Item]:
         tested = {self.images[index][1] for index in (*self.splits[0].query, *self.splits[0].gallery)}
         return [item for item in self.images if item[1] not in tested]
 
-    def read_query(self):
+    def read_query(self) -> list[Item]:
         return [self.images[index] for index in self.splits[0].query]
 
-    def read_gallery(self):
+    def read_gallery(self) -> list[Item]:
         return [self.images[index] for index in self.splits[0].gallery]
 
 
 class TwoViews(SingleShot):
     """Queries from one camera, the gallery from the other, and with it all who were seen there alone."""
 
-    views = ("cam_a", "cam_b")  # the folders of the two
+    views: tuple[str, str] = ("cam_a", "cam_b")  # the folders of the two
     pattern = ""  # of the names in them without their suffixes; its group is the identity
 
-    def draw(self, chance):
+    def draw(self, chance: np.random.RandomState) -> Split:
         return self.split_of(half(chance, self.shared))
 
-    def read_images(self):
+    def read_images(self) -> list[Item]:
         queries, gallery = self.read_views()
         self.num_probes = len(queries)
         seen_in_both = {item[1] for item in queries} & {item[1] for item in gallery}
         self.shared = sorted(seen_in_both)
         return queries + gallery
 
-    def read_views(self):
+    def read_views(self) -> tuple[list[Item], list[Item]]:
         """The items of the camera that queries are from, and those of the other."""
-        return [
+        queries, gallery = (
             [(path, pid, camera) for path, pid in list_images(os.path.join(self.folder, view), self.pattern)]
             for camera, view in enumerate(self.views)
-        ]
+        )
+        return queries, gallery
 
-    def split_of(self, tested):
+    def split_of(self, tested: Collection[int]) -> Split:
         """The split whose queries have the identities ``tested``; identities of both views not among them stay out."""
         out = set(self.shared) - set(tested)
         query = [index for index in range(self.num_probes) if self.images[index][1] in tested]
@@ -121,29 +127,30 @@ class TwoViews(SingleShot):
         return Split(query, gallery)
 
 
-def half(chance, identities):
+def half(chance: np.random.RandomState, identities: list[int]) -> list[int]:
     """Half of the sorted identities, rounded up, in a random order."""
     return [identities[place] for place in chance.permutation(len(identities))[: (len(identities) + 1) // 2]]
 
 
-def read_splits(path, images):
+def read_splits(path: str, images: list[str]) -> list[Split]:
     """The splits of a splits.json as lists of places in ``images``, which are paths.
 
     Raises:
         UserError: it is no such file, or names an image that is not there.
     """
-    places = {}
+    places: dict[str, int | None] = {}
     for place, image in enumerate(images):
         name = _end_of(image, 1)
         places[name] = None if name in places else place  # None: a name in two folders says nothing
         places[_end_of(image, 2)] = place
 
-    def place_of(item):
+    def place_of(item: Any) -> int:
         # the file is often from another machine: what counts is the end of a path, its folder and name
         image = item if isinstance(item, str) else str(item[0])
-        if places.get(_end_of(image, 2)) is None:
+        place = places.get(_end_of(image, 2))
+        if place is None:
             raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: repair or remove {path}")
-        return places[_end_of(image, 2)]
+        return place
 
     try:
         with open(path, encoding="utf-8-sig") as file:
@@ -162,5 +169,5 @@ def read_splits(path, images):
     return splits
 
 
-def _end_of(path, parts):
+def _end_of(path: str, parts: int) -> str:
     return "/".join(path.replace("\\", "/").split("/")[-parts:])
