@@ -1,12 +1,12 @@
-"""The plugin's keys, added to fast-reid's defaults."""
+"""The plugin's config keys, added to fast-reid's defaults."""
 
 from fastreid.config import CfgNode
 
-SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # fast-reid's own sections that get keys
+SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # sections of fast-reid's own that get keys
 
 
 def remove_gdnorm_config(cfg: CfgNode) -> None:
-    """Take all of the plugin's keys out of ``cfg``, so that stock fast-reid knows what is left."""
+    """Remove all of the plugin's keys from ``cfg``, so that stock fast-reid accepts it."""
     added = CfgNode({section: CfgNode() for section in SECTIONS})
     add_gdnorm_config(added)
     for name, value in added.items():
@@ -16,9 +16,9 @@ def remove_gdnorm_config(cfg: CfgNode) -> None:
 
 
 def completed(cfg: CfgNode) -> CfgNode:
-    """``cfg`` if it has all of the plugin's keys, else a copy with the defaults of those that it lacks.
+    """``cfg`` itself if it has all of the plugin's keys, else a copy with defaults for the missing ones.
 
-    It lacks them if it was made before the plugin was imported, or if a section of it was replaced.
+    Keys are missing if the config was created before the plugin was imported, or if a section was replaced.
     """
     whole = cfg.clone()
     add_gdnorm_config(whole)
@@ -30,74 +30,86 @@ def completed(cfg: CfgNode) -> CfgNode:
 
 
 def add_gdnorm_config(cfg: CfgNode) -> None:
-    """Add the plugin's keys with their defaults to ``cfg``; keys that are there already are left alone."""
+    """Add the plugin's keys to ``cfg`` with their defaults; keys that exist keep their values."""
     gdnorm = cfg.MODEL.setdefault("GDNORM", CfgNode())
-    # The backbone whose BN layers get branches: any BN backbone in fast-reid's registry.
+    # The backbone whose BN layers get branches: any backbone with BN in fast-reid's registry.
     gdnorm.setdefault("BACKBONE", "build_resnet_backbone")
-    # Whether the BN neck of the head gets branches too.
+    # Whether the head's BN neck gets branches too.
     gdnorm.setdefault("HEADS", True)
-    # Lambda of Eq. 11: how far sampled paths lie from the mean path.
+    # Lambda in Eq. 11: how far sampled paths lie from the mean path.
     gdnorm.setdefault("LAMBDA", 0.6)
-    # What scales the noise of Eq. 11: "variance", as the paper prints it, or "std", the usual reading. Where a channel
-    # is silent in one source, a is in the hundreds there, and noise by variance, which has the unit of a^2, a hundred
-    # times M(a). Training can then come apart, and the log says so. Noise by std is at most lambda sqrt(K - 1) |M(a)|
-    # where the branches' gammas have one sign.
+    # What scales the noise in Eq. 11: "variance", as the paper prints it, or "std", the usual choice. Training by
+    # variance can diverge; if the log says so, use "std". The reason: if a channel is nearly constant in one source,
+    # its a is in the hundreds there, and the variance of a, whose unit is a^2, is a hundred times M(a). Noise by std is
+    # at most lambda sqrt(K - 1) |M(a)| if the branches' gammas have the same sign.
     gdnorm.setdefault("NOISE", "variance")
-    # Number of sampled paths that a training step follows besides the domain path; 0 is the paper's ablation "E".
+    # How many sampled paths a training step follows besides the domain path. 0 is the paper's ablation "E".
     gdnorm.setdefault("NUM_PATHS", 1)
-    # Whether a training step takes each path's gradients before it follows the next path, so that only one path's
-    # activations are in memory. Activation checkpointing needs it, with use_reentrant=False. The losses must then be
-    # added up without weights, as fast-reid's trainers do, and gradients of activations that were kept from the forward
-    # pass, or of gradients (create_graph=True), are errors. Hooks on modules and activations see each path's gradient
-    # before the trainer's own factor. Where a parameter has a hook (register_hook), something besides the model's
-    # parameters requires a gradient (images, another network), or half precision's scale is not known, the step takes
-    # its gradients all at once, and the log says so.
+    # Whether a training step computes each path's gradients before it follows the next path, so that only one path's
+    # activations are in memory at a time. Activation checkpointing needs this, with use_reentrant=False.
+    # - The trainer must add up the losses without weights, as fast-reid's trainers do.
+    # - Gradients of activations that were kept from the forward pass, and gradients of gradients (create_graph=True),
+    #   are errors.
+    # - Hooks on modules and activations see the gradient of one path, before the trainer scales it.
+    # - A step computes all gradients at once, and the log says why, if a parameter has a hook (register_hook), if
+    #   anything but the model's parameters requires a gradient (images, another network), or if the loss scale of mixed
+    #   precision is not known.
     gdnorm.setdefault("EARLY_GRADIENTS", True)
-    # The path to test along: mean, source:K (K from 0), sample:SEED, ensemble (features averaged over the sources),
-    # weighted (each image by the branches whose statistics are near its own), weighted:W,W,... (a weight for each
-    # source), instance (each image by its own statistics, as far as one image counts), or posterior:FILE (made by
-    # fastreid adapt from unlabelled images of the target).
+    # The path that tests follow:
+    #   mean               the mean path
+    #   source:K           the branch of source K, counted from 0
+    #   sample:SEED        a sampled path; the seed determines which
+    #   ensemble           the features of all sources' branches, averaged
+    #   weighted           for each image a mixture of the branches, by how close its statistics are to each branch's
+    #   weighted:W,W,...   a fixed mixture of the branches, one weight for each source
+    #   instance           each image's own statistics, trusted as far as a single image allows
+    #   posterior:FILE     statistics that fastreid adapt has estimated from unlabelled images of the target
     gdnorm.setdefault("TEST_PATH", "mean")
-    # What the mean path averages over the branches. "affine": their a and b (Eq. 10). "statistics": gamma, beta, mu and
-    # sigma^2. "path": gamma and beta, with the statistics that images of all sources have on the mean path itself.
+    # What the mean path averages over the branches:
+    #   affine       a and b (Eq. 10)
+    #   statistics   gamma, beta, mu and sigma^2
+    #   path         gamma and beta; mu and sigma^2 are measured along the mean path itself, on images of all sources
     gdnorm.setdefault("MEAN_OF", "affine")
-    # Whether only the last source's branch and the classifier are trained, and all else stays as it was loaded: what
-    # fastreid train --add-source NAME --from RUN --new-branch-only sets.
+    # Whether to train the last source's branch and the classifier alone, and to freeze everything else. Set by
+    # fastreid train --add-source NAME --from RUN --new-branch-only.
     gdnorm.setdefault("NEW_BRANCH_ONLY", False)
-    if "MODEL.GDNORM.RECOMPUTE" not in cfg.__dict__[CfgNode.DEPRECATED_KEYS]:  # of runs from before EARLY_GRADIENTS
+    if "MODEL.GDNORM.RECOMPUTE" not in cfg.__dict__[CfgNode.DEPRECATED_KEYS]:  # in runs older than EARLY_GRADIENTS
         cfg.register_deprecated_key("MODEL.GDNORM.RECOMPUTE")
 
-    # How DomainBalancedIdentitySampler reads SOLVER.IMS_PER_BATCH. "mixed": one batch that the domains share, with
-    # triplets across domains. "full": a batch of every domain. The domain path then takes one domain at a time, so
-    # triplets stay within a domain, and a neck without branches is also normalised by one domain. The domain path's
-    # losses are averaged over the domains. Sampled paths take equal parts of the domains' batches, IMS_PER_BATCH images
-    # in all. An epoch has as many steps as with "mixed", and so K times the images.
+    # What SOLVER.IMS_PER_BATCH means to DomainBalancedIdentitySampler:
+    #   mixed   One batch, shared by all domains. Triplets can span domains.
+    #   full    One batch for every domain. The domain path takes one domain at a time, so triplets stay within a
+    #           domain, a neck without branches is normalised by one domain, and losses are averaged over the domains.
+    #           Sampled paths take an equal part of every domain's batch, IMS_PER_BATCH images in total. An epoch has as
+    #           many steps as with "mixed", and therefore K times the images.
     cfg.DATALOADER.setdefault("DOMAIN_BATCH", "mixed")
 
-    # Whether several processes compute their losses over the batches of all, as one process does over its own: triplets
-    # across processes, and an average over all images. With MODEL.BACKBONE.NORM and MODEL.HEADS.NORM syncBN, they then
-    # train the network that one process trains. Stock fast-reid's losses are of each process's images.
+    # Whether several processes compute their losses over the images of all processes: triplets across processes, and
+    # averages over all images. With syncBN in MODEL.BACKBONE.NORM and MODEL.HEADS.NORM as well, they train the same
+    # network as one process. In stock fast-reid, each process computes its losses over its own images.
     cfg.SOLVER.setdefault("GLOBAL_LOSSES", False)
-    # Whether training on the CPU keeps the memory of freed tensors for the next step, which is faster. It does where
-    # the C library is glibc and no environment variable (MALLOC_..., GLIBC_TUNABLES, LD_PRELOAD) sets its allocator.
+    # Whether training on a CPU keeps freed memory for the next step, which is faster. This needs glibc, and has no
+    # effect if an environment variable (MALLOC_..., GLIBC_TUNABLES, LD_PRELOAD) already configures the allocator.
     cfg.SOLVER.setdefault("KEEP_MEMORY", True)
-    # Names of hooks to train with besides fast-reid's own. They run before its evaluation and its checkpoints.
+    # Names of additional training hooks. They run before fast-reid's evaluation and checkpoints.
     cfg.SOLVER.setdefault("HOOKS", ())
-    # The seed of everything random. On CPU, runs with the same seed on the same machine have the same numbers, even if
-    # one was stopped and resumed. -1: a new seed each time.
+    # The seed of all random numbers. On a CPU, runs with the same seed on the same machine give the same numbers, even
+    # if one of them was interrupted and resumed. -1 means a new seed for every run.
     cfg.setdefault("SEED", -1)
 
-    # How tests rank and re-rank. "bounded": one block of queries at a time, without a compiler. Its results equal
-    # stock's to rounding. Where the distances do not fit into one block, images that are equally far from a query but
-    # for rounding may come in another order than stock's; that shows only in a network that tells hardly anyone apart.
-    # "stock": fast-reid's own functions, which keep queries x gallery values in memory, and for re-ranking
-    # (queries + gallery)^2. TEST.ROC keeps all pairs in memory in any case.
+    # How tests rank and re-rank:
+    #   bounded   One block of queries at a time, so memory stays bounded; no compiler is needed. Results equal those of
+    #             "stock" up to rounding. If there is more than one block, images at nearly the same distance from a
+    #             query may change places, which shows only if a network can hardly tell people apart.
+    #   stock     fast-reid's functions. They keep all queries x gallery distances in memory, and for re-ranking
+    #             (queries + gallery)^2.
+    # TEST.ROC keeps all pairs in memory with either.
     cfg.TEST.setdefault("RANKING", "bounded")
 
-    # Variants of data sets on which papers disagree; see projects/GDNorm/DATASETS.md.
+    # Data sets that papers use in different variants; see projects/GDNorm/DATASETS.md.
     # DGCUHK03: "detected" or "labeled" boxes.
     cfg.DATASETS.setdefault("CUHK03", CfgNode()).setdefault("BOXES", "detected")
-    # DGMSMT17: "V1", or "V2" with masked faces; and whether the validation images are used for training.
+    # DGMSMT17: version "V1", or "V2" with masked faces; and whether to train on the validation images too.
     msmt17 = cfg.DATASETS.setdefault("MSMT17", CfgNode())
     msmt17.setdefault("VERSION", "V1")
     msmt17.setdefault("VAL", True)

@@ -1,4 +1,4 @@
-"""Old public names, which go on working for one release with a DeprecationWarning (CHANGELOG.md lists them)."""
+"""Old public names. They still work for one release, with a DeprecationWarning; CHANGELOG.md lists them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def renamed(package: str, old_to_new: Mapping[str, str]) -> Callable[[str], Any]:
-    """A module's ``__getattr__`` that finds the old names of its package's objects.
+    """A ``__getattr__`` for a package that resolves the old names of its objects.
 
     Args:
-        package: the module's ``__name__``.
-        old_to_new: {old name: "module.name"} with modules relative to ``package``.
+        package: the package's ``__name__``.
+        old_to_new: {old name: "module.name"}, with modules relative to ``package``.
     """
 
     def find(name: str) -> Any:
@@ -30,7 +30,7 @@ def renamed(package: str, old_to_new: Mapping[str, str]) -> Callable[[str], Any]
 
 
 def renamed_arguments(**old_to_new: str) -> Callable[[F], F]:
-    """Decorate a function so that it also takes keyword arguments by their old names."""
+    """Let the decorated function accept keyword arguments by their old names too."""
 
     def decorate(function: F) -> F:
         @functools.wraps(function)

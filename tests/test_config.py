@@ -1,11 +1,11 @@
-"""Configs that lack the plugin's keys."""
+"""The plugin's keys are added to configs that lack them, and can be removed again."""
 
 from fastreid.config import get_cfg
 
 from fastreid_gdnorm.config import completed, remove_gdnorm_config
 
 
-def test_a_config_gets_the_keys_that_it_lacks_and_keeps_what_it_has():
+def test_missing_keys_are_added_and_existing_values_kept():
     cfg = get_cfg()
     assert completed(cfg) is cfg
     del cfg.SOLVER["HOOKS"], cfg.MODEL.GDNORM["TEST_PATH"]
