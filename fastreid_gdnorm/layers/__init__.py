@@ -19,13 +19,13 @@ __all__ = [
     "fold_gdnorm",
     "gdnorm_layers",
     "GaussianProcess",
-    # putting a model on a path
+    # following a path
     "follow",
     "forward_along",
-    # paths of training
+    # paths for training
     "DomainPath",
     "SampledPath",
-    # paths of testing
+    # paths for testing
     "MeanPath",
     "SourcePath",
     "PathOfEach",
@@ -33,10 +33,10 @@ __all__ = [
     "NearnessPath",
     "InstancePath",
     "PosteriorPath",
-    # paths that take statistics
+    # paths that measure statistics
     "PooledPath",
     "BranchStatisticsPath",
-    # what other paths derive from
+    # base classes of paths
     "Path",
     "AffinePath",
 ]

@@ -1,4 +1,4 @@
-"""Paths that normalise by the statistics of the batch: each domain's own, or those of all images together."""
+"""Paths that normalise by batch statistics: of each domain, or of all images together."""
 
 from __future__ import annotations
 
@@ -19,20 +19,22 @@ from .running_statistics import start_average
 
 
 class DomainPath(Path):
-    """Each image through its own domain's branch (Eq. 5).
+    """Each image goes through the branch of its own domain (Eq. 5).
 
-    In training mode with the statistics of that domain's images in the batch (Eq. 6), which also move the branch's
-    running statistics (Eq. 7); in eval mode with its population statistics. Branches of domains that are not in
-    the batch stay untouched, and so do all of them where a layer is run again in the backward pass. Where the layer is
-    synchronized, the batch is that of all processes.
+    In training mode, a branch normalises by the statistics of its domain's images in the batch (Eq. 6) and updates its
+    running statistics with them (Eq. 7). In eval mode, it normalises by its population statistics. Running statistics
+    do not change if the domain is not in the batch, or if activation checkpointing runs the layer again in the backward
+    pass. In a synchronized layer, the batch is that of all processes together.
 
     Args:
         domains: LongTensor (B,), the images' domains in any order.
 
-    ``present`` are the domains in the batch and ``counts`` their numbers of images.
+    Attributes:
+        present: the domains in the batch.
+        counts: how many images each of them has.
 
     Raises:
-        ValueError: ``domains`` is of another shape or type.
+        ValueError: ``domains`` has another shape or type.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -54,15 +56,15 @@ class DomainPath(Path):
             self._restore = torch.argsort(self._order)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
-        """x: (B, C, H, W).
+        """Normalise x (B, C, H, W).
 
         Raises:
-            ValueError: the batch has another number of images than of domains, a domain's number is not below K, or a
-                single value per channel is left to take statistics of.
+            ValueError: the number of images is not that of ``domains``, a domain is not below K, or a domain has one
+                value per channel, too few for statistics.
         """
         check_images(x, len(self.domains))
         if self.present and not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
-            raise ValueError(f"the batch has the domains {self.present}, the model has {layer.num_domains} branches")
+            raise ValueError(f"the batch has domains {self.present}, but the model has {layer.num_domains} branches")
         again = in_backward_pass()
         if layer.synchronized and num_processes() > 1 and layer.training:
             return synchronized_batch_norm(layer.branches, x, self.domains, moves=not again)
@@ -72,28 +74,28 @@ class DomainPath(Path):
         for k, part in zip(self.present, x.split(self.counts)):
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
-                raise ValueError(f"domain {k} has a single image in the batch, too few for batch statistics")
+                raise ValueError(f"domain {k} has one value per channel in the batch, too few for batch statistics")
             parts.append(_again(branch, part) if again and branch.training else branch(part))
-        if not parts:  # whose statistics nothing can be normalised by
+        if not parts:  # an empty batch has no statistics
             return MeanPath().normalize(layer, x)
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out if self._restore is None else out[self._restore]
 
 
 def _again(branch: nn.BatchNorm2d, part: Tensor) -> Tensor:
-    """What ``branch`` gave in training mode, of what it was given; its running statistics have moved already."""
+    """The output of ``branch`` in training mode, without updating its running statistics a second time."""
     mean, var = (cast("Tensor", values).clone() for values in (branch.running_mean, branch.running_var))
     return F.batch_norm(part, mean, var, branch.weight, branch.bias, training=True, momentum=0.0, eps=branch.eps)
 
 
 class StatisticsPath(Path):
-    """A path whose population statistics are being taken: all images as one domain, whatever their own.
+    """Measures a path's population statistics, with all images as one domain.
 
-    The batch's statistics, those of all processes' parts of it, normalise, and their plain averages over the batches
-    are what ``keep`` gives the layers.
-    The branches stay untouched until then. As it takes statistics, it follows no gradients.
+    Layers normalise by the statistics of the batch, taken over all processes. Their plain average over the batches is
+    what ``keep`` stores in the layers; until then the branches do not change. No gradients reach the branches.
 
-    ``norms`` has the ``BatchNorm2d`` in which each layer's statistics are taken.
+    Attributes:
+        norms: for each layer, the ``BatchNorm2d`` that accumulates its statistics.
     """
 
     def __init__(self) -> None:
@@ -105,18 +107,18 @@ class StatisticsPath(Path):
                 self.norms[layer] = self._norm(layer)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
-        """x: (B, C, H, W)."""
+        """Normalise x (B, C, H, W)."""
         if num_processes() > 1:
             return synchronized_batch_norm([self.norms[layer]], x)
         out: Tensor = self.norms[layer](x)
         return out
 
     def keep(self) -> None:
-        """Give every layer the statistics that were taken in it."""
+        """Store the measured statistics in the layers."""
         raise NotImplementedError
 
     def _affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
-        """The gamma and beta of the path, each (C,)."""
+        """The path's gamma and beta, each (C,)."""
         raise NotImplementedError
 
     @torch.no_grad()
@@ -130,12 +132,13 @@ class StatisticsPath(Path):
 
 
 class BranchStatisticsPath(StatisticsPath):
-    """One domain's branch, which ``keep`` gives the statistics that were taken.
+    """Measures the population statistics of one branch; ``keep`` stores them in it.
 
     Args:
-        k: the domain's number, from 0.
+        k: the branch's domain, from 0.
 
-    ``images`` has the :class:`ImageStatistics` of each layer's input.
+    Attributes:
+        images: for each layer, the :class:`ImageStatistics` of its input.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -169,7 +172,7 @@ class BranchStatisticsPath(StatisticsPath):
 
 
 class PooledPath(StatisticsPath):
-    """The mean path by the averaged gamma and beta, whose statistics ``MeanPath("path")`` needs.
+    """Measures the statistics that ``MeanPath("path")`` needs, with the branches' averaged gamma and beta.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)

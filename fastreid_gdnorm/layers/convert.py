@@ -1,4 +1,4 @@
-"""From a stock network to a branched one, and back."""
+"""From a stock network to one with branches, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .branched_norm import BRANCHABLE, why_not_branchable
 from .gdnorm import GDNorm, gdnorm_layers
 from .paths import AffinePath, MeanPath, Path
 
-HOOKS = (  # of a module's forward and backward pass, which go with its place in the network
+HOOKS = (  # forward and backward hooks move to the module that replaces theirs
     "_forward_hooks",
     "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called",
@@ -26,12 +26,12 @@ HOOKS = (  # of a module's forward and backward pass, which go with its place in
 def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
     """Replace every BN in ``module`` by a :class:`GDNorm` whose branches start as copies of it.
 
-    Children are replaced in place; use the returned module, as ``module`` may itself be a BN. Every layer keeps its
-    mode and its hooks. Layers that are already GDNorm stay as they are, and a BN used in two places stays shared.
+    Children are replaced in place, but use the returned module: ``module`` may itself be a BN. Layers keep their mode
+    and their hooks. Existing GDNorm layers stay as they are, and a BN used in two places stays shared.
 
     Raises:
-        ValueError: ``module`` has no BN, one that cannot be branched (GhostBatchNorm, ...), or a GDNorm of another
-            number of branches; nothing has been replaced then.
+        ValueError: ``module`` has no BN, a BN that cannot be branched (GhostBatchNorm, ...), or a GDNorm layer with
+            another number of branches. In that case nothing is replaced.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -54,13 +54,13 @@ def convert_gdnorm(module: nn.Module, num_domains: int) -> nn.Module:
 
 
 def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
-    """Replace every :class:`GDNorm` in ``module`` by the stock BN that ``path`` amounts to, the mean path if None.
+    """Replace every :class:`GDNorm` in ``module`` by the stock BN that computes ``path``, by default the mean path.
 
-    In place as :func:`convert_gdnorm`; the result has stock layers and stock state-dict keys, and runs as fast as
-    the model that was converted. What is trained in any of a layer's branches is trained in its BN.
+    Works in place, like :func:`convert_gdnorm`. The result has stock layers and stock state-dict keys, and is as fast
+    as before the conversion. A parameter of the BN requires a gradient if it does so in any branch.
 
     Raises:
-        TypeError: ``path`` is not one affine map for all images (a :class:`DomainPath`).
+        TypeError: ``path`` is not one affine map for all images (for example a :class:`DomainPath`).
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3).eval()
@@ -78,15 +78,15 @@ def fold_gdnorm(module: nn.Module, path: Path | None = None) -> nn.Module:
 
 
 def add_branch(module: nn.Module, init: Path | None = None) -> nn.Module:
-    """Give every :class:`GDNorm` in ``module`` one more branch, which begins as ``init``; the others stay as they are.
+    """Append a branch to every :class:`GDNorm` in ``module``; the existing branches do not change.
 
     Args:
-        init: a path that is one affine map, the mean path if None; a :class:`PosteriorPath` of the new source's images
-            is where it would best begin.
+        init: the path that the new branch starts as, by default the mean path. It must be one affine map for all
+            images. The best choice is a :class:`PosteriorPath` estimated from images of the new source.
 
     Raises:
-        TypeError: ``init`` treats images differently.
-        ValueError: there is no GDNorm layer.
+        TypeError: ``init`` is not one affine map for all images.
+        ValueError: ``module`` has no GDNorm layer.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -95,7 +95,7 @@ def add_branch(module: nn.Module, init: Path | None = None) -> nn.Module:
     """
     layers = gdnorm_layers(module)
     if not layers:
-        raise ValueError(f"{type(module).__name__} has no GDNorm layer to give a branch to")
+        raise ValueError(f"{type(module).__name__} has no GDNorm layer to add a branch to")
     path = _one_affine_map(init)
     path.start(layers)
     for layer in layers.values():
@@ -106,7 +106,7 @@ def add_branch(module: nn.Module, init: Path | None = None) -> nn.Module:
 def _one_affine_map(path: Path | None) -> AffinePath:
     path = MeanPath() if path is None else path
     if not isinstance(path, AffinePath):
-        raise TypeError(f"a {type(path).__name__} treats images differently and cannot be folded")
+        raise TypeError(f"a {type(path).__name__} is not one affine map for all images and cannot be folded")
     return path
 
 
@@ -120,7 +120,7 @@ def _replace(
             continue
         if child not in made:
             hooks = {hook: vars(child)[hook] for hook in HOOKS}
-            vars(child).update({hook: type(value)() for hook, value in hooks.items()})  # for make to copy none
+            vars(child).update({hook: type(value)() for hook, value in hooks.items()})  # make must not copy them
             made[child] = make(child)
             for module_of_hooks in (child, made[child]):
                 vars(module_of_hooks).update(hooks)

@@ -1,8 +1,8 @@
-"""What the processes of one training do together, differentiably; alone, a process is all there are.
+"""Differentiable communication between the processes of one training; with a single process, no communication.
 
-A loss of what these functions give is the same on every process, and its gradient reaches the others' inputs too. With
-N processes a gradient is therefore N times the loss's own, which the average that ``DistributedDataParallel`` takes
-over the processes makes up for.
+A loss computed from these functions' results is the same in every process, and its gradient reaches the inputs of all
+processes. With N processes each gradient is therefore N times too large; ``DistributedDataParallel`` averages gradients
+over the processes, which divides by N again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def num_processes() -> int:
 
 
 def gather_rows(x: Tensor) -> Tensor:
-    """x (B, ...) of all processes, in the order of their ranks: (sum of B, ...). The B may differ, and be 0."""
+    """The rows x (B, ...) of all processes in the order of their ranks: (sum of B, ...). B can differ, and can be 0."""
     if num_processes() == 1:
         return x
     sizes = torch.zeros(num_processes(), dtype=torch.long, device=x.device)
@@ -39,12 +39,12 @@ def gather_rows(x: Tensor) -> Tensor:
 
 
 def all_ranks(flag: bool, device: torch.device) -> bool:
-    """Whether ``flag`` is true on all processes."""
+    """Whether ``flag`` is true in all processes."""
     return flag if num_processes() == 1 else int(_sum_of_all(torch.tensor(int(flag), device=device))) == num_processes()
 
 
 def broadcast_from_rank0(tensors: Sequence[Tensor]) -> None:
-    """Give ``tensors`` the values that they have on the process of rank 0, by one broadcast."""
+    """Overwrite ``tensors`` with their values in the process of rank 0, in one broadcast."""
     if num_processes() > 1 and tensors:
         values = torch.cat([tensor.flatten() for tensor in tensors])
         dist.broadcast(values, 0)
@@ -55,21 +55,22 @@ def broadcast_from_rank0(tensors: Sequence[Tensor]) -> None:
 def synchronized_batch_norm(
     norms: Sequence[BatchNorm], x: Tensor, domains: Tensor | None = None, moves: bool = True
 ) -> Tensor:
-    """Batch norm by the statistics of all processes' images, those of each domain apart (Eq. 5-7).
+    """Batch norm with the statistics of all processes' images, separately for each domain (Eq. 5-7).
 
-    Equal to what one process makes of all the images. ``torch.nn.SyncBatchNorm`` does this for one domain and on CUDA
-    alone. One all-reduce of (K, 2C + 1) values forward, and one backward.
+    Equals what one process computes on all the images. ``torch.nn.SyncBatchNorm`` does the same for one domain, and
+    only on CUDA. Costs one all-reduce of (K, 2C + 1) values forward, and one backward.
 
     Args:
-        norms: K, whose running statistics are moved; one in eval mode normalises by these and keeps them.
-        x: (B, C, H, W) or (B, C); H and W are the same on all processes.
-        domains: LongTensor (B,), the number of each image's norm; None if it is the first one's.
-        moves: False where the images were normalised before, and moved the running statistics then.
+        norms: K layers, whose running statistics are updated. A layer in eval mode normalises by its running statistics
+            and keeps them.
+        x: (B, C, H, W) or (B, C). H and W must be the same in all processes.
+        domains: LongTensor (B,), which of ``norms`` each image goes through; None means the first.
+        moves: whether to update running statistics; False if the same images already did.
     """
     images = x if x.dim() == 4 else x[:, :, None, None]
     if domains is None:
         domains = torch.zeros(len(x), dtype=torch.long, device=x.device)
-    around = torch.stack([cast("Tensor", bn.running_mean) for bn in norms])  # the same on all processes
+    around = torch.stack([cast("Tensor", bn.running_mean) for bn in norms])  # the same in all processes
     count, mean, var = _statistics_of_all(images, domains, around)
     for bn, *of_domain in zip(norms, count, mean.detach(), var.detach()):
         if bn.training and moves:
@@ -83,10 +84,10 @@ def synchronized_batch_norm(
 
 
 class SynchronizedBatchNorm(nn.BatchNorm2d):
-    """``torch.nn.SyncBatchNorm`` for any device: its batch is that of all processes."""
+    """``torch.nn.SyncBatchNorm`` for any device: normalises by the batches of all processes together."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: (B, C, H, W)."""
+        """Normalise x (B, C, H, W)."""
         if self.training and num_processes() > 1:
             return synchronized_batch_norm([self], x)
         out: Tensor = super().forward(x)
@@ -94,9 +95,10 @@ class SynchronizedBatchNorm(nn.BatchNorm2d):
 
 
 def _statistics_of_all(images: Tensor, domains: Tensor, around: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(number of values, (K,); their mean and biased variance, (K, C)) of each domain; where there are none, 0 and 1.
+    """For each domain the number of values (K,), their mean and biased variance, each (K, C).
 
-    Sums are about ``around``, (K, C), so that they lose no digits.
+    A domain without images gets the mean ``around`` and the variance 1. Sums are of deviations from ``around`` (K, C),
+    to avoid cancellation.
     """
     wide = torch.promote_types(images.dtype, around.dtype)
     mean, var = moments(images.to(wide))
@@ -110,13 +112,13 @@ def _statistics_of_all(images: Tensor, domains: Tensor, around: Tensor) -> tuple
     deviation, square = deviation / there_are, square / there_are
     of_none = (count == 0).to(wide)
     pixels = images.shape[2] * images.shape[3]
-    var = (square - deviation.square()).clamp(min=0)  # of a constant channel far from around, rounding makes less
+    var = (square - deviation.square()).clamp(min=0)  # rounding can make it negative in a constant channel
     return (count * pixels).squeeze(1), around + deviation, var + of_none
 
 
 @torch.no_grad()
 def _move(bn: BatchNorm, count: Tensor, mean: Tensor, var: Tensor) -> None:
-    """Eq. 7, as ``BatchNorm2d`` does it, if there are images of the domain."""
+    """Update running statistics (Eq. 7) as ``BatchNorm2d`` does, unless the domain has no images."""
     there_are = (count > 0).to(mean)
     moved = cast("Tensor", bn.num_batches_tracked)
     moved += there_are.long()
@@ -133,7 +135,7 @@ def _sum_of_all(values: Tensor) -> Tensor:
 
 
 class _SumOfAll(torch.autograd.Function):
-    """Every process's output is the sum of all inputs, so an input's gradient is the sum of all outputs'."""
+    """The sum over all processes. Its gradient is the sum of all processes' gradients."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The mode of a model for a while."""
+"""Eval mode for a block of code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import nn
 
 @contextlib.contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """``model`` in eval mode; on the way out, also by an exception, every module is in the mode that it was in."""
+    """Put ``model`` in eval mode; on exit, also by an exception, every module returns to its previous mode."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:

@@ -14,15 +14,15 @@ from .paths import Path
 from .recomputation import in_backward_pass
 
 _changed = threading.Condition()
-_follower: dict[GDNorm, int] = {}  # the thread that follows a path through a layer
+_follower: dict[GDNorm, int] = {}  # for each layer, the thread that follows a path through it
 
 
 @contextlib.contextmanager
 def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
-    """Put every GDNorm layer of ``model`` on ``path``; on the way out, also by an exception, restore what was.
+    """Put every GDNorm layer of ``model`` on ``path``; on exit, also by an exception, restore the previous path.
 
-    Other threads that would follow a path through the same layers wait until then; within one thread it nests. A
-    thread that calls the model without following a path goes along the path that the model happens to be on.
+    Blocks can be nested within a thread. Other threads that call ``follow`` on the same layers wait until the block
+    ends. A thread that calls the model without ``follow`` gets whatever path the model is on at that moment.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -43,12 +43,12 @@ def follow(model: nn.Module, path: Path) -> Iterator[nn.Module]:
             for layer, was, history in before:
                 layer.path = was
                 if in_backward_pass():
-                    layer.history = history  # which is the forward pass's
+                    layer.history = history  # that of the forward pass
 
 
 def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:
-    """What ``model`` makes along ``path`` of a batch, whatever it takes."""
-    embed = getattr(model, "embed", None)  # of a GDNorm meta-architecture, which chooses the path itself
+    """The output of ``model`` for a batch along ``path``."""
+    embed = getattr(model, "embed", None)  # a GDNorm meta-architecture, whose forward chooses the path itself
     if embed is not None:
         return embed(batch, [path])
     with follow(model, path):
@@ -57,16 +57,17 @@ def forward_along(model: nn.Module, batch: Any, path: Path) -> Any:
 
 @contextlib.contextmanager
 def _alone(layers: Collection[GDNorm]) -> Iterator[None]:
-    """While no other thread follows a path through any of ``layers``.
+    """Wait until no other thread follows a path through any of ``layers``, and keep others out.
 
-    In the backward pass, which may be in a thread of autograd's own, the layers are the caller's, who waits for it.
+    The backward pass may run in one of autograd's threads, on behalf of a caller that already holds the layers and
+    waits for it; it does not wait.
     """
     if in_backward_pass():
         yield
         return
     thread = threading.get_ident()
     with _changed:
-        # all of them at once or none, so that no two threads wait for each other's
+        # take all layers at once or none, so that two threads cannot wait for each other
         _changed.wait_for(lambda: all(_follower.get(layer, thread) == thread for layer in layers))
         taken = [layer for layer in layers if layer not in _follower]
         _follower.update(dict.fromkeys(taken, thread))

@@ -11,7 +11,7 @@ from .gdnorm import gdnorm_layers
 
 
 class Moments(NamedTuple):
-    """One layer's M(a), variance of a, M(b), variance of b (Eq. 10), each (C,)."""
+    """The M(a), variance of a, M(b) and variance of b of one layer (Eq. 10), each (C,)."""
 
     mean_a: Tensor
     var_a: Tensor
@@ -20,9 +20,9 @@ class Moments(NamedTuple):
 
 
 class GaussianProcess:
-    """The process that a model's branches span: ``len`` is its depth L, iterating gives (name, Moments).
+    """The Gaussian process over the branches of a model. ``len`` is its depth L; iterating gives (name, Moments).
 
-    It is a view: what it gives follows the model, and is differentiable.
+    It is a view: its moments follow the model as it changes, and are differentiable.
 
     Raises:
         ValueError: the model has no GDNorm layer.
@@ -49,7 +49,7 @@ class GaussianProcess:
         return ((name, self[name]) for name in self.layers)
 
     def spread(self) -> tuple[float, float]:
-        """How far the branches lie apart: means over layers of the channels' mean variance, as (of a, of b)."""
+        """How far apart the branches are: the variances of a and b, averaged over channels and then over layers."""
         of_a = sum(moments.var_a.mean() for _, moments in self)
         of_b = sum(moments.var_b.mean() for _, moments in self)
         return float(of_a) / len(self), float(of_b) / len(self)

@@ -11,6 +11,6 @@ def moments(x: Tensor) -> tuple[Tensor, Tensor]:
     if x.is_cuda:
         var, mean = torch.var_mean(x, dim=(2, 3), correction=0)
         return mean, var
-    # in two passes, as on a CPU torch.var_mean takes 3 to 30 times as long
+    # two passes: on a CPU, torch.var_mean takes 3 to 30 times as long
     around = x.mean((2, 3), keepdim=True)
     return around.flatten(1), (x - around).square().mean((2, 3))

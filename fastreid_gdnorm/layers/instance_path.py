@@ -1,4 +1,4 @@
-"""Each image along a path of its own: the posterior path of a domain of one image."""
+"""A path of its own for every image: the posterior path of a domain that consists of this image."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .posterior_path import Prior
 
 
 class InstancePath(Path):
-    """Every image by its own statistics, as far as one image weighs: :class:`PosteriorPath` with n = 1.
+    """Normalises every image by its own statistics, shrunk towards the prior: :class:`PosteriorPath` with n = 1.
 
-    No other image of the target is seen. It costs the statistics of every layer's input.
+    Needs no other image of the target. Costs the computation of statistics of every layer's input.
 
     Raises:
-        RuntimeError: when it is followed, a layer does not know how images of a source differ (``image_scatter``).
+        RuntimeError: on following it, if a layer lacks ``image_scatter``, how much images of one source differ.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -34,7 +34,7 @@ class InstancePath(Path):
     def start(self, layers: Mapping[str, BranchedNorm]) -> None:
         priors = {layer: Prior.of(layer) for layer in layers.values()}
         if any(prior.scatter is None for prior in priors.values()):
-            raise RuntimeError("the instance path does not know how images differ: take it along BranchStatisticsPaths")
+            raise RuntimeError("this model lacks image_scatter: measure it along a BranchStatisticsPath of each source")
         self._of_layer.update(priors)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """Paths: one choice of (a, b) for every layer of the network.
 
-A path has ``normalize(layer, x)``, which a :class:`GDNorm` layer calls; those that are one affine map for all
-images also have ``affine(layer)``, so that they can be folded into a stock BN.
+A :class:`GDNorm` layer calls its path's ``normalize(layer, x)``. A path that is one affine map for all images also has
+``affine(layer)``, so it can be folded into a stock BN.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ MEANS = ("affine", "statistics", "path")
 
 
 class Path:
-    """What a GDNorm layer can be put on."""
+    """The base class of all paths: says how a GDNorm layer normalises its input."""
 
     def start(self, layers: Mapping[str, BranchedNorm]) -> None:
-        """Called with the model's {name: layer} each time that it is put on the path, or folded along it."""
+        """Called with the model's {name: layer} whenever the model is put on this path or folded along it."""
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) of any float type, which is the result's too."""
+        """Normalise x (B, C, H, W) of any float type; the result has the same type."""
         raise NotImplementedError
 
 
 class AffinePath(Path):
-    """A path that treats all images alike: a*x + b with (a, b) = ``affine(layer)``, each (C,).
+    """The base class of paths that are one affine map for all images: a*x + b with (a, b) = ``affine(layer)``.
 
     Example:
         >>> class MedianPath(AffinePath):
@@ -39,27 +39,28 @@ class AffinePath(Path):
     """
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
+        """(a, b), each (C,)."""
         raise NotImplementedError
 
     def statistics(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
-        """Mean and variance, each (C,), that a stock BN has once the path is folded into it: the branches' averages."""
+        """The running mean and variance, each (C,), of the stock BN that the path folds into: branch averages."""
         _, _, mean, var = layer.stacked()
         return mean.mean(0), var.mean(0)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
-        """x: (B, C, H, W) of any float type, which is the result's too. No statistics are taken or moved."""
+        """Normalise x (B, C, H, W) of any float type; the result has the same type. Updates no statistics."""
         a, b = self.affine(layer)
-        # one kernel for a*x + b that takes half-precision x with full-precision a and b
+        # a*x + b in one kernel, which accepts half-precision x with full-precision a and b
         return F.batch_norm(x, torch.zeros_like(a), torch.ones_like(a), a, b, training=False, eps=0.0)
 
 
 class MeanPath(AffinePath):
-    """The mean of the Gaussian process; the resting state, and the path of testing.
+    """The mean of the Gaussian process: the default path, and the one that tests follow.
 
     Args:
         of: what is averaged over the branches. "affine": a and b, which gives M(a), M(b) (Eq. 10). "statistics": gamma,
-            beta, mu and sigma^2, the "mean parameters" of section 4.4. "path": gamma and beta alone; the statistics are
-            those that a :class:`PooledPath` has taken where they are used, on the mean path itself.
+            beta, mu and sigma^2, the "mean parameters" of section 4.4. "path": gamma and beta; the statistics are
+            measured along the mean path itself, by a :class:`PooledPath`.
 
     Raises:
         ValueError: ``of`` is none of these.
@@ -72,14 +73,14 @@ class MeanPath(AffinePath):
 
     def __init__(self, of: str = "affine") -> None:
         if of not in MEANS:
-            raise ValueError(f"the mean path is of {', '.join(map(repr, MEANS))}, got {of!r}")
+            raise ValueError(f"the mean path averages one of {', '.join(map(repr, MEANS))}, got {of!r}")
         self.of = of
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """(a, b), each (C,).
 
         Raises:
-            RuntimeError: the layer has no statistics of the mean path itself yet.
+            RuntimeError: ``of`` is "path", and no :class:`PooledPath` has measured the statistics yet.
         """
         if self.of == "affine":
             a, b = layer.affine()
@@ -90,7 +91,7 @@ class MeanPath(AffinePath):
         if self.of != "path":
             return super().statistics(layer)
         if layer.path_mean is None or layer.path_var is None:
-            raise RuntimeError("the mean path has no statistics of its own yet: take them along a PooledPath")
+            raise RuntimeError("the mean path has no statistics of its own yet: measure them along a PooledPath")
         return layer.path_mean, layer.path_var
 
 
@@ -98,7 +99,7 @@ class SourcePath(AffinePath):
     """One source domain's branch with its population statistics (Eq. 8).
 
     Args:
-        k: the domain's number, from 0; its place in DATASETS.NAMES.
+        k: the domain's number, from 0: its position in DATASETS.NAMES.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3).eval()
@@ -114,24 +115,25 @@ class SourcePath(AffinePath):
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         if not 0 <= self.k < layer.num_domains:
-            raise ValueError(f"no source {self.k}: the model has the sources 0 to {layer.num_domains - 1}")
+            raise ValueError(f"there is no source {self.k}: the model has the sources 0 to {layer.num_domains - 1}")
         a, b = layer.affine()
         return a[self.k], b[self.k]
 
 
 class SampledPath(AffinePath):
-    """One path drawn from the Gaussian process (Eq. 11), differentiable in every branch's gamma and beta.
+    """A path sampled from the Gaussian process (Eq. 11), differentiable in every branch's gamma and beta.
 
-    What is drawn, once for each layer in the order of their names, is the noise; a and b follow the branches as these
-    are trained. So the same object is the same path, through however many passes and copies of the model, and a
-    generator's seed is the same path whether it is followed or folded, as long as the layers have the same names.
+    The noise is sampled once for each layer, in the order of the layers' names; a and b follow the branches as these
+    are trained. So one object is the same path in any number of passes and in copies of the model. With the same seed
+    and layer names, a generator always gives the same path, whether it is followed or folded.
 
     Args:
-        scale: lambda.
-        noise: what scales the noise: "variance", as Eq. 11 prints it, or "std", the usual reading.
-        generator: source of the noise; the global one of the layer's device if None.
+        scale: lambda in Eq. 11.
+        noise: what scales the noise: "variance", as Eq. 11 prints it, or "std", the usual choice.
+        generator: where the noise comes from; by default the global generator of the layer's device.
 
-    ``largest_a`` is the largest |a| of any layer so far, a scalar tensor; None before there is one.
+    Attributes:
+        largest_a: the largest |a| in any layer so far, a scalar tensor, or None.
 
     Raises:
         ValueError: ``noise`` is neither of the two.
@@ -163,7 +165,7 @@ class SampledPath(AffinePath):
             self._of_layer[layer] = self._of_name[name]
 
     def drawn(self) -> list[Tensor]:
-        """What is drawn so far, (2, C) for the a and b of each layer in the order of their names."""
+        """The noise of each layer so far, (2, C) for its a and b, in the order of the layers' names."""
         return list(self._of_name.values())
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
@@ -179,7 +181,7 @@ class SampledPath(AffinePath):
         return a, b
 
     def branches(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
-        """The branches' a and b, each (K, C), that the path is drawn from; for subclasses to take otherwise."""
+        """The branches' a and b, each (K, C), to sample from. Subclasses can override this."""
         return layer.affine()
 
     def _draw(self, layer: BranchedNorm) -> Tensor:
@@ -191,21 +193,21 @@ class SampledPath(AffinePath):
         deviation = values - values.mean(0)
         if self.noise == "variance":
             return deviation.square().mean(0)
-        # not sqrt(variance), whose gradient is infinite where the branches agree
+        # sqrt(variance) would have an infinite gradient where all branches are equal
         norms: Tensor = torch.linalg.vector_norm(deviation, dim=0)
         return norms / float(len(values) ** 0.5)
 
 
 class PathOfEach(Path):
-    """Every image along one of several paths.
+    """Each image follows one of several paths.
 
     Args:
-        paths: P paths.
-        choice: LongTensor (B,), the number of each image's path, from 0.
+        paths: P paths, each one affine map for all images.
+        choice: LongTensor (B,), the index of each image's path.
 
     Raises:
-        ValueError: ``choice`` is of another shape or type, or has a number that is not below P.
-        TypeError: one of the paths treats images differently itself.
+        ValueError: ``choice`` has another shape or type, or an index outside 0 to P - 1.
+        TypeError: a path is not one affine map for all images.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -218,9 +220,9 @@ class PathOfEach(Path):
         check_numbers("choice", choice)
         for path in paths:
             if not isinstance(path, AffinePath):
-                raise TypeError(f"a {type(path).__name__} treats images differently and cannot be one image's path")
+                raise TypeError(f"a {type(path).__name__} is not one affine map for all images and cannot be chosen")
         if len(choice) and not 0 <= int(choice.min()) <= int(choice.max()) < len(paths):
-            raise ValueError(f"choice has the numbers {torch.unique(choice).tolist()}, there are {len(paths)} paths")
+            raise ValueError(f"choice has numbers {torch.unique(choice).tolist()}, but there are {len(paths)} paths")
         self.paths = paths
         self.choice = choice
 
@@ -234,22 +236,22 @@ class PathOfEach(Path):
 
 
 def normalize_each(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """a*x + b with x (B, C, H, W) of any float type, which is the result's too, and a and b (B, C) of each image.
+    """a*x + b with x (B, C, H, W) of any float type, which the result keeps, and each image's own a and b, (B, C).
 
     Raises:
-        ValueError: ``a`` and ``b`` are of another number of images.
+        ValueError: ``x`` has another number of images than ``a`` and ``b``.
     """
     check_images(x, len(a))
     return (x * a[:, :, None, None] + b[:, :, None, None]).to(x.dtype)
 
 
 def check_numbers(what: str, numbers: Tensor) -> None:
-    """Raise ValueError unless ``numbers`` are whole, one for each image."""
+    """Raise ValueError unless ``numbers`` is a LongTensor (B,)."""
     if numbers.dim() != 1 or numbers.dtype is not torch.long:
         raise ValueError(f"{what} must be a LongTensor (B,), got {numbers.dtype} of shape {tuple(numbers.shape)}")
 
 
 def check_images(x: Tensor, images: int) -> None:
-    """Raise ValueError unless x (B, C, H, W) has so many images."""
+    """Raise ValueError unless x (B, C, H, W) has this many images."""
     if len(x) != images:
-        raise ValueError(f"the path is of {images} images, the batch has {len(x)}")
+        raise ValueError(f"the path is for {images} images, but the batch has {len(x)}")

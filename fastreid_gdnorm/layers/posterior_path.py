@@ -1,4 +1,4 @@
-"""The posterior path: the process given unlabelled images of where it is to be used."""
+"""The posterior path: the Gaussian process given unlabelled images of the target."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from .paths import AffinePath, Path
 
 
 class Prior(NamedTuple):
-    """What the K branches say of a new domain's statistics, in double.
+    """What the K branches predict about a new domain's statistics, in double precision.
 
     Args:
-        mean, log_var: averages over the branches, of the mean and of log(var + eps), each (C,).
-        spread: (2,), tau^2: their variances between the branches, unbiased (over K - 1), averaged over channels; that
-            of the mean in units of the channel's variance. 0 for K = 1.
-        scatter: (2,), v: how much images of one domain differ, in the same units; None if no source has told it.
-        eps: of the layer's BN.
+        mean, log_var: the mean and log(var + eps), averaged over the branches, each (C,).
+        spread: (2,), tau^2: the unbiased variances of these two between the branches, averaged over channels; that of
+            the mean is in units of the channel's variance. 0 for K = 1.
+        scatter: (2,), v: how much images of one domain differ, in the same units; None if it was never measured.
+        eps: the eps of the layer's BN.
     """
 
     mean: Tensor
@@ -38,7 +38,7 @@ class Prior(NamedTuple):
 
     @classmethod
     def of(cls, layer: BranchedNorm) -> Prior:
-        """Of a layer's branches."""
+        """The prior of a layer, from its branches."""
         _, _, mean, var = (values.detach().double() for values in layer.stacked())
         eps = layer.branches[0].eps
         log_var = torch.log(var + eps)
@@ -49,12 +49,12 @@ class Prior(NamedTuple):
         return cls(mean.mean(0), log_var.mean(0), spread, None if scatter is None else scatter.double(), eps)
 
     def given(self, evidence: Evidence) -> LayerPosterior:
-        """The posterior means of the statistics: the prior's, if nothing tells how images differ.
+        """The posterior means of the statistics; the prior's, if how much images differ is unknown.
 
-        The evidence of one image may be (B, C), for B images by themselves.
+        With one image, ``evidence`` can be (B, C), for B images each on its own.
         """
         n, scatter = evidence.images, self.scatter
-        if n == 1 and scatter is not None:  # one image does not tell it, so it is taken to be as in the sources
+        if n == 1 and scatter is not None:  # unknown from one image: assume that of the sources
             evidence = evidence._replace(between=scatter[0] * self.log_var.exp())
         elif n == 1:
             return self.alone()
@@ -69,14 +69,14 @@ class Prior(NamedTuple):
         return torch.where(self.spread > 0, weight, 0.0)
 
     def alone(self) -> LayerPosterior:
-        """The statistics before there is any image."""
+        """The statistics without any image."""
         return LayerPosterior(self.mean, torch.exp(self.log_var) - self.eps, torch.zeros_like(self.spread))
 
 
 class LayerPosterior(NamedTuple):
-    """A layer's statistics given the images, each (C,) in double.
+    """A layer's statistics given the images, each (C,) in double precision.
 
-    ``weight``, (2,), is the images' in the mean and in log(var + eps), from 0 to 1.
+    ``weight``, (2,), is the weight of the images in the mean and in log(var + eps), from 0 to 1.
     """
 
     mean: Tensor
@@ -85,34 +85,35 @@ class LayerPosterior(NamedTuple):
 
 
 class PosteriorPath(AffinePath):
-    """The mean of the Gaussian process given n unlabelled images of the domain that the network is used on.
+    """The mean of the Gaussian process given n unlabelled images of the target domain.
 
-    The paper tests along the process's mean before anything is known of the target (Eq. 10), its prior mean. Here a
-    layer's statistic t, which is the population mean or log(variance + eps), has the posterior mean
+    The paper tests along the mean of the process before anything is known about the target (Eq. 10): the prior mean.
+    Here a statistic t of a layer, which is the population mean or log(variance + eps), has the posterior mean
 
         t = t_prior + w (t_images - t_prior),    w = tau^2 / (tau^2 + v / n)
 
-    where t_prior is the branches' average, tau^2 the variance between them, and v / n the variance that the statistic
-    of n images has about their domain's. v is taken of the sources' images, where training has kept it
-    (GDNorm.image_scatter), else of these. gamma and beta are the branches' averages. Nothing is tuned.
+    where t_prior is the average over the branches, tau^2 the variance between them, and v / n the sampling variance of
+    a statistic of n images. v is measured on the sources' images if training has stored it (``GDNorm.image_scatter``),
+    else on the n images. gamma and beta are averages over the branches. There is nothing to tune.
 
-    This is the normal model of two levels, a domain and its images, whose variances are estimated by moments:
-    empirical Bayes. A layer has one w for its means and one for its variances, as James-Stein shrinkage has (Efron and
-    Morris 1973, "Stein's estimation rule and its competitors", JASA 68): what K branches or a few images tell of a
-    single channel is too rough, so tau^2 and v are averages over channels, in units of their variances. It assumes
-    that the target is to the sources as these are to each other, that images are independent draws from it and differ
-    as the sources' do. It knows nothing of who is in the images: where the target has other content than the sources
-    rather than another look, its statistics mislead.
+    This is empirical Bayes: a normal model with two levels, domains and images, whose variances are estimated by
+    moments. A layer has one w for its means and one for its variances, as in James-Stein shrinkage (Efron and Morris
+    1973, "Stein's estimation rule and its competitors", JASA 68). K branches or a few images are too few to estimate
+    the variances of a single channel, so tau^2 and v are averages over channels, in units of the channels' variances.
 
-    With no image it is the prior. With one as well, if nothing tells how images differ. With more and more it comes to
-    the target's own statistics.
+    The model assumes that the target differs from the sources as these differ from each other, and that its images are
+    independent and differ from each other as the sources' images do. It does not know what the images show: if the
+    target differs from the sources in content rather than in appearance, its statistics mislead.
+
+    Without images, this is the prior; with one image too, if v is unknown. With more and more images, it approaches the
+    target's own statistics.
 
     Args:
         layers: {name: LayerPosterior} of every GDNorm layer.
         images: n.
 
     Raises:
-        ValueError: when it is followed or folded, the model has other layers.
+        ValueError: on following or folding it, if the model has other layers.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -131,34 +132,33 @@ class PosteriorPath(AffinePath):
 
     @classmethod
     def from_images(cls, model: nn.Module, images: Any, prior_only: Sequence[str] = ()) -> PosteriorPath:
-        """The path of a domain by unlabelled images of it, layer by layer: each sees what the ones before it give.
+        """Estimate the path of a domain from unlabelled images of it.
 
-        A single batch takes one pass. Several take a pass for each layer, which ends at that layer: about L / 2 whole
-        passes for L layers, in the memory of one batch. Neither the order of the images nor their batches change it,
-        beyond rounding.
-
-        Without any image, n = 0, it is the prior.
+        Layers are estimated one after the other, each on the output of the layers before it. A single batch takes one
+        pass. Several batches take one pass per layer, which ends at that layer: about L / 2 full passes for L layers,
+        in the memory of one batch. Up to rounding, neither the order of the images nor their batches matter.
 
         Args:
-            model: with GDNorm layers; it is called in eval mode, and left as it was.
-            images: what the model takes: a tensor (n, 3, H, W), a dict with one as ``images``, or a loader or list of
-                these that can be gone through again and again. Batches may be empty.
-            prior_only: names of layers, or patterns such as ``heads.*``, whose statistics stay the prior's.
+            model: a model with GDNorm layers. It is called in eval mode, and does not change.
+            images: input of the model: a tensor (n, 3, H, W), a dict that holds one as ``images``, or a loader or list
+                of these, which must support repeated iteration. Batches can be empty. Without images, n = 0, the path
+                is the prior.
+            prior_only: names of layers, or patterns such as ``heads.*``, that keep the prior's statistics.
 
         Raises:
-            ValueError: there is no GDNorm layer, they have one branch, or the branches agree all_ranks, so that
-                nothing tells how domains differ; a pattern fits no layer; or ``images`` can be gone through only once.
+            ValueError: the model does not show how domains differ (it has no GDNorm layer, one branch only, or
+                identical branches); a pattern matches no layer; or ``images`` can be iterated only once.
         """
         layers = gdnorm_layers(model)
         check_branches(model, layers)
         fixed = {name for pattern in prior_only for name in fnmatch.filter(layers, pattern)}
         unknown = [pattern for pattern in prior_only if not fnmatch.filter(layers, pattern)]
         if unknown:
-            raise ValueError(f"no GDNorm layer is called {unknown[0]!r}; there are {', '.join(layers)}")
+            raise ValueError(f"no GDNorm layer matches {unknown[0]!r}; the layers are {', '.join(layers)}")
         path = cls({name: Prior.of(layer).alone() for name, layer in layers.items()}, 0)
         batches = [images] if isinstance(images, (Tensor, dict)) else images
         if isinstance(batches, Iterator) and not isinstance(batches, Sized):  # a loader may be its own iterator
-            raise ValueError("images can be gone through only once, and each layer needs them: pass a list or a loader")
+            raise ValueError("images can be iterated only once, but each layer needs them: pass a list or a loader")
         unsettled: dict[BranchedNorm, str] = {layer: name for name, layer in layers.items() if name not in fixed}
         with evaluating(model), torch.no_grad():
             while unsettled:
@@ -174,7 +174,7 @@ class PosteriorPath(AffinePath):
         wrong = [name for name, layer in layers.items() if not self._fits(name, layer)]
         if wrong or len(layers) != len(self.layers):
             raise ValueError(
-                f"a posterior path of another model: it does not fit the layer {(wrong or [*self.layers])[0]}"
+                f"this posterior path belongs to another model: it does not fit layer {(wrong or [*self.layers])[0]}"
             )
         self._of_layer.update((layer, self.layers[name]) for name, layer in layers.items())
 
@@ -186,7 +186,7 @@ class PosteriorPath(AffinePath):
         return own.mean.to(like), own.var.to(like)
 
     def settle(self, layer: BranchedNorm, name: str, evidence: Evidence) -> None:
-        """Let what images have shown of a layer count."""
+        """Set the statistics of a layer from the evidence of the images."""
         self.images = evidence.images
         self.layers[name] = self._of_layer[layer] = Prior.of(layer).given(evidence)
 
@@ -195,9 +195,9 @@ class PosteriorPath(AffinePath):
 
 
 class _Measuring(Path):
-    """Goes along a posterior path as far as it is settled, and takes the statistics of what comes to the next layer.
+    """Follows a posterior path through the settled layers, and measures the input of the next layer.
 
-    There the pass ends, unless the batch is the only one: then the layer is settled at once, and the pass goes on.
+    The pass ends there. But if the batch is the only one, the layer is settled at once and the pass continues.
     """
 
     def __init__(self, path: PosteriorPath, unsettled: dict[BranchedNorm, str], is_single: bool) -> None:
@@ -208,7 +208,7 @@ class _Measuring(Path):
         self._path.start(layers)
 
     def run(self, model: nn.Module, batch: Any) -> None:
-        """Count in a batch."""
+        """Add a batch."""
         with contextlib.suppress(_Reached):
             forward_along(model, batch, self)
 
@@ -223,7 +223,7 @@ class _Measuring(Path):
         return self._path.normalize(layer, x)
 
     def settle(self) -> bool:
-        """Settle the layer whose statistics were taken; False if no pass has come to one."""
+        """Settle the layer that was measured. False if no pass has reached one."""
         layer, self._layer = self._layer, None
         if layer is None:
             return False
@@ -233,20 +233,20 @@ class _Measuring(Path):
 
 
 class _Reached(Exception):
-    """Ends a pass."""
+    """Ends a pass at the layer to measure."""
 
 
 def branches_agree(model: nn.Module) -> bool:
-    """Whether all branches have the same statistics, as after the conversion of a stock model."""
+    """Whether all branches have the same statistics, as after converting a stock model."""
     spreads = (values.std(0) for layer in gdnorm_layers(model).values() for values in layer.stacked()[2:])
     return not any(spread.any() for spread in spreads)
 
 
 def check_branches(model: nn.Module, layers: Mapping[str, BranchedNorm]) -> None:
-    """Raise ValueError where the branches do not tell how domains differ."""
+    """Raise ValueError if the branches do not show how domains differ."""
     if not layers:
         raise ValueError(f"{type(model).__name__} has no GDNorm layer: convert it with convert_gdnorm")
     if min(layer.num_domains for layer in layers.values()) < 2:
-        raise ValueError("a model of one source does not tell how domains differ: it takes two branches or more")
+        raise ValueError("a model with one branch does not show how domains differ: use one with two or more")
     if branches_agree(model):
-        raise ValueError("all branches are the same: give each the statistics of its source first")
+        raise ValueError("all branches have the same statistics: measure those of each source first")

@@ -1,4 +1,4 @@
-"""The running statistics of a model's BN, branched or not: what training moves beside the weights."""
+"""The running statistics of a model's BN layers, with or without branches."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from .distributed import broadcast_from_rank0
 
 
 def start_average(bn: nn.modules.batchnorm._BatchNorm) -> None:
-    """Let ``bn`` normalise by the batch's statistics, and keep their plain average over the batches from now on."""
+    """From now on, let ``bn`` normalise by batch statistics and keep their plain average over the batches."""
     bn.reset_running_stats()
     bn.momentum = None  # BatchNorm2d: a cumulative average
     bn.train()
 
 
 def _statistics(model: nn.Module) -> dict[str, Tensor]:
-    """{name: buffer} of the model's own tensors, not copies."""
+    """{name: buffer}; the model's own tensors, not copies."""
     kinds = ("running_mean", "running_var", "num_batches_tracked")
     return {name: values for name, values in model.named_buffers() if name.endswith(kinds)}
 
 
 def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """{name: tensor}, to be put back by :func:`restore_statistics`."""
+    """{name: tensor}, copies for :func:`restore_statistics`."""
     return {name: values.clone() for name, values in _statistics(model).items()}
 
 
 @torch.no_grad()
 def restore_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
-    """Make the model's running statistics what they were when they were copied; layers that it has not are left out.
+    """Set the model's running statistics to the copied ones; ignore copies of layers that it does not have.
 
-    Passes whose gradients are still to be taken keep them: like BN's own moves, this is none of autograd's changes.
+    Like BN's own updates, this is invisible to autograd, so gradients of earlier passes can still be computed.
     """
     own = _statistics(model)
     for name, values in copied.items():
@@ -42,13 +42,13 @@ def restore_statistics(model: nn.Module, copied: Mapping[str, Tensor]) -> None:
 
 
 def share_statistics(model: nn.Module) -> None:
-    """Make the running means and variances on all processes those of rank 0."""
+    """Give all processes the running means and variances of rank 0."""
     broadcast_from_rank0([values for values in _statistics(model).values() if values.is_floating_point()])
 
 
 @contextlib.contextmanager
 def keeping_statistics(model: nn.Module) -> Iterator[None]:
-    """Whatever is done within, the running statistics are afterwards what they were."""
+    """Restore the running statistics at the end of the block."""
     copied = copy_statistics(model)
     try:
         yield

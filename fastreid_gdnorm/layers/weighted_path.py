@@ -1,4 +1,4 @@
-"""Convex combinations of the branches, and how near images are to each."""
+"""Convex combinations of the branches, and weights by how close an image is to each branch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .paths import AffinePath, MeanPath, normalize_each
 
 
 class WeightedPath(AffinePath):
-    """Branches in a convex combination: a = sum_k pi_k a_k, and b likewise (pi as in Eq. 3).
+    """A convex combination of the branches: a = sum_k pi_k a_k, and b likewise (pi as in Eq. 3).
 
     Args:
-        weights: pi, (K,) for all images alike, which is one affine map and folds; or (B, K) with a row for each image.
+        weights: pi. (K,) for all images, a path that can be folded; or (B, K), a row for each image.
 
     Raises:
-        ValueError: weights are negative or do not add up to 1.
+        ValueError: a weight is negative, or the weights do not add up to 1.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -27,18 +27,18 @@ class WeightedPath(AffinePath):
     def __init__(self, weights: Tensor) -> None:
         total = weights.sum(-1)
         if weights.dim() not in (1, 2) or (weights < 0).any() or not torch.allclose(total, torch.ones_like(total)):
-            raise ValueError(f"weights are (K,) or (B, K), none below 0, with the sum 1; got {weights.tolist()}")
+            raise ValueError(f"weights must be (K,) or (B, K), 0 or more, with the sum 1; got {weights.tolist()}")
         self.weights = weights
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
         """(a, b), each (C,).
 
         Raises:
-            TypeError: there are weights for each image.
-            ValueError: the layer has another number of branches.
+            TypeError: each image has its own weights.
+            ValueError: there are not as many weights as branches.
         """
         if self.weights.dim() == 2:
-            raise TypeError("a path with weights for each image is not one affine map and cannot be folded")
+            raise TypeError("a path with weights for each image is not one affine map for all and cannot be folded")
         return self._combine(layer)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
@@ -53,11 +53,11 @@ class WeightedPath(AffinePath):
 
 
 class NearnessPath(MeanPath):
-    """The mean path; tells how near each image's statistics lie to those of every branch.
+    """The mean path, which also measures how close each image's statistics are to those of every branch.
 
-    The distance to a branch is that of two normal distributions by their means and standard deviations (2-Wasserstein),
-    in units of the channel's own, averaged over channels and layers. Weights are its inverse, as in Batch Normalization
-    Embeddings (Segu et al. 2023), so that there is no temperature to choose.
+    The distance to a branch is the 2-Wasserstein distance of two normal distributions, from their means and standard
+    deviations, in units of the channel's variance, averaged over channels and layers. Weights are inverse distances, as
+    in Batch Normalization Embeddings (Segu et al. 2023), so there is no temperature to choose.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)
@@ -70,7 +70,7 @@ class NearnessPath(MeanPath):
 
     def __init__(self, of: str = "affine") -> None:
         super().__init__(of)
-        self._squares: list[Tensor] = []  # of every layer, (B, K)
+        self._squares: list[Tensor] = []  # squared distances in each layer, (B, K)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         _, _, means, variances = (values.double() for values in layer.stacked())
@@ -80,6 +80,6 @@ class NearnessPath(MeanPath):
         return super().normalize(layer, x)
 
     def weights(self) -> Tensor:
-        """(B, K), after one pass; a set's are their average."""
+        """The weights of the branches for each image, (B, K), after one pass. For a set of images, average them."""
         nearness = 1 / torch.stack(self._squares).mean(0).sqrt().clamp(min=1e-12)
         return nearness / nearness.sum(1, keepdim=True)

@@ -233,7 +233,7 @@ def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fast
             "--by-camera",
         ],
         "cannot read image .*000001_00.jpg": ["--images", site, tmp_path / "bad"],
-        "no GDNorm layer is called 'neck'": ["--images", site, "--prior-only-layers", "neck"],
+        "no GDNorm layer matches 'neck'": ["--images", site, "--prior-only-layers", "neck"],
         "nowhere is not a file or folder": ["--images", "nowhere"],
         "--batch-size is 2 or more": ["--images", site, "--batch-size", "1"],
     }

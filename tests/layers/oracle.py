@@ -17,7 +17,7 @@ def statistics(images):
 
 
 def normalize(x, domains, gammas, betas, eps):
-    """Eq. 5: every domain's images by that domain's batch statistics. gammas, betas: K lists of C floats."""
+    """Eq. 5: normalise each domain's images by its batch statistics. gammas, betas: K lists of C floats."""
     out = torch.empty_like(x)
     for k in sorted(set(domains)):
         rows = [i for i, domain in enumerate(domains) if domain == k]
@@ -30,7 +30,7 @@ def normalize(x, domains, gammas, betas, eps):
 
 
 def running(before, images, momentum):
-    """Eq. 7 in torch's convention: ``momentum`` weighs the new value, whose variance is the unbiased one."""
+    """Eq. 7 in torch's convention: ``momentum`` weights the new value, and the new variance is unbiased."""
     n = images.shape[0] * images.shape[2] * images.shape[3]
     means, variances = statistics(images)
     old_mean, old_var = before

@@ -12,9 +12,9 @@ from torch import nn
 from fastreid_gdnorm.layers import DomainPath, GDNorm, SourcePath, add_branch, convert_gdnorm, fold_gdnorm, follow
 
 K = 3
-NEAR = 1e-10  # in parts of the largest feature
+NEAR = 1e-10  # relative to the largest feature
 
-# name: (builder, depth, more of MODEL.BACKBONE)
+# name: (builder, depth, other keys of MODEL.BACKBONE)
 BACKBONES = {
     "resnet": ("build_resnet_backbone", "18x", {}),
     "resnet50": ("build_resnet_backbone", "50x", {}),
@@ -35,7 +35,7 @@ BACKBONES = {
 
 
 def backbone(builder, depth, options, norm="BN"):
-    """In double, so that what is compared is the conversion, not the rounding of a deep network."""
+    """A backbone in double precision, so that rounding in a deep network does not hide the conversion."""
     cfg = get_cfg()
     cfg.MODEL.BACKBONE.NAME, cfg.MODEL.BACKBONE.DEPTH, cfg.MODEL.BACKBONE.NORM = builder, depth, norm
     for key, value in options.items():
@@ -62,7 +62,7 @@ LARGE = ("resnet50", "resnet_nl", "resnext", "resnest")
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.long] * (name in LARGE)) for name in BACKBONES])
 def test_convert_fold_and_reload(name, monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)  # RegNet and EffNet must not need fast-reid's own folder
+    monkeypatch.chdir(tmp_path)  # RegNet and EffNet must not read files relative to fast-reid's folder
     stock = backbone(*BACKBONES[name]).eval()
     x = torch.randn(K, 3, 64, 32, generator=torch.Generator().manual_seed(1), dtype=torch.double)
     norms = [m for m in stock.modules() if isinstance(m, nn.BatchNorm2d)]
@@ -104,14 +104,14 @@ def test_convert_fold_and_reload(name, monkeypatch, tmp_path):
     assert out.shape[1:] == expected.shape[1:]
 
 
-def test_ibn_shares_its_instance_norm_and_branches_its_batch_norm():
+def test_in_ibn_the_batch_norm_gets_branches_and_the_instance_norm_stays_shared():
     model = convert_gdnorm(backbone(*BACKBONES["resnet_ibn"]), K)
     keys = set(model.state_dict())
     assert "layer1.0.bn1.IN.weight" in keys
     assert {f"layer1.0.bn1.BN.branches.{k}.running_var" for k in range(K)} <= keys
 
 
-def test_branches_keep_eps_momentum_frozen_biases_and_a_shared_layer_stays_shared():
+def test_branches_keep_eps_momentum_and_frozen_biases_and_a_shared_layer_stays_shared():
     neck = get_norm("BN", 8, bias_freeze=True, eps=1e-3, momentum=0.02)
     model = convert_gdnorm(nn.ModuleDict({"a": neck, "b": nn.Sequential(neck)}), K)
     assert model["a"] is model["b"][0]
@@ -121,7 +121,7 @@ def test_branches_keep_eps_momentum_frozen_biases_and_a_shared_layer_stays_share
     assert not fold_gdnorm(model)["a"].bias.requires_grad
 
 
-def test_a_single_layer_and_a_converted_model_convert_too():
+def test_a_single_layer_or_a_partly_converted_model_can_be_converted():
     layer = convert_gdnorm(nn.BatchNorm2d(4), 2)
     assert isinstance(layer, GDNorm)
     model = nn.Sequential(layer, nn.BatchNorm2d(4))
@@ -129,7 +129,7 @@ def test_a_single_layer_and_a_converted_model_convert_too():
     assert isinstance(fold_gdnorm(layer, SourcePath(1)), nn.BatchNorm2d)
 
 
-def test_every_layer_keeps_its_mode_what_is_frozen_and_its_hooks():
+def test_layers_keep_their_mode_frozen_parameters_and_hooks():
     model, seen, x = nn.Sequential(nn.BatchNorm2d(4), nn.Sequential(nn.BatchNorm2d(4))), [], torch.randn(2, 4, 3, 2)
     model.eval()[1].train()
     model[1][0].eval().bias.requires_grad_(False)
@@ -153,12 +153,12 @@ def test_every_layer_keeps_its_mode_what_is_frozen_and_its_hooks():
     assert fold_gdnorm(only_the_last).weight.requires_grad
 
 
-def test_what_cannot_be_branched_is_refused_and_left_as_it_was():
+def test_modules_that_cannot_be_branched_are_refused_and_left_unchanged():
     ghost = backbone(*BACKBONES["resnet"], norm="GhostBN")
     with pytest.raises(ValueError, match="cannot branch GhostBatchNorm 'bn1'.*set the layer's NORM to BN"):
         convert_gdnorm(ghost, K)
     without_bias = nn.BatchNorm2d(4)
-    without_bias.register_parameter("bias", None)  # as BatchNorm2d(4, bias=False) of newer torch makes it
+    without_bias.register_parameter("bias", None)  # like BatchNorm2d(4, bias=False) in newer torch
     for wrong in (
         nn.BatchNorm2d(4, affine=False),
         nn.BatchNorm2d(4, track_running_stats=False),
@@ -174,11 +174,11 @@ def test_what_cannot_be_branched_is_refused_and_left_as_it_was():
         assert isinstance(partly[0], nn.BatchNorm2d)
     with pytest.raises(ValueError, match="VisionTransformer has no BatchNorm2d to branch"):
         convert_gdnorm(backbone("build_vit_backbone", "small", {}), K)
-    with pytest.raises(TypeError, match="DomainPath treats images differently"):
+    with pytest.raises(TypeError, match="DomainPath is not one affine map"):
         fold_gdnorm(nn.BatchNorm2d(4), DomainPath(torch.tensor([0])))
 
 
-def test_synchronized_layers_become_synchronized_branches_of_the_same_weights():
+def test_synchronized_layers_become_synchronized_branches_with_the_same_weights():
     sync = nn.SyncBatchNorm(4, eps=1e-3, momentum=0.3)
     with torch.no_grad():
         for values in (sync.weight, sync.bias, sync.running_mean, sync.running_var):

@@ -50,7 +50,7 @@ def test_domain_path_is_eq_5_to_7_in_any_order_and_leaves_absent_domains_alone(d
         assert bn.num_batches_tracked == bool(rows)
 
 
-def test_a_mixed_batch_gives_each_image_what_its_own_branch_alone_gives_it():
+def test_in_a_mixed_batch_each_image_gets_what_its_branch_computes_alone():
     layer, x = random_layer().train(), random_images(9)
     domains = torch.tensor([1, 0, 2, 0, 1, 2, 2, 1, 0])
     alone = torch.empty_like(x)
@@ -60,7 +60,7 @@ def test_a_mixed_batch_gives_each_image_what_its_own_branch_alone_gives_it():
         assert torch.allclose(layer(x), alone, atol=1e-12)
 
 
-def test_in_eval_mode_the_domain_path_takes_population_statistics_and_moves_none():
+def test_in_eval_mode_the_domain_path_uses_population_statistics_and_updates_none():
     layer, x = random_layer().eval(), random_images(3)
     state = copy.deepcopy(layer.state_dict())
     with follow(layer, DomainPath(torch.tensor([2, 0, 2]))):
@@ -85,14 +85,14 @@ def test_affine_and_moments_are_eq_9_and_10():
         assert (mean_b[c].item(), var_b[c].item()) == pytest.approx(oracle.moments([b for _, b in branches]), abs=1e-12)
 
 
-def test_source_path_is_the_stock_layer_with_that_branch():
+def test_a_source_path_is_the_stock_layer_of_that_branch():
     layer, x = random_layer().eval(), random_images(5)
     for k, bn in enumerate(layer.branches):
         with follow(layer, SourcePath(k)):
             assert torch.allclose(layer(x), bn(x), atol=1e-12)
 
 
-def test_mean_path_at_rest_is_m_of_a_and_b_and_moves_nothing_even_in_training_mode():
+def test_the_default_path_is_m_of_a_and_b_and_updates_nothing_even_in_training_mode():
     layer, x = random_layer(), random_images(5)
     state = copy.deepcopy(layer.state_dict())
     mean_a, _, mean_b, _ = layer.moments()
@@ -110,7 +110,7 @@ def test_one_domain_is_plain_batch_norm():
     assert torch.allclose(layer.eval()(x), bn.eval()(x), atol=1e-12)
 
 
-def test_fold_is_a_stock_layer_with_the_same_output_and_the_average_statistics():
+def test_folding_gives_a_stock_layer_with_the_same_output_and_average_statistics():
     layer, x = random_layer().eval(), random_images(5)
     for path in (MeanPath(), SourcePath(1)):
         bn = layer.fold(path)
@@ -120,7 +120,7 @@ def test_fold_is_a_stock_layer_with_the_same_output_and_the_average_statistics()
         assert torch.allclose(bn.running_var, sum(b.running_var for b in layer.branches) / K)
 
 
-def test_stock_state_loads_into_every_branch_and_another_k_is_refused_with_both_numbers():
+def test_a_stock_state_loads_into_every_branch_and_another_k_is_refused_with_both_numbers():
     stock = random_layer(1, seed=5).branches[0]
     layer = random_layer()
     result = layer.load_state_dict(stock.state_dict())
@@ -134,7 +134,7 @@ def test_stock_state_loads_into_every_branch_and_another_k_is_refused_with_both_
             nn.Sequential(random_layer()).load_state_dict(model.state_dict(), strict=False)
 
 
-def test_every_branch_has_a_storage_of_its_own_however_a_stock_state_is_loaded():
+def test_branches_share_no_memory_however_a_stock_state_is_loaded():
     stock = random_layer(1, seed=5).branches[0].state_dict()
     for assign in (False, True):
         layer = random_layer()
@@ -146,8 +146,8 @@ def test_every_branch_has_a_storage_of_its_own_however_a_stock_state_is_loaded()
         assert torch.equal(layer.branches[1].running_mean, stock["running_mean"])
 
 
-def test_the_mean_path_averages_what_it_is_told_to():
-    """Eq. 9 of averaged parameters; and averaged gamma and beta with the statistics that images have on that path."""
+def test_the_mean_path_averages_what_its_argument_says():
+    """Eq. 9 of averaged parameters; and averaged gamma and beta with statistics measured on that path."""
     layer, x = random_layer().eval(), random_images(5)
     gamma, beta = ([sum(values) / K for values in zip(*of_branches)] for of_branches in parameters(layer))
     images = [random_images(4, seed=seed) for seed in (3, 4)]
@@ -158,7 +158,7 @@ def test_the_mean_path_averages_what_it_is_told_to():
         for batch in images:
             expected = oracle.normalize(batch, [0] * len(batch), [gamma], [beta], EPS)
             assert torch.allclose(layer(batch), expected, atol=1e-12)
-    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items()), "branches stay untouched"
+    assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items()), "branches do not change"
     pooled.keep()
 
     n = images[0][:, 0].numel()
@@ -183,7 +183,7 @@ def test_the_mean_path_averages_what_it_is_told_to():
         MeanPath("median")
 
 
-def test_the_mean_paths_own_statistics_are_in_the_state_dict_once_they_are_taken():
+def test_the_mean_paths_own_statistics_are_in_the_state_dict_once_measured():
     layer, pooled = random_layer(), PooledPath()
     plain = layer.state_dict()
     assert not any("path" in key for key in plain)
@@ -194,7 +194,7 @@ def test_the_mean_paths_own_statistics_are_in_the_state_dict_once_they_are_taken
     fresh.load_state_dict(layer.state_dict())
     assert torch.equal(fresh.path_mean, layer.path_mean) and torch.equal(fresh.path_var, layer.path_var)
     fresh.load_state_dict(plain)
-    assert fresh.path_mean is None, "those of other weights do not stay"
+    assert fresh.path_mean is None, "statistics of other weights are discarded"
 
 
 def test_errors_name_the_value_and_the_fix():
@@ -204,9 +204,9 @@ def test_errors_name_the_value_and_the_fix():
         with follow(layer, path):
             layer(images)
 
-    with pytest.raises(ValueError, match=r"domains \[0, 3\], the model has 3 branches"):
+    with pytest.raises(ValueError, match=r"domains \[0, 3\], but the model has 3 branches"):
         along(DomainPath(torch.tensor([0, 0, 3])), x)
-    with pytest.raises(ValueError, match="domain 1 has a single image in the batch"):
+    with pytest.raises(ValueError, match="domain 1 has one value per channel in the batch"):
         along(DomainPath(torch.tensor([0, 1, 0])), x[:, :, :1, :1])
     with pytest.raises(ValueError, match="no source 3: the model has the sources 0 to 2"):
         along(SourcePath(3), x)

@@ -31,7 +31,7 @@ from .test_gdnorm import EPS, C, K, random_images, random_layer
 def test_samples_have_the_moments_of_eq_11_and_a_and_b_vary_independently(noise):
     layer, scale, copies, draws = random_layer(), 0.6, 1000, 20
     n = copies * draws
-    wide = GDNorm(nn.BatchNorm2d(copies * C, eps=EPS), K).double()  # every channel has so many copies
+    wide = GDNorm(nn.BatchNorm2d(copies * C, eps=EPS), K).double()  # so many copies of every channel
     for own, branch in zip(layer.branches, wide.branches):
         state = own.state_dict().items()
         branch.load_state_dict({key: value.repeat(copies) if value.dim() else value for key, value in state})
@@ -48,7 +48,7 @@ def test_samples_have_the_moments_of_eq_11_and_a_and_b_vary_independently(noise)
     assert (correlation - torch.eye(2 * C)).abs().max() < 0.04
 
 
-def test_scale_0_is_the_mean_path_exactly_and_a_path_keeps_its_noise():
+def test_scale_0_is_exactly_the_mean_path_and_a_path_keeps_its_noise():
     layer, x = random_layer().eval(), random_images(3)
     with follow(layer, SampledPath(scale=0.0)):
         assert torch.equal(layer(x), random_layer().eval()(x))
@@ -61,7 +61,7 @@ def test_scale_0_is_the_mean_path_exactly_and_a_path_keeps_its_noise():
 
 
 class Backwards(nn.Module):
-    """Goes through its layers in another order than it has them in, and not in that of their names."""
+    """Runs its layers neither in the order in which they are defined nor in that of their names."""
 
     def __init__(self):
         super().__init__()
@@ -71,7 +71,7 @@ class Backwards(nn.Module):
         return self.c(self.b(self.a(x)))
 
 
-def test_one_seed_is_one_path_followed_folded_and_in_a_copy():
+def test_one_seed_is_one_path_whether_followed_folded_or_in_a_copy():
     def path():
         return SampledPath(scale=3, generator=torch.Generator().manual_seed(3))
 
@@ -84,7 +84,7 @@ def test_one_seed_is_one_path_followed_folded_and_in_a_copy():
         assert torch.allclose(fold_gdnorm(copy.deepcopy(model), same)(x), expected, atol=1e-10)
 
 
-def test_a_sampled_path_knows_its_largest_a():
+def test_a_sampled_path_reports_its_largest_a():
     model, path = Backwards().eval(), SampledPath(scale=3, generator=torch.Generator().manual_seed(3))
     assert path.largest_a is None
     with follow(model, path):
@@ -93,7 +93,7 @@ def test_a_sampled_path_knows_its_largest_a():
 
 
 @pytest.mark.parametrize("noise", ["variance", "std"])
-def test_gradients_reach_every_gamma_and_beta_and_no_statistics_move(noise):
+def test_gradients_reach_every_gamma_and_beta_and_no_statistics_change(noise):
     layer, x = random_layer().train(), random_images(4)
     state = copy.deepcopy(layer.state_dict())
     with follow(layer, SampledPath(noise=noise)):
@@ -104,7 +104,7 @@ def test_gradients_reach_every_gamma_and_beta_and_no_statistics_move(noise):
 
 
 @pytest.mark.parametrize("noise", ["variance", "std"])
-def test_gradients_are_finite_where_branches_agree_as_they_do_at_the_start(noise):
+def test_gradients_are_finite_if_branches_agree_as_at_the_start(noise):
     layer, x = GDNorm(nn.BatchNorm2d(C), K), random_images(4, dtype=torch.float32)
     with follow(layer, SampledPath(noise=noise)):
         layer(x).square().sum().backward()
@@ -120,7 +120,7 @@ def test_gradcheck_in_the_input_and_all_branches(path):
     layer = random_layer().train()
     x = random_images(6).requires_grad_()
     if isinstance(path, SampledPath):
-        path.affine(layer)  # draws the noise, once
+        path.affine(layer)  # samples the noise
     names = [name for name, _ in layer.named_parameters()]
 
     def run(x, *values):
@@ -128,7 +128,7 @@ def test_gradcheck_in_the_input_and_all_branches(path):
             return functional_call(layer, dict(zip(names, values)), (x,))
 
     for bn in layer.branches:
-        bn.momentum = 0.0  # repeated evaluations must not move what they are compared with
+        bn.momentum = 0.0  # repeated evaluations must not change running statistics
     assert torch.autograd.gradcheck(run, (x, *layer.parameters()))
 
 
@@ -163,7 +163,7 @@ def test_every_memory_layout_gives_the_same_output_gradients_and_statistics(kind
     [DomainPath(torch.tensor([1, 0, 1, 0])), MeanPath(), SampledPath(), SourcePath(0)],
     ids=["domain", "mean", "sampled", "source"],
 )
-def test_half_precision_activations_stay_half_and_close_to_full(path):
+def test_half_precision_activations_stay_half_and_close_to_full_precision(path):
     layer, x = random_layer(dtype=torch.float32), random_images(4, dtype=torch.float32)
     with follow(layer, path), torch.autocast("cpu", dtype=torch.bfloat16):
         half = layer(x.bfloat16())
@@ -182,7 +182,7 @@ OF_EACH_IMAGE = {
 
 
 @pytest.mark.parametrize("kind", OF_EACH_IMAGE)
-def test_a_path_of_each_image_is_for_as_many_images(kind):
+def test_a_path_for_each_image_needs_as_many_images(kind):
     layer = random_layer()
     before = copy.deepcopy(layer.state_dict())
     for mode in (True, False):
@@ -190,7 +190,7 @@ def test_a_path_of_each_image_is_for_as_many_images(kind):
             assert torch.equal(layer(random_images(0)), random_images(0))
     assert all(torch.equal(before[key], value) for key, value in layer.state_dict().items())
     for path, images in ((2, 3), (3, 2), (1, 3), (3, 1), (0, 1)):
-        said = f"the path is of {path} images, the batch has {images}"
+        said = f"the path is for {path} images, but the batch has {images}"
         with follow(layer, OF_EACH_IMAGE[kind](path)), pytest.raises(ValueError, match=said):
             layer(random_images(images))
 
@@ -204,16 +204,16 @@ def test_a_path_of_each_image_is_for_as_many_images(kind):
         ),
         (lambda: DomainPath(torch.tensor([True, False])), r"domains must be a LongTensor \(B,\), got torch.bool"),
         (lambda: PathOfEach(EACH, torch.tensor([0.0])), r"choice must be a LongTensor \(B,\), got torch.float32"),
-        (lambda: PathOfEach(EACH, LONG([0, -1])), r"choice has the numbers \[-1, 0\], there are 2 paths"),
-        (lambda: PathOfEach(EACH, LONG([2])), r"choice has the numbers \[2\], there are 2 paths"),
+        (lambda: PathOfEach(EACH, LONG([0, -1])), r"choice has numbers \[-1, 0\], but there are 2 paths"),
+        (lambda: PathOfEach(EACH, LONG([2])), r"choice has numbers \[2\], but there are 2 paths"),
     ],
 )
-def test_numbers_of_images_that_say_nothing_are_refused(make, said):
+def test_invalid_domains_and_choices_are_refused(make, said):
     with pytest.raises(ValueError, match=said):
         make()
 
 
-def test_follow_is_for_the_whole_model_nests_and_restores_on_exceptions():
+def test_follow_covers_the_whole_model_nests_and_restores_after_exceptions():
     model = convert_gdnorm(nn.Sequential(nn.BatchNorm2d(C), nn.Sequential(nn.BatchNorm2d(C))), K)
     outer, inner = SourcePath(0), SampledPath()
     layers = [model[0], model[1][0]]
@@ -254,7 +254,7 @@ def test_threads_that_follow_paths_through_one_model_take_turns():
     assert isinstance(model.path, MeanPath)
 
 
-def test_gaussian_process_is_indexed_by_depth_and_follows_the_model():
+def test_the_gaussian_process_is_indexed_by_depth_and_follows_the_model():
     model = nn.Sequential(random_layer(seed=1), nn.ReLU(), random_layer(seed=2))
     process = GaussianProcess(model)
     assert len(process) == 2 and [name for name, _ in process] == ["0", "2"]
@@ -268,6 +268,6 @@ def test_gaussian_process_is_indexed_by_depth_and_follows_the_model():
         GaussianProcess(nn.Linear(2, 2))
 
 
-def test_noise_is_one_of_two():
+def test_unknown_noise_is_refused():
     with pytest.raises(ValueError, match="'variance' or 'std', got 'sigma'"):
         SampledPath(noise="sigma")

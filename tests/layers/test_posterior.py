@@ -1,4 +1,4 @@
-"""Posterior, instance and weighted paths, and added branches: against loops in float64."""
+"""Posterior, instance and weighted paths, and added branches, compared with loops in float64."""
 
 import copy
 import math
@@ -29,7 +29,7 @@ from .test_gdnorm import C, K, random_images, random_layer
 
 
 class Deep(nn.Module):
-    """Two layers, one behind the other, with something between that is not linear."""
+    """Two layers with a nonlinearity between them."""
 
     def __init__(self):
         super().__init__()
@@ -39,8 +39,8 @@ class Deep(nn.Module):
         return self.second(torch.relu(self.first(x)))
 
 
-def shown(image_rows, eps):
-    """What images show of a channel, as nested lists: mean, variance, and the sampling variances of both, times n."""
+def observed(image_rows, eps):
+    """Of a channel's images, as nested lists: mean, variance, and the sampling variances of both, times n."""
     of_images = [statistics.fmean(values) for values in image_rows]
     within = statistics.fmean(statistics.pvariance(values) for values in image_rows)
     mean = statistics.fmean(of_images)
@@ -57,13 +57,13 @@ def rows_of(images, c):
 
 
 def naive_scatter(sources, eps):
-    """(of means, of log variances), averages over channels and sources."""
-    pairs = [shown(rows_of(images, c), eps)[2:] for images in sources for c in range(C)]
+    """(of means, of log variances), averaged over channels and sources."""
+    pairs = [observed(rows_of(images, c), eps)[2:] for images in sources for c in range(C)]
     return [statistics.fmean(values) for values in zip(*pairs)]
 
 
 def naive(layer, images, scatter=None):
-    """The posterior mean and variance of every channel, and the weights: images (n, C, H, W) as loops over floats."""
+    """Posterior mean and variance of every channel, and the weights, by loops over images (n, C, H, W)."""
     eps, n, channels = layer.branches[0].eps, len(images), range(images.shape[1])
     means = [[float(branch.running_mean[c]) for branch in layer.branches] for c in channels]
     log_vars = [[math.log(float(branch.running_var[c]) + eps) for branch in layer.branches] for c in channels]
@@ -75,7 +75,7 @@ def naive(layer, images, scatter=None):
     weight_mean, weight_log = tau_mean / (tau_mean + of_mean / n), tau_log / (tau_log + of_log / n)
     found = []
     for c in channels:
-        mean, var, *_ = shown(rows_of(images, c), eps)
+        mean, var, *_ = observed(rows_of(images, c), eps)
         prior_mean, prior_log = statistics.fmean(means[c]), statistics.fmean(log_vars[c])
         if n == 1:
             var += of_mean * math.exp(prior_log)
@@ -92,7 +92,7 @@ def images_of(n):
 
 
 @pytest.mark.parametrize("n, scatter", [(2, None), (7, None), (7, (0.3, 2.0)), (1, (0.3, 2.0))])
-def test_layer_by_layer_it_is_what_loops_give(n, scatter):
+def test_every_layers_posterior_equals_naive_loops(n, scatter):
     model, x = Deep(), images_of(n)
     for layer in gdnorm_layers(model).values():
         layer.image_scatter = scatter and torch.tensor(scatter)
@@ -104,7 +104,7 @@ def test_layer_by_layer_it_is_what_loops_give(n, scatter):
     for name, layer in gdnorm_layers(model).items():
         mean, var, weight = naive(layer, seen, scatter)
         for own, expected in zip(path.layers[name], (mean, var, weight)):
-            # sums about the prior's mean lose digits where images lie far from it: the variance of variances most
+            # sums about the prior's mean lose digits if images are far from it, the variance of variances most
             assert torch.allclose(own, expected, rtol=1e-6, atol=1e-9)
         gamma, beta = (sum(getattr(branch, field) for branch in layer.branches) / K for field in ("weight", "bias"))
         shape = (1, C, 1, 1)
@@ -114,7 +114,7 @@ def test_layer_by_layer_it_is_what_loops_give(n, scatter):
         assert torch.allclose(torch.relu(model(x)), seen, atol=1e-6)
 
 
-def test_any_batches_in_any_order_are_one_path_and_the_model_stays_as_it_was():
+def test_batches_and_order_do_not_matter_and_the_model_does_not_change():
     model, x = Deep().train(), images_of(11)
     before = copy.deepcopy(model.state_dict())
     at_once = PosteriorPath.from_images(model, x)
@@ -125,7 +125,7 @@ def test_any_batches_in_any_order_are_one_path_and_the_model_stays_as_it_was():
             assert torch.allclose(own, other, rtol=1e-7, atol=1e-9)
 
 
-def test_no_image_and_one_are_the_prior_and_very_many_are_the_images_own_statistics():
+def test_no_image_or_one_gives_the_prior_and_very_many_give_their_own_statistics():
     layer, x = random_layer(), images_of(5)
     _, _, means, variances = layer.stacked()
     none, one = x[:0], x[:1]
@@ -143,7 +143,7 @@ def test_no_image_and_one_are_the_prior_and_very_many_are_the_images_own_statist
     assert (own.weight > 0.99).all()
 
 
-def test_it_folds_and_some_layers_can_keep_the_prior():
+def test_a_posterior_path_folds_and_some_layers_can_keep_the_prior():
     model, x = Deep().eval(), images_of(6)
     path = PosteriorPath.from_images(model, x, prior_only=["sec*"])
     assert path.layers["first"].weight.all() and not path.layers["second"].weight.any()
@@ -151,28 +151,28 @@ def test_it_folds_and_some_layers_can_keep_the_prior():
         expected = model(x)
     folded = fold_gdnorm(copy.deepcopy(model), path)
     assert isinstance(folded.first, nn.BatchNorm2d) and (folded(x) - expected).abs().max() < 1e-6
-    with pytest.raises(ValueError, match="no GDNorm layer is called 'third'; there are first, second"):
+    with pytest.raises(ValueError, match="no GDNorm layer matches 'third'; the layers are first, second"):
         PosteriorPath.from_images(model, x, prior_only=["third"])
 
 
-def test_models_that_have_no_prior_are_refused():
+def test_models_without_a_prior_are_refused():
     with pytest.raises(ValueError, match="has no GDNorm layer"):
         PosteriorPath.from_images(nn.Sequential(nn.BatchNorm2d(C)), random_images(3))
     one = convert_gdnorm(nn.BatchNorm2d(C).double(), 1)
-    with pytest.raises(ValueError, match="one source does not tell how domains differ"):
+    with pytest.raises(ValueError, match="one branch does not show how domains differ"):
         PosteriorPath.from_images(one, random_images(3))
-    with pytest.raises(ValueError, match="all branches are the same"):
+    with pytest.raises(ValueError, match="all branches have the same statistics"):
         PosteriorPath.from_images(convert_gdnorm(nn.BatchNorm2d(C).double(), K), random_images(3))
-    with pytest.raises(ValueError, match="images can be gone through only once"):
+    with pytest.raises(ValueError, match="images can be iterated only once"):
         PosteriorPath.from_images(random_layer(), iter([random_images(3)]))
     other = PosteriorPath.from_images(random_layer(), random_images(3))
-    with pytest.raises(ValueError, match="a posterior path of another model"), follow(Deep(), other):
+    with pytest.raises(ValueError, match="posterior path belongs to another model"), follow(Deep(), other):
         pass
 
 
-def test_an_instance_goes_along_the_posterior_path_of_one_image():
+def test_the_instance_path_is_the_posterior_path_of_one_image():
     layer, x = random_layer().eval(), images_of(4)
-    with pytest.raises(RuntimeError, match="does not know how images differ"), follow(layer, InstancePath()):
+    with pytest.raises(RuntimeError, match="lacks image_scatter"), follow(layer, InstancePath()):
         pass
     scatter = (0.3, 2.0)
     layer.image_scatter = torch.tensor(scatter)
@@ -186,7 +186,7 @@ def test_an_instance_goes_along_the_posterior_path_of_one_image():
             assert torch.allclose(own[c], gamma[:, c].mean() * (image[c] - mean[c]) / root + beta[:, c].mean())
 
 
-def test_a_pass_over_a_source_tells_how_its_images_differ():
+def test_a_pass_over_a_source_measures_how_much_its_images_differ():
     layer, x = random_layer(), images_of(5)
     path = BranchStatisticsPath(1)
     for batch in (x[:2], x[2:]):
@@ -197,7 +197,7 @@ def test_a_pass_over_a_source_tells_how_its_images_differ():
     assert torch.allclose(path.images[layer].evidence(eps).scatter(), expected)
 
 
-def test_weights_over_the_branches_for_all_or_for_each_image():
+def test_a_weighted_path_takes_weights_for_all_images_or_for_each():
     layer, x = random_layer().eval(), images_of(4)
     a, b = layer.affine()
     weights = torch.tensor([[0.2, 0.3, 0.5], [1, 0, 0], [0, 0, 1], [0.5, 0.5, 0]], dtype=torch.float64)
@@ -212,7 +212,7 @@ def test_weights_over_the_branches_for_all_or_for_each_image():
         assert torch.allclose(layer(x), random_layer().eval()(x), atol=1e-6)
     with pytest.raises(TypeError, match="cannot be folded"):
         fold_gdnorm(copy.deepcopy(layer), WeightedPath(weights))
-    with pytest.raises(ValueError, match="none below 0, with the sum 1"):
+    with pytest.raises(ValueError, match="0 or more, with the sum 1"):
         WeightedPath(torch.tensor([0.5, 0.7, -0.2]))
 
 
@@ -231,7 +231,7 @@ def test_nearness_is_the_inverse_distance_of_means_and_standard_deviations():
         assert torch.allclose(found, near / near.sum())
 
 
-def test_each_image_along_its_own_path():
+def test_each_image_can_follow_its_own_path():
     layer, x = random_layer().eval(), images_of(3)
     paths = [SourcePath(2), PosteriorPath.from_images(layer, images_of(5))]
     with follow(layer, PathOfEach(paths, torch.tensor([1, 0, 1]))):
@@ -242,7 +242,7 @@ def test_each_image_along_its_own_path():
 
 
 @pytest.mark.parametrize("init", [None, SourcePath(1), "posterior"])
-def test_an_added_branch_begins_as_a_path_and_the_others_stay(init):
+def test_an_added_branch_starts_as_a_path_and_the_others_do_not_change(init):
     model, x = Deep().eval(), images_of(6)
     path = PosteriorPath.from_images(model, x) if init == "posterior" else init
     before = copy.deepcopy(model.state_dict())

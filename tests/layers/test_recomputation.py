@@ -1,4 +1,4 @@
-"""Layers that activation checkpointing runs again in the backward pass: on their own path, or not at all."""
+"""Layers that activation checkpointing runs again in the backward pass: on the same path, or with an error."""
 
 import copy
 import pickle
@@ -15,7 +15,7 @@ from .test_gdnorm import K
 
 
 class Bare(nn.Module):
-    """Layers whose input is computed, with and without checkpoints."""
+    """A block of layers that can be checkpointed."""
 
     def __init__(self):
         super().__init__()
@@ -50,7 +50,7 @@ def bare_step(path, net=None, **checkpointing):
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
 @pytest.mark.parametrize("kind", PATHS)
-def test_bare_layers_run_again_on_the_path_that_is_followed(kind, use_reentrant):
+def test_layers_run_again_on_the_path_that_is_followed(kind, use_reentrant):
     expected = bare_step(PATHS[kind]())
     found = bare_step(PATHS[kind](), use_reentrant=use_reentrant)
     assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(found, expected))
@@ -58,8 +58,8 @@ def test_bare_layers_run_again_on_the_path_that_is_followed(kind, use_reentrant)
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-def test_bare_layers_do_not_run_again_on_another_path(use_reentrant):
-    """Not at rest, and not on another pass's path, even where that was the last to be followed."""
+def test_layers_refuse_to_run_again_on_another_path(use_reentrant):
+    """Neither on the default path nor on the path of another pass, even if it was followed last."""
     net, x = Bare(), torch.randn(6, 3, 4, 2, dtype=torch.double, requires_grad=True)
     domain, sampled = PATHS["domain"](), PATHS["sampled"]()
 
@@ -78,11 +78,11 @@ def test_bare_layers_do_not_run_again_on_another_path(use_reentrant):
         of_domain.backward()
     with follow(net, sampled):
         of_sampled.backward()
-    net(x, use_reentrant=use_reentrant).backward()  # at rest
+    net(x, use_reentrant=use_reentrant).backward()  # on the default path
 
 
 class Following(Bare):
-    """Follows a path of its own inside of what is run again."""
+    """Follows a path of its own inside the checkpointed part."""
 
     own = PATHS["sampled"]()
 
@@ -95,14 +95,14 @@ class Following(Bare):
 
 
 @pytest.mark.parametrize("use_reentrant", [False, True])
-def test_what_is_run_again_can_follow_a_path_itself(use_reentrant):
+def test_a_checkpointed_part_can_follow_a_path_itself(use_reentrant):
     expected = bare_step(PATHS["sampled"]())
     found = bare_step(PATHS["domain"](), Following(), use_reentrant=use_reentrant)
     assert all(torch.allclose(*pair, rtol=1e-12, atol=1e-12) for pair in zip(found, expected))
 
 
-def test_a_model_at_rest_is_trained_in_any_thread():
-    """Each of which numbers the nodes of its graphs by itself."""
+def test_a_model_on_its_default_path_can_be_trained_in_any_thread():
+    """Autograd numbers the nodes of each thread separately."""
     torch.ones(1, requires_grad=True).sum()
     net, x = Bare(), torch.ones(6, 3, 4, 2, dtype=torch.double, requires_grad=True)
     with ThreadPoolExecutor(1) as pool:
@@ -111,7 +111,7 @@ def test_a_model_at_rest_is_trained_in_any_thread():
 
 
 @pytest.mark.parametrize("copied", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))], ids=["copy", "pickle"])
-def test_what_is_copied_while_a_path_is_followed_is_at_rest(copied):
+def test_a_copy_made_while_a_path_is_followed_is_on_the_default_path(copied):
     net = Bare()
     with follow(net, PATHS["domain"]()):
         twin = copied(net)

@@ -1,4 +1,4 @@
-"""Batch norm over processes, in a group of one: what two give is tested by training (runs/test_processes.py)."""
+"""Synchronized batch norm in a group of one process; runs/test_processes.py trains with two."""
 
 import pytest
 import torch
@@ -15,7 +15,7 @@ def alone():
     dist.destroy_process_group()
 
 
-def test_it_is_the_stock_one_and_its_gradients_are_right(alone):
+def test_output_statistics_and_gradients_equal_those_of_stock_batch_norm(alone):
     torch.manual_seed(0)
     ours, stock = nn.BatchNorm2d(3).double(), nn.BatchNorm2d(3).double()
     x = torch.randn(4, 3, 2, 2, dtype=torch.double, requires_grad=True)
