@@ -1,4 +1,4 @@
-"""GDNorm as a backbone builder and as meta-architectures."""
+"""GDNorm as a backbone builder and as meta-architectures of fast-reid."""
 
 from .backbone import build_gdnorm_backbone
 from .counterparts import branched

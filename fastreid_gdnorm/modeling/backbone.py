@@ -1,4 +1,4 @@
-"""MODEL.BACKBONE.NAME build_gdnorm_backbone: a stock backbone whose BN layers have branches."""
+"""The backbone builder build_gdnorm_backbone: a stock backbone whose BN layers have branches."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from ..layers import convert_gdnorm, gdnorm_layers
 
 
 def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
-    """MODEL.GDNORM.BACKBONE with a branch for each of DATASETS.NAMES in every BN.
+    """Build MODEL.GDNORM.BACKBONE, and give every BN a branch for each of DATASETS.NAMES.
 
-    The conversion comes after its pretrained weights are loaded, so that these are in every branch.
+    Pretrained weights are loaded before the conversion, so every branch starts with them.
 
     Raises:
-        UserError: the backbone has no BN, or one that cannot be branched.
+        UserError: the backbone has no BN, or a BN that cannot be branched.
     """
     cfg = completed(cfg)
     backbone = BACKBONE_REGISTRY.get(cfg.MODEL.GDNORM.BACKBONE)(cfg)
@@ -25,17 +25,17 @@ def build_gdnorm_backbone(cfg: CfgNode) -> nn.Module:
 
 
 def convert(module: nn.Module, cfg: CfgNode, norm: str, what: str) -> nn.Module:
-    """:func:`convert_gdnorm` to the branches that ``cfg`` asks for.
+    """Call :func:`convert_gdnorm` with the number of branches that ``cfg`` asks for.
 
     Args:
-        norm: NORM of the module's part of ``cfg``. With "syncBN" all layers are synchronized, also those that some
-            backbones, MobileNetV2 among them, make without asking it.
-        what: names the module in errors.
+        norm: the key NORM of this part of the model. "syncBN" synchronizes all layers, even those that some backbones,
+            such as MobileNetV2, create without looking at the key.
+        what: what errors call the module.
     """
     try:
         converted = convert_gdnorm(module, len(cfg.DATASETS.NAMES))
     except ValueError as error:
-        raise UserError(f"{what} does not take GDNorm: {error}") from error
+        raise UserError(f"{what} cannot be converted to GDNorm: {error}") from error
     for layer in gdnorm_layers(converted).values():
         layer.synchronized = norm == "syncBN"
     return converted

@@ -1,4 +1,4 @@
-"""Parts of a training batch, a dict of tensors and lists with an entry for each image."""
+"""Splitting a training batch: a dict of tensors and lists with an entry for each image."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ Batch = dict[str, Any]  # tensors and lists with an entry for each image
 
 
 def by_domain(batch: Batch) -> list[Batch]:
-    """The images of each domain as a batch of their own, in the order of the domains."""
+    """Split a batch into one for each domain, in the order of the domains."""
     domains = batch["domains"]
     return [_select(batch, torch.nonzero(domains == k).flatten()) for k in torch.unique(domains).tolist()]
 
 
 def balanced(batch: Batch) -> Batch:
-    """Of a batch that holds a whole batch of every domain, as many images as one of these, shared equally.
+    """Reduce a batch that holds a full batch of every domain to the size of one, with equal parts of the domains.
 
-    Identities come with all their images, each domain's from where those of the domain before end, so that several
-    processes have as many, to within one. Where they do not divide by the number of domains, the domains that have one
-    more are drawn anew each time, by torch's global random numbers. In several processes the batch is that of all, and
-    each keeps what it has of the chosen identities.
+    Whole identities are chosen. If their number is not divisible by that of the domains, the domains that contribute
+    one more are chosen at random each time, with torch's global generator. With several processes, identities are
+    chosen from the batches of all processes, and each process keeps its own images of them. Each domain's choice starts
+    where that of the previous domain ended, so the processes keep equally many identities, to within one.
     """
     identities: dict[int, list[int]] = {}  # domain: its identities, in order
     for domain, identity in dict.fromkeys(_identities(batch)):
@@ -42,15 +42,15 @@ def balanced(batch: Batch) -> Batch:
 
 
 def _identities(batch: Batch) -> list[tuple[int, int]]:
-    """(domain, identity) of all processes' batches, in the order in which the sampler has dealt them out."""
+    """(domain, identity) over all processes' batches, in the order in which the sampler dealt them out."""
     own = torch.stack((batch["domains"], batch["targets"]), 1)
     own = own[torch.cat([own.new_ones(1, dtype=torch.bool), (own[1:] != own[:-1]).any(1)])]
-    of_ranks = gather_rows(own).unflatten(0, (num_processes(), -1))  # which all have as many
+    of_ranks = gather_rows(own).unflatten(0, (num_processes(), -1))  # all have equally many
     return [tuple(pair) for pair in of_ranks.transpose(0, 1).flatten(0, 1).tolist()]
 
 
 def copy_images(batch: Batch | Tensor, memory_format: torch.memory_format = torch.preserve_format) -> Batch | Tensor:
-    """The batch, a dict or images (B, C, H, W) alone, with a copy of its images."""
+    """Copy a batch, a dict or just images (B, C, H, W); of a dict, copy only the images."""
     if isinstance(batch, torch.Tensor):
         return batch.clone(memory_format=memory_format)
     return {**batch, "images": batch["images"].clone(memory_format=memory_format)}

@@ -1,4 +1,4 @@
-"""Paths that are chosen for each batch of a test, by what is in it."""
+"""Paths that tests choose for each batch, depending on its images or cameras."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ..image_names import camera_of
 from ..layers import NearnessPath, Path, PathOfEach, PosteriorPath, WeightedPath
 from ..site_cameras import OF_READER, SiteCameras
 
-# (model, batch) to the path of that batch; the model is a GDNorm meta-architecture in eval mode
+# Maps (model, batch) to a path for that batch. The model is a GDNorm meta-architecture in eval mode.
 Chooser = Callable[[Any, Any], Path]
 
 
 class NearestBranches:
-    """Every image by the branches whose statistics are near its own: a :class:`WeightedPath`, at the cost of a pass.
+    """Weights the branches for each image by how close their statistics are to its own. Costs an additional pass.
 
     Args:
-        mean_of: what the mean path averages, along which the distances are taken.
+        mean_of: what the mean path averages; distances are measured along it.
     """
 
     def __init__(self, mean_of: str = "affine") -> None:
@@ -33,14 +33,14 @@ class NearestBranches:
 
 
 class CameraPaths:
-    """Every image along the path of its camera.
+    """Lets every image follow the path of its camera.
 
     Args:
-        paths: {camera: path}, by any name that :class:`SiteCameras` understands.
-        others: the path of images of other cameras, or of unknown ones.
+        paths: {camera: path}, with any camera name that :class:`SiteCameras` understands.
+        others: the path for images of other or unknown cameras.
 
     Attributes:
-        cameras: those that have a path.
+        cameras: the cameras that have a path.
     """
 
     def __init__(self, paths: Mapping[str, PosteriorPath], others: PosteriorPath) -> None:
@@ -49,7 +49,7 @@ class CameraPaths:
         self.cameras = SiteCameras(self.paths)
 
     def __call__(self, model: Any, batch: Any) -> PathOfEach:
-        """The batch's paths: by its ``cameras``, a name for each image, or as fast-reid's test loaders say them."""
+        """The paths of a batch's images, by :func:`cameras_of`."""
         numbers = {camera: number for number, camera in enumerate(self.paths)}
         found = (numbers.get(self.cameras.find(camera), len(numbers)) for camera in cameras_of(batch))
         choice: Tensor = torch.tensor(list(found), device=model.device)
@@ -57,7 +57,10 @@ class CameraPaths:
 
 
 def cameras_of(batch: Any) -> list[str]:
-    """Of a batch's images; "" where the batch does not say them."""
+    """The camera of each image in a batch, or "" if unknown.
+
+    A batch names them in ``cameras``; one of fast-reid's test loaders has ``img_paths`` and ``camids``.
+    """
     if isinstance(batch, dict) and "cameras" in batch:
         return list(batch["cameras"])
     if isinstance(batch, dict) and "camids" in batch:
@@ -66,11 +69,11 @@ def cameras_of(batch: Any) -> list[str]:
 
 
 def camera_label(path: str, camid: object) -> str:
-    """What a data set's camera is called: as the image's name says, else ``camid N`` by the number of its reader.
+    """The name of a data set's camera: from the image's file name, else ``camid N`` with the reader's number.
 
-    Readers number as they like, most from 0, so that such a number is not another one's camera of the same number.
+    Readers number cameras as they like, mostly from 0, so equal numbers of two readers are not the same camera.
 
     Args:
-        camid: an item's; those of training items have the data set's name before them.
+        camid: the camera of an item; in training items it follows the data set's name.
     """
     return camera_of(path) or OF_READER + str(camid).rpartition("_")[2]

@@ -1,4 +1,4 @@
-"""Which meta-architecture with branches goes by a stock one, and which stock one by one with branches."""
+"""Pairs of meta-architectures: a stock one, and the same with GDNorm branches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from .meta_arch import GDNormTraining, is_gdnorm
 
 
 def branched(cfg: CfgNode) -> CfgNode:
-    """``cfg`` itself if its model has branches, else a copy in which every BN gets one for each of DATASETS.NAMES.
+    """``cfg`` itself if its model has branches, else a copy with a branch in every BN for each of DATASETS.NAMES.
 
-    A checkpoint of ``cfg`` loads into every branch; that their statistics become their sources' is up to whoever needs
-    it.
+    A checkpoint of ``cfg`` loads into every branch. If each branch needs the statistics of its own source, the caller
+    must measure them.
 
     Raises:
-        UserError: there is no meta-architecture with GDNorm that goes by the one of ``cfg``.
+        UserError: the meta-architecture of ``cfg`` has no counterpart with GDNorm.
     """
     if is_gdnorm(cfg):
         return cfg
@@ -28,8 +28,7 @@ def branched(cfg: CfgNode) -> CfgNode:
     if cfg.MODEL.META_ARCHITECTURE not in ours:
         known = ", ".join(sorted(ours))
         raise UserError(
-            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has no branches, and is none of {known}, which can "
-            "be given some"
+            f"MODEL.META_ARCHITECTURE {cfg.MODEL.META_ARCHITECTURE} has no branches and cannot get any; use {known}"
         )
     cfg = cfg.clone()
     cfg.defrost()
@@ -40,7 +39,7 @@ def branched(cfg: CfgNode) -> CfgNode:
 
 
 def stock_name(kind: type) -> str:
-    """The registered meta-architecture that GDNorm was mixed into.
+    """The name of the registered meta-architecture that ``kind`` mixes GDNorm into.
 
     Raises:
         UserError: it is not registered in fast-reid.

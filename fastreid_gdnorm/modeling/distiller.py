@@ -1,4 +1,4 @@
-"""Distillation into a GDNorm student: MODEL.META_ARCHITECTURE GDNormDistiller."""
+"""Distillation into a GDNorm student: the meta-architecture GDNormDistiller."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .meta_arch import GDNormTraining, is_gdnorm
 
 
 class TeachersGiven(Distiller):
-    """``Distiller`` whose teachers are arguments, as the rest of a meta-architecture is.
+    """``Distiller`` with the teachers as a constructor argument, like the other parts of a meta-architecture.
 
     Args:
-        teachers: frozen models with a backbone and heads; one or more for training.
+        teachers: frozen models with a backbone and heads. Training needs at least one.
         stock: the arguments of ``Baseline``.
     """
 
     @configurable
     def __init__(self, *, teachers: Sequence[nn.Module], **stock: Any) -> None:
         Baseline.__init__(self, **stock)
-        self.model_ts = list(teachers)  # a list, so that their weights are no part of this model
+        self.model_ts = list(teachers)  # a plain list keeps their weights out of this model
         self.ema_enabled = False
 
     @classmethod
@@ -34,26 +34,26 @@ class TeachersGiven(Distiller):
         """The constructor's arguments.
 
         Raises:
-            UserError: KD.EMA.ENABLED, whose teacher has no branches; or a teacher cannot be loaded.
+            UserError: KD.EMA.ENABLED is set, or a teacher cannot be loaded.
         """
         if cfg.KD.EMA.ENABLED:
-            raise UserError("KD.EMA.ENABLED makes a teacher without branches of the student: set it False for GDNorm")
+            raise UserError("KD.EMA.ENABLED makes a teacher without branches for a student with branches: set it False")
         configs, weights = cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS
         if len(configs) != len(weights):
-            raise UserError(f"KD.MODEL_CONFIG names {len(configs)} teachers, KD.MODEL_WEIGHTS {len(weights)}")
+            raise UserError(f"KD.MODEL_CONFIG names {len(configs)} teachers, but KD.MODEL_WEIGHTS {len(weights)}")
         teachers = [_teacher(*pair, cfg.MODEL.DEVICE) for pair in zip(configs, weights)]
         return {**super().from_config(cfg), "teachers": teachers}
 
 
 class GDNormDistiller(GDNormTraining, TeachersGiven):
-    """``Distiller`` with a GDNorm student, whose every path learns from the teachers.
+    """``Distiller`` with a GDNorm student that learns from the teachers along every path.
 
-    A teacher is stock or has GDNorm, whose mean path then teaches.
+    A teacher can be stock or have GDNorm; it then teaches along its mean path.
     """
 
 
 def _teacher(config_file: str, weights: str, device: str) -> nn.Module:
-    """A frozen model, in training mode as stock distillation has it: heads give logits in that mode alone."""
+    """A frozen model in training mode, as in stock distillation: heads output logits only in that mode."""
     cfg = get_cfg()
     try:
         cfg.merge_from_file(config_file)

@@ -1,4 +1,4 @@
-"""Gradients of a step's losses, taken pass by pass, so that only one pass is in memory."""
+"""Computes the gradients of a step's losses pass by pass, so that only one pass is in memory."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ logger = logging.getLogger("fastreid.gdnorm.early_gradients")
 
 
 class EarlyGradients:
-    """Takes gradients of losses at once, and adds them to those of the step's own backward pass.
+    """Computes gradients of some losses early, and adds them in the step's own backward pass.
 
     Args:
-        parameters: of the model; those that are not trained are left out.
-        scale: what the trainer multiplies its losses by (``GradScaler``), so that small gradients outlive half
-            precision.
+        parameters: the model's parameters; frozen ones are ignored.
+        scale: the factor by which the trainer multiplies its losses (``GradScaler``), so that small gradients do not
+            vanish in half precision.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], scale: float = 1.0) -> None:
@@ -27,11 +27,11 @@ class EarlyGradients:
         self._scale = scale
 
     def take(self, losses: dict[str, Tensor], share: float) -> dict[str, Tensor]:
-        """The losses without what they were computed from; the gradient of ``share`` times their sum is kept.
+        """Compute and keep the gradient of ``share`` times the sum of the losses; return them without graph.
 
-        To be called while the path of these losses is followed, as activation checkpointing then runs layers again.
-        Where the step's own backward pass has to take the gradients, the losses come back as they are, and the log says
-        why once.
+        Call this while the path of the losses is followed, because activation checkpointing runs layers again. If only
+        the step's own backward pass can compute the gradients, the losses are returned unchanged, and the log says why,
+        once.
         """
         total = torch.stack([loss.reshape(()) for loss in losses.values()]).sum()
         if total.requires_grad:
@@ -39,16 +39,16 @@ class EarlyGradients:
             if reason:
                 say_late(reason)
                 return losses
-            with torch.autocast(total.device.type, enabled=False):  # as trainers leave it before their backward pass
+            with torch.autocast(total.device.type, enabled=False):  # trainers leave autocast before the backward pass
                 new = torch.autograd.grad(total * (share * self._scale), self._parameters, allow_unused=True)
             self._gradients = [_sum(*both) for both in zip(self._gradients, new)]
         return {name: loss.detach().requires_grad_(loss.requires_grad) for name, loss in losses.items()}
 
     def attach(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """The losses of the whole step, whose backward pass brings what was taken with it.
+        """Attach the kept gradients to the losses of the whole step, whose backward pass then adds them.
 
-        They are to be added up, all with the same weight, as fast-reid's trainers do; where nothing was taken, they are
-        as they came. So are those that need no gradient.
+        The trainer must add up the losses with equal weights, as fast-reid's trainers do. Losses that need no gradient
+        are returned unchanged, and so are all losses if no gradients were kept.
         """
         trained = {name: loss for name, loss in losses.items() if loss.requires_grad}
         if all(gradient is None for gradient in self._gradients):
@@ -57,22 +57,22 @@ class EarlyGradients:
         return {**losses, **dict(zip(trained, values))}
 
     def _why_late(self, total: Tensor) -> str:
-        """What only the step's own backward pass does right; empty if nothing."""
+        """Why gradients cannot be computed early, or ""."""
         if any(parameter._backward_hooks for parameter in self._parameters):
-            return "a hook on a parameter has to see the gradient of the whole step"
+            return "a hook on a parameter must see the gradient of the whole step"
         own = set(map(id, self._parameters))
-        beyond = {parameter.grad_fn for parameter in self._parameters}  # None, unless they are computed themselves
+        beyond = {parameter.grad_fn for parameter in self._parameters}  # None for leaves
         for node in _nodes(total, beyond):
             kind = type(node).__name__
             if kind == "CheckpointFunctionBackward":
-                return "checkpoint(..., use_reentrant=True) has no gradients but in a whole backward pass"
+                return "checkpoint(..., use_reentrant=True) works only in a full backward pass"
             if kind == "AccumulateGrad" and id(node.variable) not in own:
-                return "not only the model's parameters require gradients (images, another network)"
+                return "something besides the model's parameters requires a gradient (images, another network)"
         return ""
 
 
 def say_late(reason: str) -> None:
-    """Log, each reason once, that a step keeps all of its passes in memory."""
+    """Warn that a step keeps all its passes in memory, once for each reason."""
     if reason not in _said:
         _said.add(reason)
         logger.warning("MODEL.GDNORM.EARLY_GRADIENTS: %s, so all passes of a step stay in memory", reason)
@@ -93,13 +93,13 @@ class _Attached(torch.autograd.Function):
     def backward(ctx: Any, *of_losses: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError(
-                "create_graph=True needs the graph of the gradients, which are taken already without one: set "
+                "create_graph=True needs the graph of the gradients, but they were computed early, without one: set "
                 "MODEL.GDNORM.EARLY_GRADIENTS False"
             )
         factors = {float(of_loss) for of_loss in of_losses}
         if len(factors) > 1:
             raise RuntimeError(
-                "the gradients of some losses are taken already, of their sum: to weigh the losses, set "
+                "losses have different weights, but gradients of their sum were computed early: set "
                 "MODEL.GDNORM.EARLY_GRADIENTS False"
             )
         factor = factors.pop() / ctx.scale
@@ -108,7 +108,7 @@ class _Attached(torch.autograd.Function):
 
 
 def _nodes(total: Tensor, beyond: Iterable[Any]) -> Iterator[Any]:
-    """The nodes of a tensor's graph, not those ``beyond`` nor what is behind these."""
+    """The nodes of a tensor's graph, up to those in ``beyond``."""
     seen, waiting = set(beyond), [total.grad_fn]
     while waiting:
         node = waiting.pop()

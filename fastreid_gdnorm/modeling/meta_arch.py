@@ -25,13 +25,13 @@ from .early_gradients import EarlyGradients, say_late
 from .path_names import TestPath, parse_test_path
 
 if TYPE_CHECKING:
-    from fastreid.modeling.meta_arch import Baseline as Stock  # or whatever it is mixed into
+    from fastreid.modeling.meta_arch import Baseline as Stock  # or any other meta-architecture
 else:
     Stock = object
 
 
 class Pass(NamedTuple):
-    """The losses along a path, and the scalars that it logs."""
+    """A path, and the losses and logged scalars along it."""
 
     losses: dict[str, Tensor]
     scalars: dict[str, Any]
@@ -39,21 +39,22 @@ class Pass(NamedTuple):
 
 
 class GDNormTraining(Stock):
-    """Mixed into a stock meta-architecture, whose own forward it calls once for every path.
+    """A mixin for a stock meta-architecture, whose forward it calls once for every path.
 
     Args:
-        scale: lambda of Eq. 11.
-        noise: what scales its noise, "variance" or "std".
-        num_paths: sampled paths in a training step, 0 or more.
-        full_batches: whether a training batch holds a whole batch of every domain, DATALOADER.DOMAIN_BATCH full.
-        early_gradients: whether each pass's gradients are taken before the next pass begins, so that one pass's
-            activations are in memory at a time. In half precision this takes a trainer that sets ``loss_scale``. Where
-            they cannot be (see :class:`EarlyGradients`), the log says why.
-        mean_of: what the mean path averages, see :class:`MeanPath`.
-        new_branch_only: whether only the last branch and classifiers are trained; all statistics but that branch's
-            stay, too.
-        test_paths: paths of testing, or what chooses one for a batch; features are averaged over them.
-        stock: the arguments of the stock meta-architecture, its modules converted.
+        scale: lambda in Eq. 11.
+        noise: what scales the noise in Eq. 11, "variance" or "std".
+        num_paths: sampled paths per training step, 0 or more.
+        full_batches: whether a training batch holds a full batch of every domain (DATALOADER.DOMAIN_BATCH full).
+        early_gradients: whether to compute the gradients of each pass before the next pass begins, so that only one
+            pass's activations are in memory. In half precision, the trainer must set ``loss_scale``. If early gradients
+            are impossible (see :class:`EarlyGradients`), the log says why.
+        mean_of: what the mean path averages; see :class:`MeanPath`.
+        new_branch_only: whether to train the last branch and the classifiers alone. All other statistics stay fixed
+            too.
+        test_paths: the paths that tests follow, or functions that choose one for each batch. Features are averaged over
+            them.
+        stock: the arguments of the stock meta-architecture, with converted modules.
     """
 
     @configurable
@@ -80,7 +81,7 @@ class GDNormTraining(Stock):
         self.mean_of = mean_of
         self.new_branch_only = new_branch_only
         if new_branch_only:
-            self._freeze_the_old()
+            self._freeze_all_but_new_branch()
         self.test_paths = test_paths
 
     @classmethod
@@ -88,17 +89,17 @@ class GDNormTraining(Stock):
         """The constructor's arguments.
 
         Raises:
-            UserError: a key of MODEL.GDNORM has none of its values, or the model has a BN that takes no branches.
+            UserError: a key of MODEL.GDNORM has an invalid value, or a BN of the model cannot be branched.
         """
         cfg = completed(cfg)
         gdnorm = cfg.MODEL.GDNORM
         if gdnorm.NOISE not in ("variance", "std"):
-            raise UserError(f"MODEL.GDNORM.NOISE is variance or std, got {gdnorm.NOISE!r}")
+            raise UserError(f"MODEL.GDNORM.NOISE must be variance or std, got {gdnorm.NOISE!r}")
         if gdnorm.NUM_PATHS < 0:
-            raise UserError(f"MODEL.GDNORM.NUM_PATHS is 0 or more, got {gdnorm.NUM_PATHS}")
+            raise UserError(f"MODEL.GDNORM.NUM_PATHS must be 0 or more, got {gdnorm.NUM_PATHS}")
         if cfg.TEST.PRECISE_BN.ENABLED:
             raise UserError(
-                "TEST.PRECISE_BN.ENABLED knows no domains: set it False, and SOLVER.HOOKS to ('DomainPreciseBN',)"
+                "TEST.PRECISE_BN.ENABLED ignores domains: set it False, and SOLVER.HOOKS to ('DomainPreciseBN',)"
             )
         stock = cfg.clone()
         stock.defrost()
@@ -123,9 +124,9 @@ class GDNormTraining(Stock):
         }
 
     def forward(self, batched_inputs: Batch) -> dict[str, Tensor] | Tensor:
-        """Losses by name in training, features (B, D) in testing; ``batched_inputs`` as fast-reid's loaders make.
+        """Losses by name in training, features (B, D) in testing.
 
-        A model that was folded is the stock one.
+        ``batched_inputs`` is a batch of fast-reid's loaders. A folded model behaves like the stock one.
         """
         layers = gdnorm_layers(self)
         if not layers:
@@ -163,15 +164,15 @@ class GDNormTraining(Stock):
         return features[0] if len(features) == 1 else torch.stack(features).mean(0)
 
     def preprocess_image(self, batched_inputs: Batch | Tensor) -> Tensor:
-        """The stock method on a copy, as it works in place and every path has to begin with the images themselves.
+        """The stock method on a copy of the images: it works in place, and every path needs the originals.
 
-        The copy is in channels-last order, which the network keeps and convolutions are faster in.
+        The copy is in channels-last order, which makes convolutions faster.
         """
         images: Tensor = super().preprocess_image(copy_images(batched_inputs, torch.channels_last))
         return images
 
     def train(self, mode: bool = True) -> GDNormTraining:
-        """As ever; BN that is not trained goes on by its population statistics."""
+        """Set training mode; frozen BN keeps using its population statistics."""
         super().train(mode)
         if mode and self.new_branch_only:
             new = {layer.branches[-1] for layer in gdnorm_layers(self).values()}
@@ -180,7 +181,7 @@ class GDNormTraining(Stock):
                     module.eval()
         return self
 
-    def _freeze_the_old(self) -> None:
+    def _freeze_all_but_new_branch(self) -> None:
         new = {id(p) for layer in gdnorm_layers(self).values() for p in layer.branches[-1].parameters()}
         for name, parameter in self.named_parameters():
             if id(parameter) not in new and not is_classifier(name, parameter):
@@ -189,7 +190,7 @@ class GDNormTraining(Stock):
     def _is_scale_known(self, device: torch.device) -> bool:
         known = self.loss_scale is not None or not torch.is_autocast_enabled(device.type)
         if not known:
-            say_late("the trainer does not say what it scales the losses of half precision by (loss_scale)")
+            say_late("the trainer does not set loss_scale, its factor for losses in half precision")
         return known
 
     def _on_domain_path(self, batch: Batch) -> Pass:
@@ -198,20 +199,20 @@ class GDNormTraining(Stock):
     def _on_sampled_path(self, batch: Batch) -> Pass:
         path, device = SampledPath(self.scale, self.noise), batch["targets"].device
         path.start(gdnorm_layers(self))
-        broadcast_from_rank0(path.drawn())  # all processes follow one path
+        broadcast_from_rank0(path.drawn())  # all processes follow the same path
         in_half = torch.is_autocast_enabled(device.type)
         before = copy_statistics(self) if in_half else {}
         one = self._along(path, batch)
         if in_half and not all_ranks(all(torch.isfinite(loss) for loss in one.losses.values()), device):
-            del one  # and all that was kept for its gradient
-            restore_statistics(self, before)  # of BN without branches
-            # nothing normalises a*x + b, which may leave the range of half precision
+            del one  # frees its graph
+            restore_statistics(self, before)  # BN without branches has updated its own
+            # a*x + b is not normalised, and can leave the range of half precision
             with torch.autocast(device.type, enabled=False):
                 one = self._along(path, batch)
         return one._replace(scalars={**one.scalars, "largest_a": path.largest_a})
 
     def _along(self, path: Path, batch: Batch) -> Pass:
-        """The stock losses along a path, and the scalars that the stock forward logs."""
+        """Run the stock forward along a path."""
         with follow(self, path), EventStorage() as storage:
             losses = super().forward(batch)
         _check_losses(losses)
@@ -219,9 +220,9 @@ class GDNormTraining(Stock):
 
     @staticmethod
     def _log(passes: Sequence[Pass], suffix: str = "") -> dict[str, Tensor]:
-        """The mean losses of passes, {name + suffix: scalar tensor}; their mean scalars are logged.
+        """The losses averaged over passes, {name + suffix: scalar tensor}; log their scalars, averaged too.
 
-        A loss that a pass does not have is 0 there.
+        A loss that a pass lacks counts as 0.
         """
         losses, scalars = _by_name(one.losses for one in passes), _by_name(one.scalars for one in passes)
         storage = get_event_storage()
@@ -244,14 +245,14 @@ def _check_losses(losses: dict[str, Tensor]) -> None:
     for name, loss in losses.items():
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             is_of = f"a tensor {tuple(loss.shape)}" if isinstance(loss, Tensor) else f"a {type(loss).__name__}"
-            raise UserError(f"the model's loss {name} is {is_of}: make it a tensor of one number")
+            raise UserError(f"the model's loss {name} is {is_of}: make it a tensor with one number")
 
 
 def _check_domains(batch: Batch, of_all_processes: bool) -> None:
     if "domains" not in batch:
         raise UserError(
-            "the training batch has no 'domains', LongTensor (B,): build the loader with fast-reid's "
-            "build_reid_train_loader(cfg), best with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
+            "the training batch has no 'domains', a LongTensor (B,): build the loader with fast-reid's "
+            "build_reid_train_loader(cfg), preferably with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
         )
     both = torch.stack((batch["domains"], batch["targets"]), 1)
     both = gather_rows(both) if of_all_processes else both
@@ -260,7 +261,7 @@ def _check_domains(batch: Batch, of_all_processes: bool) -> None:
         counts = dict(zip(*(found.tolist() for found in torch.unique(of, return_counts=True))))
         if 1 in counts.values():
             raise UserError(
-                f"a training batch has {counts} {what} of the domains, and a branch learns nothing from one: set "
+                f"a training batch has {counts} {what} of the domains, but a branch needs at least 2: set "
                 "DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
             )
 
@@ -270,7 +271,7 @@ def _has_bn(module: nn.Module) -> bool:
 
 
 def is_gdnorm(cfg: CfgNode) -> bool:
-    """Whether a config's MODEL.META_ARCHITECTURE is one with GDNorm, whatever it is called."""
+    """Whether a config's MODEL.META_ARCHITECTURE is a class with GDNorm, whatever its name."""
     meta_arch = META_ARCH_REGISTRY._obj_map.get(cfg.MODEL.META_ARCHITECTURE)
     return isinstance(meta_arch, type) and issubclass(meta_arch, GDNormTraining)
 

@@ -1,4 +1,4 @@
-"""What MODEL.GDNORM.TEST_PATH may say."""
+"""The values of MODEL.GDNORM.TEST_PATH."""
 
 from __future__ import annotations
 
@@ -19,27 +19,28 @@ TestPath = Union[Path, Chooser]
 
 
 def posterior_place(text: str) -> str:
-    """The file or folder that a TEST_PATH posterior:FILE names; empty for other paths."""
+    """The file or folder that a TEST_PATH posterior:FILE names, or "" for other paths."""
     kind, _, place = text.partition(":")
     return place if kind == POSTERIOR else ""
 
 
 def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
-    """The paths to average features over: one, or for ``ensemble`` every source's.
+    """The paths to average features over: all sources' paths for ``ensemble``, else a single one.
 
     Args:
-        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED``, ``ensemble``, ``weighted`` (each image by how near it
-            is to the branches), ``weighted:W,W,...`` (a weight for each branch), ``instance`` or ``posterior:FILE``.
-        cfg: says the sources, what the mean path averages, and how paths are sampled.
+        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED``, ``ensemble``, ``weighted`` (branches weighted for each
+            image by how close it is to them), ``weighted:W,W,...`` (a weight for each branch), ``instance`` or
+            ``posterior:FILE``.
+        cfg: the config, with the sources, what the mean path averages, and how paths are sampled.
 
     Raises:
-        UserError: ``text`` is none of these, no source has the number K, the weights are none, there is no such file,
-            or MEAN_OF is none of its values.
+        UserError: ``text`` is none of these, source K or the file does not exist, the weights are invalid, or
+            MODEL.GDNORM.MEAN_OF is invalid.
     """
     sources, mean_of = cfg.DATASETS.NAMES, cfg.MODEL.GDNORM.MEAN_OF
     kind, colon, rest = text.partition(":")
     if mean_of not in MEANS:
-        raise UserError(f"MODEL.GDNORM.MEAN_OF is {', '.join(MEANS)}; got {mean_of!r}")
+        raise UserError(f"MODEL.GDNORM.MEAN_OF must be one of {', '.join(MEANS)}; got {mean_of!r}")
     if text == "mean":
         return (MeanPath(mean_of),)
     if text == "ensemble":
@@ -59,8 +60,8 @@ def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
         return (SourcePath(int(rest)),)
     choices = ", ".join(f"source:{k} ({name})" for k, name in enumerate(sources))
     raise UserError(
-        "MODEL.GDNORM.TEST_PATH is mean, ensemble, weighted, weighted:W,W,..., instance, posterior:FILE, sample:SEED, "
-        f"{choices}; got {text!r}"
+        "MODEL.GDNORM.TEST_PATH must be mean, ensemble, weighted, weighted:W,W,..., instance, posterior:FILE, "
+        f"sample:SEED, {choices}; got {text!r}"
     )
 
 
@@ -72,6 +73,6 @@ def _weighted(text: str, sources: int) -> WeightedPath:
         return WeightedPath(torch.tensor(weights) / sum(weights))
     except ValueError:
         raise UserError(
-            f"MODEL.GDNORM.TEST_PATH weighted:{text} must be {sources} numbers, a share for each source, none below 0, "
+            f"MODEL.GDNORM.TEST_PATH weighted:{text} must have {sources} numbers, a weight for each source, 0 or more, "
             "that add up to 1"
         ) from None

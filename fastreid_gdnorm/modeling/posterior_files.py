@@ -1,4 +1,4 @@
-"""Posterior paths on disk: a file for a path, and a folder with that of a site and of its cameras."""
+"""Posterior paths on disk: a file for one path, or a folder with the paths of a site and of its cameras."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ VERSION = 2
 
 
 class PosteriorFile(NamedTuple):
-    """What a file has.
+    """The contents of a file.
 
     Args:
         path: the posterior path.
-        checkpoint: the SHA-256 of the checkpoint that it is a path through.
-        images: of each image that it was taken from, the beginning of the SHA-256 of the file, (n,) uint64.
+        checkpoint: the SHA-256 of the checkpoint that the path belongs to.
+        images: (n,) uint64, for each image that the path was estimated from the first 64 bits of its file's SHA-256.
     """
 
     path: PosteriorPath
@@ -37,12 +37,12 @@ class PosteriorFile(NamedTuple):
 
 
 def image_digests(files: list[str]) -> NDArray[np.uint64]:
-    """The beginning of the SHA-256 of every file, (n,) uint64."""
+    """The first 64 bits of every file's SHA-256, (n,) uint64."""
     return np.array([int(digest(file)[:16], 16) for file in files], np.uint64)
 
 
 def save_posterior(file: Path, posterior: PosteriorFile) -> None:
-    """Write a posterior path, whole or not at all; NumPy's .npz without pickles."""
+    """Write a posterior path as NumPy's .npz without pickles. The file is never left half written."""
     path = posterior.path
     arrays = {
         f"{field}/{name}": getattr(layer, field).cpu().numpy()
@@ -55,23 +55,23 @@ def save_posterior(file: Path, posterior: PosteriorFile) -> None:
 
 
 def load_posterior(file: str | Path) -> PosteriorFile:
-    """What :func:`save_posterior` has written.
+    """Read what :func:`save_posterior` has written.
 
     Raises:
-        UserError: there is no such file, or it is damaged or of another kind.
+        UserError: the file does not exist, is damaged, or holds something else.
     """
     try:
         with np.load(file, allow_pickle=False) as stored:
             head = json.loads(str(stored["head"]))
             if head["version"] != VERSION:
-                raise UserError(f"posterior {file} is of version {head['version']}, this is {VERSION}: adapt again")
+                raise UserError(f"posterior {file} has version {head['version']}, expected {VERSION}: adapt again")
             names = [key.partition("/")[2] for key in stored.files if key.startswith("mean/")]
             layers = {name: _layer(stored, name) for name in names}
             return PosteriorFile(PosteriorPath(layers, int(head["n"])), head["checkpoint"], stored["images"])
     except FileNotFoundError:
         raise _not_there(file) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"posterior {file} is damaged or no posterior path ({error}): adapt again") from error
+        raise UserError(f"posterior {file} is damaged or not a posterior path ({error}): adapt again") from error
 
 
 def _layer(stored: Mapping[str, NDArray[np.float64]], name: str) -> LayerPosterior:
@@ -79,7 +79,7 @@ def _layer(stored: Mapping[str, NDArray[np.float64]], name: str) -> LayerPosteri
 
 
 def load_site(place: str | Path) -> PosteriorPath | CameraPaths:
-    """The path of a file, or of a folder: its site's or, if there are any, its cameras'.
+    """The path in a file or a folder. A folder that has paths of cameras lets each image follow its camera's.
 
     Raises:
         UserError: as for :func:`files_of` and :func:`load_posterior`.
@@ -90,10 +90,10 @@ def load_site(place: str | Path) -> PosteriorPath | CameraPaths:
 
 
 def site_digest(place: str | Path) -> str:
-    """Of the contents of all files of a place, and of which camera each is: what features along its paths depend on.
+    """A digest of everything that features along the paths of a file or folder depend on: contents and cameras.
 
     Raises:
-        UserError: there is no such file or folder, or one of its files is missing.
+        UserError: the file or folder does not exist, or one of its files is missing.
     """
     files = files_of(place)
     missing = next((file for file in files.values() if not file.is_file()), None)
@@ -103,5 +103,5 @@ def site_digest(place: str | Path) -> str:
 
 
 def _not_there(file: str | Path) -> UserError:
-    fix = "make it with fastreid adapt --by norms, or say by --path or --site where it is now"
-    return UserError(f"posterior {file} is not there: {fix}")
+    fix = "create it with fastreid adapt --by norms, or give its new location with --path or --site"
+    return UserError(f"posterior {file} does not exist: {fix}")

@@ -216,7 +216,7 @@ def test_an_impossible_export_is_refused_with_the_reason(toy_run, tmp_path, monk
     config = toy_run / "config.yaml"
     with pytest.raises(UserError, match="ensemble runs 3 networks: export each source:K, or mean"):
         export_model(config, tmp_path, "ensemble")
-    with pytest.raises(UserError, match="TEST_PATH is mean, .*; got 'source:7'"):
+    with pytest.raises(UserError, match="TEST_PATH must be mean, .*; got 'source:7'"):
         export_model(config, tmp_path, "source:7")
     with pytest.raises(UserError, match="--path instance depends on the image and cannot be folded"):
         export_model(config, tmp_path, "instance")

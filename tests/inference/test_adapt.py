@@ -198,9 +198,9 @@ def test_the_weighted_path_differs_between_images_and_does_not_depend_on_the_bat
 @pytest.mark.parametrize(
     "damage, said",
     [
-        (lambda file: file.write_bytes(file.read_bytes()[:200]), "is damaged or no posterior path"),
-        (lambda file: np.savez(file, head=np.array([{}], object)), "is damaged or no posterior path"),
-        (lambda file: file.unlink(), "is not there: make it with fastreid adapt"),
+        (lambda file: file.write_bytes(file.read_bytes()[:200]), "is damaged or not a posterior path"),
+        (lambda file: np.savez(file, head=np.array([{}], object)), "is damaged or not a posterior path"),
+        (lambda file: file.unlink(), "does not exist: create it with fastreid adapt"),
     ],
 )
 def test_damaged_files_are_named(toy_run, adapting, tmp_path, fastreid_here, damage, said):
@@ -216,7 +216,7 @@ def test_a_missing_file_of_a_site_is_named(toy_run, adapting, datasets, tmp_path
     (site / "posterior.npz").unlink()
     words = ["index", "--model", toy_run, "--gallery", tmp_path / "gallery", datasets / "RenderedStation" / "query"]
     line = one_line(fastreid_here(*words, "--path", f"posterior:{site}"))
-    assert f"posterior {site / 'posterior.npz'} is not there" in line and "--path" in line
+    assert f"posterior {site / 'posterior.npz'} does not exist" in line and "--path" in line
 
 
 def test_mistakes_are_one_line(toy_run, exported, site, adapting, tmp_path, fastreid_here):

@@ -1,16 +1,16 @@
-"""Networks and batches of three domains."""
+"""Networks for three domains, and batches of them."""
 
 import pytest
 import torch
 from fastreid.modeling.meta_arch import build_model
 
 K = 3
-NEAR = 1e-9  # relative, where two ways to one number are compared, in double
+NEAR = 1e-9  # relative tolerance between two ways to compute a number in double precision
 
 
 @pytest.fixture
 def model(tiny):
-    """A function (*overrides) -> GDNorm's toy network in double, whose branches differ."""
+    """A function (*overrides) -> a toy GDNorm network in double precision whose branches differ."""
 
     def build(*overrides):
         torch.manual_seed(0)
@@ -35,7 +35,7 @@ def batch():
 
 @pytest.fixture
 def full_batch():
-    """8 images, 4 identities of each of the three domains, in mixed order."""
+    """For each of the three domains 8 images of 4 identities, in mixed order."""
     generator = torch.Generator().manual_seed(1)
     order = torch.randperm(24, generator=generator)
     batch = {

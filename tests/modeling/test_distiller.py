@@ -1,4 +1,4 @@
-"""GDNormDistiller: what its teachers teach, and a training by the real command."""
+"""GDNormDistiller: its teachers, its losses, and a training by the command."""
 
 import json
 import shutil
@@ -16,7 +16,7 @@ from ..conftest import DEMO, TINY, fastreid, training
 
 @pytest.fixture(scope="module")
 def teachers(toy_run, exported, tmp_path_factory):
-    """Overrides that name a teacher with GDNorm and a stock one."""
+    """Overrides that name one teacher with GDNorm and a stock one."""
     folder = tmp_path_factory.mktemp("teacher")
     classes = ["MODEL.HEADS.NUM_CLASSES", "18"]
     (folder / "config.yaml").write_text(load_config(f"{DEMO}/baseline.yml", [*TINY, *classes]).dump())
@@ -25,7 +25,7 @@ def teachers(toy_run, exported, tmp_path_factory):
     return ["KD.MODEL_CONFIG", str(files[0]), "KD.MODEL_WEIGHTS", str(files[1])]
 
 
-def test_teachers_have_the_weights_they_were_trained_to_and_are_not_the_students(model, toy_run, teachers):
+def test_teachers_have_their_trained_weights_and_stay_out_of_the_students_state(model, toy_run, teachers):
     student = model("MODEL.META_ARCHITECTURE", "GDNormDistiller", *teachers)
     with_branches, stock = student.model_ts
     saved = torch.load(toy_run / "model_final.pth", weights_only=True)["model"]
@@ -39,14 +39,14 @@ def test_teachers_have_the_weights_they_were_trained_to_and_are_not_the_students
 def test_every_path_learns_from_the_teachers(model, batch, teachers):
     classes = ["MODEL.HEADS.NUM_CLASSES", "18"]
     plain = model(*classes).float().train()
-    late = ["MODEL.GDNORM.EARLY_GRADIENTS", "False"]  # the test looks at the gradient of one loss alone
+    late = ["MODEL.GDNORM.EARLY_GRADIENTS", "False"]  # the test takes the gradient of one loss alone
     student = model("MODEL.META_ARCHITECTURE", "GDNormDistiller", *teachers, *classes, *late).float().train()
     student.load_state_dict(plain.state_dict())
     batch["images"] = batch["images"].float()
     with EventStorage():
         own, taught = plain(batch), student(batch)
     assert set(taught) - set(own) == {"loss_jsdiv", "loss_jsdiv_path"}
-    assert torch.allclose(own["loss_cls"], taught["loss_cls"]), "the domain path is the plain one's"
+    assert torch.allclose(own["loss_cls"], taught["loss_cls"]), "the domain path is that of the plain model"
     assert taught["loss_jsdiv"] > 0 and taught["loss_jsdiv_path"] > 0
     taught["loss_jsdiv_path"].backward()
     assert all(p.grad is not None and p.grad.any() for k, p in student.named_parameters() if "bn1.branches" in k)
@@ -56,17 +56,17 @@ def test_every_path_learns_from_the_teachers(model, batch, teachers):
     "overrides, said",
     [
         (["KD.EMA.ENABLED", "True"], "KD.EMA.ENABLED makes a teacher without branches"),
-        (["KD.MODEL_WEIGHTS", "[]"], "KD.MODEL_CONFIG names 2 teachers, KD.MODEL_WEIGHTS 0"),
+        (["KD.MODEL_WEIGHTS", "[]"], "KD.MODEL_CONFIG names 2 teachers, but KD.MODEL_WEIGHTS 0"),
         (["KD.MODEL_CONFIG", "['x.yaml','y.yaml']"], "KD: teacher x.yaml with .*"),
     ],
 )
-def test_teachers_that_cannot_be_are_refused(model, teachers, overrides, said):
+def test_invalid_teachers_are_refused(model, teachers, overrides, said):
     with pytest.raises(UserError, match=said):
         model("MODEL.META_ARCHITECTURE", "GDNormDistiller", *teachers, *overrides)
 
 
 @pytest.mark.long
-def test_it_trains_and_is_used_without_its_teachers(teachers, tmp_path, fastreid_here):
+def test_a_student_trains_and_can_be_used_without_its_teachers(teachers, tmp_path, fastreid_here):
     done = fastreid(*training(tmp_path / "run", config="distill", overrides=teachers))
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.json").read_text().splitlines()]

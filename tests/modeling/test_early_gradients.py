@@ -1,4 +1,4 @@
-"""A step whose passes are freed one by one: the same losses, logs, gradients and statistics, and one pass's memory."""
+"""Early gradients change no losses, logs, gradients or statistics, and need the memory of one pass."""
 
 import functools
 import logging
@@ -23,7 +23,7 @@ FULL = ("DATALOADER.DOMAIN_BATCH", "full", "MODEL.HEADS.NUM_CLASSES", "12")
 
 
 class Kept:
-    """What is kept for backward passes: numbers in memory now, and the most of them so far."""
+    """Counts the numbers that are saved for backward passes: now, and at most so far."""
 
     def __init__(self):
         self.now = self.most = 0
@@ -55,7 +55,7 @@ def step(model, batch, early, *overrides):
 
 
 @pytest.mark.parametrize("overrides", [*PATHS, FULL])
-def test_a_step_is_the_same_in_the_memory_of_one_pass(model, batch, full_batch, overrides):
+def test_a_step_gives_the_same_in_the_memory_of_one_pass(model, batch, full_batch, overrides):
     batch = full_batch if overrides is FULL else batch
     losses, logged, gradients, buffers, much = step(model, batch, False, *overrides)
     early_losses, early_logged, early_gradients, early_buffers, little = step(model, batch, True, *overrides)
@@ -69,7 +69,7 @@ def test_a_step_is_the_same_in_the_memory_of_one_pass(model, batch, full_batch, 
     assert little < 1.1 * much / passes
 
 
-def test_losses_of_unlike_weights_are_refused():
+def test_losses_with_different_weights_are_refused():
     weight = torch.nn.Parameter(torch.tensor(3.0))
     early = EarlyGradients([weight])
     taken = early.take({"one": 2 * weight}, share=0.5)
@@ -83,8 +83,8 @@ def test_losses_of_unlike_weights_are_refused():
         (losses["one"] + 2 * losses["other"]).backward()
 
 
-def test_gradients_are_taken_outside_of_autocast_as_trainers_take_them():
-    """What a network computes in full precision has its gradient in full precision, beyond the range of half."""
+def test_gradients_are_computed_outside_of_autocast_as_in_trainers():
+    """A part that runs in full precision has a gradient in full precision, beyond the range of half precision."""
     weight, scale = torch.nn.Parameter(torch.ones(8, 8)), 2.0**16
     features = torch.randn(4, 8, generator=torch.Generator().manual_seed(0))
     early = EarlyGradients([weight], scale)
@@ -98,14 +98,14 @@ def test_gradients_are_taken_outside_of_autocast_as_trainers_take_them():
     assert torch.equal(weight.grad, expected)
 
 
-def test_losses_that_need_no_gradient_are_left_as_they_are():
+def test_losses_that_need_no_gradient_are_unchanged():
     early = EarlyGradients([torch.nn.Parameter(torch.ones(1))])
     losses = {"loss": torch.tensor(1.0)}
     assert early.attach(early.take(losses, share=1.0)) == losses
 
 
-def test_half_precision_takes_gradients_at_the_scale_of_grad_scaler(model, batch, monkeypatch):
-    """Without it, those below the smallest number of half precision would be gone."""
+def test_half_precision_computes_gradients_at_the_scale_of_grad_scaler(model, batch, monkeypatch):
+    """Without the scale, small gradients would vanish in half precision."""
     batch = {**batch, "images": batch["images"].float()}
     autocast = functools.partial(torch.autocast, "cpu", dtype=torch.float16)
     monkeypatch.setattr(torch.cuda.amp, "autocast", autocast)
@@ -115,7 +115,7 @@ def test_half_precision_takes_gradients_at_the_scale_of_grad_scaler(model, batch
         optimizer = torch.optim.SGD(net.parameters(), lr=0.0)
         trainer = AMPTrainer(net, [batch], optimizer, None, torch.amp.GradScaler("cpu", init_scale=16.0))
         trainer.iter = 0
-        # without oneDNN, some of whose kernels leave gradients of weights that meet padding alone as memory was
+        # some oneDNN kernels leave memory uninitialised in gradients of weights that see only padding
         with EventStorage(), watched.watch(), torch.backends.mkldnn.flags(enabled=False):
             torch.manual_seed(7)
             amp_step(trainer, monkeypatch)
@@ -127,7 +127,7 @@ def test_half_precision_takes_gradients_at_the_scale_of_grad_scaler(model, batch
     assert kept[True] < 0.7 * kept[False]
 
 
-def test_half_precision_of_an_unknown_scale_keeps_all_passes(model, batch):
+def test_half_precision_with_an_unknown_scale_keeps_all_passes(model, batch):
     net = model().float().train()
     batch = {**batch, "images": batch["images"].float()}
     with EventStorage(), torch.autocast("cpu", dtype=torch.bfloat16):
@@ -136,7 +136,7 @@ def test_half_precision_of_an_unknown_scale_keeps_all_passes(model, batch):
 
 
 def gradients_of(net, batch):
-    """The gradients of a step, and where it has left the running statistics."""
+    """The gradients of a step, and the running statistics after it."""
     with EventStorage():
         torch.manual_seed(7)
         sum(net.train()(batch).values()).backward()
@@ -152,7 +152,7 @@ def assert_same(found, expected):
 
 @pytest.fixture
 def said(caplog, monkeypatch):
-    """What the log says, as if nothing had been said before."""
+    """The log, with all reasons still unsaid."""
     monkeypatch.setattr(early_gradients, "_said", set())
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     return caplog
@@ -172,7 +172,7 @@ def another_network(net, batch):
 
 
 @pytest.mark.parametrize("use", [hook_on_a_parameter, images_with_gradients, another_network])
-def test_what_early_gradients_cannot_serve_gets_late_ones_and_the_log_says_so_once(model, batch, said, use):
+def test_where_early_gradients_are_impossible_they_come_late_and_the_log_says_so_once(model, batch, said, use):
     found = []
     for early in ("False", "True"):
         net, own = model("MODEL.GDNORM.EARLY_GRADIENTS", early), dict(batch)
@@ -185,7 +185,7 @@ def test_what_early_gradients_cannot_serve_gets_late_ones_and_the_log_says_so_on
     assert said.text.count("so all passes of a step stay in memory") == 1
 
 
-def test_a_hook_after_the_gradient_runs_once_with_all_of_it(model, batch):
+def test_a_post_accumulate_hook_runs_once_with_the_whole_gradient(model, batch):
     net, seen = model().train(), []
     net.heads.weight.register_post_accumulate_grad_hook(lambda parameter: seen.append(parameter.grad.clone()))
     gradients = gradients_of(net, batch)
@@ -200,7 +200,7 @@ def test_gradients_of_gradients_are_refused(model, batch):
         torch.autograd.grad(sum(losses.values()), [*net.heads.parameters()][:1], create_graph=True)
 
 
-def test_losses_without_gradient_can_be_left_out_and_are_of_one_number(model, batch, monkeypatch):
+def test_losses_without_gradient_can_be_left_out_and_must_be_single_numbers(model, batch, monkeypatch):
     net, stock = model().train(), Baseline.losses
 
     def with_more(more):
@@ -214,7 +214,7 @@ def test_losses_without_gradient_can_be_left_out_and_are_of_one_number(model, ba
     sum(losses.values()).backward()
     assert net.heads.weight.grad.any()
     for wrong, what in (torch.ones(2), r"a tensor \(2,\)"), (1.0, "a float"):
-        with pytest.raises(UserError, match=f"the model's loss more is {what}: make it a tensor of one number"):
+        with pytest.raises(UserError, match=f"the model's loss more is {what}: make it a tensor with one number"):
             with_more(wrong)
 
 
@@ -222,7 +222,7 @@ def checkpointed(module, use_reentrant):
     module.forward = functools.partial(checkpoint, module.forward, use_reentrant=use_reentrant)
 
 
-def test_a_checkpointed_backbone_has_the_gradients_and_statistics_of_a_plain_one(model, batch):
+def test_a_checkpointed_backbone_has_the_same_gradients_and_statistics(model, batch):
     expected = gradients_of(model("MODEL.GDNORM.NUM_PATHS", "2"), batch)
     net = model("MODEL.GDNORM.NUM_PATHS", "2")
     for block in net.backbone.features:

@@ -1,4 +1,4 @@
-"""Whether a config has GDNorm is asked of its meta-architecture's class, not of its name."""
+"""Whether a config has GDNorm depends on its meta-architecture's class, not on its name."""
 
 import pytest
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline
@@ -8,11 +8,11 @@ from fastreid_gdnorm.runs.methods import method
 
 
 class Debiased(GDNormTraining, Baseline):
-    """A user's own, by a name that says nothing."""
+    """A user's meta-architecture, whose name does not mention GDNorm."""
 
 
 class GDNormless(Baseline):
-    """A stock one that is called like ours."""
+    """A stock meta-architecture with a misleading name."""
 
 
 @pytest.mark.parametrize("kind, expected", [(Debiased, True), (GDNormless, False), (Baseline, False)])

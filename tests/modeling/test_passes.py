@@ -1,4 +1,4 @@
-"""GDNormBaseline: what a training step adds up, and what testing follows."""
+"""GDNormBaseline: the losses of a training step, and the paths of tests."""
 
 import copy
 from collections import Counter
@@ -28,7 +28,7 @@ from fastreid_gdnorm.modeling.batches import balanced
 from .conftest import NEAR, K
 
 
-def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batch):
+def test_a_step_is_the_domain_path_plus_the_average_of_the_sampled_paths(model, batch):
     net = model("MODEL.GDNORM.NUM_PATHS", "2").train()
     state = copy.deepcopy(net.state_dict())
     stock_forward = type(net).__mro__[2].forward  # Baseline's own
@@ -41,7 +41,7 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
         with EventStorage() as of_domain_path, follow(net, DomainPath(batch["domains"])):
             expected = stock_forward(net, batch)
         assert set(logged) == {"cls_accuracy", "cls_accuracy_path", "largest_a_path"}
-        assert logged["cls_accuracy"] == of_domain_path.latest()["cls_accuracy"], "the domain path's alone"
+        assert logged["cls_accuracy"] == of_domain_path.latest()["cls_accuracy"], "that of the domain path alone"
         torch.manual_seed(7)
         accuracies, largest = [], []
         for _ in range(2):
@@ -56,12 +56,14 @@ def test_a_step_is_the_domain_path_plus_the_mean_of_the_sampled_ones(model, batc
     assert set(losses) == {"loss_cls", "loss_triplet", "loss_cls_path", "loss_triplet_path"} == set(expected)
     for name in losses:
         assert losses[name].item() == pytest.approx(expected[name].item(), rel=NEAR)
-    assert all(torch.equal(moved[key], value) for key, value in net.state_dict().items()), "sampled paths move nothing"
+    assert all(torch.equal(moved[key], value) for key, value in net.state_dict().items()), (
+        "only the domain path updates them"
+    )
     assert any(not torch.equal(state[key], moved[key]) for key in state if "running_mean" in key)
 
 
 @pytest.mark.parametrize("early", ["False", "True"])
-def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sampled_on(model, full_batch, early):
+def test_full_batches_run_one_domain_at_a_time_and_sampled_paths_take_a_balanced_part(model, full_batch, early):
     full = ["DATALOADER.DOMAIN_BATCH", "full", "MODEL.GDNORM.EARLY_GRADIENTS", early, "MODEL.HEADS.NUM_CLASSES", "12"]
     net = model(*full).train()
     state = copy.deepcopy(net.state_dict())
@@ -73,7 +75,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
         sum(losses.values()).backward()
         logged = storage.latest()["cls_accuracy"][0]
     handle.remove()
-    assert sizes == [8] * 4, "a domain at a time, and the sampled path"
+    assert sizes == [8] * 4, "three domains, and the sampled path"
     moved, gradient = copy.deepcopy(net.state_dict()), net.backbone.features[0][0].weight.grad.clone()
     net.load_state_dict(state)
     net.zero_grad()
@@ -88,7 +90,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
         accuracies.append(of_domain.latest()["cls_accuracy"][0])
     assert logged == pytest.approx(sum(accuracies) / K)
     for key, value in net.state_dict().items():
-        assert torch.allclose(moved[key], value, rtol=NEAR, atol=NEAR), "statistics moved once"
+        assert torch.allclose(moved[key], value, rtol=NEAR, atol=NEAR), "statistics are updated once"
     torch.manual_seed(7)
     part = balanced(full_batch)
     with EventStorage(), follow(net, SampledPath(0.6, "variance")):
@@ -101,7 +103,7 @@ def test_full_batches_are_a_domain_at_a_time_averaged_and_a_balanced_part_is_sam
     assert difference < NEAR * gradient.norm()
 
 
-def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_change(full_batch):
+def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_remainder_rotates(full_batch):
     odd = set()
     for seed in range(20):
         torch.manual_seed(seed)
@@ -112,7 +114,7 @@ def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_c
         assert sorted(of_domains.values()) == [1, 1, 2]
         dealt = [[t for t in dict.fromkeys(full_batch["targets"].tolist()) if t // 4 == k] for k in range(K)]
         places = {dealt[target // 4].index(target) for target in counts}
-        assert places == {0, 1, 2, 3}, "so that processes, dealt these in turn, have as many"
+        assert places == {0, 1, 2, 3}, "so that processes get equally many"
         odd.add(max(of_domains, key=of_domains.get))
         for image, target, domain, path in zip(*(part[key] for key in ("images", "targets", "domains", "img_paths"))):
             row = next(i for i, other in enumerate(full_batch["images"]) if torch.equal(image, other))
@@ -121,7 +123,7 @@ def test_a_balanced_part_has_whole_identities_of_every_domain_and_the_odd_ones_c
     assert odd == {0, 1, 2}
 
 
-def test_training_forgets_the_mean_paths_own_statistics(model, batch):
+def test_training_discards_the_mean_paths_own_statistics(model, batch):
     net = model("MODEL.GDNORM.MEAN_OF", "path").eval()
     pooled = PooledPath()
     net.embed(batch, [pooled])
@@ -129,18 +131,18 @@ def test_training_forgets_the_mean_paths_own_statistics(model, batch):
     with torch.no_grad():
         net(batch)
     net.load_state_dict({"heads.weight": net.heads.weight.detach()}, strict=False)
-    assert net.backbone.features[0][1].path_mean is not None, "what is not loaded stays"
+    assert net.backbone.features[0][1].path_mean is not None, "keys that are not loaded stay"
     with EventStorage():
         net.train()(batch)
-    assert not any("path_" in key for key in net.state_dict()), "they are of other weights now"
+    assert not any("path_" in key for key in net.state_dict()), "the weights have changed"
 
 
-def test_without_sampled_paths_there_are_stock_losses_alone(model, batch):
+def test_without_sampled_paths_only_stock_losses_remain(model, batch):
     with EventStorage():
         assert set(model("MODEL.GDNORM.NUM_PATHS", "0").train()(batch)) == {"loss_cls", "loss_triplet"}
 
 
-def test_heads_get_branches_only_if_asked(model):
+def test_heads_get_branches_only_on_request(model):
     assert isinstance(model().heads.bottleneck[0], GDNorm)
     plain = model("MODEL.GDNORM.HEADS", "False")
     assert isinstance(plain.heads.bottleneck[0], nn.BatchNorm2d) and isinstance(plain.backbone.features[0][1], GDNorm)
@@ -148,7 +150,7 @@ def test_heads_get_branches_only_if_asked(model):
     assert frozen == [False] * K, "the neck's biases stay frozen"
 
 
-def test_test_paths(model, batch):
+def test_every_test_path_gives_its_own_features(model, batch):
     def features(path):
         with torch.no_grad():
             return model("MODEL.GDNORM.TEST_PATH", path).eval()(batch)
@@ -168,7 +170,7 @@ def test_test_paths(model, batch):
         assert not torch.equal(of_statistics(batch), features("mean"))
 
 
-def test_a_model_that_is_folded_along_its_test_path_is_the_stock_one(model, batch):
+def test_a_model_folded_along_its_test_path_behaves_like_the_stock_one(model, batch):
     net = model().eval()
     for layer in gdnorm_layers(net).values():
         layer.branches[0].running_mean.add_(0.1)
@@ -187,7 +189,7 @@ def test_a_head_without_a_neck_needs_no_branches(model, batch):
         assert "loss_cls_path" in net(batch)
 
 
-def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, tiny):
+def test_a_users_meta_architecture_may_normalise_images_in_place(model, batch, tiny):
     class Mine(Baseline):
         def preprocess_image(self, batched_inputs):
             return batched_inputs["images"].sub_(self.pixel_mean).div_(self.pixel_std)
@@ -202,7 +204,7 @@ def test_a_meta_architecture_of_ones_own_that_normalises_in_place(model, batch, 
     assert len(seen) == 2 and torch.equal(*seen)
 
 
-def test_any_backbone_of_the_registry_and_mgn(model, batch):
+def test_any_backbone_of_the_registry_works_and_so_does_mgn(model, batch):
     osnet = "MODEL.GDNORM.BACKBONE build_osnet_backbone MODEL.BACKBONE.DEPTH x0_25 MODEL.BACKBONE.FEAT_DIM 128".split()
     resnet = "MODEL.GDNORM.BACKBONE build_resnet_backbone MODEL.BACKBONE.DEPTH 50x MODEL.BACKBONE.FEAT_DIM 2048".split()
     untrained = ["MODEL.BACKBONE.PRETRAIN", "False"]

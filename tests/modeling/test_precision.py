@@ -14,9 +14,9 @@ def batch(batch):
     return {**batch, "images": batch["images"].float()}
 
 
-def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
+def test_mixed_precision_trains_in_half_precision_with_full_precision_gradients(model, batch):
     net = model().float().train()
-    # without oneDNN, some of whose bfloat16 kernels leave gradients of weights that meet padding alone as memory was
+    # some bfloat16 kernels of oneDNN leave memory uninitialised in gradients of weights that see only padding
     with EventStorage(), torch.backends.mkldnn.flags(enabled=False), torch.autocast("cpu", dtype=torch.bfloat16):
         seen = []
         for layer in (net.backbone.features[0][1], net.backbone.features[17].conv[7]):
@@ -30,14 +30,14 @@ def test_mixed_precision_trains_in_half_and_gradients_are_full(model, batch):
 
 @torch.no_grad()
 def make_a_large(net):
-    """As where running statistics lag behind the weights."""
+    """Make a huge, as if running statistics lagged behind the weights."""
     for bn in net.backbone.features[17].conv[7].branches:
         bn.running_var.fill_(1e-9)
         bn.weight.fill_(1e3)
 
 
 @pytest.mark.parametrize("heads", ["True", "False"])
-def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_full(model, batch, heads):
+def test_a_sampled_path_that_leaves_the_range_of_half_precision_runs_again_in_full(model, batch, heads):
     net = model("MODEL.GDNORM.HEADS", heads).float().train()
     make_a_large(net)
 
@@ -65,7 +65,7 @@ def test_a_sampled_path_that_leaves_the_range_of_half_precision_is_followed_in_f
 
 
 @pytest.mark.parametrize("heads", ["True", "False"])
-def test_a_path_that_is_followed_again_leaves_the_passes_before_it_their_gradients(model, batch, heads):
+def test_running_a_path_again_keeps_the_gradients_of_earlier_passes(model, batch, heads):
     net = model("MODEL.GDNORM.EARLY_GRADIENTS", "False", "MODEL.GDNORM.HEADS", heads).float().train()
     make_a_large(net)
     with EventStorage(), torch.autocast("cpu", dtype=torch.float16):

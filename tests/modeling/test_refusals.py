@@ -1,4 +1,4 @@
-"""What GDNormBaseline refuses: configs, batches and checkpoints."""
+"""The configs, batches and checkpoints that GDNormBaseline refuses."""
 
 import copy
 import logging
@@ -24,35 +24,35 @@ def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
     "overrides, said",
     [
         *(
-            (["MODEL.GDNORM.TEST_PATH", path], f"TEST_PATH is mean, ensemble, .*sample:SEED, source:0 .*; got '{path}'")
+            (["MODEL.GDNORM.TEST_PATH", path], f"TEST_PATH must be mean, .*sample:SEED, source:0 .*; got '{path}'")
             for path in ("source:3", "source:x", "median", "sample", "mean:1", "posterior:", "instance:2")
         ),
         *(
             (
                 ["MODEL.GDNORM.TEST_PATH", f"weighted:{weights}"],
-                "must be 3 numbers, a share for each source, none below 0",
+                "must have 3 numbers, a weight for each source, 0 or more",
             )
             for weights in ("0.5,0.5", "1,1,1", "-1,1,1", "a,b,c", "")
         ),
         (
             ["MODEL.GDNORM.TEST_PATH", "posterior:nowhere.npz"],
-            "posterior nowhere.npz is not there: make it with fastreid",
+            "posterior nowhere.npz does not exist: create it with fastreid",
         ),
-        (["MODEL.GDNORM.MEAN_OF", "median"], "MEAN_OF is affine, statistics, path; got 'median'"),
-        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE is variance or std, got 'sigma'"),
-        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS is 0 or more, got -1"),
+        (["MODEL.GDNORM.MEAN_OF", "median"], "MEAN_OF must be one of affine, statistics, path; got 'median'"),
+        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE must be variance or std, got 'sigma'"),
+        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS must be 0 or more, got -1"),
         (["TEST.PRECISE_BN.ENABLED", "True"], "SOLVER.HOOKS to .'DomainPreciseBN',."),
         (
             ["MODEL.BACKBONE.NORM", "GhostBN"],
-            "GDNormBaseline's backbone .MobileNetV2. does not take GDNorm.*GhostBatchNorm",
+            "GDNormBaseline's backbone .MobileNetV2. cannot be converted to GDNorm.*GhostBatchNorm",
         ),
         (
             "MODEL.GDNORM.BACKBONE build_vit_backbone MODEL.BACKBONE.DEPTH small MODEL.BACKBONE.PRETRAIN False".split(),
-            "does not take GDNorm.*no BatchNorm2d",
+            "cannot be converted to GDNorm.*no BatchNorm2d",
         ),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
+def test_invalid_configs_are_refused_in_one_line(model, overrides, said):
     with pytest.raises(UserError, match=said) as caught:
         model(*overrides)
     assert "\n" not in str(caught.value)
@@ -62,13 +62,13 @@ def test_what_cannot_be_is_refused_in_one_line(model, overrides, said):
     "domains, said",
     [([0] * 11 + [2], r"\{0: 11, 2: 1\} images of the domains"), ([0] * 10 + [2] * 2, r"\{0: 5, 2: 1\} identities of")],
 )
-def test_a_domain_with_one_image_or_one_identity_says_what_to_set(model, batch, domains, said):
+def test_a_batch_with_one_image_or_identity_of_a_domain_says_what_to_set(model, batch, domains, said):
     batch["domains"] = torch.tensor(domains)
     with pytest.raises(UserError, match=f"has {said}.*DomainBalancedIdentitySampler"):
         model().train()(batch)
 
 
-def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
+def test_a_checkpoint_with_another_k_is_refused_and_a_stock_one_fills_every_branch(model, tiny, tmp_path):
     Checkpointer(model(), str(tmp_path)).save("three")
     two = build_model(tiny("gdnorm", "DATASETS.NAMES", "('RenderedMall','RenderedCampus')"))
     with pytest.raises(
@@ -86,7 +86,7 @@ def test_a_checkpoint_of_another_k_is_refused_and_a_stock_one_fills_every_branch
         )
 
 
-def test_a_layer_of_another_width_in_a_stock_checkpoint_is_skipped_with_a_warning(
+def test_a_layer_with_another_width_in_a_stock_checkpoint_is_skipped_with_a_warning(
     model, tiny, tmp_path, caplog, monkeypatch
 ):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)

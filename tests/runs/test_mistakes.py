@@ -50,7 +50,7 @@ MISTAKES = {
     "no folder": (["OUTPUT_DIR", ""], "OUTPUT_DIR is '': name a folder"),
     "folder not in UTF-8": (["OUTPUT_DIR", "caf\udce9"], "OUTPUT_DIR is .*caf.udce9': name a folder, in UTF-8"),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
-    "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH is mean, .*; got 'source:9'"),
+    "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH must be mean, .*; got 'source:9'"),
     "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
     "missing pretrained file": (
         ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "nowhere.pth"],
@@ -225,7 +225,7 @@ def test_missing_hooks_paths_and_samplers_are_named(toy_run, tmp_path, fastreid_
     assert "DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
     stock = ["MODEL.META_ARCHITECTURE", "MoCo"]
     line = one_line(fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--path", "mean", *stock))
-    assert "MODEL.META_ARCHITECTURE MoCo has no branches, and is none of Baseline, " in line
+    assert "MODEL.META_ARCHITECTURE MoCo has no branches and cannot get any; use Baseline, " in line
     posterior = ["MODEL.GDNORM.TEST_PATH", "posterior:nowhere"]
     line = one_line(fastreid_here(*training(tmp_path / "posterior", overrides=posterior)))
     assert "posterior:nowhere is a path through a trained checkpoint: train with mean" in line
