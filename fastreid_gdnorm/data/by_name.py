@@ -1,4 +1,4 @@
-"""From the names in a config to data sets."""
+"""Reads the data sets that a config names."""
 
 from __future__ import annotations
 
@@ -19,22 +19,25 @@ from .readers import Reader
 
 logger = logging.getLogger("fastreid.gdnorm.readers")
 
-STOCK_READERS = "fastreid.data.datasets."  # which assert, and raise all kinds for what they do not expect
-ROOT = build._root  # as fast-reid read it, once, when it was imported
+STOCK_READERS = "fastreid.data.datasets."  # they raise all kinds of errors for bad input
+ROOT = build._root  # as fast-reid read it when it was imported
 
 
 def datasets_root() -> str:
-    """The folder that holds the data sets: what FASTREID_DATASETS is now, or what a project has set in fast-reid."""
+    """The folder of all data sets: the current FASTREID_DATASETS, unless a project has set another in fast-reid."""
     if build._root != ROOT:
         return str(build._root)
     return os.getenv("FASTREID_DATASETS") or "datasets"
 
 
 def read(cfg: CfgNode, name: str, **kwargs: Any) -> Dataset:
-    """The data set of that name, in the variant that the config's DATASETS keys say; ``kwargs`` go to its reader.
+    """Read the data set ``name``, in the variant that the config's DATASETS keys select.
+
+    Args:
+        kwargs: passed to its reader.
 
     Raises:
-        UserError: it is not there, or cannot be read.
+        UserError: the data set is missing or cannot be read.
     """
     reader = DATASET_REGISTRY.get(name)
     variant = reader.from_config(cfg) if is_read_by(Reader, name) else {}
@@ -53,29 +56,32 @@ def read(cfg: CfgNode, name: str, **kwargs: Any) -> Dataset:
 
 
 def _warn_of_unread(name: str, data: Dataset) -> None:
-    """Count the images that those of fast-reid's own readers leave out that take all ``*.jpg`` of three folders."""
+    """Warn about images that a stock reader ignores because it reads only ``*.jpg``."""
     folders = filter(None, (getattr(data, f"{part}_dir", None) for part in ("train", "query", "gallery")))
     for folder in filter(os.path.isdir, folders):
         images = sorted(filter(is_picture, os.listdir(folder)))
         unread = [image for image in images if not image.endswith(".jpg")]
         if unread:
             logger.warning(
-                "%s: %d of %d images in %s left out, as fast-reid's own reader takes none but *.jpg; the first is %s",
+                "%s: left out %d of %d images in %s, because fast-reid's own reader reads only *.jpg; the first is %s",
                 *(name, len(unread), len(images), folder, unread[0]),
             )
 
 
 def is_read_by(kind: type | tuple[type, ...], name: str) -> bool:
-    """Whether the registered data set ``name`` is a class of that kind, or of one of those kinds."""
+    """Whether the registered data set ``name`` is a class of that kind, or one of those kinds."""
     reader = DATASET_REGISTRY._obj_map.get(name)
     return isinstance(reader, type) and issubclass(reader, kind)
 
 
 def read_sources(cfg: CfgNode, **kwargs: Any) -> list[list[tuple[str, Any, Any]]]:
-    """The training items of DATASETS.NAMES, a list for each; ``kwargs`` go to the readers (combineall).
+    """The training items of DATASETS.NAMES, one list for each.
 
-    No two data sets share an identity or a camera, unless both name it as text that begins with the same
+    Data sets do not share identities or cameras, unless both name one as text that begins with the same
     ``dataset_name``, as fast-reid's readers do.
+
+    Args:
+        kwargs: passed to the readers (combineall).
     """
     sources, prefixes = [], []
     for name in cfg.DATASETS.NAMES:

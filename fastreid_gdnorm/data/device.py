@@ -1,4 +1,4 @@
-"""Where a loader leaves its batches."""
+"""The device on which a loader returns its batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastreid.data.data_utils import DataLoaderX
 
 
 def on_device(loader: DataLoaderX, cfg: CfgNode) -> DataLoaderX:
-    """A DataLoaderX whose batches stay on the CPU if MODEL.DEVICE is there, also on a machine with CUDA."""
+    """Let a DataLoaderX return its batches on the CPU if MODEL.DEVICE is cpu, even on a machine with CUDA."""
     if cfg.MODEL.DEVICE == "cpu":
         loader.stream = None
     return loader

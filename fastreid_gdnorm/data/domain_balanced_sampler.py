@@ -1,4 +1,4 @@
-"""Batches with the same number of identities of every source."""
+"""Batches with equally many identities of every source."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from .identities import Item
 
 logger = logging.getLogger("fastreid.gdnorm.sampler")
 
-# Of a domain in a batch. A branch with a frozen beta, as the neck's are, makes features that are zero on average. A
-# lone identity's mean logits are then zero too, and its loss never falls below the logarithm of the number of classes.
+# Per domain and batch. A branch with a frozen beta, as in the neck, outputs features whose mean is zero. With a single
+# identity, its mean logits are zero too, and its loss never falls below the logarithm of the number of classes.
 FEWEST_IDENTITIES = 2
 
 Identity = tuple[int, Any]  # domain, pid
@@ -30,27 +30,27 @@ Identity = tuple[int, Any]  # domain, pid
 class DomainBalancedIdentitySampler(Sampler[int]):
     """An endless stream of image indices: batches of P identities with ``num_instances`` images each.
 
-    Every batch has P // K identities of each of the K domains, at least 2; the P % K odd ones rotate, so that over K
-    batches all domains are equal. With ``full`` it has P identities of each, K * P in all. Within a domain every
-    identity has its turn before any has a second. An identity's images are all different as far as they go, those of
-    other cameras than the first one's before the others, and repeat only then. A batch is ordered by domain.
+    Every batch has P // K identities of each of the K domains, at least 2. The remaining P % K rotate, so that over K
+    batches all domains have equally many. With ``full``, a batch has P identities of each domain, K * P in total.
+    Within a domain, every identity has a turn before any has a second one. The images of an identity repeat only when
+    all were used; after the first image, those of other cameras come first. A batch is ordered by domain.
 
-    With several ranks each draws the same batches, those of one rank alone, and keeps an equal share of the identities,
-    dealt out in turn, so that none is on two ranks.
+    With several ranks, all ranks sample the batch that a single rank would, and each keeps an equal share of the
+    identities, dealt out in turn. No identity is on two ranks.
 
     Args:
-        items: the training set's (image path, pid, camera id).
-        domains: their domains, numbers from 0.
-        batch_size: P * num_instances, the images in the batch of all ranks; with ``full``, those of one domain.
-        num_instances: images of an identity in a batch.
-        seed: the stream depends on it and the arguments alone, on all ranks the same.
-        rank, world_size: this process and the number of processes.
-        full: whether every domain has a whole batch.
-        synchronized: whether branches take their statistics from all ranks, so that a domain may be missing on one.
-        sources: the domains' names, by number; those without any image count, too.
+        items: (image path, pid, camera id) of the training set.
+        domains: the domain of each item, from 0.
+        batch_size: P * num_instances: the number of images in a batch over all ranks; with ``full``, of one domain.
+        num_instances: images per identity in a batch.
+        seed: determines the stream, together with the other arguments. It must be the same on all ranks.
+        rank, world_size: the number of this process, and how many there are.
+        full: whether every domain gets a full batch.
+        synchronized: whether branches share their statistics over all ranks, so that a rank may lack a domain.
+        sources: the names of the domains. A domain without images counts too.
 
     Raises:
-        UserError: no such batch can be made.
+        UserError: such batches are impossible.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         sources: Sequence[str] = (),
     ) -> None:
         if len(domains) != len(items):
-            raise ValueError(f"there are {len(domains)} domains for {len(items)} items")
+            raise ValueError(f"got {len(domains)} domains for {len(items)} items")
         if batch_size < 1 or num_instances < 1:
             raise UserError(
                 "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE must be 1 or more, got "
@@ -94,7 +94,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
 
     @classmethod
     def from_config(cls, cfg: CfgNode, train_set: DomainDataset) -> DomainBalancedIdentitySampler:
-        """For DATALOADER.SAMPLER_TRAIN; ``train_set`` is a DomainDataset."""
+        """The sampler for a config with DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler."""
         sampler = cls(
             train_set.img_items,
             train_set.domains,
@@ -111,19 +111,19 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         return sampler
 
     def warn_of_copies(self, names: Sequence[str]) -> None:
-        """Log the domains, by their ``names``, of whose images a smaller num_instances would make fewer copies."""
+        """Warn about domains where a smaller num_instances would repeat fewer images; ``names`` are the domains'."""
         for domain, name in enumerate(names):
             images = int(statistics.median(len(self._images[identity]) for identity in self._identities[domain]))
             copies, smaller = self._num_instances - images, self._fitting_instances(2 * images)
             if copies > images and smaller:
                 logger.warning(
-                    "DATALOADER.NUM_INSTANCE is %d, half of the identities of %s have %d images or fewer, and so more "
-                    "copies than images in a batch: NUM_INSTANCE %d repeats less",
+                    "DATALOADER.NUM_INSTANCE is %d, but half of the identities of %s have %d images or fewer, so "
+                    "batches repeat them: NUM_INSTANCE %d repeats fewer",
                     *(self._num_instances, name, images, smaller),
                 )
 
     def reseed(self, seed: int) -> None:
-        """Have the next iteration's stream be that of ``seed``."""
+        """Let the next iteration start the stream of ``seed``."""
         self._seed = seed
 
     def __iter__(self) -> Iterator[int]:
@@ -140,7 +140,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
             step += 1
 
     def _quotas(self, step: int) -> list[int]:
-        """Identities of every domain in the batch number ``step``."""
+        """How many identities each domain has in batch number ``step``."""
         if self._full:
             return [self._num_identities] * self._num_domains
         every, odd = divmod(self._num_identities, self._num_domains)
@@ -152,13 +152,13 @@ class DomainBalancedIdentitySampler(Sampler[int]):
     def _next_identities(
         self, rng: np.random.Generator, domain: int, turn: deque[Identity], count: int
     ) -> list[Identity]:
-        """The next ``count`` different identities in turn."""
+        """The next ``count`` identities in turn, all different."""
         drawn: list[Identity] = []
         while len(drawn) < count:
             if not turn:
                 identities = self._identities[domain]
                 again = [identities[i] for i in rng.permutation(len(identities))]
-                turn.extend(sorted(again, key=drawn.__contains__))  # a stable sort: who is drawn already goes last
+                turn.extend(sorted(again, key=drawn.__contains__))  # stable: those already drawn go last
             drawn.append(turn.popleft())
         return drawn
 
@@ -170,11 +170,11 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         return list(islice(cycle([first, *others, *same]), self._num_instances))
 
     def _needed_identities(self) -> int:
-        """The fewest identities that batch_size may be made of."""
+        """The smallest allowed number of identities in a batch."""
         return FEWEST_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
 
     def _fitting_instances(self, most: int) -> int | None:
-        """The largest num_instances from 2 to ``most`` that batch_size can be made of; None if there is none."""
+        """The largest num_instances from 2 to ``most`` that works with batch_size, or None."""
         size = self._num_identities * self._num_instances
         there_are = min(map(len, self._identities.values())) * (1 if self._full else self._num_domains)
         fewest = self._needed_identities()
@@ -186,7 +186,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
 
     @property
     def _sharers(self) -> int:
-        """The ranks that share a batch's identities and each need enough of them."""
+        """How many ranks each need enough identities of every domain."""
         return 1 if self._synchronized else self._world_size
 
     def _check(self, batch_size: int) -> None:
@@ -195,17 +195,17 @@ class DomainBalancedIdentitySampler(Sampler[int]):
             raise UserError(f"DATASETS.NAMES: {', '.join(empty) or 'the training set'} has no training images")
         batch = f"SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {batch_size} / {self._num_instances}"
         if batch_size % self._num_instances:
-            raise UserError(f"{batch} is not a whole number of identities")
+            raise UserError(f"{batch} is not a whole number of identities: make IMS_PER_BATCH a multiple")
         if self._num_identities % self._world_size:
-            raise UserError(f"{batch} identities cannot be shared equally by {self._world_size} processes")
+            raise UserError(f"{batch} identities cannot be split equally among {self._world_size} processes")
         fewest = min(self._quotas(step=0)) // self._sharers
         if fewest < FEWEST_IDENTITIES:
             smaller = self._fitting_instances(self._num_instances)
             larger = self._needed_identities() * self._num_instances
             raise UserError(
                 f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch"
-                f"{f' on each of {self._sharers} processes' if self._sharers > 1 else ''}, and a branch "
-                f"needs {FEWEST_IDENTITIES} to learn from: set "
+                f"{f' on each of {self._sharers} processes' if self._sharers > 1 else ''}, but a branch "
+                f"needs {FEWEST_IDENTITIES}: set "
                 + (f"DATALOADER.NUM_INSTANCE {smaller} or " if smaller else "")
                 + f"SOLVER.IMS_PER_BATCH {larger}"
                 + (", or MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN" if self._sharers > 1 else "")
@@ -215,5 +215,5 @@ class DomainBalancedIdentitySampler(Sampler[int]):
             if len(self._identities[domain]) < needed:
                 raise UserError(
                     f"{batch} needs {needed} identities of each source in a batch, "
-                    f"{self._name(domain)} has {len(self._identities[domain])}"
+                    f"but {self._name(domain)} has {len(self._identities[domain])}"
                 )

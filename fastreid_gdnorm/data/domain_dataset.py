@@ -1,4 +1,4 @@
-"""The training set that remembers which domain an image is from."""
+"""The training set that knows the domain of each image."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from .identities import Item, apart
 
 
 class DomainDataset(CommDataset):
-    """fast-reid's training set, whose items also have ``domains``, the number of the data set they come from.
+    """fast-reid's training set, whose items also have ``domains``: the number of their source.
 
     Args:
-        sources: for each source domain its items, a list of (image path, pid, camera id). Numbers are each source's
-            own: two sources that count their pids from 1 have different people. The same text in two sources is the
-            same person; fast-reid's readers put the data set's name in front.
-        transform: what the images go through.
+        sources: for each source, its items (image path, pid, camera id). Numeric pids belong to one source: if two
+            sources count from 1, they have different people. The same text in two sources is the same person;
+            fast-reid's readers put the data set's name in front.
+        transform: applied to every image.
     """
 
     def __init__(self, sources: Sequence[Sequence[Item]], transform: Any = None) -> None:

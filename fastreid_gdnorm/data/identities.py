@@ -1,4 +1,4 @@
-"""Identities and cameras of data sets, so that nobody is taken for somebody else."""
+"""Keeps the identities and cameras of different data sets apart."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ Item = tuple[Any, ...]  # image path, identity, camera, and whatever a project a
 
 NOBODY, NAMELESS = -1, (None, "")
 
-# {place in an item: text that is an integer}: 007 may be another person than 7, while camera 01 is camera 1
+# {index in an item: pattern of integers}. 007 may be another person than 7, but camera 01 is camera 1.
 INTEGERS = {1: r"-?(0|[1-9]\d*)", 2: r"\d+"}
 
 
 def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Sequence[str]) -> list[list[Item]]:
-    """Training items of which no two sources share an identity or a camera, save those that carry their prefix.
+    """Rename identities and cameras of training items so that sources share none by accident.
 
-    fast-reid's own readers make both text that begins with the data set's name. Where sources share a number, or a text
-    without that, or where some are numbers and others text, all without it get their source's name in front; else they
-    stay as they are. Images of nobody, whose identity is None, empty or negative, are left out and counted.
+    fast-reid's own readers make both text that begins with the data set's name, the prefix; such values never change.
+    All others get their source's name in front if two sources share one of them, or if some values are numbers and
+    others text. Images whose identity is None, empty or negative are left out, and a warning counts them.
 
     Args:
-        names: of the sources, each another.
-        prefixes: what a source's text begins with where it has the data set's name; empty if all of it has.
+        names: the sources' names, all different.
+        prefixes: for each source the prefix of its values; an empty one protects every text.
     """
     kept = [[item for item in items if not _is_nobody(item[1])] for items in sources]
     for name, before, after in zip(names, sources, kept):
         if len(after) < len(before):
             logger.warning(
-                "%s: %d of %d training images left out, as their identity is None, empty or negative",
+                "%s: left out %d of %d training images, because their identity is None, empty or negative",
                 *(name, len(before) - len(after), len(before)),
             )
     for field, called in (1, "identities"), (2, "cameras"):
@@ -49,7 +49,7 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
         shared = [value for value, of in scopes.items() if len(of) > 1]
         if shared:
             logger.info(
-                "%d %s have one number or name in several sources, and are each source's own", len(shared), called
+                "%d %s have the same number or name in several sources; keeping them apart", len(shared), called
             )
         if shared or len({None if value is None else isinstance(value, str) for value in scopes}) > 1:
             for name, prefix, items in zip(names, prefixes, kept):
@@ -58,10 +58,10 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
 
 
 def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item], list[Item]]:
-    """Test items with identities and cameras as integers, which is what fast-reid's evaluator takes.
+    """Turn the identities and cameras of test items into integers, as fast-reid's evaluator needs.
 
-    Integers are left as they are, and text that is one becomes it. Other text is numbered from the next integer on in
-    alphabetical order, alike in both parts. None and empty text are -1, nobody.
+    Integers do not change, and text that is an integer is converted. Other text is numbered in alphabetical order after
+    the largest integer, in the same way in both parts. None and empty text become -1, nobody.
 
     Raises:
         UserError: a query has no identity.
@@ -69,7 +69,7 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
     unknown = [item[0] for item in query if item[1] in NAMELESS]
     if unknown:
         raise UserError(
-            f"{len(unknown)} of {len(query)} queries have no identity, the first is {unknown[0]}: give it one"
+            f"{len(unknown)} of {len(query)} queries have no identity; the first is {unknown[0]}: give each one"
         )
     parts = [list(query), list(gallery)]
     for field, integer in INTEGERS.items():
@@ -85,13 +85,13 @@ def numbered(query: Sequence[Item], gallery: Sequence[Item]) -> tuple[list[Item]
 
 
 def number_test_set(test_set: CommDataset, num_query: int) -> None:
-    """Have a test set, its queries first, give identities and cameras as :func:`numbered` does."""
+    """Number the identities and cameras of a test set, queries first, as :func:`numbered` does."""
     query, gallery = numbered(test_set.img_items[:num_query], test_set.img_items[num_query:])
     test_set.img_items = query + gallery
 
 
 def _is_nobody(identity: Any) -> bool:
-    if isinstance(identity, str):  # fast-reid's combine_all makes text of those in query and gallery
+    if isinstance(identity, str):  # fast-reid's combine_all makes text of test identities
         return re.fullmatch(r"(.*_test_(None|-\d+)?)?", identity) is not None
     return identity is None or (isinstance(identity, Integral) and identity < 0)
 

@@ -1,4 +1,4 @@
-"""Whether the data sets on disk are what is published: the work of ``fastreid datasets``."""
+"""Compares the data sets on disk with published numbers, for ``fastreid datasets``."""
 
 from __future__ import annotations
 
@@ -42,7 +42,14 @@ class Part(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was found of a data set; ``missing`` says why it could not be read, ``is_there`` whether some of it is."""
+    """What was found of a data set.
+
+    Args:
+        missing: why it could not be read, or "".
+        is_there: whether at least parts of it exist.
+        notes: warnings of its reader.
+        bad_images: what is wrong with images, one line each.
+    """
 
     name: str
     missing: str = ""
@@ -73,21 +80,22 @@ class Report(NamedTuple):
             lines.append(colored(f"{count} empty, damaged or missing:", "red"))
             lines += self.bad_images
         if not any(part.published for part in self.parts):
-            lines.append("no counts are published")
+            lines.append("no published counts")
         else:
             lines.append("as published" if self.is_good else colored("not as published", "red"))
         return "\n  ".join("\n".join(lines).splitlines())
 
 
 def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, guide: str | Path = "") -> None:
-    """Report on the data sets ``names`` in the config's variants, or if there are none on all that have a reader here.
+    """Report on data sets, in the config's variants.
 
     Args:
+        names: the data sets; if empty, all that the plugin has readers for.
         decode: whether to read every image.
-        guide: the document that says where to get them.
+        guide: the document that says where to get the data sets.
 
     Raises:
-        UserError: if the folder of all data sets is not there; at the end, if one that was named is missing or wrong.
+        UserError: the folder of all data sets does not exist; or, at the end, a named data set is missing or wrong.
     """
     root = datasets_root()
     if not os.path.isdir(root) and all(is_read_by(READERS, name) for name in names):
@@ -99,13 +107,13 @@ def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, gui
         say(f"{report}\n")
         if not report.is_good:
             wrong.append(name)
-    say(f"Where to get what: {guide}")
+    say(f"Where to get the data sets: {guide}")
     if names and wrong:
         raise UserError(f"missing or not as published: {', '.join(wrong)}; see above")
 
 
 def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
-    """The Report of the data set ``name`` in the config's variant; ``decode`` reads every image, with all cores."""
+    """Check the data set ``name`` in the config's variant; ``decode`` reads every image, using all cores."""
     try:
         with _warnings() as notes:
             data = read(cfg, name)
@@ -132,7 +140,7 @@ def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
 
 @contextlib.contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """What readers warn of, which then goes to no other place by default."""
+    """Collect readers' warnings; without another handler, they are not printed."""
     messages: list[str] = []
     handler = logging.Handler(logging.WARNING)
     handler.emit = lambda record: messages.append(record.getMessage())  # type: ignore[method-assign]
@@ -144,7 +152,7 @@ def _warnings() -> Iterator[list[str]]:
 
 
 def _parts_of_splits(data: SingleShot) -> Iterator[Part]:
-    """Query and gallery of split 0, and of those splits that are not as large."""
+    """Query and gallery of split 0, and of every split with other sizes."""
     seen: set[tuple[str, tuple[Any, ...]]] = set()
     for number, split in enumerate(data.splits):
         for name, places in split._asdict().items():
@@ -168,7 +176,7 @@ def _cell(found: int | None, published: int | None) -> str:
 
 def _bad_images(name: str, paths: list[str], decode: bool) -> list[str]:
     empty = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
-    faults = [f"{path} is {'empty' if os.path.isfile(path) else 'not there'}" for path in empty]
+    faults = [f"{path} {'is empty' if os.path.isfile(path) else 'does not exist'}" for path in empty]
     if not decode:
         return faults
     full = sorted({*paths} - {*empty})

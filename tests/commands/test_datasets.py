@@ -54,7 +54,7 @@ def test_whole_sets_are_as_published_and_a_small_one_is_not(root, said, monkeypa
 def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_named(root, said):
     out, mistake = said("--no-decode")
     assert not mistake and out.count("not found") == 7
-    assert f"{root} has no folder MSMT17_V1; it holds train and test (V1)" in out
+    assert f"{root} has no folder MSMT17_V1; it must contain train and test (V1)" in out
     out, mistake = said("--no-decode", "DGMSMT17", "DATASETS.MSMT17.VERSION", "V2")
     assert "has no folder MSMT17_V2" in out and "DGMSMT17" in mistake
     out, mistake = said("--no-decode", "--config-file", "projects/GDNorm/configs/protocol1/gdnorm.yml")
@@ -69,10 +69,10 @@ def test_a_set_that_is_there_in_part_is_not_called_missing(root, said):
     trees.dukemtmc(root, put)
     shutil.move(root / "DukeMTMC-reID/query/0002_c1_f0046182.jpg", root / "DukeMTMC-reID/query/0002_c1_f0046182.JPG")
     out, mistake = said("--no-decode", "DGMarket1501", "DGVIPeR", "DGMSMT17", "MSMT17", "DukeMTMC")
-    assert "DukeMTMC: 1 of 8 images in " in out and "takes none but *.jpg; the first is 0002_c1_f0046182.JPG" in out
+    assert "DukeMTMC: left out 1 of 8 images in " in out and "only *.jpg; the first is 0002_c1_f0046182.JPG" in out
     assert "DGMarket1501: incomplete or damaged" in out and "v15.09.15 has no folder query" in out
     assert "DGMSMT17: not found" in out and "MSMT17: fast-reid's own reader cannot read it in" in out
-    assert f"{root}/VIPeR/cam_a: 1 of 633 left out: 1 with the suffix .txt" in out
+    assert f"{root}/VIPeR/cam_a: left out 1 of 633: 1 with the suffix .txt" in out
     assert mistake.endswith("DGMarket1501, DGMSMT17, MSMT17; see above\n")
 
 
@@ -99,4 +99,4 @@ def test_images_that_are_empty_cut_short_or_gone_are_named(root, said):
     trees.msmt17(root, put)
     gone = root / "MSMT17_V1/train" / (root / "MSMT17_V1/list_train.txt").read_text().split()[0]
     gone.unlink()
-    assert f"{gone} is not there" in said("--no-decode", "DGMSMT17")[0]
+    assert f"{gone} does not exist" in said("--no-decode", "DGMSMT17")[0]

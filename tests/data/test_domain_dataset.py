@@ -15,7 +15,7 @@ SAMPLERS = ["DomainBalancedIdentitySampler", "NaiveIdentitySampler", "BalancedId
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("sampler", SAMPLERS)
-def test_an_images_domain_is_the_place_of_its_data_set(tiny, sampler, workers):
+def test_an_images_domain_is_the_position_of_its_data_set(tiny, sampler, workers):
     cfg = tiny("baseline", "DATALOADER.SAMPLER_TRAIN", sampler, "DATALOADER.NUM_WORKERS", str(workers))
     loader = build_reid_train_loader(cfg)
     seen = set()
@@ -35,7 +35,7 @@ def test_identities_of_different_domains_are_different_classes(tiny):
 
 
 def own(monkeypatch, **sets):
-    """Registers data sets of a user's: for each name the (identity, camera) of its training images."""
+    """Register a user's data sets: for each name, the (identity, camera) of its training images."""
     for name, people in sets.items():
 
         def init(self, root="", people=people, name=name, **kwargs):
@@ -56,7 +56,7 @@ def own(monkeypatch, **sets):
     ],
     ids=["numbers", "text", "kinds", "nobody"],
 )
-def test_no_two_data_sets_share_a_person_by_chance(tiny, monkeypatch, caplog, people, classes, cameras):
+def test_data_sets_share_no_person_by_chance(tiny, monkeypatch, caplog, people, classes, cameras):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     own(monkeypatch, **{name: [(pid, place % 2) for place, pid in enumerate(pids)] for name, pids in people.items()})
     cfg = tiny("baseline", "DATALOADER.SAMPLER_TRAIN", "TrainingSampler", "DATASETS.NAMES", str(tuple(people)))
@@ -67,12 +67,12 @@ def test_no_two_data_sets_share_a_person_by_chance(tiny, monkeypatch, caplog, pe
     left_out = [message for message in caplog.messages if "left out" in message]
     assert bool(left_out) == (-1 in people["A"])
     assert not left_out or left_out[0].startswith(
-        "A: 2 of 4 training images left out, as their identity is None, empty or"
+        "A: left out 2 of 4 training images, because their identity is None, empty or"
     )
 
 
 def test_people_that_sources_share_on_purpose_stay_one():
-    """Numbers that are each somebody's keep their order, in which an earlier run has learned them."""
+    """Numbers that no two sources share keep their order, which a checkpoint's classifier depends on."""
     text = [[("", f"market1501_{pid}", k) for pid in (1, 2)] for k in range(2)]
     assert DomainDataset(text).num_classes == 2
     assert DomainDataset([[("", 10, 0), ("", 9, 0)], [("", 2, 1)]]).pids == [2, 9, 10]
@@ -82,5 +82,5 @@ def test_people_that_sources_share_on_purpose_stay_one():
     ]  # combine_all's
 
 
-def test_the_readers_arguments_reach_them(tiny):
+def test_arguments_reach_the_readers(tiny):
     assert len(build_reid_train_loader(tiny(), combineall=True).dataset) > len(build_reid_train_loader(tiny()).dataset)

@@ -1,6 +1,6 @@
-"""The readers of the public data sets, on trees in their true layouts: toy ones of pictures, full ones of empty files.
+"""The readers of the public data sets, on trees in their true layouts: toy trees of pictures, full ones of empty files.
 
-What is expected is read off the file names by patterns of this file's own, or known from building the tree.
+Expected items come from this file's own patterns of file names, or from how the tree was built.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ from fastreid_gdnorm.errors import UserError
 from . import trees
 
 PARTS = ("train", "query", "gallery")
-MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # lists a folder by when its files were made
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # lists files in the order of their creation
 MARKET, DETECTED, LABELED = "Market-1501-v15.09.15", {"boxes": "detected"}, {"boxes": "labeled"}
 
 
@@ -60,8 +60,8 @@ C2 = "{}/P(?P<pair>\\d)/cam(?P<camera>\\d)/(?P<pid>\\d+)_\\d+\\.png"
 V = r"VIPeR/cam_(?P<camera>.)/(?P<pid>\d+)_\d+\.bmp"
 P = r"prid_2011/single_shot/cam_(?P<camera>.)/person_(?P<pid>\d+)\.png"
 
-# reader, its arguments, the tree, images in train, query, gallery and all, and the pattern of each part's paths; of
-# CUHK03 names do not tell the part, and of a target a split does
+# reader, its arguments, the tree, images in train, query, gallery and all, and a pattern for the paths of each part. In
+# CUHK03 names do not show the part, and in a target the split decides it.
 SETS = {
     "Market-1501": (DGMarket1501, {}, trees.market1501, (24, 8, 15, 44), market_style(MARKET)),
     "DukeMTMC": (DGDukeMTMC, {}, trees.dukemtmc, (24, 8, 12, 44), market_style("DukeMTMC-reID")),
@@ -97,7 +97,7 @@ def people(datasets):
 
 @pytest.fixture(scope="module")
 def put(people):
-    """A function that puts the next of the rendered people at a path, in the format of its suffix."""
+    """A function that writes the next rendered person to a path, in the format of its suffix."""
     return lambda path: cv2.imwrite(str(path), next(people))
 
 
@@ -119,14 +119,14 @@ def relative(root, items):
 
 
 def read(reader, root, **kwargs):
-    """What a reader gives as {part: items}; "all" is training with combineall."""
+    """The items of a reader as {part: items}; "all" is training with combineall."""
     data, whole = reader(str(root), **kwargs), reader(str(root), combineall=True, **kwargs)
     parts = {"train": data.train, "query": data.query, "gallery": data.gallery, "all": whole.train}
     return {part: relative(root, items) for part, items in parts.items()}
 
 
 def litter(root):
-    """Leave in every folder what systems and people leave beside images."""
+    """Leave the files in every folder that systems and people leave beside images."""
     for folder, _, names in list(os.walk(root)):
         images = sorted(name for name in names if name.endswith(("jpg", "jpeg", "png", "bmp")))
         for name in ("Thumbs.db", ".DS_Store", *(form % images[0] for form in ("._%s", "%s.part", "old %s") if images)):
@@ -134,19 +134,19 @@ def litter(root):
 
 
 def named(root, pattern):
-    """The items that the names of files tell of."""
+    """The items according to the names of files."""
     matches = [re.fullmatch(pattern, path.relative_to(root).as_posix()) for path in root.rglob("*")]
-    return [(match[0], *told_by(**match.groupdict())) for match in matches if match]
+    return [(match[0], *item_of(**match.groupdict())) for match in matches if match]
 
 
-def told_by(pid, camera="1", pair=None):
-    """Identity and camera from 0, but from 1 in CUHK02 and where three digits are an i-LIDS place in a sequence."""
+def item_of(pid, camera="1", pair=None):
+    """Identity and camera. Cameras count from 0, except in CUHK02, and in i-LIDS, where they have three digits."""
     pid, camera = int(pid), "ab".index(camera) if camera in "ab" else int(camera) - (len(camera) < 3)
     return (f"{pair}_{pid}", f"{pair}_{camera + 1}") if pair else (pid, camera)
 
 
 def check(reader, root, found, expected):
-    """The items are those expected, those of training named as fast-reid names them, and pictures can be read."""
+    """Check that items are as expected, named as fast-reid does in training, and that their pictures can be read."""
 
     def to_train(items, infix=""):
         prefix = f"{reader.dataset_name}_{infix}"
@@ -158,7 +158,7 @@ def check(reader, root, found, expected):
     assert sorted(found["train"]) == sorted(to_train(train))
     assert (sorted(found["query"]), sorted(found["gallery"])) == (sorted(query), sorted(gallery))
     assert sorted(found["all"]) == sorted(to_train(expected.get("all", train)) + to_train(known, "test_"))
-    if reader is not DGMSMT17:  # whose test identities are other people, from 0 again
+    if reader is not DGMSMT17:  # test identities are other people, numbered from 0 again
         assert not {pid for _, pid, _ in train} & {pid for _, pid, _ in query + gallery}
     for items in found.values():
         assert all(cv2.imread(str(root / path)) is not None for path, _, _ in items[:3])
@@ -172,14 +172,14 @@ def cuhk03_parts(boxes):
 
 
 def target_parts(images, found):
-    """The parts of a target, whose split may be any: the images of those who are not tested are the training ones."""
+    """The parts of a target with any split; training has the identities that are not tested."""
     parts = {part: [item for item in images if item in found[part]] for part in ("query", "gallery")}
     tested = {pid for _, pid, _ in parts["query"] + parts["gallery"]}
     return {**parts, "train": [item for item in images if item[1] not in tested]}
 
 
 @pytest.mark.parametrize("reader, kwargs, build, counts, patterns", SETS.values(), ids=SETS)
-def test_parts_are_what_the_names_of_files_tell(reader, kwargs, build, counts, patterns, put, tmp_path):
+def test_parts_are_as_the_file_names_say(reader, kwargs, build, counts, patterns, put, tmp_path):
     build(tmp_path, put)
     litter(tmp_path)
     found = read(reader, tmp_path, **kwargs)
@@ -194,7 +194,7 @@ def test_parts_are_what_the_names_of_files_tell(reader, kwargs, build, counts, p
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_half_of_the_files_with_another_suffix_are_read_too(name, tmp_path):
+def test_images_with_other_suffixes_are_read_too(name, tmp_path):
     reader, kwargs, build, _, _ = SETS[name]
     build(tmp_path, Path.touch)
     before = read(reader, tmp_path, **kwargs)
@@ -211,9 +211,9 @@ def without_suffixes(items):
     return [(os.path.splitext(path)[0], pid, camera) for path, pid, camera in items]
 
 
-def test_what_is_left_out_of_a_folder_is_counted_and_junk_is_not(tmp_path, caplog, monkeypatch):
+def test_files_left_out_are_counted_but_junk_is_not(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
-    caplog.set_level(logging.WARNING, "fastreid")  # which a trainer's setup of logs in another test may have lowered
+    caplog.set_level(logging.WARNING, "fastreid")  # another test's trainer may have lowered it
     trees.market1501(tmp_path, Path.touch)
     before = read(DGMarket1501, tmp_path)
     assert not caplog.messages
@@ -225,11 +225,11 @@ def test_what_is_left_out_of_a_folder_is_counted_and_junk_is_not(tmp_path, caplo
         (folder / name).touch()
     assert read(DGMarket1501, tmp_path) == before
     (said,) = set(caplog.messages)
-    assert said.startswith(f"{folder}: 5 of 13 left out: ")
+    assert said.startswith(f"{folder}: left out 5 of 13: ")
     for words in (
         "1 folders (",
         "1 that are copies",
-        "2 whose names do not fit (the first is 0001_c0ffee",
+        "2 with names that do not match (the first is 0001_c0ffee",
         "suffix .txt",
     ):
         assert words in said
@@ -240,14 +240,14 @@ def test_cuhk03_is_extracted_from_its_mat_once(boxes, people, tmp_path):
     trees.cuhk03_mat(tmp_path, lambda: next(people))
     first = read(DGCUHK03, tmp_path, boxes=boxes)
     check(DGCUHK03, tmp_path, first, cuhk03_parts(boxes))
-    (tmp_path / "cuhk03/cuhk03_release/cuhk-03.mat").write_bytes(b"")  # of which nothing can be extracted
+    (tmp_path / "cuhk03/cuhk03_release/cuhk-03.mat").write_bytes(b"")  # nothing can be extracted from it
     assert read(DGCUHK03, tmp_path, boxes=boxes) == first
     shutil.rmtree(tmp_path / "cuhk03/cuhk03_release")
     assert read(DGCUHK03, tmp_path, boxes=boxes) == first
 
 
 @pytest.mark.parametrize("reader, kwargs, build", [row[:3] for row in SETS.values()], ids=SETS)
-def test_the_order_of_files_and_the_path_of_the_root_change_nothing(reader, kwargs, build, tmp_path):
+def test_the_order_of_files_and_the_path_of_the_root_do_not_matter(reader, kwargs, build, tmp_path):
     build(tmp_path, Path.touch)
     files = sorted(path for path in tmp_path.rglob("*") if path.is_file())
     random.Random(0).shuffle(files)
@@ -262,7 +262,7 @@ def test_the_order_of_files_and_the_path_of_the_root_change_nothing(reader, kwar
             assert reader(str(root)).splits == reader(str(tmp_path)).splits
 
 
-# the folder, those of queries and gallery in it, images in these, the gallery's of every split, the splits' sha256
+# the folder, its query and gallery folders, their image counts, names in every gallery, the SHA-256 of the splits
 SPLITS = {
     DGVIPeR: ("VIPeR", "cam_a", "cam_b", (316, 316), "none", "48fa6933beaa77f6"),
     DGPRID: ("prid_2011/single_shot", "cam_a", "cam_b", (100, 649), "person_0(?!200)[2-7].*", "c417c54d0331ad97"),
@@ -272,7 +272,7 @@ SPLITS = {
 
 
 @pytest.mark.parametrize("reader", SPLITS)
-def test_ten_splits_are_the_same_everywhere_and_find_every_query_once(reader, full):
+def test_ten_splits_are_the_same_everywhere_and_contain_every_query_once(reader, full):
     folder, of_queries, of_gallery, counts, strangers, digest = SPLITS[reader]
     data = reader(str(full))
     images = relative(full, data.images)
@@ -313,7 +313,7 @@ PUBLISHED = [
 
 @pytest.mark.long
 @pytest.mark.parametrize("reader, kwargs, facts", PUBLISHED)
-def test_at_full_size_a_source_is_as_published(reader, kwargs, facts, full):
+def test_at_full_size_a_source_has_its_published_counts(reader, kwargs, facts, full):
     found, published = read(reader, full, **kwargs), reader(str(full), **kwargs).published
     assert set(facts) <= set(published)
     for part, (ids, images, cameras) in published.items():
@@ -341,7 +341,7 @@ def test_protocol_1_trains_on_all_images_of_its_five_sources(full):
         ("VIPeR", None, "DGVIPeR: 10 splits drawn"),
     ],
 )
-def test_a_splits_json_with_the_set_is_used_and_the_log_says_so(name, form, words, tmp_path, caplog, monkeypatch):
+def test_a_splits_json_is_used_and_the_log_says_so(name, form, words, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     caplog.set_level(logging.INFO, "fastreid.gdnorm.splits")
     reader, _, build, _, pattern = SETS[name]
@@ -355,7 +355,7 @@ def test_a_splits_json_with_the_set_is_used_and_the_log_says_so(name, form, word
         parts = [{"train": [], "query": [*map(form, one)], "gallery": [*map(form, two)]} for one, two in theirs]
         file.write_text(json.dumps(parts))
     elif name == "GRID":
-        file.write_text("not read, for the official partitions go before it")
+        file.write_text("ignored, because official partitions take precedence")
     data = reader(str(tmp_path))
     assert words.format(file=file, partitions=partitions) in caplog.text
     if form:
@@ -363,20 +363,20 @@ def test_a_splits_json_with_the_set_is_used_and_the_log_says_so(name, form, word
         assert [[[paths[place] for place in places] for places in split] for split in data.splits] == theirs
 
 
-def test_torchreids_splits_lie_above_the_folder(tmp_path, caplog, monkeypatch):
-    """In viper/ beside VIPeR/; in the folder of all data sets such a file counts only for the set that it is of."""
+def test_torchreids_splits_are_found_above_the_folder(tmp_path, caplog, monkeypatch):
+    """They are in viper/, beside VIPeR/. In the folder of all data sets, it counts only for its own data set."""
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     trees.viper(tmp_path / "viper", Path.touch, ids=7)
     trees.ilids(tmp_path, Path.touch, ids=5, images=16)
     query, gallery = (f"/elsewhere/viper/VIPeR/cam_{view}/000_{angle}.bmp" for view, angle in (("a", 0), ("b", 90)))
     splits = [{"train": [], "query": [[query, 0, 0]], "gallery": [[gallery, 0, 1]]}]
-    for root in tmp_path / "viper", tmp_path:  # the folder of all data sets is that of torchreid's VIPeR, or above it
+    for root in tmp_path / "viper", tmp_path:  # torchreid's folder of VIPeR, and the one above
         (root / "splits.json").write_text(json.dumps(splits))
         data = DGVIPeR(str(root))
         assert data.origin == f"1 splits from {tmp_path}/viper/splits.json"
         assert [Path(path).name for path, _, _ in data.query + data.gallery] == ["000_0.bmp", "000_90.bmp"]
     assert DGiLIDS(str(tmp_path)).origin == "10 splits drawn from its sorted identities"
-    assert f"DGiLIDS: not taken from the folder of all data sets: {tmp_path}/splits.json names" in caplog.text
+    assert f"DGiLIDS: ignored splits in the folder of all data sets: {tmp_path}/splits.json names" in caplog.text
 
 
 def without(path):
@@ -406,41 +406,47 @@ def archive(root, put):
 MAT = "cuhk03/cuhk03_release/cuhk-03.mat"
 CONFIG, PARTITIONS = "cuhk03/cuhk03_new_protocol_config_detected.mat", "GRID/features_and_partitions.mat"
 A, C3, MT, VIPER, GRID = "cam_a/000_0.bmp", trees.cuhk03_extracted, trees.msmt17, SETS["VIPeR"][2], SETS["GRID"][2]
-BARE = json.dumps([{"query": ["person_0001.png"], "gallery": ["person_0001.png"]}])  # it is in both cameras
+BARE = json.dumps([{"query": ["person_0001.png"], "gallery": ["person_0001.png"]}])  # in both cameras
 NO_GALLERY, EMPTY, LOST = {"query": [A]}, {"query": [A], "gallery": []}, {"query": ["a/b.bmp"], "gallery": []}
 
-# reader, its arguments, the tree, what is done to it (and where the root is then), what the message says
+# reader, its arguments, the tree, the mistake (which may return another root), and part of the message
 MISTAKES = {
     "missing": (DGMarket1501, {}, None, None, f"no folder {MARKET} or market1501/{MARKET}; .* FASTREID_DATASETS names"),
-    "itself": (DGMarket1501, {}, too_deep, lambda root: root / MARKET / MARKET, "folder itself: one level up is meant"),
+    "itself": (
+        DGMarket1501,
+        {},
+        too_deep,
+        lambda root: root / MARKET / MARKET,
+        "itself: use the folder above it",
+    ),
     "too deep": (DGMarket1501, {}, too_deep, None, f"{MARKET} has no folder .*{MARKET}/{MARKET}: move it up"),
     "deep in the root": (DGVIPeR, {}, VIPER, lambda root: root.parent, "there is one in .*: move it up"),
     "empty": (DGVIPeR, {}, None, lambda root: (root / "VIPeR/cam_a").mkdir(parents=True), "cam_a has no image whose"),
-    "no list": (DGMSMT17, {}, MT, without("MSMT17_V1/list_val.txt"), "list_val.txt is not there"),
+    "no list": (DGMSMT17, {}, MT, without("MSMT17_V1/list_val.txt"), "list_val.txt does not exist"),
     "odd list": (DGMSMT17, {}, MT, text("MSMT17_V1/list_val.txt", "a.jpg\n"), "list_val.txt must have an image and"),
     "no images": (DGMSMT17, {}, MT, lambda root: shutil.rmtree(root / "MSMT17_V1/train"), "V1 has no folder train"),
     "pairs too deep": (DGCUHK02, {}, pairs_too_deep, None, "cuhk02 has no folder P1 .*cuhk02/cuhk02: move it up"),
     "V1 for V2": (DGMSMT17, {"version": "V2"}, MT, None, "has version V1, .* set it to V1, or unpack MSMT17_V2"),
-    "V3": (DGMSMT17, {"version": "V3"}, MT, None, "DATASETS.MSMT17.VERSION is V1 or V2, got 'V3'"),
-    "boxes": (DGCUHK03, {"boxes": "drawn"}, C3, None, "BOXES is detected or labeled, got 'drawn'"),
-    "other boxes": (DGCUHK03, LABELED, C3, None, "cuhk03 has no labeled images; it holds"),
-    "no split": (DGCUHK03, {}, C3, without(CONFIG), "config_detected.mat is not there"),
+    "V3": (DGMSMT17, {"version": "V3"}, MT, None, "DATASETS.MSMT17.VERSION must be V1 or V2, got 'V3'"),
+    "boxes": (DGCUHK03, {"boxes": "drawn"}, C3, None, "BOXES must be detected or labeled, got 'drawn'"),
+    "other boxes": (DGCUHK03, LABELED, C3, None, "cuhk03 has no labeled images; it must contain"),
+    "no split": (DGCUHK03, {}, C3, without(CONFIG), "config_detected.mat does not exist"),
     "broken split": (DGCUHK03, {}, C3, text(CONFIG, "no mat"), "cannot read .*config_detected.mat"),
     "broken archive": (DGCUHK03, {}, archive, text(MAT, "no mat"), "cannot extract .*cuhk-03.mat"),
     "lost": (DGCUHK03, {}, C3, without("cuhk03/images_detected/1_001_1_01.png"), "lacks 1 .* 1_001_1_01.png"),
     "no partitions": (DGGRID, {}, GRID, without(PARTITIONS), "neither .*partitions.mat, .* nor splits.json"),
     "broken partitions": (DGGRID, {}, GRID, text(PARTITIONS, "no mat"), "cannot read .*partitions.mat"),
-    "names alone": (DGPRID, {}, SETS["PRID"][2], text("prid_2011/splits.json", BARE), "person_0001.png is not here"),
-    "not there": (DGVIPeR, {}, VIPER, splits_json([LOST]), "a/b.bmp is not here: repair or remove .*splits.json"),
-    "no JSON": (DGVIPeR, {}, VIPER, text("VIPeR/splits.json", "a\n{"), "splits.json is no list of splits"),
-    "no gallery": (DGVIPeR, {}, VIPER, splits_json([NO_GALLERY]), "splits.json is no list of splits .*gallery"),
+    "names alone": (DGPRID, {}, SETS["PRID"][2], text("prid_2011/splits.json", BARE), "person_0001.png does not exist"),
+    "not there": (DGVIPeR, {}, VIPER, splits_json([LOST]), "a/b.bmp does not exist: repair or remove .*splits.json"),
+    "no JSON": (DGVIPeR, {}, VIPER, text("VIPeR/splits.json", "a\n{"), "splits.json is not a list of splits"),
+    "no gallery": (DGVIPeR, {}, VIPER, splits_json([NO_GALLERY]), "splits.json is not a list of splits .*gallery"),
     "empty split": (DGVIPeR, {}, VIPER, splits_json([EMPTY]), "splits.json has an empty split"),
     "other name": (
         DGMarket1501,
         {},
         trees.market1501,
         lambda root: (root / MARKET).rename(root / "market1501") and None,
-        f"there is market1501, which holds bounding_box_train: rename it to {MARKET}",
+        f"there is market1501, which contains bounding_box_train: rename it to {MARKET}",
     ),
     "other case": (
         DGMarket1501,
@@ -461,16 +467,16 @@ MISTAKES = {
         {"version": "V2"},
         MT,
         lambda root: (root / "MSMT17_V1").rename(root / "MSMT17") and None,
-        "there is MSMT17, which holds no mask_train_v2",
+        "there is MSMT17, but without mask_train_v2",
     ),
     "packed": (DGMSMT17, {}, None, lambda root: (root / "MSMT17_V1.zip").touch(), "there is MSMT17_V1.zip: unpack it"),
-    "other set": (DGiLIDS, {}, None, lambda root: (root / "iLIDS-VID").mkdir(), "which holds no images or Persons"),
+    "other set": (DGiLIDS, {}, None, lambda root: (root / "iLIDS-VID").mkdir(), "but without images or Persons"),
     "parts in the root": (
         DGMarket1501,
         {},
         trees.market1501,
         lambda root: (root / MARKET).rename(root / "reid"),
-        f"it holds bounding_box_train itself: that belongs into a folder {MARKET}",
+        f"it contains bounding_box_train itself: move that into a folder {MARKET}",
     ),
     "no root": (
         DGMarket1501,
@@ -479,7 +485,7 @@ MISTAKES = {
         lambda root: root / "nowhere",
         "nowhere is not a folder; set FASTREID_DATASETS",
     ),
-    "other mat": (DGGRID, {}, GRID, lambda root: savemat(root / PARTITIONS, {"a": 1}), "holds no 'trainIdxAll'"),
+    "other mat": (DGGRID, {}, GRID, lambda root: savemat(root / PARTITIONS, {"a": 1}), "has no variable 'trainIdxAll'"),
     "list in Latin-1": (
         DGMSMT17,
         {},

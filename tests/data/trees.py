@@ -1,7 +1,7 @@
-"""Trees of the public re-ID data sets in their true layouts, to test the readers without the data.
+"""Builds trees of the public re-ID data sets in their true layouts, to test the readers without the data.
 
-Every builder takes the folder that stands for FASTREID_DATASETS and `put`, which creates the picture whose path it is
-given. What is no picture of a person is written here. `full` gives the published number of identities and pictures.
+Every builder takes the folder of all data sets, and `put`, which creates a picture at a path. Other files are written
+here. `full` makes the published number of identities and pictures.
 """
 
 from itertools import count
@@ -20,20 +20,20 @@ def write_images(put, folder, names):
 
 
 def write_text(path, text=""):
-    """Write a file that is no picture."""
+    """Write a file that is not a picture."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
 
 
 def matlab(values):
-    """Give whole numbers the smallest type that holds them, as Matlab does in the files that it writes."""
+    """Give integers the smallest type that fits, as Matlab does in its files."""
     return values.astype(np.min_scalar_type(values.max()))
 
 
 def deal(ids, images, cameras, first=0):
-    """Deal `images` evenly to `ids`, each on from camera to camera.
+    """Deal `images` evenly to `ids`, moving each from camera to camera.
 
-    Yields (identity, camera from 1, number of the picture within its identity from `first`).
+    Yields (identity, camera from 1, the picture's number within its identity, counted from `first`).
     """
     share, left = divmod(images, len(ids))
     for k, pid in enumerate(ids):
@@ -42,14 +42,14 @@ def deal(ids, images, cameras, first=0):
 
 
 def write_market_style(put, folder, name, cameras, train, query, gallery):
-    """Write the three folders of a set laid out as Market-1501 is; each part is (ids, number of pictures)."""
+    """Write the three folders of a data set in Market-1501's layout; each part is (ids, number of pictures)."""
     parts = ("bounding_box_train", train, 0), ("query", query, 0), ("bounding_box_test", gallery, 50)
     for part, (ids, images), first in parts:
         write_images(put, folder / part, (name(*shot) for shot in deal(ids, images, cameras, first)))
 
 
 def market1501(root, put, full=False):
-    """Write Market-1501, its junk (-1) and its distractors (0) included."""
+    """Write Market-1501, including junk (-1) and distractors (0)."""
     folder = root / "Market-1501-v15.09.15"
     train, test = (range(1, 1502, 2), range(2, 1501, 2)) if full else (range(1, 12, 2), range(2, 9, 2))
     in_train, in_query, in_gallery, distractors, junk = (12936, 3368, 13115, 2798, 3819) if full else (24, 8, 12, 3, 2)
@@ -67,7 +67,7 @@ def market1501(root, put, full=False):
 
 
 def dukemtmc(root, put, full=False):
-    """Write DukeMTMC-reID; at full size 408 identities of its gallery are in no query."""
+    """Write DukeMTMC-reID. At full size, 408 identities of its gallery are in no query."""
     folder = root / "DukeMTMC-reID"
     train, test = (range(1, 7020, 10), range(2, 6662, 6)) if full else (range(1, 60, 10), range(2, 26, 6))
     in_train, in_query, in_gallery = (16522, 2228, 17661) if full else (24, 8, 12)
@@ -81,7 +81,7 @@ def dukemtmc(root, put, full=False):
 
 
 def cuhk02(root, put, full=False, nested=True):
-    """Write CUHK02, whose identities count from 1 again in each of its camera pairs, with or without `Dataset/`."""
+    """Write CUHK02, which numbers identities from 1 in each pair of cameras, with or without `Dataset/`."""
     folder = root / "cuhk02" / ("Dataset" if nested else "")
     for pair, ids in enumerate((971, 306, 107, 193, 239) if full else (2,) * 5, start=1):
         names = [f"{pid:03d}_{2 * pid + n:04d}.png" for pid in range(1, ids + 1) for n in range(2)]
@@ -113,12 +113,12 @@ def cuhk03_shots(full, boxes):
 
 
 def cuhk03_name(pair, pid, cell):
-    """Name a picture as the extraction from cuhk-03.mat does."""
+    """The name that extraction from cuhk-03.mat gives a picture."""
     return f"{pair}_{pid:03d}_{1 if cell <= 5 else 2}_{cell:02d}.png"
 
 
 def write_cuhk03_protocol(root, boxes, shots):
-    """Write the new protocol's configuration as Matlab stored it: columns, 1-based indices, a cell array of names."""
+    """Write the new protocol's configuration as Matlab does: columns, 1-based indices, a cell array of names."""
     parts, labels, _, _, cells = (np.array(column) for column in zip(*shots))
     config = {"labels": matlab(labels[:, None]), "camId": matlab(np.where(cells <= 5, 1, 2)[:, None])}
     for part in "train", "query", "gallery":
@@ -129,14 +129,14 @@ def write_cuhk03_protocol(root, boxes, shots):
 
 
 def cuhk03_extracted(root, put, full=False, boxes="detected"):
-    """Write CUHK03 as it is once the pictures are out of cuhk-03.mat, with the new protocol's configuration."""
+    """Write CUHK03 after extraction from cuhk-03.mat, with the new protocol's configuration."""
     shots = cuhk03_shots(full, boxes)
     write_images(put, root / "cuhk03" / f"images_{boxes}", (cuhk03_name(*shot[2:]) for shot in shots))
     write_cuhk03_protocol(root, boxes, shots)
 
 
 def cuhk03_np(root, put, full=False, boxes="detected"):
-    """Write the CUHK03-NP of the re-ranking paper, whose pictures are numbered through: 0003_c2_27.png."""
+    """Write CUHK03-NP of the re-ranking paper, whose pictures are numbered consecutively: 0003_c2_27.png."""
     folders = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}
     names = (
         f"{folders[part]}/{label:04d}_c{1 if cell <= 5 else 2}_{10 * (label - 1) + cell}.png"
@@ -148,7 +148,7 @@ def cuhk03_np(root, put, full=False, boxes="detected"):
 def cuhk03_mat(root, picture):
     """Write a toy cuhk-03.mat, cells within cells by reference, and both configurations beside its folder.
 
-    `picture` returns an (H, W, 3) uint8 array. Matlab's arrays lie transposed in HDF5, and an empty cell is its size.
+    `picture` returns an (H, W, 3) uint8 array. HDF5 has Matlab's arrays transposed, and an empty cell as its size.
     """
     import h5py  # only this builder needs it
 
@@ -178,9 +178,9 @@ def cuhk03_mat(root, picture):
 
 
 def cuhk_sysu(root, put, full=False, naming="p_s"):
-    """Write crops of CUHK-SYSU under one of the names in use: torchreid's p_s, MetaBIN's hard, or market.
+    """Write crops of CUHK-SYSU with one of the namings in use: torchreid's p_s, MetaBIN's hard, or market.
 
-    It has no cameras: here the Market-style queries are of camera 0, all others of camera 1.
+    The data set has no cameras; here Market-style queries have camera 0, all others camera 1.
     """
     folder = root / "CUHK-SYSU"
     ids, images = (range(1, 11935), 34574) if full else (range(1, 7), 18)
@@ -205,7 +205,7 @@ def cuhk_sysu(root, put, full=False, naming="p_s"):
 
 
 def msmt17(root, put, full=False, version="V1"):
-    """Write MSMT17 of either version; its test identities count from 0 again, and val shares those of train."""
+    """Write MSMT17 of either version. Test identities count from 0 again, and val has the identities of train."""
     folder = root / f"MSMT17_{version}"
     train_folder, test_folder = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}[version]
     train, test = (range(1041), range(3060)) if full else (range(6), range(4))
@@ -224,14 +224,14 @@ def msmt17(root, put, full=False, version="V1"):
 
 
 def viper(root, put, ids=632):
-    """Write VIPeR, whose identities' numbers have gaps: 632 of 0 to 873."""
+    """Write VIPeR, whose identities are 632 of the numbers 0 to 873."""
     pids = [874 * k // ids for k in range(ids)]
     for camera, angles in ("cam_a", (0, 45, 90)), ("cam_b", (90, 135, 180)):
         write_images(put, root / "VIPeR" / camera, (f"{pid:03d}_{angles[pid % 3]}.bmp" for pid in pids))
 
 
 def prid(root, put, shared=200, only_a=185, only_b=549):
-    """Write PRID 2011; past the shared ones, the same number in both cameras is two different people."""
+    """Write PRID 2011. After the shared identities, the same number in both cameras is two different people."""
     folder = root / "prid_2011"
     for camera, ids in ("cam_a", shared + only_a), ("cam_b", shared + only_b):
         write_images(put, folder / "single_shot" / camera, (f"person_{pid:04d}.png" for pid in range(1, ids + 1)))
@@ -240,10 +240,10 @@ def prid(root, put, shared=200, only_a=185, only_b=549):
 
 
 def grid(root, put, ids=250, distractors=775, folder="underground_reid"):
-    """Write GRID and its ten partitions, half of the identities training in each.
+    """Write GRID and its ten partitions, each training on half of the identities.
 
-    A partition's personIdx holds identities, and its image indices rows of the features: 2k - 1 and 2k for the
-    pictures of identity k in gallery and probe, then the distractors.
+    In a partition, personIdx has identities, and the image indices are rows of features: 2k - 1 and 2k for the pictures
+    of identity k in gallery and probe, then the distractors.
     """
     folder = root / folder
     for part, first in ("probe", 0), ("gallery", 3):
@@ -269,7 +269,7 @@ def grid(root, put, ids=250, distractors=775, folder="underground_reid"):
 
 
 def ilids(root, put, ids=119, images=476, layout="images"):
-    """Write i-LIDS, two to eight pictures an identity, in the folders of MetaBIN (images) or torchreid (persons)."""
+    """Write i-LIDS, with two to eight pictures per identity, in MetaBIN's folders (images) or torchreid's (persons)."""
     folder = {"images": root / "QMUL-iLIDS" / "images", "persons": root / "i-LIDS_Pedestrian" / "Persons"}[layout]
     shares = [2 + min(6, max(0, images - 2 * ids - 6 * k)) for k in range(ids)]
     names = (f"{k:04d}{n:03d}.jpg" for k, share in enumerate(shares, start=1) for n in range(1, share + 1))

@@ -46,7 +46,7 @@ def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
     assert targets(["carl", "anna"], ["anna", "bert", None, ""]) == ([2, 0, 0, 1, -1, -1], [0, 1, 0, 1, 2, 3])
     assert targets([7, 3], [3, -1, 0, 7], camera=int) == ([7, 3, 3, -1, 0, 7], [0, 1, 0, 1, 2, 3])
     assert targets(["7", "007"], ["-1", "x", "7"])[0] == [7, 8, -1, 9, 7]
-    with pytest.raises(UserError, match="1 of 2 queries have no identity, the first is .*give it one"):
+    with pytest.raises(UserError, match="1 of 2 queries have no identity; the first is .*give each one"):
         targets(["anna", None], ["anna"])
 
 

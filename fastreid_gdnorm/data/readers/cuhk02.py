@@ -1,4 +1,4 @@
-"""CUHK02: five pairs of cameras, each with identities of its own."""
+"""CUHK02: five pairs of cameras, each with its own identities."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CAMERA_PAIRS = 5
 class DGCUHK02(Reader):
     """CUHK02 (Li and Wang 2013), for training only.
 
-    Every pair of cameras counts its identities anew, so that an identity is a pair and a number.
+    Every pair of cameras numbers its identities from 1, so an identity is a pair and a number.
     """
 
     folders = ("cuhk02", "CUHK02")

@@ -1,4 +1,4 @@
-"""CUHK03 in its new split (Zhong et al. 2017), from any of the three forms it is found in."""
+"""CUHK03 in its new split (Zhong et al. 2017), from any of its three forms on disk."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class DGCUHK03(Reader):
 
     def __init__(self, root: str = "datasets", boxes: str = "detected", **kwargs: Any) -> None:
         if boxes not in PUBLISHED:
-            raise UserError(f"DATASETS.CUHK03.BOXES is detected or labeled, got {boxes!r}")
+            raise UserError(f"DATASETS.CUHK03.BOXES must be detected or labeled, got {boxes!r}")
         self.boxes, self.variant, self.published = boxes, f"{boxes} boxes", PUBLISHED[boxes]
         super().__init__(root, **kwargs)
 
@@ -80,7 +80,7 @@ class DGCUHK03(Reader):
             return lambda part: read_market_folder(os.path.join(np_folder, NP_FOLDERS[part]))
         if not (os.path.isdir(images) or os.path.isfile(mat)):
             raise UserError(
-                f"data set DGCUHK03: {self.folder} has no {self.boxes} images; it holds {self.layout}; {GUIDE}"
+                f"data set DGCUHK03: {self.folder} has no {self.boxes} images; it must contain {self.layout}; {GUIDE}"
             )
         extracted = _ExtractedImages(images, f"{self.folder}/cuhk03_new_protocol_config_{self.boxes}.mat")
         if extracted.missing and os.path.isfile(mat):
@@ -92,16 +92,16 @@ class DGCUHK03(Reader):
 
 
 def _extract(mat: str, folder: str) -> None:
-    """fast-reid's own extraction, whatever the folder's name."""
+    """Extract images as fast-reid does, for any folder name."""
     root, name = os.path.split(folder)
     try:
         type("CUHK03", (CUHK03,), {"dataset_dir": name})(root)
     except (OSError, KeyError, ValueError) as error:
-        raise UserError(f"cannot extract {mat} ({error}): get it again; {GUIDE}") from error
+        raise UserError(f"cannot extract {mat} ({error}): download it again; {GUIDE}") from error
 
 
 class _ExtractedImages:
-    """Images like ``1_001_1_01.png`` (camera pair, identity, view, number) and the split's file that lists them."""
+    """Images like ``1_001_1_01.png`` (camera pair, identity, view, number), and the split file that lists them."""
 
     def __init__(self, folder: str, split: str) -> None:
         self.folder, self.path = folder, split
@@ -110,7 +110,7 @@ class _ExtractedImages:
         self.find()
 
     def find(self) -> None:
-        """Look for the images, whatever the suffixes of their files are."""
+        """Look for the images, with any suffix."""
         names = sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []
         self.files = {_stem(name): name for name in names if is_picture(name)}
 
@@ -119,11 +119,11 @@ class _ExtractedImages:
         return sorted(name for name in self.names if _stem(name) not in self.files)
 
     def check(self) -> None:
-        """Raises UserError if a listed image is not there."""
+        """Raise UserError if a listed image is missing."""
         missing = self.missing
         if missing:
             raise UserError(
-                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images that {self.path} lists, "
+                f"{self.folder} lacks {len(missing)} of the {len(self.names)} images that {self.path} lists; "
                 f"the first is {missing[0]}; {GUIDE}"
             )
 

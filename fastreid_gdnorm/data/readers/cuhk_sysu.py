@@ -1,4 +1,4 @@
-"""CUHK-SYSU, a set for person search, as the crops that re-identification takes from it."""
+"""CUHK-SYSU, a data set for person search, as crops for re-identification."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PATTERN = r"p?(\d+)_(?:s|n\d+_s|c)\d.*"  # p11422_s16929_1, p00001_n01_s00001_ha
 
 
 class DGCUHKSYSU(Reader):
-    """Crops of CUHK-SYSU (Xiao et al. 2017), for training only; it has no cameras to tell apart."""
+    """Crops of CUHK-SYSU (Xiao et al. 2017), for training only. Its cameras are unknown, so all are camera 0."""
 
     folders = ("CUHK-SYSU", "cuhk_sysu")
     layout = "cropped_images, or cropped_image, or bounding_box_train, query and bounding_box_test"

@@ -17,16 +17,16 @@ PARTITIONS = "features_and_partitions.mat"
 
 
 class DGGRID(TwoViews):
-    """GRID (Loy, Xiang and Gong 2009): 250 identities seen twice and 775 strangers (identity 0) in the gallery.
+    """GRID (Loy, Xiang and Gong 2009): 250 identities seen twice, and 775 strangers (identity 0) in the gallery.
 
-    Its splits are the official partitions.
+    The splits are the official partitions.
     """
 
     folders = ("GRID", "underground_reid", "grid/underground_reid")
     layout = f"probe, gallery and {PARTITIONS}"
     signs = ("probe",)
     dataset_name, letters = "grid", "G"
-    _junk_pids = [0]  # what fast-reid's combine_all leaves out
+    _junk_pids = [0]  # ignored by fast-reid's combine_all
     published = {"query": Counts(125, 125), "gallery": Counts(126, 900)}  # the strangers count as one identity
 
     def read_views(self) -> tuple[list[Item], list[Item]]:

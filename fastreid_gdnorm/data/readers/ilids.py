@@ -13,10 +13,10 @@ from .single_shot import SingleShot, Split, half
 
 
 class DGiLIDS(SingleShot):
-    """QMUL i-LIDS (Zheng, Gong and Xiang 2009): 119 identities, 476 images, no cameras told.
+    """QMUL i-LIDS (Zheng, Gong and Xiang 2009): 119 identities, 476 images, unknown cameras.
 
-    A split takes two images of every tested identity, one to the queries, one to the gallery; the "camera" is the
-    image's number in its identity's sequence, so that any two differ.
+    A split puts one image of every tested identity among the queries and another in the gallery. The "camera" is the
+    image's number in the sequence of its identity, so any two images have different cameras.
     """
 
     folders = ("QMUL-iLIDS", "i-LIDS_Pedestrian", "ilids/i-LIDS_Pedestrian")

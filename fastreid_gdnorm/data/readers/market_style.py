@@ -1,4 +1,4 @@
-"""The format of Market-1501: three folders, identity and camera in the file names."""
+"""The format of Market-1501: three folders, with identity and camera in the file names."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ DISTRACTOR, JUNK = 0, -1
 class MarketStyle(Reader):
     """Folders bounding_box_train, query and bounding_box_test with images like ``0002_c1s1_000451_03.jpg``.
 
-    Junk (identity -1) is left out; distractors (identity 0) are in the gallery, but not in training.
+    Junk (identity -1) is ignored. Distractors (identity 0) are in the gallery, but not in training.
     """
 
     layout = "bounding_box_train, query and bounding_box_test"
     signs = ("bounding_box_train",)
-    _junk_pids = [DISTRACTOR, JUNK]  # what fast-reid's combine_all leaves out
+    _junk_pids = [DISTRACTOR, JUNK]  # ignored by fast-reid's combine_all
 
     def read_train(self) -> list[Item]:
         return read_market_folder(os.path.join(self.folder, "bounding_box_train"))
@@ -45,13 +45,13 @@ class DGMarket1501(MarketStyle):
     published = {
         "train": Counts(751, 12936, 6),
         "query": Counts(750, 3368, 6),
-        "gallery": Counts(751, 15913, 6),  # 750 and the distractors, which count as one
+        "gallery": Counts(751, 15913, 6),  # 750, and the distractors as one
         "all": Counts(1501, 29419),
     }
 
 
 class DGDukeMTMC(MarketStyle):
-    """DukeMTMC-reID (Zheng et al. 2017), withdrawn by its authors: see the guide."""
+    """DukeMTMC-reID (Zheng et al. 2017), withdrawn by its authors; see projects/GDNorm/DATASETS.md."""
 
     folders = ("DukeMTMC-reID", "dukemtmc-reid/DukeMTMC-reID")
     dataset_name, letters = "dukemtmc", "D"

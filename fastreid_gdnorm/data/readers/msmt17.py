@@ -1,4 +1,4 @@
-"""MSMT17 in either of its versions."""
+"""MSMT17, version V1 or V2."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ TRAIN, TRAIN_AND_VAL = Counts(1041, 30248, 15), Counts(1041, 32621, 15)
 
 
 class DGMSMT17(Reader):
-    """MSMT17 (Wei et al. 2018). Its lists say which images are in which part.
+    """MSMT17 (Wei et al. 2018). Its lists assign images to the parts.
 
     Args:
-        version: "V1", or "V2" with masked faces, the key DATASETS.MSMT17.VERSION.
-        val: whether list_val.txt joins the training images, the key DATASETS.MSMT17.VAL; it always does with
-            COMBINEALL.
+        version: "V1", or "V2" with masked faces; the key DATASETS.MSMT17.VERSION.
+        val: whether to train on the images of list_val.txt too; the key DATASETS.MSMT17.VAL. Always with COMBINEALL.
     """
 
     folders = tuple(folder for folder, _, _ in VERSIONS.values())
@@ -34,12 +33,12 @@ class DGMSMT17(Reader):
 
     def __init__(self, root: str = "datasets", version: str = "V1", val: bool = True, **kwargs: Any) -> None:
         if version not in VERSIONS:
-            raise UserError(f"DATASETS.MSMT17.VERSION is V1 or V2, got {version!r}")
+            raise UserError(f"DATASETS.MSMT17.VERSION must be V1 or V2, got {version!r}")
         folder, self.train_folder, self.test_folder = VERSIONS[version]
         others = [name for name, folders in VERSIONS.items() if os.path.isdir(os.path.join(root, folders[0]))]
         if others and version not in others:
             raise NotFound(
-                f"data set DGMSMT17: {root} has version {others[0]}, and DATASETS.MSMT17.VERSION is {version}: "
+                f"data set DGMSMT17: {root} has version {others[0]}, but DATASETS.MSMT17.VERSION is {version}: "
                 f"set it to {others[0]}, or unpack {folder}"
             )
         self.folders, self.signs = (folder,), (self.train_folder,)
@@ -70,16 +69,16 @@ class DGMSMT17(Reader):
         for path, pid in read_list(list_file):
             camera = re.fullmatch(r".*/\d+_\d+_(\d+)_.*", path)
             if not camera:
-                raise UserError(f"{list_file} names {path}, which tells no camera: unpack it again")
+                raise UserError(f"{list_file} names {path}, whose name has no camera: unpack it again")
             items.append((os.path.join(images, path), pid, int(camera[1]) - 1))
         return _as_on_disk(items, list_file)
 
 
 def _as_on_disk(items: list[Item], list_file: str) -> list[Item]:
-    """The items with their files' own suffixes, which may be in another case or of another format than in the list.
+    """Correct the suffixes of listed items, which on disk can differ in case or format.
 
     Raises:
-        UserError: an image is not there.
+        UserError: an image is missing.
     """
     folders = {path.rpartition("/")[0] for path, _, _ in items}
     there = {f"{folder}/{name}" for folder in folders if os.path.isdir(folder) for name in os.listdir(folder)}
@@ -91,6 +90,6 @@ def _as_on_disk(items: list[Item], list_file: str) -> list[Item]:
     missing = [path for path, file in zip(listed, found) if not file]
     if missing:
         raise UserError(
-            f"{missing[0]} is not there; {list_file} names it, and {len(missing)} of {len(items)} are missing"
+            f"{missing[0]} does not exist; {list_file} names it, and {len(missing)} of {len(items)} images are missing"
         )
     return [(file, *item[1:]) for file, item in zip(found, items)]

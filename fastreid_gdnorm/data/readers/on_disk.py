@@ -1,4 +1,4 @@
-"""The parts of a data set on disk, and one clear line where one is not there or is not what it should be."""
+"""Reads the parts of a data set on disk, with a one-line error for a part that is missing or wrong."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from ..identities import Item
 
 logger = logging.getLogger("fastreid.gdnorm.readers")
 
-GUIDE = "projects/GDNorm/DATASETS.md says what lies where"
+GUIDE = "projects/GDNorm/DATASETS.md describes the layout"
 
 
 def list_images(folder: str, pattern: str) -> list[Item]:
-    """The images of a folder whose names fit, as [(path, *groups)], the groups as integers, in order of name.
+    """The images of a folder whose names match, as [(path, *groups)] in the order of names; groups become integers.
 
-    A warning counts what is left out: folders, files whose suffixes are not those of images, names that do not fit, and
-    an image's copies in other formats. Hidden files are passed over.
+    A warning counts what is left out: folders, files without the suffix of an image, names that do not match, and
+    copies of an image in another format. Hidden files are ignored.
 
     Args:
-        pattern: of a whole name without its suffix, which may be any of an image, in any case.
+        pattern: must match the whole name without its suffix. The suffix can be that of any image format, in any case.
 
     Raises:
-        UserError: no such folder, or no such file in it.
+        UserError: the folder does not exist, or no name matches.
     """
     check_folder(folder)
     try:
@@ -47,28 +47,28 @@ def list_images(folder: str, pattern: str) -> list[Item]:
         elif not is_picture(name):
             left_out.setdefault(f"with the suffix {suffix}" if suffix else "without a suffix", []).append(name)
         elif not match:
-            left_out.setdefault("whose names do not fit", []).append(name)
+            left_out.setdefault("with names that do not match", []).append(name)
         elif stem in images:
             left_out.setdefault("that are copies in another format", []).append(name)
         else:
             images[stem] = (os.path.join(folder, name), *map(int, match.groups()))
     whys = ", ".join(f"{len(names)} {why} (the first is {names[0]})" for why, names in left_out.items())
     if not images:
-        raise UserError(f"{folder} has no image whose name is like {pattern}: {whys or 'it is empty'}; {GUIDE}")
+        raise UserError(f"{folder} has no image whose name matches {pattern}: {whys or 'it is empty'}; {GUIDE}")
     if left_out:
-        logger.warning("%s: %d of %d left out: %s", folder, len(is_folder) - len(images), len(is_folder), whys)
+        logger.warning("%s: left out %d of %d: %s", folder, len(is_folder) - len(images), len(is_folder), whys)
     return list(images.values())
 
 
 def read_list(path: str) -> list[tuple[str, int]]:
-    """The lines "image identity" of one of a data set's own lists, as [(image, identity)].
+    """Read a data set's list file of lines "image identity", as [(image, identity)].
 
     Raises:
-        UserError: there is no such file, or it has other lines.
+        UserError: the file does not exist or has other lines.
     """
     if not os.path.isfile(path):
         folder, name = os.path.split(path)
-        raise UserError(f"list file {path} is not there{found_elsewhere(folder, [name])}; {GUIDE}")
+        raise UserError(f"list file {path} does not exist{found_elsewhere(folder, [name])}; {GUIDE}")
     with open(path, encoding="utf-8-sig", errors="replace") as file:
         lines = [line.split() for line in file if line.strip()]
     if not lines or not all(len(line) == 2 and line[1].isdecimal() for line in lines):
@@ -77,24 +77,24 @@ def read_list(path: str) -> list[tuple[str, int]]:
 
 
 def read_mat(path: str, *needed: str) -> dict[str, NDArray[Any]]:
-    """What a .mat file holds.
+    """Read variables from a .mat file.
 
     Raises:
-        UserError: it is not there, cannot be read, or lacks one of the variables ``needed``.
+        UserError: the file does not exist, cannot be read, or lacks one of the variables ``needed``.
     """
     try:
         held = loadmat(path)
         return {name: held[name] for name in needed}
     except FileNotFoundError:
-        raise UserError(f"{path} is not there; {GUIDE}") from None
+        raise UserError(f"{path} does not exist; {GUIDE}") from None
     except KeyError as error:
-        raise UserError(f"{path} holds no {error}: get it again; {GUIDE}") from error
-    except Exception as error:  # scipy raises all kinds for damaged files
-        raise UserError(f"cannot read {path} ({error}): get it again; {GUIDE}") from error
+        raise UserError(f"{path} has no variable {error}: download it again; {GUIDE}") from error
+    except Exception as error:  # scipy raises all kinds of errors for damaged files
+        raise UserError(f"cannot read {path} ({error}): download it again; {GUIDE}") from error
 
 
 def check_folder(folder: str) -> None:
-    """Raises UserError if ``folder`` is not there, naming what of its path is missing, and where that may be."""
+    """Raise UserError if ``folder`` does not exist. It names the missing part of the path, and where that may be."""
     if not os.path.isdir(folder):
         parent, name = os.path.split(folder)
         while not os.path.isdir(parent):
@@ -103,17 +103,17 @@ def check_folder(folder: str) -> None:
 
 
 def no_root(root: str) -> str:
-    """What to say if the folder of all data sets is not there."""
+    """The error for a missing folder of all data sets."""
     if os.getenv("FASTREID_DATASETS"):
         return f"{os.path.abspath(root)}, which FASTREID_DATASETS names, is not a folder"
     return f"{os.path.abspath(root)} is not a folder; set FASTREID_DATASETS to the folder of all data sets"
 
 
 def found_elsewhere(folder: str, names: list[str]) -> str:
-    """A hint, if one of the names is a level or two below its place, is the folder itself, or is in another case."""
+    """A hint if one of the names is one or two levels too deep, is the folder itself, or differs in case."""
     wanted = {name.lower() for name in names}
     if os.path.basename(os.path.abspath(folder)).lower() in wanted:
-        return " (it is that folder itself: one level up is meant)"
+        return " (this is that folder itself: use the folder above it)"
     for parent, subfolders, files in os.walk(folder):
         subfolders.sort()
         for name in filter(lambda name: name.lower() in wanted, [*subfolders, *sorted(files)]):

@@ -8,18 +8,18 @@ from ..identities import Item
 from .reader import Counts
 from .single_shot import SPLITS_FILE, TwoViews
 
-SHARED = 200  # the identities 1 to 200 are the same in both views; from there on the numbers say nothing
+SHARED = 200  # identities 1 to 200 are the same person in both views; higher numbers are not
 
 
 class DGPRID(TwoViews):
-    """PRID 2011 (Hirzer et al. 2011): 200 identities in two cameras, queries from cam_a, and 549 in cam_b alone."""
+    """PRID 2011 (Hirzer et al. 2011): 200 identities in two cameras, queries from cam_a, and 549 only in cam_b."""
 
     folders = ("prid_2011", "prid2011/prid_2011")
     layout = "single_shot with cam_a and cam_b"
     signs = ("single_shot",)
     dataset_name, letters = "prid", "P"
     published = {"query": Counts(100, 100, 1), "gallery": Counts(649, 649, 1)}
-    splits_files = (SPLITS_FILE, "splits_single_shot.json")  # as torchreid calls it
+    splits_files = (SPLITS_FILE, "splits_single_shot.json")  # torchreid's name
     views = (os.path.join("single_shot", "cam_a"), os.path.join("single_shot", "cam_b"))
     pattern = r"person_(\d+)"
 

@@ -1,4 +1,4 @@
-"""What every reader shares: where it looks, how it numbers, and one clear line when something is not there."""
+"""What all readers share: where they look, how they number, and one-line errors for what is missing."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ logger = logging.getLogger("fastreid.gdnorm.readers")
 
 
 class NotFound(UserError):
-    """There is nothing of a data set where it is looked for."""
+    """A data set is not in the expected place."""
 
 
 class Counts(NamedTuple):
-    """What is published of a part of a data set; None where nothing is."""
+    """The published size of a part of a data set; None if unpublished."""
 
     ids: int
     images: int
@@ -30,20 +30,20 @@ class Counts(NamedTuple):
 
 
 class Reader(ImageDataset):
-    """A data set on disk; a subclass says where it lies and reads its parts as items (path, pid, camera).
+    """A data set on disk. Subclasses say where it is, and read its parts as items (path, pid, camera).
 
-    As in fast-reid's own readers, identities and cameras are strings that carry ``dataset_name`` in training and
-    integers in testing. The order of items is that of the file names, or of the data set's own lists.
+    As in fast-reid's own readers, identities and cameras are strings that start with ``dataset_name`` in training, and
+    integers in testing. Items are in the order of the file names, or of the data set's own lists.
 
     Raises:
-        UserError: the data set, or a part of it, is not where it is looked for.
+        UserError: the data set, or a part of it, is missing.
     """
 
-    folders: tuple[str, ...] = ()  # where it is looked for under the root; the first that exists is read
-    layout = ""  # what lies in that folder
-    signs: tuple[str, ...] = ()  # some of it, by which a folder of another name is known
-    letters = ""  # what papers call it
-    variant = ""  # which of several data sets of that name this is, in words
+    folders: tuple[str, ...] = ()  # candidates under the root; the first that exists is used
+    layout = ""  # what the folder contains
+    signs: tuple[str, ...] = ()  # parts that identify the folder under another name
+    letters = ""  # its abbreviation in papers
+    variant = ""  # the variant that is read, in words
     published: dict[
         str, Counts
     ] = {}  # {train, query, gallery or all: Counts}; all is what training with COMBINEALL gets
@@ -56,7 +56,7 @@ class Reader(ImageDataset):
 
     @classmethod
     def from_config(cls, cfg: CfgNode) -> dict[str, Any]:
-        """The constructor's arguments that say which variant a config means."""
+        """The constructor arguments that select the config's variant."""
         return {}
 
     def locate(self, root: str) -> str:
@@ -69,14 +69,14 @@ class Reader(ImageDataset):
         hint = found_elsewhere(root, [os.path.basename(folder) for folder in self.folders]) or self._found_similar(root)
         raise NotFound(
             f"data set {type(self).__name__}: {os.path.abspath(root)} has no folder {' or '.join(self.folders)}"
-            f"{hint}; it holds {self.layout}; FASTREID_DATASETS names the folder of all data sets; {GUIDE}"
+            f"{hint}; it must contain {self.layout}; FASTREID_DATASETS names the folder of all data sets; {GUIDE}"
         )
 
     def _found_similar(self, root: str) -> str:
-        """A hint, if under ``root`` is something of another name that may be the data set."""
+        """A hint if something under ``root`` may be the data set under another name."""
         for sign in self.signs:
             if os.path.exists(os.path.join(root, sign)):
-                return f" (it holds {sign} itself: that belongs into a folder {self.folders[0]})"
+                return f" (it contains {sign} itself: move that into a folder {self.folders[0]})"
         for name in sorted(os.listdir(root)):
             path = os.path.join(root, name)
             if self.dataset_name not in re.sub("[^a-z0-9]", "", name.lower()):
@@ -85,12 +85,12 @@ class Reader(ImageDataset):
                 return f" (there is {name}: unpack it)"
             held = [sign for sign in self.signs if os.path.exists(os.path.join(path, sign))]
             if held:
-                return f" (there is {name}, which holds {held[0]}: rename it to {self.folders[0]})"
-            return f" (there is {name}, which holds no {' or '.join(self.signs)})"
+                return f" (there is {name}, which contains {held[0]}: rename it to {self.folders[0]})"
+            return f" (there is {name}, but without {' or '.join(self.signs)})"
         return ""
 
     def open(self) -> None:
-        """Read what has to be known before any of its parts is."""
+        """Read what all parts depend on."""
 
     def read_train(self) -> list[Item]:
         raise NotImplementedError

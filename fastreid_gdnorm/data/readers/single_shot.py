@@ -1,4 +1,4 @@
-"""Small targets that are tested on several random splits, and the splits."""
+"""Small targets that are tested on several random splits."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ SPLITS_FILE = "splits.json"
 
 
 class Split(NamedTuple):
-    """One way to test: places in a reader's ``images``."""
+    """One test: indices into a reader's ``images``."""
 
     query: list[int]
     gallery: list[int]
 
 
 class SingleShot(Reader):
-    """A data set with one image of an identity among the queries and one in the gallery, in ten splits.
+    """A data set with ten splits, each with one image per identity among the queries and one in the gallery.
 
-    Half of the identities, rounded up, are tested; ``images`` has every image once, and each of ``splits`` takes
-    its own from them. To code that knows nothing of splits it is split 0, whose other identities are ``train``.
+    A split tests half of the identities, rounded up. ``images`` has every image once, and ``splits`` select from them.
+    Code that does not know about splits sees split 0, with the other identities as ``train``.
 
-    A splits.json goes before splits drawn here: a list of {"query": [[path, pid, camera], ...], "gallery": ...} as
-    torchreid writes it, of which the paths are taken relative to the data set. It lies in the data set's folder, or
-    above it as torchreid's do. ``origin`` says where the splits are from.
+    A splits.json takes precedence over random splits: a list of {"query": [[path, pid, camera], ...], "gallery": ...},
+    as torchreid writes it, with paths relative to the data set. It can be in the data set's folder or, like
+    torchreid's, above it. ``origin`` says where the splits come from.
     """
 
     splits_files: tuple[str, ...] = (SPLITS_FILE,)
-    origin = "splits of its reader's own"
+    origin = "splits of its own reader"
 
     def open(self) -> None:
         self.images = self.read_images()
@@ -52,15 +52,15 @@ class SingleShot(Reader):
         raise NotImplementedError
 
     def draw(self, chance: np.random.RandomState) -> Split:
-        """One split by ``chance``, a numpy RandomState."""
+        """A random split."""
         raise NotImplementedError
 
     def official_splits(self) -> list[Split] | None:
-        """The splits that come with the data set, if any do."""
+        """The splits that come with the data set, or None."""
         return None
 
     def users_splits(self) -> list[Split] | None:
-        """The splits of splits.json, if it is there."""
+        """The splits of splits.json, or None if it does not exist."""
         for folder in self._folder_and_those_above():
             for path in filter(os.path.isfile, (os.path.join(folder, name) for name in self.splits_files)):
                 try:
@@ -68,7 +68,7 @@ class SingleShot(Reader):
                 except UserError as error:
                     if os.path.realpath(folder) != os.path.realpath(self.root):
                         raise
-                    logger.warning("%s: not taken from the folder of all data sets: %s", type(self).__name__, error)
+                    logger.warning("%s: ignored splits in the folder of all data sets: %s", type(self).__name__, error)
                     continue
                 self.origin = f"{len(splits)} splits from {path}"
                 return splits
@@ -79,9 +79,9 @@ class SingleShot(Reader):
         return [os.path.normpath(os.path.join(self.folder, *[os.pardir] * up)) for up in range(depth + 1)]
 
     def drawn_splits(self) -> list[Split]:
-        """Splits that depend on the sorted identities and the split's number alone, and so are the same everywhere."""
+        """Random splits that depend only on the sorted identities and the split's number: the same everywhere."""
         self.origin = f"{SPLITS} splits drawn from its sorted identities"
-        # RandomState's stream, unlike Generator's, is the same in every version of NumPy (NEP 19)
+        # unlike Generator's, RandomState's stream is the same in every version of NumPy (NEP 19)
         return [self.draw(np.random.RandomState(number)) for number in range(SPLITS)]
 
     def read_train(self) -> list[Item]:
@@ -96,10 +96,10 @@ class SingleShot(Reader):
 
 
 class TwoViews(SingleShot):
-    """Queries from one camera, the gallery from the other, and with it all who were seen there alone."""
+    """Queries from one camera; the gallery from the other, with everyone who was seen only there."""
 
-    views: tuple[str, str] = ("cam_a", "cam_b")  # the folders of the two
-    pattern = ""  # of the names in them without their suffixes; its group is the identity
+    views: tuple[str, str] = ("cam_a", "cam_b")  # the folders of the two cameras
+    pattern = ""  # of names without suffixes; its group is the identity
 
     def draw(self, chance: np.random.RandomState) -> Split:
         return self.split_of(half(chance, self.shared))
@@ -112,7 +112,7 @@ class TwoViews(SingleShot):
         return queries + gallery
 
     def read_views(self) -> tuple[list[Item], list[Item]]:
-        """The items of the camera that queries are from, and those of the other."""
+        """The items of the queries' camera, and those of the gallery's."""
         queries, gallery = (
             [(path, pid, camera) for path, pid in list_images(os.path.join(self.folder, view), self.pattern)]
             for camera, view in enumerate(self.views)
@@ -120,7 +120,7 @@ class TwoViews(SingleShot):
         return queries, gallery
 
     def split_of(self, tested: Collection[int]) -> Split:
-        """The split whose queries have the identities ``tested``; identities of both views not among them stay out."""
+        """The split that tests the identities ``tested``, without the other identities that are in both views."""
         out = set(self.shared) - set(tested)
         query = [index for index in range(self.num_probes) if self.images[index][1] in tested]
         gallery = [index for index in range(self.num_probes, len(self.images)) if self.images[index][1] not in out]
@@ -133,23 +133,23 @@ def half(chance: np.random.RandomState, identities: list[int]) -> list[int]:
 
 
 def read_splits(path: str, images: list[str]) -> list[Split]:
-    """The splits of a splits.json as lists of places in ``images``, which are paths.
+    """The splits of a splits.json, as indices into the paths ``images``.
 
     Raises:
-        UserError: it is no such file, or names an image that is not there.
+        UserError: the file has another format, or names an image that does not exist.
     """
     places: dict[str, int | None] = {}
     for place, image in enumerate(images):
         name = _end_of(image, 1)
-        places[name] = None if name in places else place  # None: a name in two folders says nothing
+        places[name] = None if name in places else place  # None: the name is in two folders
         places[_end_of(image, 2)] = place
 
     def place_of(item: Any) -> int:
-        # the file is often from another machine: what counts is the end of a path, its folder and name
+        # the file may come from another machine, so only the last folder and the name count
         image = item if isinstance(item, str) else str(item[0])
         place = places.get(_end_of(image, 2))
         if place is None:
-            raise UserError(f"{path} names {image}, and {_end_of(image, 2)} is not here: repair or remove {path}")
+            raise UserError(f"{path} names {image}, but {_end_of(image, 2)} does not exist: repair or remove {path}")
         return place
 
     try:
@@ -160,12 +160,12 @@ def read_splits(path: str, images: list[str]) -> list[Split]:
             ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise UserError(
-            f"{path} is no list of splits with query and gallery ({error!r}): repair or remove it"
+            f"{path} is not a list of splits with query and gallery ({error!r}): repair or remove it"
         ) from error
     if not splits or not all(split.query and split.gallery for split in splits):
         raise UserError(f"{path} has an empty split: repair or remove it")
     if any(set(split.query) & set(split.gallery) for split in splits):
-        raise UserError(f"{path} has a split with one image as query and in the gallery: repair or remove it")
+        raise UserError(f"{path} has a split with an image in both query and gallery: repair or remove it")
     return splits
 
 
