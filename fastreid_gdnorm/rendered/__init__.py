@@ -1,4 +1,4 @@
-"""People drawn procedurally onto real JPEG files: the embedded default input."""
+"""People rendered procedurally into real JPEG files: the built-in data."""
 
 from .dataset import RENDERED_DOMAINS, drawn_domain, drawn_domain_of
 from .draw import draw_domain, draw_people

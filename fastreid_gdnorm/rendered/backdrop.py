@@ -1,4 +1,4 @@
-"""What stands behind the people: one wide painted view for each camera."""
+"""Backgrounds: one wide painted view for each camera."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Painting = NDArray[np.uint8]  # (H, W, 3) RGB
 
 
 def paint_backdrop(kind: str, rng: np.random.Generator, height: int, width: int) -> Painting:
-    """Draw a view of the named kind from the generator `rng`: (height, width, 3) uint8 RGB."""
+    """Paint a view of the named kind with the generator `rng`: (height, width, 3) uint8 RGB."""
     canvas = np.empty((height, width, 3), np.uint8)
     horizon = int(height * rng.uniform(0.42, 0.62))
     BACKDROPS[kind](canvas, rng, horizon)
@@ -102,7 +102,7 @@ def _campus(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
 def _night(canvas: Painting, rng: np.random.Generator, horizon: int) -> None:
     height, width = canvas.shape[:2]
     canvas[:horizon] = (34, 36, 50)
-    for _ in range(26):  # lit windows and lamps out of focus
+    for _ in range(26):  # out-of-focus windows and lamps
         centre = (int(rng.integers(0, width)), int(rng.integers(0, horizon)))
         glow = _rgb(rng.integers((120, 90, 40), (255, 220, 170)))
         if rng.random() < 0.5:

@@ -1,7 +1,7 @@
-"""What colour a body has at each point of its surface.
+"""The colour of a body at each point of its surface.
 
-Each function returns an `albedo(t, u)` for `paint.stroke`. Patterns are laid out in longitude about the body
-(radians, 0 in front, positive towards the person's left), so that they turn with the person.
+Each function returns an `albedo(t, u)` for `paint.stroke`. Patterns are defined in longitude around the body (radians,
+0 in front, positive towards the person's left), so they turn with the person.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NECK_HEIGHT = 0.845
 
 
 def top_albedo(person: Person, yaw: float) -> Albedo:
-    """The torso from the neck (t=0) to the hem (t=1): cloth, pattern, neckline and the straps of bags."""
+    """The torso from the neck (t=0) to the hem (t=1): cloth, pattern, neckline and bag straps."""
     top, second, bag, skin = (np.asarray(c, float) for c in (person.top, person.second, person.bag_colour, person.skin))
 
     def albedo(t: Values, u: Values) -> Values:
@@ -40,7 +40,7 @@ def top_albedo(person: Person, yaw: float) -> Albedo:
 
 
 def head_albedo(person: Person, yaw: float) -> Albedo:
-    """The head from crown (t=0) to chin (t=1): face, eyes, hair or cap."""
+    """The head from the crown (t=0) to the chin (t=1): face, eyes, hair or cap."""
     skin, hair, cap = (np.asarray(c, float) for c in (person.skin, person.hair, person.second))
     fringe, temple, nape = {
         "short": (0.24, 1.30, 0.74),
@@ -61,7 +61,7 @@ def head_albedo(person: Person, yaw: float) -> Albedo:
 
 
 def sleeve_albedo(person: Person, start: float, end: float) -> Albedo:
-    """The piece of an arm between the fractions `start` and `end` of its length."""
+    """The part of an arm between the fractions `start` and `end` of its length."""
     cloth, second, skin = (np.asarray(c, float) for c in (person.top, person.second, person.skin))
 
     def albedo(t: Values, u: Values) -> Values:
@@ -73,7 +73,7 @@ def sleeve_albedo(person: Person, start: float, end: float) -> Albedo:
 
 
 def _pattern(name: str, height: Values, longitude: Values) -> NDArray[Any]:
-    """Where the second colour shows, 0..1."""
+    """How much the second colour shows, 0..1."""
     rows, columns = np.sin(height * 115), np.sin(longitude * 6.5)
     if name == "stripes":
         return rows > 0.2

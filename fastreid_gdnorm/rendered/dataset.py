@@ -1,4 +1,4 @@
-"""fast-reid readers of the rendered domains."""
+"""fast-reid's readers for the rendered domains."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from .drawn_style import draw_style
 from .plan import Plan
 from .styles import DomainStyle
 
-DRAWN = {  # by the name before the seed
-    "RenderedDraw": Plan(test_ids=300),  # 600 queries: an interval of a few points
-    "RenderedSmallDraw": Plan(),  # for many domains in little time
+DRAWN = {  # {prefix of the name, before the seed: plan}
+    "RenderedDraw": Plan(test_ids=300),  # 600 queries: mAP to within a few points
+    "RenderedSmallDraw": Plan(),  # small, for many domains in little time
 }
 
 
 class RenderedDomain(MarketStyle):
-    """A rendered data set in `root/<class name>`, drawn there when first asked for."""
+    """A rendered data set in `root/<class name>`, which is rendered on first use."""
 
-    style: str | DomainStyle  # a DomainStyle or a name in STYLES; what a subclass sets
+    style: str | DomainStyle  # set by subclasses: a DomainStyle or a name in STYLES
     plan = Plan()
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
@@ -31,13 +31,13 @@ class RenderedDomain(MarketStyle):
 
 
 class RenderedStreet(RenderedDomain):
-    """A city street in daylight: middling in everything."""
+    """A city street in daylight: average in everything."""
 
     style, dataset_name = "street", "renderedstreet"
 
 
 class RenderedMall(RenderedDomain):
-    """A shopping mall: warm and bright, seen from above, tight crops of varied size."""
+    """A shopping mall: warm and bright, seen from above, in tight crops of various sizes."""
 
     style, dataset_name = "mall", "renderedmall"
 
@@ -64,16 +64,23 @@ RENDERED_DOMAINS = (RenderedStreet, RenderedMall, RenderedStation, RenderedCampu
 
 
 def drawn_domain(seed: int, plan: Plan, prefix: str) -> type[RenderedDomain]:
-    """The reader of a domain whose style is drawn by ``seed``, 0 or more, in the folder ``prefix`` + ``seed``.
+    """The reader of a domain with a random style, in the folder ``prefix`` + ``seed``.
 
-    Those of DRAWN need no registration. One of another plan needs another prefix.
+    Domains of DRAWN need no registration. A domain with another plan needs another prefix.
+
+    Args:
+        seed: determines the style; 0 or more.
     """
     name = f"{prefix}{seed}"
-    fields = {"__doc__": f"A domain drawn by the seed {seed}.", "style": draw_style(seed), "plan": plan}
+    fields = {
+        "__doc__": f"A synthetic domain with the random style {seed}.",
+        "style": draw_style(seed),
+        "plan": plan,
+    }
     return type(name, (RenderedDomain,), {**fields, "dataset_name": name.lower()})
 
 
 def drawn_domain_of(name: object) -> type[RenderedDomain] | None:
-    """The reader of RenderedDraw0, RenderedSmallDraw0, ...; None if it is no such name."""
+    """The reader of RenderedDraw0, RenderedSmallDraw0, ...; None for other names."""
     found = re.fullmatch(rf"({'|'.join(DRAWN)})(0|[1-9]\d{{0,8}})", name) if isinstance(name, str) else None
     return drawn_domain(int(found[2]), DRAWN[found[1]], found[1]) if found else None

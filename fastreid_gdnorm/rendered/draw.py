@@ -1,4 +1,4 @@
-"""Writing a whole rendered data set."""
+"""Renders a whole data set."""
 
 from __future__ import annotations
 
@@ -25,18 +25,23 @@ from .styles import STYLES, DomainStyle
 logger = logging.getLogger("fastreid.gdnorm.rendered")
 
 RECORD = "rendered.json"
-CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # follow (seed, domain) in every generator's key
+CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # in every generator's key, after (seed, domain)
 
 
 def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: Plan, seed: int = 0) -> None:
-    """Draw the images of `plan` (a Plan) in a style into `folder`, unless it holds a data set already.
+    """Render the images of `plan` into `folder`, unless it already contains a data set.
 
-    `style` is a DomainStyle or the name of one of STYLES.
+    An image depends only on the seed, the style, the identity, and its number among the identity's images.
 
-    An image depends on nothing but the seed, the style, the identity and its number among the identity's images.
+    The folder never exists half finished: images go into a temporary folder beside it, which is renamed at the end. If
+    the process is killed, the temporary folder (`.<name>.*`) remains. If another process finishes first, its images
+    stay.
 
-    The folder appears whole or not at all: all is drawn into a temporary sibling (`.<name>.*`, which is what a
-    kill leaves) and renamed at the end. Where another process has finished first, its drawing stays.
+    Args:
+        style: a DomainStyle, or the name of one in STYLES.
+
+    Raises:
+        UserError: the folder contains something else.
     """
     style, folder = _style(style), os.path.abspath(folder)
     recipe = {"style": dataclasses.asdict(style), "seed": seed, **dataclasses.asdict(plan)}
@@ -44,18 +49,18 @@ def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: 
         _warn_if_other(folder, recipe)
         return
     if os.path.exists(folder) and os.listdir(folder):
-        raise UserError(f"{folder} is no rendered domain (no {RECORD} in it): remove it to have one drawn")
+        raise UserError(f"{folder} is not a rendered domain (it has no {RECORD}): remove it to render one there")
 
     parent, name = os.path.split(folder)
     os.makedirs(parent, exist_ok=True)
     shots = plan.shots()
-    logger.info("drawing rendered domain '%s', %d images, into %s", style.name, len(shots), folder)
+    logger.info("rendering domain '%s', %d images, into %s", style.name, len(shots), folder)
     with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as workplace:
         drawing = os.path.join(workplace, name)
         for subset in SUBSETS:
             os.makedirs(os.path.join(drawing, subset))
         cameras = _cameras(style, seed)
-        for shot in tqdm(shots, desc=f"drawing {name}", unit="img", disable=None):
+        for shot in tqdm(shots, desc=f"rendering {name}", unit="img", disable=None):
             _write(os.path.join(drawing, shot.path), *_take(shot, style, cameras[shot.camera], seed))
         with open(os.path.join(drawing, RECORD), "w") as file:
             json.dump({**recipe, "numpy": np.__version__, "opencv": cv2.__version__}, file, indent=2)
@@ -67,7 +72,7 @@ def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: 
 
 
 def draw_people(style: str | DomainStyle, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """One picture each of the first people of a domain, (h, w, 3) RGB, not compressed; `style` as for draw_domain."""
+    """One uncompressed picture of each of a domain's first people, (h, w, 3) RGB; `style` as for draw_domain."""
     style = _style(style)
     cameras = _cameras(style, seed)
     shots = [Shot(TRAIN, person, person, person) for person in range(1, number + 1)]
@@ -78,7 +83,7 @@ def _style(style: str | DomainStyle) -> DomainStyle:
     if isinstance(style, DomainStyle):
         return style
     if style not in STYLES:
-        raise ValueError(f"no rendered style '{style}': choose one of {', '.join(STYLES)}")
+        raise ValueError(f"there is no style '{style}': choose one of {', '.join(STYLES)}")
     return STYLES[style]
 
 
@@ -87,12 +92,12 @@ def _cameras(style: DomainStyle, seed: int) -> list[Camera]:
 
 
 def _take(shot: Shot, style: DomainStyle, camera: Camera, seed: int) -> tuple[NDArray[np.uint8], int]:
-    """The picture of a shot as (h, w, 3) uint8 RGB, and the JPEG quality to keep it in."""
+    """The picture of a shot, (h, w, 3) uint8 RGB, and its JPEG quality."""
     rng = _generator(seed, style, IMAGE_STREAM, shot.looks, shot.number)
     nobody = shot.pid == DISTRACTOR and shot.number // CAMERAS % 2 == 0
     person = None if nobody else Person.random(_generator(seed, style, PERSON_STREAM, shot.looks), style)
     picture = shoot(camera, style, person, rng)
-    if shot.pid == JUNK:  # a detection that missed: what is below the shoulders
+    if shot.pid == JUNK:  # a bad detection: only the part below the shoulders
         picture = np.asarray(cv2.resize(picture[len(picture) // 3 :], picture.shape[1::-1]), np.uint8)
     lowest, highest = style.quality
     return develop(picture, style, camera.gain, rng), int(rng.integers(lowest, highest + 1))
@@ -119,5 +124,5 @@ def _warn_if_other(folder: str, recipe: dict[str, Any]) -> None:
     other = [key for key in recipe if drawn.get(key) != recipe[key]]
     if other:
         logger.warning(
-            "%s was drawn with another %s: remove the folder to have it drawn anew", folder, ", ".join(other)
+            "%s was rendered with another %s: remove the folder to render it again", folder, ", ".join(other)
         )

@@ -1,4 +1,4 @@
-"""A domain drawn at random: what differs between domains, from ranges in which the named ones lie."""
+"""Random styles, from ranges that contain the named styles."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 from .backdrop import BACKDROPS
 from .styles import COLOURS, DomainStyle
 
-NUMBER = 1000  # numbers of drawn domains begin here
+NUMBER = 1000  # random styles are numbered from here
 
 
 def draw_style(seed: int) -> DomainStyle:
-    """The style that ``seed``, 0 or more, draws; it depends on nothing else."""
+    """A random style. It depends only on ``seed``, 0 or more."""
     rng = np.random.default_rng([seed, NUMBER])
 
     def uniform(low: float, high: float) -> float:

@@ -1,4 +1,4 @@
-"""Painting a person in a pose onto a canvas."""
+"""Paints a person in a pose."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .pose import Point, Pose
 Values = NDArray[np.float64]
 Painter = Callable[[Canvas], None]  # paints one part of the body
 
-# Half-breadth and half-depth of the torso at these heights, in body heights.
+# Torso: height, half-breadth and half-depth there, in body heights.
 TORSO = (
     (0.845, 0.030, 0.030),
     (0.83, 0.055, 0.048),
@@ -29,12 +29,13 @@ TORSO = (
 
 
 class Figure:
-    """One person in one pose as one camera sees it.
+    """One person in one pose, as one camera sees it.
 
-    feet: where the person stands on the canvas, pixels (x, y).
-    size: body height in pixels, seen level.
-    light: unit vector of `paint.light_from`.
-    pitch, roll: how far the camera looks down and leans sideways, radians.
+    Args:
+        feet: where the person stands on the canvas, in pixels (x, y).
+        size: body height in pixels, seen from a level camera.
+        light: unit vector of `paint.light_from`.
+        pitch, roll: how far the camera looks down and leans sideways, in radians.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Figure:
         self.ground = min(self.joints["left_toe"][1], self.joints["right_toe"][1])  # a stride lowers the body
 
     def paint(self, canvas: Canvas) -> None:
-        """Paint in place, the furthest part first. canvas: (H, W, 3) float64 RGB in 0..255."""
+        """Paint in place, the farthest part first. canvas: (H, W, 3) float64 RGB in 0..255."""
         shadow(canvas, self.feet, (0.17 * self.size, 0.03 * self.size), 0.45)
         facing = np.cos(self.pose.yaw)
         parts: list[tuple[float, Painter]] = [
@@ -170,12 +171,12 @@ class Figure:
         return [self.joints[f"{side}_{name}"] for name in names]
 
     def _breadth(self, breadth: Values, depth: Values) -> Values:
-        """Seen half-width of an elliptic section."""
+        """The visible half-width of an elliptic section."""
         half: Values = np.hypot(breadth * np.cos(self.pose.yaw), depth * np.sin(self.pose.yaw))
         return half
 
     def _depth(self, point: Point) -> float:
-        """How much nearer to the camera than the body's axis, in body heights."""
+        """How much nearer to the camera a point is than the body's axis, in body heights."""
         return float(-point[0] * np.sin(self.pose.yaw) + point[2] * np.cos(self.pose.yaw))
 
     def _project(self, point: Point) -> Values:

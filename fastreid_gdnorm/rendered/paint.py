@@ -1,4 +1,4 @@
-"""Shaded strokes: the one primitive that every body part, bag and pole is painted with."""
+"""Shaded strokes, the primitive from which every body part, bag and pole is painted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _COSINES, _SINES = np.cos(_ARC), np.sin(_ARC)
 
 
 def light_from(azimuth: float, elevation: float = 0.6) -> NDArray[np.float64]:
-    """Unit vector (right, down, towards the viewer) to a light `azimuth` radians right of the viewer."""
+    """Unit vector (right, down, towards the viewer) to a light that is `azimuth` radians to the viewer's right."""
     flat = np.cos(elevation)
     return np.array([np.sin(azimuth) * flat, -np.sin(elevation), np.cos(azimuth) * flat])
 
@@ -42,13 +42,14 @@ def stroke(
 ) -> None:
     """Paint one solid of revolution in place.
 
-    canvas: (H, W, 3) contiguous float64 RGB in 0..255. Float64 throughout, so that the last bit of a sine,
-        which may differ from one processor to the next, does not decide a pixel.
-    start, end: axis in pixels (x, y), from the upper end to the lower one.
-    profile: (n, 2) rows of (t, half-width in pixels); t runs 0..1 from start to end and may overshoot both.
-    albedo: RGB triple, or a function of (n,) arrays t and u giving (n, 3); u runs from -1 at the left rim to
-        1 at the right one.
-    light: unit vector of `light_from`.
+    Args:
+        canvas: (H, W, 3) contiguous float64 RGB in 0..255. In float64, the last bit of a sine, which can differ between
+            processors, does not change a pixel.
+        start, end: the axis in pixels (x, y), from the upper to the lower end.
+        profile: (n, 2) rows of (t, half-width in pixels). t is 0 at the start and 1 at the end, and can go beyond both.
+        albedo: an RGB colour, or a function of arrays t and u, each (n,), that returns (n, 3). u is -1 at the left rim
+            and 1 at the right rim.
+        light: unit vector of `light_from`.
     """
     start, end = np.asarray(start, float), np.asarray(end, float)
     length = max(np.hypot(*(end - start)), 1.0)
@@ -83,7 +84,7 @@ def stroke(
 
 
 def shadow(canvas: Canvas, centre: NDArray[np.float64], radii: tuple[float, float], depth: float) -> None:
-    """Darken the ground in place below something standing at `centre`; radii in pixels, depth in 0..1."""
+    """Darken the ground in place below something that stands at `centre`; radii in pixels, depth in 0..1."""
     top = max(int(centre[1] - 3 * radii[1]), 0)
     x = (np.arange(canvas.shape[1]) - centre[0]) / radii[0]
     y = (np.arange(top, min(int(centre[1] + 3 * radii[1]), canvas.shape[0])) - centre[1]) / radii[1]

@@ -1,4 +1,4 @@
-"""An identity: what stays the same about a person from one camera to the next."""
+"""An identity: what stays the same about a person from camera to camera."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SHOES = ((30, 30, 32), (232, 232, 228), (110, 78, 52), (150, 40, 44), (70, 84, 1
 
 @dataclass(frozen=True)
 class Person:
-    """Looks of one identity. Colours are RGB in 0..255, lengths are fractions of the body's height."""
+    """The appearance of one identity. Colours are RGB in 0..255, lengths are fractions of the body's height."""
 
     skin: Colour
     hair: Colour
     hair_style: str
-    build: float  # breadth of the body, 1 is average
+    build: float  # breadth of the body; 1 is average
     legs: float  # height of the hips
     top: Colour
     second: Colour  # the pattern's other colour
     pattern: str
     sleeve: float  # covered part of the arm, 0..1
-    hem: float  # height at which the top ends; below the hips it is a coat
+    hem: float  # height at which the top ends; a coat ends below the hips
     bottom: Colour
     bottom_kind: str  # trousers, shorts or skirt
     shoes: Colour
@@ -43,7 +43,7 @@ class Person:
 
     @classmethod
     def random(cls, rng: np.random.Generator, style: DomainStyle) -> Person:
-        """Draw somebody dressed for `style` (a DomainStyle) from the generator `rng`."""
+        """A random person, dressed for the domain."""
 
         def pick(choices: Sequence[T], weights: Sequence[float] | None = None) -> T:
             return choices[int(rng.choice(len(choices), p=weights))]

@@ -1,4 +1,4 @@
-"""Which images a drawn data set has, and what they are called: Market-1501's folders and file names."""
+"""The images of a rendered data set, in Market-1501's folders and with its file names."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from ..data.readers.market_style import DISTRACTOR, JUNK
 
 CAMERAS = 4
 TRAIN, QUERY, GALLERY = SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
-STRANGERS = 10000  # distractors and junk get their looks from here on
+STRANGERS = 10000  # seeds of distractors and junk start here
 
 
 class Shot(NamedTuple):
     """One image to take."""
 
     subset: str  # one of SUBSETS
-    pid: int  # as the file is named; may be DISTRACTOR or JUNK
-    looks: int  # seeds the identity
+    pid: int  # identity in the file name; can be DISTRACTOR or JUNK
+    looks: int  # seed of the appearance
     number: int  # among the identity's images
 
     @property
     def camera(self) -> int:
-        """Counted from 0; an identity's images are taken by the cameras in turn."""
+        """The camera, from 0; the images of an identity are taken by the cameras in turn."""
         return self.number % CAMERAS
 
     @property
     def path(self) -> str:
-        """Where the image goes within the data set's folder."""
+        """The image's path in the data set's folder."""
         pid = "-1" if self.pid == JUNK else f"{self.pid:04d}"
         frame = 51 + 100 * max(self.pid, 0) + 25 * self.number
         return os.path.join(self.subset, f"{pid}_c{self.camera + 1}s1_{frame:06d}_00.jpg")
@@ -36,7 +36,7 @@ class Shot(NamedTuple):
 
 @dataclass(frozen=True)
 class Plan:
-    """How much to draw. Identities 1..train_ids are for training, the next test_ids for testing."""
+    """How many images to render. Identities 1..train_ids are for training, the next test_ids for testing."""
 
     train_ids: int = 60
     test_ids: int = 40
@@ -52,7 +52,7 @@ class Plan:
             raise ValueError(f"train_ids + test_ids is {ids}: Market-1501 numbers 2 to 1501")
 
     def shots(self) -> list[Shot]:
-        """Every image as a list of `Shot`; each test identity has a query from each of two cameras."""
+        """All images; each test identity has one query from each of two cameras."""
         numbers = range(self.images_per_id)
         shots = [Shot(TRAIN, pid, pid, n) for pid in range(1, self.train_ids + 1) for n in numbers]
         for pid in range(self.train_ids + 1, self.train_ids + self.test_ids + 1):

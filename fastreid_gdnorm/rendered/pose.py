@@ -1,4 +1,4 @@
-"""A pose: how a person happens to stand or walk in one image, and where that puts the joints."""
+"""A pose: how a person stands or walks in one image, and where the joints are."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Point = tuple[float, float, float]  # x to the body's left, y up, z forwards
 
 @dataclass(frozen=True)
 class Pose:
-    """Angles in radians: `yaw` 0 faces the camera; the rest bend the limbs."""
+    """Angles in radians. With `yaw` 0 the person faces the camera; the others bend the limbs."""
 
     yaw: float
     stride: float
@@ -23,7 +23,7 @@ class Pose:
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> Pose:
-        """Anything from standing to striding, at most 26 degrees off one of the four views."""
+        """A random pose, from standing to striding, within 26 degrees of one of the four views."""
         yaw = list(VIEWS.values())[rng.integers(len(VIEWS))] + rng.uniform(-0.45, 0.45)
         stride = rng.uniform(0.30, 0.55) if rng.random() < 0.75 else rng.uniform(0.0, 0.08)
         lift = np.where(rng.random(2) < 0.22, rng.uniform(0.9, 2.0, 2), 0.0)
@@ -31,9 +31,11 @@ class Pose:
         return cls(float(yaw), float(stride), float(rng.uniform(0, 2 * np.pi)), (left, right))
 
     def joints(self, build: float, hips: float) -> dict[str, Point]:
-        """Joints of a body one unit tall: name -> (x to its left hand's side, y up, z forwards).
+        """The joints of a body of height 1, by name.
 
-        build: breadth of the shoulders, 1 is average. hips: height of the hip joints.
+        Args:
+            build: breadth of the shoulders; 1 is average.
+            hips: height of the hip joints.
         """
         joints: dict[str, Point] = {}
         for side, sign, lift in (("left", 1, self.lift[0]), ("right", -1, self.lift[1])):
@@ -59,7 +61,7 @@ class Pose:
 
 
 def _hang(joint: Point, forwards: float, length: float, outwards: float = 0.0) -> Point:
-    """The far end of a bone hanging from `joint`, swung forwards and outwards by these angles."""
+    """The far end of a bone that hangs from `joint`, swung forwards and outwards by these angles."""
     x, y, z = joint
     down = length * np.cos(forwards)
     return (x + down * np.sin(outwards), y - down * np.cos(outwards), z + length * np.sin(forwards))

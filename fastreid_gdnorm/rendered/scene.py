@@ -1,4 +1,4 @@
-"""One shot: a camera, who is in front of it, and what gets in the way."""
+"""One shot: a camera, the person in front of it, and what gets in the way."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from .styles import DomainStyle
 
 @dataclass(frozen=True)
 class Camera:
-    """Where a domain's camera hangs and what light it has. `gain` multiplies R, G and B."""
+    """A domain's camera: its place and its light. `gain` multiplies R, G and B."""
 
     backdrop: NDArray[np.uint8]
     light: NDArray[np.float64]
     gain: NDArray[np.float64]
     pitch: float
     roll: float
-    size: float  # of people in their boxes; 1 is the domain's usual
+    size: float  # of people in their boxes; 1 is average for the domain
 
     @classmethod
     def random(cls, rng: np.random.Generator, style: DomainStyle) -> Camera:
-        """Hang up one of the cameras of `style` (a DomainStyle)."""
+        """A random camera of the domain."""
         height = int(style.height * (1 + style.height_spread) * 1.25)
         return cls(
             backdrop=paint_backdrop(style.backdrop, rng, height, 3 * height),
@@ -41,7 +41,7 @@ class Camera:
 
 
 def shoot(camera: Camera, style: DomainStyle, person: Person | None, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A crop with `person` in it, or with nobody where that is None: (h, w, 3) uint8 RGB, not yet developed."""
+    """A crop of `person`, or of nobody if None: (h, w, 3) uint8 RGB, before :func:`develop`."""
     height = int(round(style.height * (1 + rng.uniform(-1, 1) * style.height_spread)))
     width = int(round(height / style.aspect * (1 + rng.uniform(-1, 1) * style.height_spread / 2)))
     canvas = _window(camera.backdrop, height, width, rng)
@@ -73,7 +73,7 @@ def _window(backdrop: NDArray[np.uint8], height: int, width: int, rng: np.random
 def _occlude(
     canvas: Canvas, feet: NDArray[np.float64], size: float, camera: Camera, style: DomainStyle, rng: np.random.Generator
 ) -> None:
-    """Paint in place what hides part of the person: a pole, a box or bench, somebody else."""
+    """Paint in place something that hides part of the person: a pole, a box or bench, or somebody else."""
     side = rng.choice((-1, 1))
     kind = rng.integers(3)
     colour = rng.integers(40, 190) + rng.integers(-30, 30, 3)

@@ -1,4 +1,4 @@
-"""The photometric pipeline: from what stands before a camera to what its sensor makes of it."""
+"""The photometric pipeline of a camera: lens, exposure, colour and noise."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ from .styles import DomainStyle
 def develop(
     image: NDArray[np.uint8], style: DomainStyle, gain: NDArray[np.float64], rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """What the sensors of `style` make of an (H, W, 3) uint8 RGB picture: another of the same shape.
+    """Pass an (H, W, 3) uint8 RGB picture through the domain's sensor.
 
-    gain: the camera's own, of R, G and B. rng: a generator for the noise.
+    Args:
+        gain: the camera's factors of R, G and B.
+        rng: generates the noise.
     """
     picture: NDArray[Any] = cv2.GaussianBlur(image, (0, 0), style.blur) if style.blur > 0 else image
     levels = (picture / 255.0 * gain) ** style.gamma

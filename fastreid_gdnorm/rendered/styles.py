@@ -1,6 +1,6 @@
-"""What differs between the domains: the fields of a style, and the table of styles.
+"""How domains differ: the fields of a style, and a table of named styles.
 
-To make the domains harder, easier or further apart, edit `TABLE` (and remove the folders drawn before).
+To make the domains harder, easier or more different, edit `TABLE`, and remove the folders that were rendered before.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ COLOURS = (WHITE, BLACK, GREY, NAVY, RED, BLUE, GREEN, YELLOW, BEIGE, BROWN, PIN
 
 @dataclass(frozen=True)
 class DomainStyle:
-    """One domain. Probabilities and photometric strengths are 0..1 where nothing else is said."""
+    """One domain. Probabilities and photometric strengths are 0..1 unless a comment says otherwise."""
 
     name: str
     number: int  # seeds the domain's generators; unique and never reused
     backdrop: str
 
-    # Season: what people wear. Palettes are short, so that many people look alike.
+    # Season: what people wear. Palettes are short, so many people look alike.
     tops: tuple[Colour, ...]
     seconds: tuple[Colour, ...]  # patterns, caps and bags
     bottoms: tuple[Colour, ...]
-    dye: float  # spread about a palette colour, in levels of 0..255
+    dye: float  # spread around a palette colour, in levels of 0..255
     patterns: tuple[float, ...]  # weights of person.PATTERNS
     bags: tuple[float, ...]  # weights of person.BAGS
     long_sleeves: float
     coats: float
     shorts: float
-    skirts: float  # of those with long hair
+    skirts: float  # among people with long hair
 
     # Crops.
     height: int  # pixels
     aspect: float  # height / width
-    height_spread: float  # images vary by this fraction; 0 is one size for all, as in Market-1501
-    margin: float  # ground and air about the body, fraction of its height
-    misalign: float  # wandering of the body in its box, fraction of its height
+    height_spread: float  # sizes vary by this fraction; 0 means one size, as in Market-1501
+    margin: float  # space around the body, fraction of its height
+    misalign: float  # shift of the body in its box, fraction of its height
     occlusion: float
     passers_by: float
-    pitch: float  # radians that the cameras look down
+    pitch: float  # how far the cameras look down, in radians
 
     # Light, lens and sensor.
     cast: tuple[float, float, float]  # gain of R, G, B
     gamma: float  # above 1 darkens
-    contrast: float  # gain about mid grey
+    contrast: float  # gain around mid grey
     brightness: float  # added to levels of 0..1
-    saturation: float  # gain about grey
-    camera_spread: float  # how far the domain's cameras differ in gain and cast
+    saturation: float  # gain around grey
+    camera_spread: float  # how much the domain's cameras differ in gain and cast
     blur: float  # sigma in native pixels
     noise: float  # sigma in levels of 0..1
     quality: tuple[int, int]  # JPEG quality, lowest and highest
 
 
-# A row for each field, a column for each domain; cells too wide for their columns stand below each other.
+# A row for each field, a column for each domain; wide cells are written below each other.
 # fmt: off
 TABLE: dict[str, tuple[Any, ...]] = {
     "name":          ("street",  "mall",    "station", "campus",  "night"),

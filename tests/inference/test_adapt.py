@@ -180,7 +180,7 @@ def test_a_model_without_branches_gets_them_from_its_sources(exported, site, tmp
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "none"))
     (tmp_path / "none" / "RenderedStreet").mkdir(parents=True)
     (tmp_path / "none" / "RenderedStreet" / "x").touch()
-    assert "RenderedStreet is no rendered domain" in one_line(fastreid_here(*adapt, tmp_path / "again"))
+    assert "RenderedStreet is not a rendered domain" in one_line(fastreid_here(*adapt, tmp_path / "again"))
 
 
 def test_the_weighted_path_differs_between_images_and_does_not_depend_on_the_batch(toy_run, site):

@@ -1,4 +1,4 @@
-"""The rendered domains: what is on disk, what the readers make of it, and that a kill does no harm."""
+"""The rendered domains: files, readers, and rendering that is killed."""
 
 import dataclasses
 import logging
@@ -26,7 +26,7 @@ SUBSETS = ("bounding_box_train", "query", "bounding_box_test")
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
-    """A data root that holds a small drawing of every domain."""
+    """A folder of data sets with a small version of every rendered domain."""
     root = tmp_path_factory.mktemp("datasets")
     for domain in RENDERED_DOMAINS:
         draw_domain(domain.style, root / domain.__name__, SMALL)
@@ -50,7 +50,7 @@ def fields(folder):
     return [(int(name[1]), int(name[2])) for name in names]
 
 
-def test_layout_names_and_counts(root):
+def test_layout_names_and_counts_are_market1501s(root):
     assert len(RENDERED_DOMAINS) >= 5
     for domain in RENDERED_DOMAINS:
         train, query, test = (fields(root / domain.__name__ / subset) for subset in SUBSETS)
@@ -65,7 +65,7 @@ def test_layout_names_and_counts(root):
             assert all(any(p == pid and c != camera for p, c in test) for camera in asked)
 
 
-def test_a_drawing_depends_on_its_seed_only(root, tmp_path):
+def test_images_depend_only_on_the_seed(root, tmp_path):
     np.random.seed(5)
     draw_domain("street", tmp_path / "again", SMALL)
     draw_domain("street", tmp_path / "other", SMALL, seed=1)
@@ -75,14 +75,14 @@ def test_a_drawing_depends_on_its_seed_only(root, tmp_path):
     assert not {name for name in first if first[name] == other[name]}
 
 
-def test_an_image_does_not_depend_on_how_many_others_there_are(root, tmp_path):
+def test_an_image_does_not_depend_on_the_number_of_others(root, tmp_path):
     draw_domain("station", tmp_path / "more", Plan(train_ids=4, test_ids=1, images_per_id=7, distractors=0, junk=0))
     few, more = contents(root / "RenderedStation"), contents(tmp_path / "more")
     train = [name for name in few if name.startswith("bounding_box_train")]
     assert all(few[name] == more[name] for name in train)
 
 
-def test_the_table_of_styles_is_full():
+def test_the_table_of_styles_has_no_gaps():
     assert set(map(len, TABLE.values())) == {len(STYLES)}
 
 
@@ -107,7 +107,7 @@ def test_domains_differ_in_channel_statistics(root):
             assert np.abs(one - other).max() > 10, "levels of 255, in the mean or spread of some channel"
 
 
-def test_reader_gives_what_market1501s_would(root):
+def test_the_reader_gives_items_as_for_market1501(root):
     for domain in RENDERED_DOMAINS:
         data = domain(root=str(root))
         assert (len(data.train), len(data.query), len(data.gallery)) == (18, 8, 22)
@@ -123,7 +123,7 @@ def test_reader_gives_what_market1501s_would(root):
     assert combined.get_num_pids(combined.train) == 7
 
 
-def test_reader_does_not_depend_on_the_order_of_files(root, tmp_path):
+def test_the_reader_does_not_depend_on_the_order_of_files(root, tmp_path):
     drawn, copy = root / "RenderedMall", tmp_path / "RenderedMall"
     for name in sorted(contents(drawn), reverse=True):
         (copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,17 +139,17 @@ def test_reader_does_not_depend_on_the_order_of_files(root, tmp_path):
     assert relative(reader(root=str(root)), root) == relative(reader(root=str(tmp_path)), tmp_path)
 
 
-def test_killed_drawing_leaves_nothing_that_passes_for_finished(root, tmp_path):
+def test_killed_rendering_leaves_nothing_that_looks_finished(root, tmp_path):
     folder = tmp_path / "RenderedStreet"
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a forked process would wait for the others, which it does not have
+    cv2.setNumThreads(1)  # a forked process has none of the other threads, and would wait for them
     fork = multiprocessing.get_context("fork")
     drawing = fork.Process(target=draw_domain, args=("street", folder, Plan()), daemon=True)
     drawing.start()
     cv2.setNumThreads(threads)
     deadline = time.monotonic() + 45
     while not list(tmp_path.rglob("0003_*.jpg")):
-        assert drawing.is_alive() and time.monotonic() < deadline, "the drawing never got under way"
+        assert drawing.is_alive() and time.monotonic() < deadline, "rendering never started"
         time.sleep(0.01)
     drawing.kill()
     drawing.join()
@@ -160,29 +160,29 @@ def test_killed_drawing_leaves_nothing_that_passes_for_finished(root, tmp_path):
     assert contents(folder) == contents(root / "RenderedStreet")
 
 
-def test_two_may_draw_the_same_folder_at_once(root, tmp_path):
+def test_two_threads_can_render_the_same_folder_at_once(root, tmp_path):
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(draw_domain, ["night"] * 2, [tmp_path / "RenderedNight"] * 2, [SMALL] * 2))
     assert contents(tmp_path / "RenderedNight") == contents(root / "RenderedNight")
     assert os.listdir(tmp_path) == ["RenderedNight"]
 
 
-def test_what_is_there_is_kept(root, tmp_path, caplog, monkeypatch):
+def test_existing_files_are_kept(root, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     before = contents(root / "RenderedStreet")
     draw_domain("street", root / "RenderedStreet", SMALL, seed=3)
     assert contents(root / "RenderedStreet") == before
-    assert "was drawn with another seed: remove the folder" in caplog.text
+    assert "was rendered with another seed: remove the folder" in caplog.text
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match=r"mine is no rendered domain .*: remove it"):
+    with pytest.raises(UserError, match=r"mine is not a rendered domain .*: remove it"):
         draw_domain("street", tmp_path / "mine", SMALL)
     assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(ValueError, match="no rendered style 'beach': choose one of street, mall"):
+    with pytest.raises(ValueError, match="there is no style 'beach': choose one of street, mall"):
         draw_domain("beach", tmp_path / "a", SMALL)
     with pytest.raises(ValueError, match="images_per_id is 2"):
         Plan(images_per_id=2)
@@ -191,7 +191,7 @@ def test_mistakes_are_named(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_a_drawn_style_depends_on_its_seed_alone_and_the_named_ones_lie_in_its_ranges(tmp_path):
+def test_a_random_style_depends_only_on_its_seed_and_its_ranges_contain_the_named_styles(tmp_path):
     styles = [draw_style(seed) for seed in range(200)]
     assert (
         styles[7] == draw_style(7)
