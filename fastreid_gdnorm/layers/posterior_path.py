@@ -132,7 +132,7 @@ class PosteriorPath(AffinePath):
 
     @classmethod
     def from_images(cls, model: nn.Module, images: Any, prior_only: Sequence[str] = ()) -> PosteriorPath:
-        """Estimate the path of a domain from unlabelled images of it.
+        """Estimate a domain's path from its unlabelled images.
 
         Layers are estimated one after the other, each on the output of the layers before it. A single batch takes one
         pass. Several batches take one pass per layer, which ends at that layer: about L / 2 full passes for L layers,
