@@ -1,7 +1,22 @@
-"""The seams that fast-reid has no registry for, one file each."""
+"""What the plugin adds to fast-reid where fast-reid has no registry, one file for each place.
+
+``registration.py`` first applies ``patches/`` and then connects these, so an addition is the outer layer and calls the
+repaired method. Each package wraps a method at most once, so the order within a package does not matter. Both packages
+wrap these three:
+
+``DefaultTrainer.__init__``
+    ``trainer`` completes the config, sets the allocator, checks the config and seeds. The repaired method follows:
+    ``training`` in patches/ refuses AMP without CUDA and makes OUTPUT_DIR, then stock runs. Last, ``trainer`` adds to
+    the checkpoint and warns of keys that are ignored.
+``AMPTrainer.run_step``
+    ``trainer`` tells the model the loss scale. ``precision`` in patches/ then runs stock, and restores the running
+    statistics if GradScaler skips the step.
+``ReidEvaluator._compile_dependencies``
+    ``bounded_ranking`` skips it if nothing needs to be compiled. Otherwise ``evaluation`` in patches/ runs stock, and
+    reloads the modules that were imported before they were compiled.
+"""
 
 from . import (
-    allocator,
     bounded_ranking,
     checkpointer,
     drawn_domains,
@@ -9,24 +24,26 @@ from . import (
     launch,
     loaders,
     losses,
-    seed,
     shipped_weights,
     testing,
     trainer,
 )
 
+SEAMS = (
+    shipped_weights,
+    drawn_domains,
+    launch,
+    losses,
+    loaders,
+    trainer,
+    hooks,
+    checkpointer,
+    testing,
+    bounded_ranking,
+)
+
 
 def connect():
-    """Connect every one of them with the plugin."""
-    seed.connect()
-    shipped_weights.connect()
-    drawn_domains.connect()
-    launch.connect()
-    losses.connect()
-    loaders.connect()
-    trainer.connect()
-    allocator.connect()
-    hooks.connect()
-    checkpointer.connect()
-    testing.connect()
-    bounded_ranking.connect()
+    """Connect every seam with the plugin, once."""
+    for seam in SEAMS:
+        seam.connect()

@@ -5,14 +5,9 @@ takes a quarter of a training step. On CUDA, torch itself keeps what is freed.
 """
 
 import ctypes
-import functools
 import logging
 import os
 import platform
-
-from fastreid.engine import DefaultTrainer
-
-from ..config import completed
 
 logger = logging.getLogger("fastreid.gdnorm.allocator")
 
@@ -20,17 +15,10 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
 SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")  # environment variables by which users choose for themselves
 
 
-def connect():
-    """A trainer on the CPU sets the allocator, for this process and those that it forks, if SOLVER.KEEP_MEMORY."""
-    stock_init = DefaultTrainer.__init__
-
-    @functools.wraps(stock_init)
-    def init(self, cfg):
-        if completed(cfg).SOLVER.KEEP_MEMORY and cfg.MODEL.DEVICE == "cpu" and keep_memory():
-            logger.info("Memory that is freed is kept for the next step; SOLVER.KEEP_MEMORY False gives it back")
-        stock_init(self, cfg)
-
-    DefaultTrainer.__init__ = init
+def set_allocator(cfg):
+    """Set the allocator for training on the CPU, in this process and those that it forks, if SOLVER.KEEP_MEMORY."""
+    if cfg.SOLVER.KEEP_MEMORY and cfg.MODEL.DEVICE == "cpu" and keep_memory():
+        logger.info("Memory that is freed is kept for the next step; SOLVER.KEEP_MEMORY False gives it back")
 
 
 def keep_memory():

@@ -32,7 +32,7 @@ def connect():
     What a test looks at is finite, and on disk before the test begins; a run that is resumed from there begins with the
     test. The list of hooks ends as stock's does, as trainers count from there to put in hooks of their own.
     """
-    stock_init, stock_hooks = DefaultTrainer.__init__, DefaultTrainer.build_hooks
+    stock_hooks = DefaultTrainer.build_hooks
     stock_before_train, stock_after_train = EvalHook.before_train, EvalHook.after_train
 
     @functools.wraps(stock_before_train)
@@ -68,13 +68,7 @@ def connect():
         tests = [Finite(), *all_hooks[before:after], *reproducible]
         return [*all_hooks[:before], *watch, *own, *tests, *all_hooks[after:]]
 
-    @functools.wraps(stock_init)
-    def init(self, cfg):
-        stock_init(self, cfg)
-        if not getattr(self, "_follows_hooks", False):
-            _say_what_is_left_out(completed(cfg), type(self).__name__)
-
-    DefaultTrainer.__init__, DefaultTrainer.build_hooks = init, build_hooks
+    DefaultTrainer.build_hooks = build_hooks
     for name in ("before_train", "after_epoch", "after_train"):
         setattr(DefaultTrainer, name, _with_untested(name))
     EvalHook.before_train, EvalHook.after_train = before_train, after_train
@@ -93,10 +87,14 @@ def _with_untested(name):
     return method
 
 
-def _say_what_is_left_out(cfg, trainer):
+def warn_of_ignored_keys(trainer, cfg):
+    """Warn of the keys that a trainer ignores because its build_hooks does not call fast-reid's."""
+    if getattr(trainer, "_follows_hooks", False):
+        return
     asked = ["SOLVER.HOOKS"] * bool(cfg.SOLVER.HOOKS) + ["SEED beyond the start"] * (seed_of(cfg) is not None)
     if asked:
-        logger.warning("%s: not followed, as %s.build_hooks does not call fast-reid's", " and ".join(asked), trainer)
+        name = type(trainer).__name__
+        logger.warning("%s: not followed, as %s.build_hooks does not call fast-reid's", " and ".join(asked), name)
 
 
 def _place(all_hooks, kind, otherwise):

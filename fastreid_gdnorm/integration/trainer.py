@@ -3,8 +3,6 @@ what half precision's losses are multiplied."""
 
 import functools
 import logging
-import math
-import os
 
 import torch
 from fastreid.engine import DefaultTrainer
@@ -14,11 +12,12 @@ from fastreid.utils import comm
 from ..config import completed
 from ..errors import UserError
 from ..layers.running_statistics import restore_statistics
-from ..modeling import GDNormTraining, is_gdnorm
-from ..modeling.path_names import posterior_place
-from ..runs.cluster_env import started_place
+from ..modeling import GDNormTraining
 from ..runs.settings import Settings
-from .before_training import check_tests
+from .allocator import set_allocator
+from .before_training import check_before_training, check_schedule
+from .hooks import warn_of_ignored_keys
+from .seed import seed_random_numbers
 
 logger = logging.getLogger("fastreid.gdnorm.trainer")
 
@@ -35,20 +34,21 @@ def connect():
     @functools.wraps(stock_init)
     def init(self, cfg):
         cfg = completed(cfg)
-        _check_processes(cfg)
-        _check_test_path(cfg)
-        check_tests(type(self), cfg)
-        stock_init(self, cfg)
+        set_allocator(cfg)
+        check_before_training(type(self), cfg)
+        seed_random_numbers(cfg)
+        stock_init(self, cfg)  # as patches/ has repaired it
         self.checkpointer.checkpointables = {
             "settings": Settings(cfg),  # first, as what is loaded after it may not fit where these do not
             **self.checkpointer.checkpointables,
             "optimizer": _FittingOptimizer(self._trainer.optimizer),
             "processes": _Number(comm.get_world_size()),
         }
+        warn_of_ignored_keys(self, cfg)
 
     @functools.wraps(stock_scheduler)
     def build_lr_scheduler(cls, cfg, optimizer, iters_per_epoch):
-        _check_schedule(cfg.SOLVER, iters_per_epoch)
+        check_schedule(cfg.SOLVER, iters_per_epoch)
         return stock_scheduler(cls, cfg, optimizer, iters_per_epoch)
 
     @functools.wraps(stock_resume)
@@ -137,53 +137,3 @@ class _FromCheckpoint:
 
     def load_state_dict(self, state):
         self.state = state
-
-
-def _check_schedule(solver, iters_per_epoch):
-    """Raise UserError where stock would divide by zero: in an epoch without steps, or after a warm-up without end."""
-    if not iters_per_epoch:
-        raise UserError(
-            f"DATASETS.NAMES have fewer images to train on than SOLVER.IMS_PER_BATCH {solver.IMS_PER_BATCH}: lower it"
-        )
-    warmup = math.ceil(solver.WARMUP_ITERS / iters_per_epoch)
-    if solver.SCHED == "CosineAnnealingLR" and solver.MAX_EPOCH == warmup > solver.DELAY_EPOCHS:
-        raise UserError(
-            f"SOLVER.WARMUP_ITERS {solver.WARMUP_ITERS} takes all of SOLVER.MAX_EPOCH {solver.MAX_EPOCH}, with "
-            f"{iters_per_epoch} steps each, and leaves nothing to SOLVER.SCHED CosineAnnealingLR: lower it"
-        )
-
-
-def _check_test_path(cfg):
-    """Raise UserError where tests in between would go along a path through another checkpoint."""
-    if is_gdnorm(cfg) and posterior_place(cfg.MODEL.GDNORM.TEST_PATH):
-        raise UserError(
-            f"MODEL.GDNORM.TEST_PATH {cfg.MODEL.GDNORM.TEST_PATH} is a path through a trained checkpoint: train with "
-            "mean, then fastreid adapt"
-        )
-
-
-def _check_processes(cfg):
-    """Raise UserError for what GDNorm cannot be trained by; say what several processes do otherwise than one."""
-    processes = comm.get_world_size()
-    if processes == 1 and is_gdnorm(cfg) and (place := started_place(os.environ)):
-        raise UserError(
-            f"{place.number} processes do not know each other: each would train a network of its own in the same "
-            "OUTPUT_DIR. Start them by fastreid train, or by fastreid.engine.launch"
-        )
-    if processes == 1:
-        return
-    if cfg.SOLVER.IMS_PER_BATCH % processes:
-        text = f"SOLVER.IMS_PER_BATCH {cfg.SOLVER.IMS_PER_BATCH} is of all processes: make it a multiple of {processes}"
-        if is_gdnorm(cfg):
-            raise UserError(text)
-        logger.warning(text)
-    if processes > cfg.TEST.IMS_PER_BATCH:
-        raise UserError(f"TEST.IMS_PER_BATCH {cfg.TEST.IMS_PER_BATCH} is of all processes: make it {processes} or more")
-    own = [key for key in ("BACKBONE", "HEADS") if cfg.MODEL[key].NORM == "BN"]
-    if own:
-        keys = " ".join(f"MODEL.{key}.NORM syncBN" for key in own)
-        logger.warning("Each of %d processes normalises by its own images; as one process does: %s", processes, keys)
-    if not cfg.SOLVER.GLOBAL_LOSSES and cfg.DATALOADER.DOMAIN_BATCH == "full":
-        raise UserError("DATALOADER.DOMAIN_BATCH full takes SOLVER.GLOBAL_LOSSES True in several processes")
-    if not cfg.SOLVER.GLOBAL_LOSSES:
-        logger.warning("Losses are of each process's own images; as one process's: SOLVER.GLOBAL_LOSSES True")
