@@ -27,7 +27,7 @@ def run(check, *words):
         "import fastreid_gdnorm, fastreid.engine; fastreid_gdnorm.registries.HOOK_REGISTRY",
         "import fastreid_gdnorm.registries as it; from fastreid_gdnorm.integration import loaders; "
         "assert it.SAMPLER_REGISTRY is loaders.SAMPLER_REGISTRY",
-        "import fastreid_gdnorm.patches.data",  # as a worker process does that is spawned
+        "import fastreid_gdnorm.integration.workers",  # as a spawned worker process does
         "import fastreid; import fastreid_gdnorm",
     ],
 )

@@ -27,6 +27,7 @@ from . import (
     shipped_weights,
     testing,
     trainer,
+    workers,
 )
 
 SEAMS = (
@@ -35,6 +36,7 @@ SEAMS = (
     launch,
     losses,
     loaders,
+    workers,
     trainer,
     hooks,
     checkpointer,

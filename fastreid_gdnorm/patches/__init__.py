@@ -27,7 +27,6 @@ events                 the last test's results do not reach ``metrics.json``; a 
                        of two iterations
 several processes      the trainer tells ``DistributedDataParallel`` a CUDA device and has ``SyncBatchNorm``, also on
                        a CPU; MobileNetV2 and others make a part of their BN without asking NORM, so syncBN is partial
-workers                processes that are spawned, not forked, import an unpatched fastreid
 RegNet, EffNet         look for their YAML files relative to the working directory
 pool layer Flatten     fails for features in channels-last order
 pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
@@ -64,7 +63,6 @@ PATCHES = (
     data.patch_prefetch,
     data.patch_images,
     data.patch_affine,
-    data.patch_workers,
     ddp.patch_ddp,
     ddp.patch_hard_coded_norms,
     data.patch_data_sets,

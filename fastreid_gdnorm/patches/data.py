@@ -100,25 +100,6 @@ def patch_affine():
         build.T = Overlay(build.T, RandomAffine=random_affine)
 
 
-def patch_workers():
-    """Worker processes that are spawned, not forked, import an unpatched fastreid."""
-    from fastreid.data import CommDataset
-
-    stock_reduce = CommDataset.__reduce_ex__  # by the __reduce__, __getstate__ and __setstate__ of subclasses
-
-    @functools.wraps(stock_reduce)
-    def reduce_ex(self, protocol):
-        reduced = stock_reduce(self, protocol)
-        # to unpickle _restore, a worker process must import the plugin, which patches fastreid
-        return reduced if isinstance(reduced, str) else (_restore, reduced[:2], *reduced[2:])
-
-    CommDataset.__reduce_ex__ = reduce_ex
-
-
-def _restore(make, arguments):
-    return make(*arguments)
-
-
 def patch_data_sets():
     """The error about a missing data set does not say how to tell fastreid where it is."""
     from fastreid.data.datasets.bases import Dataset

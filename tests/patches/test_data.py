@@ -1,8 +1,6 @@
 """Patches of fast-reid's data sets and loaders."""
 
-import copy
 import inspect
-import pickle
 import threading
 from itertools import islice
 from pathlib import Path
@@ -65,45 +63,6 @@ def test_an_image_that_cannot_be_read_is_also_the_error_that_stock_raises(name, 
     with pytest.raises(error, match=f"cannot read image .*{name}") as caught:
         CommDataset([(str(tmp_path / name), 0, 0)])[0]
     assert isinstance(caught.value, UserError)
-
-
-class WithState(CommDataset):
-    """Leaves out what it can make again, as it may hold a file that is open."""
-
-    def __getstate__(self):
-        return {"img_items": self.img_items}
-
-    def __setstate__(self, state):
-        self.__init__(state["img_items"])
-        self.restored = "by its state"
-
-
-class WithReduce(CommDataset):
-    def __reduce__(self):
-        return _make, (self.img_items,), {"extra": 1}
-
-
-def _make(items):
-    data = WithReduce(items)
-    data.restored = "by its function"
-    return data
-
-
-class Plain(CommDataset):
-    restored = "as stock's"
-
-
-@pytest.mark.parametrize("kind", [Plain, WithState, WithReduce])
-@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda data: pickle.loads(pickle.dumps(data))])
-def test_a_data_set_is_pickled_as_its_class_says(kind, copied):
-    data = kind([("a.jpg", "x", 1), ("b.jpg", "y", 2)])
-    if kind is not WithReduce:
-        data.file = (lambda: 0) if kind is WithState else data.img_items  # a function of no name cannot be pickled
-    again = copied(data)
-    assert type(again) is kind and again.img_items == data.img_items and again.pid_dict == {"x": 0, "y": 1}
-    assert again.restored == {Plain: "as stock's", WithState: "by its state", WithReduce: "by its function"}[kind]
-    assert (kind is Plain) == hasattr(again, "file") and (kind is WithReduce) == hasattr(again, "extra")
-    assert b"fastreid_gdnorm.patches.data" in pickle.dumps(data), "so that a worker imports the plugin first"
 
 
 def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
