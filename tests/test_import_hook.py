@@ -1,4 +1,4 @@
-"""Registration happens before the first use of fast-reid, however it comes about, and not before."""
+"""The plugin registers just before fast-reid is first used, whatever uses it first."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import pytest
 
 REGISTERED = "from fastreid.modeling.meta_arch import META_ARCH_REGISTRY as R; R.get('GDNormBaseline')"
 
-ONCE = (  # what registered itself is what is there: no module has been executed twice
+ONCE = (  # the registered class is the module's own, so no module was executed twice
     "import fastreid, fastreid_gdnorm",
     "from fastreid_gdnorm import modeling, registration",
     "assert R.get('GDNormBaseline') is modeling.GDNormBaseline and registration.modeling is modeling",
@@ -31,7 +31,7 @@ def run(check, *words):
         "import fastreid; import fastreid_gdnorm",
     ],
 )
-def test_it_is_registered_by_the_time_that_fastreid_is_used(first):
+def test_the_plugin_is_registered_whatever_is_imported_first(first):
     check = "; ".join((first, REGISTERED, *ONCE, "import fastreid.engine; fastreid.engine.DefaultTrainer"))
     run(check)
 
@@ -40,7 +40,7 @@ def test_it_is_registered_by_the_time_that_fastreid_is_used(first):
     "first",
     ["import fastreid_gdnorm", "from fastreid_gdnorm import cli; cli.build_parser('search').format_help()"],
 )
-def test_until_then_nothing_is_waited_for(first):
+def test_importing_the_plugin_and_help_import_no_torch(first):
     check = f"import sys; {first}; assert not {{'torch', 'fastreid', 'numpy'}} & {{*sys.modules}}"
     run(check)
 
@@ -54,7 +54,7 @@ for name in ("fastreid", "fastreid.engine", "fastreid_gdnorm.modeling"):
 assert not {"torch", "fastreid.config", "fastreid_gdnorm.modeling", "fastreid_gdnorm.registration"} & {*sys.modules}
 
 class Interrupting:
-    "A Ctrl-C while a module is looked for, once."
+    "Interrupts the first search for a module, as Ctrl-C does."
     def __init__(self, name):
         self.name = name
     def find_spec(self, name, path=None, target=None):
@@ -70,9 +70,9 @@ def fails(name, error):
         return
     raise AssertionError(name)
 
-sys.modules["faiss"] = None  # not installed
+sys.modules["faiss"] = None  # as if it is not installed
 fails("fastreid.config", ImportError)
-del sys.modules["faiss"]  # installed meanwhile
+del sys.modules["faiss"]  # now it is installed
 sys.meta_path.insert(0, Interrupting("fastreid_gdnorm.rendered"))
 fails("fastreid_gdnorm.modeling.meta_arch", KeyboardInterrupt)
 
@@ -81,7 +81,7 @@ found = {}
 def use(name):
     try:
         while name == "fastreid.data" and name not in sys.modules:
-            time.sleep(0.01)  # to come while it is there and all is not yet registered
+            time.sleep(0.01)  # so that it imports a module that is loaded but not yet patched
         importlib.import_module(name)
         from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
         found[name] = META_ARCH_REGISTRY.get("GDNormBaseline")
@@ -96,7 +96,7 @@ for thread in threads:
     thread.join(100)
 assert [*sorted(found)] == sorted(names) and {*found.values()} == {fastreid_gdnorm.modeling.GDNormBaseline}, found
 for module in map(importlib.import_module, names):
-    assert module.__spec__.loader is module.__loader__ and "Registration" not in type(module.__loader__).__name__
+    assert module.__spec__.loader is module.__loader__ and "fastreid_gdnorm" not in type(module.__loader__).__module__
 for module in fastreid_gdnorm, sys.modules["fastreid"], sys.modules["fastreid.config"]:
     importlib.reload(module)
 from fastreid.engine import DefaultTrainer
@@ -107,10 +107,10 @@ print(depth)
 """
 
 
-def test_an_error_is_forgotten_and_threads_that_import_at_once_find_all_registered():
+def test_a_failed_import_can_be_retried_and_threads_that_import_at_once_wait_for_the_registration():
     names = ("fastreid.engine.hooks", "fastreid.config", "fastreid_gdnorm.modeling.meta_arch", "fastreid_gdnorm.export")
     names += ("fastreid.data",)
-    assert run(AFTER_ERRORS, *names) == "1\n", "each seam is connected once"
+    assert run(AFTER_ERRORS, *names) == "1\n", "DefaultTrainer.test is wrapped once"
 
 
 def test_the_layers_need_no_fastreid():
@@ -118,7 +118,7 @@ def test_the_layers_need_no_fastreid():
     run(check)
 
 
-def test_without_fastreid_the_fix_is_said_each_time_that_it_is_needed(tmp_path):
+def test_without_fastreid_every_import_fails_anew(tmp_path):
     check = (
         "import sys, fastreid_gdnorm, importlib.util\n"
         "sys.path[:] = [p for p in sys.path if 'site-packages' not in p] + [sys.argv[1]]\n"
@@ -131,5 +131,5 @@ def test_without_fastreid_the_fix_is_said_each_time_that_it_is_needed(tmp_path):
     )
     for name in ("torch", "numpy"):
         (tmp_path / f"{name}.py").write_text("")
-    said = run(check, tmp_path).splitlines()
-    assert len(said) == 2, said
+    printed = run(check, tmp_path).splitlines()
+    assert len(printed) == 2, printed
