@@ -1,6 +1,7 @@
-"""GDNorm (AAAI 2022) for fast-reid: importing this registers everything with the toolbox, once.
+"""GDNorm (AAAI 2022) for fast-reid: after ``import fastreid_gdnorm``, fast-reid has all that the plugin adds.
 
-Where torch is not installed, there is no toolbox to register with, and ONNX files can be run all the same.
+The import itself is quick: the plugin registers when fast-reid is first imported (import_hook.py). Without torch there
+is no fast-reid, but ONNX files still run.
 """
 
 import importlib

@@ -1,4 +1,7 @@
-"""Patches fast-reid and registers all that is the plugin's with it, once: importing this does it."""
+"""Importing this repairs fast-reid, connects the plugin, and registers all that the plugin adds, once.
+
+The order matters: patches/ first, so that fast-reid can be imported and integration/ builds on repaired methods.
+"""
 
 from .patches import apply_patches
 

@@ -16,6 +16,8 @@ wrap these three:
     reloads the modules that were imported before they were compiled.
 """
 
+from __future__ import annotations
+
 from . import (
     bounded_ranking,
     checkpointer,
@@ -45,7 +47,7 @@ SEAMS = (
 )
 
 
-def connect():
-    """Connect every seam with the plugin, once."""
+def connect() -> None:
+    """Connect all of these. Call it once."""
     for seam in SEAMS:
         seam.connect()

@@ -1,28 +1,32 @@
-"""The seam at the C library: training on the CPU keeps the memory of tensors that it frees.
+"""SOLVER.KEEP_MEMORY: training on the CPU reuses the memory of tensors that it frees.
 
-glibc gives the memory of large tensors back to the system as soon as they are freed. Getting it again, page by page,
-takes a quarter of a training step. On CUDA, torch itself keeps what is freed.
+glibc returns the memory of a large tensor to the system as soon as it is freed. Getting it back, page by page, takes a
+quarter of a training step. On CUDA, torch itself keeps freed memory.
 """
+
+from __future__ import annotations
 
 import ctypes
 import logging
 import os
 import platform
 
+from fastreid.config import CfgNode
+
 logger = logging.getLogger("fastreid.gdnorm.allocator")
 
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of malloc.h
-SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")  # environment variables by which users choose for themselves
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from malloc.h
+SETTINGS = ("MALLOC_", "GLIBC_TUNABLES", "LD_PRELOAD")  # environment variables with which users set an allocator
 
 
-def set_allocator(cfg):
-    """Set the allocator for training on the CPU, in this process and those that it forks, if SOLVER.KEEP_MEMORY."""
+def set_allocator(cfg: CfgNode) -> None:
+    """If SOLVER.KEEP_MEMORY, keep freed memory when training on the CPU, in this process and those it forks."""
     if cfg.SOLVER.KEEP_MEMORY and cfg.MODEL.DEVICE == "cpu" and keep_memory():
-        logger.info("Memory that is freed is kept for the next step; SOLVER.KEEP_MEMORY False gives it back")
+        logger.info("Freed memory is kept for the next step; SOLVER.KEEP_MEMORY False returns it to the system")
 
 
-def keep_memory():
-    """Have glibc keep all memory that is freed; whether it does, which is not where the environment says otherwise."""
+def keep_memory() -> bool:
+    """Make glibc keep all freed memory, unless the environment sets an allocator. Return whether it does."""
     if platform.libc_ver()[0] != "glibc" or any(
         value and name.startswith(SETTINGS) for name, value in os.environ.items()
     ):

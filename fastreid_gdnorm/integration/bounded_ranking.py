@@ -1,4 +1,6 @@
-"""The seam at fast-reid's ranking: of finite features alone, and in bounded memory if TEST.RANKING says so."""
+"""Ranking: of finite features only, and with TEST.RANKING bounded in bounded memory."""
+
+from __future__ import annotations
 
 import contextlib
 import functools
@@ -6,50 +8,54 @@ import importlib
 import logging
 import threading
 import weakref
+from collections.abc import Iterator
+from typing import Any
 
+from fastreid.config import CfgNode
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
+from torch import Tensor
 
 from ..errors import UserError, not_finite
 from ..evaluation import build_dist, evaluate_rank, evaluate_roc
 
 logger = logging.getLogger("fastreid.gdnorm.ranking")
 
-ONE_AT_A_TIME = threading.RLock()  # thread, as fast-reid's functions are exchanged for all
+ONE_AT_A_TIME = threading.RLock()  # fast-reid's functions are replaced for all threads
 
 
-def connect():
+def connect() -> None:
     """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking.
 
-    Features that are NaN or infinite are refused: stock ranks them, and gives numbers. Of features that are all zero,
-    which cosine cannot compare, the first image is named.
+    Features that are NaN or infinite, which stock would rank, are refused. Features that are all zero, which cosine
+    cannot compare, cause a warning that names the first image.
     """
     stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
     stock_process = ReidEvaluator.process
-    with_zeros = weakref.WeakSet()  # evaluators of which that was said
+    warned: weakref.WeakSet[Any] = weakref.WeakSet()  # evaluators that have warned of features of zeros
 
     @functools.wraps(stock_dependencies)
-    def compile_dependencies(self):
+    def compile_dependencies(self: Any) -> None:
         if not is_bounded(self.cfg):  # bounded ranking needs nothing compiled
             stock_dependencies(self)
 
     @functools.wraps(stock_evaluate)
-    def evaluate(self):
+    def evaluate(self: Any) -> Any:
         with _bounded_functions() if is_bounded(self.cfg) else contextlib.nullcontext():
             return stock_evaluate(self)
 
     @functools.wraps(stock_process)
-    def process(self, inputs, outputs):
+    def process(self: Any, inputs: Any, outputs: Tensor) -> None:
         features = outputs.reshape(len(outputs), -1)
         image = _first(~features.isfinite().all(dim=1), inputs)
         if image:
-            begun = f", begun with {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
+            begun = f", started from {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
             raise not_finite(image, f"the model of {self.cfg.OUTPUT_DIR}{begun}")
         image = _first(~features.any(dim=1), inputs)
-        if image and self.cfg.TEST.METRIC == "cosine" and self not in with_zeros:
-            with_zeros.add(self)
+        if image and self.cfg.TEST.METRIC == "cosine" and self not in warned:
+            warned.add(self)
             logger.warning(
-                "The features of %s, and perhaps of more images, are all zero: cosine cannot compare them, so that "
-                "what these images find is chance",
+                "The features of %s, and perhaps of more images, are all zero: cosine cannot compare them, so their "
+                "ranks are chance",
                 image,
             )
         stock_process(self, inputs, outputs)
@@ -58,38 +64,38 @@ def connect():
     ReidEvaluator.process = process
 
 
-def _first(unusable, inputs):
-    """The name of a batch's first image that is ``unusable`` (B,), or "" if none is."""
+def _first(unusable: Tensor, inputs: Any) -> str:
+    """The name of a batch's first image that is ``unusable`` (B,), or ""."""
     if not unusable.any():
         return ""
     place = int(unusable.nonzero()[0])
-    return inputs["img_paths"][place] if "img_paths" in inputs else f"image {place + 1} of a batch"
+    return str(inputs["img_paths"][place]) if "img_paths" in inputs else f"image {place + 1} of a batch"
 
 
-def is_bounded(cfg):
+def is_bounded(cfg: CfgNode) -> bool:
     """Whether tests rank in bounded memory.
 
     Raises:
-        UserError: TEST.RANKING has none of its values.
+        UserError: TEST.RANKING has an unknown value.
     """
-    ranking = cfg.TEST.get("RANKING", "bounded")  # an evaluator's config may have no other section
+    ranking = cfg.TEST.get("RANKING", "bounded")  # an evaluator's config may lack the plugin's keys
     if ranking not in ("bounded", "stock"):
-        raise UserError(f'TEST.RANKING is {ranking!r}, it can be "bounded" or "stock"')
-    return ranking == "bounded"
+        raise UserError(f'TEST.RANKING is {ranking!r}, but must be "bounded" or "stock"')
+    return bool(ranking == "bounded")
 
 
-def is_fastreids(function):
-    """Whether a function is still fast-reid's own, which a project may have replaced."""
+def is_fastreids(function: Any) -> bool:
+    """Whether a function is fast-reid's own rather than a project's replacement."""
     return str(getattr(function, "__module__", "")).startswith("fastreid.")
 
 
 @contextlib.contextmanager
-def _bounded_functions():
-    """Within it, ReidEvaluator.evaluate finds the bounded functions in the place of stock's.
+def _bounded_functions() -> Iterator[None]:
+    """Within it, ReidEvaluator.evaluate finds the bounded functions instead of stock's.
 
-    Where a project has put a function of its own in the place of one of them, all are left as they are.
+    If a project has replaced one of the functions, none is exchanged.
     """
-    # imported now and no earlier, as they look for their compiled parts when they are imported
+    # imported only now: on import, these modules look for their compiled parts
     rank, roc = (importlib.import_module(f"fastreid.evaluation.{name}") for name in ("rank", "roc"))
     bounded = (
         (reid_evaluation, "build_dist", build_dist),

@@ -1,7 +1,10 @@
-"""The seam at fast-reid's checkpoints: a stock one goes to every branch."""
+"""Loading checkpoints: every branch gets the weights of a stock checkpoint."""
+
+from __future__ import annotations
 
 import functools
 import logging
+from typing import Any
 
 from fastreid.utils.checkpoint import Checkpointer, _strip_prefix_if_present
 
@@ -11,12 +14,12 @@ from ..runs.settings import BRANCHED, SOURCES
 logger = logging.getLogger("fastreid.gdnorm.checkpoints")
 
 
-def connect():
-    """A stock checkpoint is spread over the branches before stock loads it, which skips what does not fit, as ever."""
+def connect() -> None:
+    """Copy a stock checkpoint's BN to every branch. Then stock loads it, and skips what does not fit."""
     stock_load = Checkpointer._load_model
 
     @functools.wraps(stock_load)
-    def load_model(self, checkpoint):
+    def load_model(self: Any, checkpoint: Any) -> Any:
         layers, settings = gdnorm_layers(self.model), checkpoint.get("settings")
         if layers:
             state = checkpoint["model"]

@@ -1,30 +1,34 @@
-"""The seam at fast-reid's registry of data sets, which is a list of names: RenderedDraw<seed> has no end."""
+"""The registry of data sets: it lists names, but there is no end of names RenderedDraw<seed>."""
+
+from __future__ import annotations
+
+from typing import Any
 
 from fastreid.data.datasets import DATASET_REGISTRY
 
 from ..rendered import drawn_domain_of
 
 
-def connect():
-    """Let every ``RenderedDraw<seed>`` and ``RenderedSmallDraw<seed>`` be a registered data set."""
+def connect() -> None:
+    """Make every ``RenderedDraw<seed>`` and ``RenderedSmallDraw<seed>`` a registered data set."""
     DATASET_REGISTRY._obj_map = _WithDrawn(DATASET_REGISTRY._obj_map)
 
 
-class _WithDrawn(dict):
-    """{name: reader}; that of a drawn domain is made when it is asked for, and never listed before."""
+class _WithDrawn(dict[str, Any]):
+    """{name: reader}; the reader of a drawn domain is made, and listed, when it is first asked for."""
 
-    def __missing__(self, name):
+    def __missing__(self, name: str) -> Any:
         reader = drawn_domain_of(name)
         if reader is None:
             raise KeyError(name)
         self[name] = reader
         return reader
 
-    def get(self, name, default=None):
+    def get(self, name: str, default: Any = None) -> Any:
         try:
             return self[name]
         except KeyError:
             return default
 
-    def __contains__(self, name):
-        return super().__contains__(name) or drawn_domain_of(name) is not None
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or drawn_domain_of(str(name)) is not None

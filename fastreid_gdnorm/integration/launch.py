@@ -1,12 +1,16 @@
-"""The seam at fast-reid's launch, by which upstream's train_net.py starts its processes: they are ours.
+"""fast-reid's ``launch``, with which upstream's train_net.py starts processes: the plugin's own replaces it.
 
-Stock's import an unpatched fastreid, and a bare assert ends them where there is no CUDA.
+The processes that stock starts import an unpatched fast-reid, and without CUDA a bare assert ends them.
 """
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import os
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import fastreid.engine
 from fastreid.config import CfgNode, get_cfg
@@ -15,38 +19,46 @@ from ..runs.cluster_env import started_place
 from ..runs.launcher import Processes, launch
 
 
-def connect():
-    """Scripts that call ``launch`` join what torchrun or Slurm has started, and may have several processes on a CPU."""
-    module = sys.modules["fastreid.engine.launch"]  # fastreid.engine.launch itself is the function
+def connect() -> None:
+    """Scripts that call ``launch`` can have several processes on a CPU, and join those of torchrun or Slurm."""
+    module: Any = sys.modules["fastreid.engine.launch"]  # fastreid.engine.launch is the function
     stock = module.launch
 
     @functools.wraps(stock)
-    def launch_ours(main_func, num_gpus_per_machine, num_machines=1, machine_rank=0, dist_url="auto", args=()):
+    def launch_processes(
+        main_func: Callable[..., Any],
+        num_gpus_per_machine: int,
+        num_machines: int = 1,
+        machine_rank: int = 0,
+        dist_url: str | None = "auto",
+        args: Any = (),
+    ) -> None:
         args = tuple(args)
         processes = Processes(num_gpus_per_machine, num_machines, machine_rank, dist_url or "auto")
         several = processes.number > 1 or started_place(os.environ)
         launch(main_func, processes, _device(args) if several else "", args)
 
-    fastreid.engine.launch = module.launch = launch_ours
+    fastreid.engine.launch = module.launch = launch_processes
 
 
-def _device(args):
-    """MODEL.DEVICE as far as the arguments of a script's main function tell it, else the default.
+def _device(args: tuple[Any, ...]) -> str:
+    """MODEL.DEVICE in the arguments of a script's main function, or the default.
 
-    They may be anything: a config, what fast-reid's argument parser gives, or neither. Keys that the script adds to its
-    config are none of ours, and a mistake in it is for the script to report.
+    The arguments can be anything: a config, what fast-reid's argument parser returns, or neither. The config may have
+    the script's own keys, and mistakes that the script reports.
     """
+    ways: tuple[Callable[[Any], Any], ...] = (lambda arg: arg.MODEL.DEVICE, _overridden, _in_file)
     for arg in args:
-        for told in (lambda arg: arg.MODEL.DEVICE, _overridden, _in_file):
+        for device in ways:
             with contextlib.suppress(Exception):
-                return str(told(arg)).strip("\"'")
-    return get_cfg().MODEL.DEVICE
+                return str(device(arg)).strip("\"'")
+    return str(get_cfg().MODEL.DEVICE)
 
 
-def _overridden(arg):
+def _overridden(arg: Any) -> Any:
     words = list(arg.opts)
     return dict(zip(words[::2], words[1::2]))["MODEL.DEVICE"]
 
 
-def _in_file(arg):
+def _in_file(arg: Any) -> Any:
     return CfgNode.load_yaml_with_base(arg.config_file)["MODEL"]["DEVICE"]

@@ -1,10 +1,14 @@
-"""The seam at fast-reid's loaders: domains in every training batch, samplers of the registry, variants of data sets.
+"""fast-reid's loaders: domains in every training batch, registered samplers, variants of data sets.
 
-Images become batches with stock's numbers and layout, in fewer passes over them.
+Images become batches with the same numbers and layout as in stock, in fewer passes over the pixels.
 """
+
+from __future__ import annotations
 
 import functools
 import importlib
+from collections.abc import Callable
+from typing import Any
 
 import fastreid.data
 import numpy as np
@@ -24,27 +28,26 @@ from ..modeling import is_gdnorm
 from ..registries import SAMPLER_REGISTRY
 
 
-def connect():
-    """Every training batch has ``domains``, samplers come from the registry, readers get their variant.
+def connect() -> None:
+    """Give every training batch its ``domains``, take samplers from the registry, and tell readers their variant.
 
-    Data sets are where FASTREID_DATASETS says when the loader is built, and batches go where MODEL.DEVICE says.
+    Data sets are read from FASTREID_DATASETS as it is when the loader is built. Batches go to MODEL.DEVICE.
     """
     for name, prepare in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
         build_loader = _from_config(getattr(build, name), prepare)
-        for module in (build, fastreid.data, defaults):  # which import it from each other
+        for module in (build, fastreid.data, defaults):  # they import it from each other
             setattr(module, name, build_loader)
-    functional, transforms = (
-        importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
-    )
+    functional: Any = importlib.import_module("fastreid.data.transforms.functional")
+    transforms: Any = importlib.import_module("fastreid.data.transforms.transforms")
     functional.to_tensor = transforms.to_tensor = _to_tensor(functional.to_tensor)
     build.fast_batch_collator = collate
 
 
-stock_collate = build.fast_batch_collator  # found here, as ``build`` has ours once this is connected
+stock_collate = build.fast_batch_collator  # ``connect`` replaces the one in ``build``
 
 
-def collate(items):
-    """As fast-reid's ``fast_batch_collator``, which adds every tensor to zeros."""
+def collate(items: list[Any]) -> Any:
+    """Equals fast-reid's ``fast_batch_collator``, which adds every tensor to zeros, but stacks tensors at once."""
     first = items[0]
     if isinstance(first, torch.Tensor) and all(
         (item.shape, item.dtype) == (first.shape, first.dtype) for item in items
@@ -53,11 +56,11 @@ def collate(items):
     return stock_collate(items)
 
 
-def _to_tensor(stock):
-    """``stock``, for RGB images in one pass."""
+def _to_tensor(stock: Callable[..., Any]) -> Callable[..., Any]:
+    """``stock``, but RGB images take one pass."""
 
     @functools.wraps(stock)
-    def to_tensor(pic):
+    def to_tensor(pic: Any) -> Any:
         if getattr(pic, "mode", "") != "RGB":
             return stock(pic)
         return torch.from_numpy(np.asarray(pic).transpose(2, 0, 1).astype(np.float32, order="C"))
@@ -65,21 +68,23 @@ def _to_tensor(stock):
     return to_tensor
 
 
-def _from_config(stock, prepare):
-    """``stock``, for calls with a config behind ``prepare``; any others are left to stock alone.
+def _from_config(
+    stock: Callable[..., Any], prepare: Callable[..., tuple[CfgNode, dict[str, Any]]]
+) -> Callable[..., Any]:
+    """``stock``, with ``prepare`` before it in calls with a config; all other calls go to stock as they are.
 
     Args:
         prepare: function (cfg, **arguments of the call) -> (cfg, arguments) for stock.
     """
 
     @functools.wraps(stock)
-    def build_loader(*args, **kwargs):
+    def build_loader(*args: Any, **kwargs: Any) -> Any:
         if "cfg" in kwargs:
             args = (kwargs.pop("cfg"), *args)
         if not (args and isinstance(args[0], CfgNode)):
             return stock(*args, **kwargs)
         cfg, arguments = prepare(completed(args[0]), *args[1:], **kwargs)
-        root, build._root = build._root, datasets_root()  # stock reads FASTREID_DATASETS once, when it is imported
+        root, build._root = build._root, datasets_root()  # stock reads FASTREID_DATASETS only on import
         try:
             built = stock(cfg, **arguments)
         finally:
@@ -90,7 +95,9 @@ def _from_config(stock, prepare):
     return build_loader
 
 
-def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None, **reader):
+def _train_set_and_sampler(
+    cfg: CfgNode, *, train_set: Any = None, transforms: Any = None, sampler: Any = None, **reader: Any
+) -> tuple[CfgNode, dict[str, Any]]:
     if train_set is None:
         sources = read_sources(cfg, **reader)
         train_set = DomainDataset(sources, transforms or build_transforms(cfg, is_train=True))
@@ -106,15 +113,15 @@ def _train_set_and_sampler(cfg, *, train_set=None, transforms=None, sampler=None
     return _with_whole_batch(cfg), {"train_set": train_set, "sampler": sampler}
 
 
-def _with_whole_batch(cfg):
-    """``cfg`` with the size of a whole training batch, whatever DATALOADER.DOMAIN_BATCH, as SOLVER.IMS_PER_BATCH."""
+def _with_whole_batch(cfg: CfgNode) -> CfgNode:
+    """``cfg``, whose SOLVER.IMS_PER_BATCH is the size of a whole training batch whatever DATALOADER.DOMAIN_BATCH is."""
     domain_batch, sampler = cfg.DATALOADER.DOMAIN_BATCH, cfg.DATALOADER.SAMPLER_TRAIN
     if domain_batch not in ("mixed", "full"):
-        raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, it can be "mixed" or "full"')
+        raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, but must be "mixed" or "full"')
     if domain_batch == "full" and sampler != "DomainBalancedIdentitySampler":
         raise UserError(
-            f"DATALOADER.DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN "
-            f"DomainBalancedIdentitySampler; it is {sampler}"
+            "DATALOADER.DOMAIN_BATCH full, a batch of every domain, needs DATALOADER.SAMPLER_TRAIN "
+            f"DomainBalancedIdentitySampler, not {sampler}"
         )
     if domain_batch == "mixed":
         return cfg
@@ -124,38 +131,41 @@ def _with_whole_batch(cfg):
     return cfg
 
 
-def _check_lone_identities(cfg):
-    """Raise UserError for GDNorm with one of fast-reid's own samplers, which know no domains."""
+def _check_lone_identities(cfg: CfgNode) -> None:
+    """Raise UserError for GDNorm with one of fast-reid's own samplers, which ignore domains."""
     if is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
         raise UserError(
-            f"DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN} may leave a source one identity in a batch, from "
-            "which a branch learns nothing: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
+            f"DATALOADER.SAMPLER_TRAIN {cfg.DATALOADER.SAMPLER_TRAIN} may give a source a single identity in a batch, "
+            "from which its branch learns nothing: set DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler"
         )
 
 
-def _check_identities(cfg, train_set):
-    """Raise UserError for a batch that cannot be made: fast-reid's own samplers would search for it for ever."""
+def _check_identities(cfg: CfgNode, train_set: Any) -> None:
+    """Raise UserError for a batch that cannot be made: fast-reid's own samplers would search for it forever."""
     images, instances = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE
     identities = len({item[1] for item in train_set.img_items})  # as the samplers count them
     if images % instances or identities < images // instances:
         raise UserError(
-            f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances}, with no more "
-            f"identities than the training set's {identities}"
+            f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances} and need no "
+            f"more identities than the training set has, {identities}"
         )
 
 
-def _check_set_weights(cfg):
-    """Raise UserError for a batch that stock's SetReWeightSampler cannot share out."""
+def _check_set_weights(cfg: CfgNode) -> None:
+    """Raise UserError for a batch that stock's SetReWeightSampler cannot divide among the data sets."""
     images, instances, weights = cfg.SOLVER.IMS_PER_BATCH, cfg.DATALOADER.NUM_INSTANCE, cfg.DATALOADER.SET_WEIGHT
     share = sum(weights) * instances
     if share <= 0 or images % share or images <= share:
         raise UserError(
-            f"SOLVER.IMS_PER_BATCH {images} must be a multiple, not 1, of DATALOADER.NUM_INSTANCE {instances} times "
-            f"the sum of DATALOADER.SET_WEIGHT {weights}, which has a weight above 0 for each of DATASETS.NAMES"
+            f"SOLVER.IMS_PER_BATCH {images} must be a multiple, at least double, of DATALOADER.NUM_INSTANCE "
+            f"{instances} times the sum of DATALOADER.SET_WEIGHT {weights}, which needs a weight above 0 for each of "
+            "DATASETS.NAMES"
         )
 
 
-def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **others):
+def _test_set(
+    cfg: CfgNode, *, dataset_name: str | None = None, test_set: Any = None, transforms: Any = None, **others: Any
+) -> tuple[CfgNode, dict[str, Any]]:
     if test_set is not None or dataset_name is None:
         return cfg, {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
@@ -166,7 +176,7 @@ def _test_set(cfg, *, dataset_name=None, test_set=None, transforms=None, **other
     transforms = transforms or build_transforms(cfg, is_train=False)
     try:
         test_set = CommDataset(data.query + data.gallery, transforms, relabel=False)
-    except TypeError:  # identities of several kinds, None among them, which it cannot sort
+    except TypeError:  # it cannot sort identities of several types, such as None and text
         query, gallery = numbered(data.query, data.gallery)
         test_set = CommDataset(query + gallery, transforms, relabel=False)
     return cfg, {"test_set": test_set, "num_query": len(data.query)}

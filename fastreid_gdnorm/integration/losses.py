@@ -1,8 +1,13 @@
-"""The seam at the losses: those of several processes may be of the batches of all, as one process's are."""
+"""SOLVER.GLOBAL_LOSSES: several processes compute their losses over the batches of all, like one process."""
+
+from __future__ import annotations
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer
 from fastreid.utils import comm
 from torch.utils import _pytree as pytree
@@ -11,15 +16,15 @@ from ..config import completed
 from ..layers.distributed import gather_rows
 
 
-def connect():
-    """With SOLVER.GLOBAL_LOSSES the losses of a meta-architecture are of what all processes' networks give it.
+def connect() -> None:
+    """With SOLVER.GLOBAL_LOSSES, a meta-architecture's losses take the outputs of every process's network.
 
-    MoCo's are so by themselves, and its queue takes the keys of all processes once for each: leave the key off there.
+    Leave the key off for MoCo: its losses already do, and its queue would take every process's keys once per process.
     """
     stock_build = DefaultTrainer.build_model.__func__
 
     @functools.wraps(stock_build)
-    def build_model(cls, cfg):
+    def build_model(cls: Any, cfg: CfgNode) -> Any:
         model = stock_build(cls, cfg)
         if comm.get_world_size() > 1 and completed(cfg).SOLVER.GLOBAL_LOSSES:
             model.losses = functools.partial(_of_all_processes, model.losses)
@@ -28,6 +33,6 @@ def connect():
     DefaultTrainer.build_model = classmethod(build_model)
 
 
-def _of_all_processes(losses, *outputs):
-    """``losses`` of what all processes' networks have given, tensors (B, ...) in whatever they come in."""
+def _of_all_processes(losses: Callable[..., Any], *outputs: Any) -> Any:
+    """``losses`` of the outputs of all processes' networks: tensors (B, ...) in any nested structure."""
     return losses(*pytree.tree_map_only(torch.Tensor, gather_rows, outputs))

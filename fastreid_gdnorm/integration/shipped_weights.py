@@ -1,4 +1,6 @@
-"""The seam at pretrained weights: the project's own are found from anywhere, and checked as published ones are."""
+"""The project's own pretrained weights: found from any folder, and checked like published ones."""
+
+from __future__ import annotations
 
 from ..patches import tools
 from ..runs.run_config import shipped
@@ -6,7 +8,7 @@ from ..runs.run_config import shipped
 WEIGHTS = "projects/GDNorm/weights"
 
 
-def connect():
-    """MODEL.BACKBONE.PRETRAIN_PATH may name a file as it is named in the project's repository."""
+def connect() -> None:
+    """Let MODEL.BACKBONE.PRETRAIN_PATH name a file by its path in the project's repository."""
     tools.ROOTS.append(shipped(""))
     tools.PUBLISHED.update(file.name for file in shipped(WEIGHTS).glob("*.pth"))

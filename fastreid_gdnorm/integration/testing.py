@@ -1,10 +1,15 @@
-"""The seam at fast-reid's tests: splits, an average over targets, result files."""
+"""fast-reid's tests: splits, an average over targets, result files."""
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any
 
+from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build
 from fastreid.engine import DefaultTrainer
 from fastreid.evaluation import ReidEvaluator
@@ -35,16 +40,16 @@ from ..training.population_statistics import complete_paths
 logger = logging.getLogger("fastreid.gdnorm.test")
 
 
-def connect():
-    """A data set with splits is tested on each of them; every test writes test_results.csv and test_results.json.
+def connect() -> None:
+    """Test a data set with splits on each of them, and write test_results.csv and test_results.json after every test.
 
-    A trainer may have evaluators of its own, with other metrics for each target, or none. They get identities and
-    cameras as the data set has them; fast-reid's own, which takes integers alone, also gets text as integers.
+    A trainer can have its own evaluators, with other metrics for each target, or none. They get identities and cameras
+    as the data set has them. For fast-reid's own evaluator, which needs integers, text is numbered.
     """
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
     @functools.wraps(stock_evaluator)
-    def build_evaluator(cls, cfg, dataset_name, output_dir=None):
+    def build_evaluator(cls: Any, cfg: CfgNode, dataset_name: str, output_dir: str | None = None) -> Any:
         if not is_read_by(SingleShot, dataset_name):
             loader, evaluator = stock_evaluator(cls, cfg, dataset_name, output_dir)
             if type(evaluator) is ReidEvaluator and type(loader.dataset) is CommDataset:
@@ -53,7 +58,7 @@ def connect():
                 check_matches(dataset_name, [(items[:queries], items[queries:])])
             return loader, evaluator
         cfg = completed(cfg)
-        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer may have transforms of its own
+        of_split_0, _ = cls.build_test_loader(cfg, dataset_name)  # a trainer may have its own transforms
         data = read(cfg, dataset_name)
         images = CommDataset(data.images, of_split_0.dataset.transform, relabel=False)
         loader, _ = build.build_reid_test_loader(cfg, test_set=images)
@@ -61,20 +66,20 @@ def connect():
         return loader, SplitEvaluator(cfg, data.splits, output_dir)
 
     @functools.wraps(stock_test)
-    def test(cls, cfg, model):
+    def test(cls: Any, cfg: CfgNode, model: Any) -> Any:
         cfg = completed(cfg)
         model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
-        moved = gdnorm_layers(model) or comm.get_world_size() > 1  # else a test's own changes are left as in stock
+        moved = gdnorm_layers(model) or comm.get_world_size() > 1  # otherwise a test's own changes stay, as in stock
         with keeping_statistics(model) if moved else contextlib.nullcontext():
-            share_statistics(model)  # which each process may have of its own; a checkpoint has the main one's
+            share_statistics(model)  # each process may have its own; a checkpoint has the main process's
             results = stock_test(cls, cfg, model)
         if comm.is_main_process():
             targets = list(dict.fromkeys(cfg.DATASETS.TESTS))
             by_target = {targets[0]: results} if len(targets) == 1 else results  # as stock returns them
             add_average(by_target)
             _mark_transductive(cfg, model, by_target)
-            _say_cameras(cfg, model)
+            _log_cameras(cfg, model)
             tested = {target: _numbers(target, metrics) for target, metrics in by_target.items()}
             if any(isinstance(metrics, SplitResults) for metrics in tested.values()):
                 logger.info("Summary, mean ± standard deviation over splits:\n%s", summary_table(tested))
@@ -86,8 +91,8 @@ def connect():
     DefaultTrainer.build_evaluator, DefaultTrainer.test = classmethod(build_evaluator), classmethod(test)
 
 
-def _numbers(target, metrics):
-    """The metrics that are numbers, nested ones under "name/name", as fast-reid's evaluation hook takes them."""
+def _numbers(target: str, metrics: Any) -> Any:
+    """The metrics that are numbers, nested ones under "name/name", as in fast-reid's evaluation hook."""
     if isinstance(metrics, SplitResults):
         return metrics
     flat, numbers = flatten_results_dict(metrics), OrderedDict()
@@ -96,12 +101,12 @@ def _numbers(target, metrics):
             numbers[name] = float(value)
     others = ", ".join(name for name in flat if name not in numbers)
     if others:
-        logger.warning("%s: test_results leaves out %s, which is not a number", target, others)
+        logger.warning("%s: not in test_results, because not a number: %s", target, others)
     return numbers
 
 
-def _mark_transductive(cfg, model, by_target):
-    """After a test at a site, give every target the share of its images that a path or offsets were learned from."""
+def _mark_transductive(cfg: CfgNode, model: Any, by_target: Mapping[str, Any]) -> None:
+    """After a test at a site, add to every target's results the share of its images that the model was adapted to."""
     adapted_to = {image for file in posterior_files(cfg) for image in load_posterior(file).images.tolist()}
     if hasattr(model, "camera_offsets"):
         adapted_to.update(model.camera_offsets.pictures.tolist())
@@ -111,14 +116,14 @@ def _mark_transductive(cfg, model, by_target):
         share = by_target[target][TRANSDUCTIVE] = 100 * sum(image in adapted_to for image in tested) / len(tested)
         if share:
             logger.warning(
-                "%s: transductive, as %.0f %% of the tested images are those that the model was adapted to",
+                "%s: transductive, because the model was adapted to %.0f %% of the tested images",
                 target,
                 share,
             )
 
 
-def _say_cameras(cfg, model):
-    """After a test that goes by cameras, say for every target how many images followed theirs."""
+def _log_cameras(cfg: CfgNode, model: Any) -> None:
+    """After a test that uses cameras, log for every target how many images used their own camera's path or offset."""
     by_paths = [path for path in getattr(model, "test_paths", ()) if isinstance(path, CameraPaths)]
     for by_cameras in [model.camera_offsets] if hasattr(model, "camera_offsets") else by_paths:
         for target in cfg.DATASETS.TESTS:

@@ -1,10 +1,14 @@
-"""The seam at fast-reid's trainers: what several processes train, from which statistics a resumed run goes on, and by
-what half precision's losses are multiplied."""
+"""fast-reid's trainers: checks and settings before training, resumed runs, and the loss scale of half precision."""
+
+from __future__ import annotations
 
 import functools
 import logging
+from collections.abc import Mapping
+from typing import Any
 
 import torch
+from fastreid.config import CfgNode
 from fastreid.engine import DefaultTrainer
 from fastreid.engine.train_loop import AMPTrainer
 from fastreid.utils import comm
@@ -22,39 +26,39 @@ from .seed import seed_random_numbers
 logger = logging.getLogger("fastreid.gdnorm.trainer")
 
 
-def connect():
-    """Several processes are told in what they differ from one, and from those that began the run.
+def connect() -> None:
+    """Check a training before it starts, and save in its checkpoints what a resumed run must match.
 
-    A run resumed without DomainPreciseBN goes on from the running statistics that the hook has put into its checkpoint.
-    In half precision GDNorm learns GradScaler's scale, at which it takes its early gradients.
+    A run resumed without DomainPreciseBN continues from the running statistics that the hook saved in its checkpoint.
+    In half precision, the model gets GradScaler's scale, which it needs for its early gradients.
     """
     stock_init, stock_resume = DefaultTrainer.__init__, DefaultTrainer.resume_or_load
     stock_step, stock_scheduler = AMPTrainer.run_step, DefaultTrainer.build_lr_scheduler.__func__
 
     @functools.wraps(stock_init)
-    def init(self, cfg):
+    def init(self: Any, cfg: CfgNode) -> None:
         cfg = completed(cfg)
         set_allocator(cfg)
         check_before_training(type(self), cfg)
         seed_random_numbers(cfg)
         stock_init(self, cfg)  # as patches/ has repaired it
         self.checkpointer.checkpointables = {
-            "settings": Settings(cfg),  # first, as what is loaded after it may not fit where these do not
+            "settings": Settings(cfg),  # first: if the settings differ, what is loaded later may not fit
             **self.checkpointer.checkpointables,
             "optimizer": _FittingOptimizer(self._trainer.optimizer),
-            "processes": _Number(comm.get_world_size()),
+            "processes": _ProcessCount(comm.get_world_size()),
         }
         warn_of_ignored_keys(self, cfg)
 
     @functools.wraps(stock_scheduler)
-    def build_lr_scheduler(cls, cfg, optimizer, iters_per_epoch):
+    def build_lr_scheduler(cls: Any, cfg: CfgNode, optimizer: Any, iters_per_epoch: int) -> Any:
         check_schedule(cfg.SOLVER, iters_per_epoch)
         return stock_scheduler(cls, cfg, optimizer, iters_per_epoch)
 
     @functools.wraps(stock_resume)
-    def resume_or_load(self, resume=True):
+    def resume_or_load(self: Any, resume: bool = True) -> None:
         checkpointables = self.checkpointer.checkpointables
-        if "running_statistics" in checkpointables:  # of DomainPreciseBN, which puts them back itself
+        if "running_statistics" in checkpointables:  # DomainPreciseBN restores them itself
             stock_resume(self, resume)
         else:
             running = checkpointables["running_statistics"] = _FromCheckpoint()
@@ -67,18 +71,19 @@ def connect():
         epochs = comm.all_gather(self.start_epoch)
         if len(set(epochs)) > 1:
             raise UserError(
-                f"processes begin with the epochs {', '.join(map(str, epochs))}, by rank: OUTPUT_DIR "
-                f"{self.cfg.OUTPUT_DIR} has to be one folder that all machines share"
+                f"the processes, by rank, would start with epochs {', '.join(map(str, epochs))}: OUTPUT_DIR "
+                f"{self.cfg.OUTPUT_DIR} must be one folder that all machines share"
             )
 
     @functools.wraps(stock_step)
-    def run_step(self):
-        model = getattr(self.model, "module", self.model)  # of DistributedDataParallel
+    def run_step(self: Any) -> None:
+        model = getattr(self.model, "module", self.model)  # inside DistributedDataParallel
         if not isinstance(model, GDNormTraining):
-            return stock_step(self)
+            stock_step(self)
+            return
         model.loss_scale = self.grad_scaler.get_scale()
         try:
-            return stock_step(self)
+            stock_step(self)
         finally:
             model.loss_scale = None
 
@@ -86,32 +91,32 @@ def connect():
     DefaultTrainer.build_lr_scheduler, AMPTrainer.run_step = classmethod(build_lr_scheduler), run_step
 
 
-class _Number:
-    """Of processes, in checkpoints; one that is loaded may be of another number, which is said."""
+class _ProcessCount:
+    """The number of processes, in checkpoints; warns if a resumed run has another number."""
 
-    def __init__(self, own):
+    def __init__(self, own: int) -> None:
         self._own = own
 
-    def state_dict(self):
+    def state_dict(self) -> dict[str, int]:
         return {"number": self._own}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, int]) -> None:
         if state["number"] != self._own:
             logger.warning(
-                "The run goes on in %d processes, and was begun in %d: from here on its numbers are no longer those of "
-                "the unbroken run",
-                *(self._own, state["number"]),
+                "The run began with %d processes and continues with %d: from here on its numbers differ from those of "
+                "an uninterrupted run",
+                *(state["number"], self._own),
             )
 
 
 class _FittingOptimizer:
-    """An optimizer in checkpoints; the state that is loaded has to be of as many parameters, of the same shapes."""
+    """An optimizer in checkpoints; the state that it loads must have as many parameters, of the same shapes."""
 
-    def __init__(self, optimizer):
+    def __init__(self, optimizer: Any) -> None:
         self._optimizer = optimizer
         self.state_dict = optimizer.state_dict
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         groups = [group["params"] for group in self._optimizer.param_groups]
         fits = [len(group["params"]) for group in state["param_groups"]] == list(map(len, groups))
         if fits:
@@ -122,18 +127,18 @@ class _FittingOptimizer:
                 fits = fits and all(shape == parameter.shape for shape in shapes)
         if not fits:
             raise UserError(
-                "--resume: the run was begun with other parameters, or with other groups of them: its sources had "
-                "another number of identities, or a key of MODEL or SOLVER had another value; go on with the former, "
-                "or choose another OUTPUT_DIR"
+                "--resume: the run began with other parameters or parameter groups, because its sources had another "
+                "number of identities or a key of MODEL or SOLVER had another value: restore these, or choose another "
+                "OUTPUT_DIR"
             )
         self._optimizer.load_state_dict(state)
 
 
 class _FromCheckpoint:
-    """Takes what a checkpoint has for it, as ``state``; {} if it has nothing."""
+    """Keeps what a checkpoint holds for it in ``state``, or {}."""
 
-    def __init__(self):
-        self.state = {}
+    def __init__(self) -> None:
+        self.state: Mapping[str, Any] = {}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.state = state

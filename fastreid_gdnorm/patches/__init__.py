@@ -1,39 +1,80 @@
-"""Lets stock fastreid 1.4.0 import and run on today's Python, torch and NumPy, on CPU and CUDA, without forking it.
+"""Repairs stock fast-reid 1.4.0, without a fork: it imports, trains and tests on today's Python, torch and NumPy.
 
-A patch that changes what fastreid does looks for its defect first, so a fork or a release without the defect is left
-alone; one that only adds (a clear error) wraps whatever is there. Each file can be deleted by itself when upstream has
-mended what it mends: it imports no other patch, and nothing of the plugin but its errors and layers. What is broken:
+===================  =================================================  ===============================================
+file                 what is broken in stock fast-reid                  what the patch does
+===================  =================================================  ===============================================
+``__init__``         ``import fastreid`` fails, because Python no       provides both during the import only
+                     longer has ``collections.Mapping`` and torch no
+                     longer has ``torch._six`` (PRs 692, 713, 747)
 
-=====================  ======================================================================================
-imports                ``collections.Mapping`` (fast-reid PRs 713, 747), ``torch._six`` (PR 692)
-configs                the file and its ``_BASE_`` may be URLs: what a run does then depends on a server
-device                 the default ``MODEL.DEVICE`` is CUDA even on machines without it (issues 97, 485, 684)
-loader                 ``DataLoaderX`` needs CUDA (issues 97, 485, 684) and hangs after an unreadable image, which the
-                       error does not name
-data sets              the error about a missing one does not mention ``FASTREID_DATASETS``
-optimizer              today's ``zero_grad`` cuts off the flat buffers that it steps: nothing is trained; a resumed
-                       run counts ``FREEZE_ITERS`` from its own start
-tests                  afterwards all of the model is in training mode, also what was frozen
-trainer                AMP without CUDA fails in mid-run; no ``OUTPUT_DIR`` is made
-images                 palettes are read as their indices, transparent, CMYK and 16-bit ones not at all;
-                       ``preprocess_image`` normalises the batch in place: twice, if the model is called twice;
-                       ``INPUT.AFFINE`` takes arguments that torchvision has renamed
-half precision         distances between features of norm 256 overflow, and a clamp hides it; a loss that overflows
-                       ends the run, although GradScaler would skip the step
-checkpoints            written straight over the last good one; any code in them is run
-ranking                compiled by any ``python3``, with an exit if that fails (issue 387); ``np.bool``; an error
-                       where a gallery has fewer than 50 images; re-ranking needs CUDA
-events                 the last test's results do not reach ``metrics.json``; a division by zero in a resumed run
-                       of two iterations
-several processes      the trainer tells ``DistributedDataParallel`` a CUDA device and has ``SyncBatchNorm``, also on
-                       a CPU; MobileNetV2 and others make a part of their BN without asking NORM, so syncBN is partial
-RegNet, EffNet         look for their YAML files relative to the working directory
-pool layer Flatten     fails for features in channels-last order
-pretrained weights     any code in them is run; no hash is checked; a broken download stays in the cache and is
-                       loaded again; ResNet's own are tar archives, which torch >= 2.6 refuses
-version                the release 1.4.0 says 1.3 of itself in logs
-=====================  ======================================================================================
+``config_urls``      a URL as a config, or as its ``_BASE_``, is        says to download the config
+                     opened like a file
+
+``data``             ``MODEL.DEVICE`` is CUDA by default, also on       makes the CPU the default there
+                     machines without CUDA (issues 97, 485, 684)
+                     ``DataLoaderX`` needs CUDA (the same issues)       leaves batches on the CPU
+                     after an unreadable image, loading hangs           raises the error, which names the image
+                     palette images are read as palette indices;        reads every image as RGB
+                     transparent, CMYK and 16-bit images fail
+                     ``INPUT.AFFINE`` uses arguments that torchvision   uses their new names
+                     has renamed
+                     the error for a missing data set does not say      names ``FASTREID_DATASETS``
+                     where fast-reid looks for it
+
+``training``         ``zero_grad`` sets gradients to None, so the       sets them to zero
+                     optimizer steps detached buffers: nothing is
+                     trained
+                     AMP without CUDA fails at the first step           refuses it before training
+                     ``OUTPUT_DIR`` is not created                      creates it
+                     ``preprocess_image`` normalises in place: twice    normalises a copy
+                     if the model is called twice
+                     the last test is missing from ``metrics.json``     writes it
+                     a resumed run of two iterations divides by zero    does not divide
+
+``freezing``         a resumed run starts ``FREEZE_ITERS`` again        keeps the count in the checkpoint
+                     after a test, frozen BN trains                     restores the mode of every layer
+
+``precision``        in half precision, distances between features of   computes distances in float32
+                     norm 256 overflow, and a clamp hides it
+                     a loss that overflows ends the run, although       goes on, up to 20 such steps in a row, and
+                     GradScaler would skip the step                     restores the running statistics
+
+``ddp``              several processes need CUDA                        trains on CPUs too
+                     with ``NORM`` syncBN, MobileNetV2 and others       synchronises all of it
+                     synchronise only part of their BN
+
+``checkpoint_io``    a checkpoint is written over the last good one     replaces it once the new one is complete
+                     loading a checkpoint runs any code in it           loads only tensors and plain values
+
+``pretrained``       loading pretrained weights runs any code in them   loads only tensors and plain values
+                     no hash is checked                                 checks the hash in the file's name
+                     a broken download stays in the cache               keeps complete downloads only
+                     the ResNet files are tar archives, which           downloads torchvision's newer files of the
+                     torch >= 2.6 refuses                               same weights
+
+``evaluation``       ranking is compiled for the first ``python3`` on   compiles for the running Python; if that fails,
+                     PATH; if that fails, the process exits (issue      ranks in Python
+                     387)
+                     ranking uses ``np.bool``, which NumPy removed      uses ``bool``
+                     a gallery of fewer than 50 images is an error      ranks it
+                     re-ranking needs CUDA                              searches on the CPU without it
+
+``models``           RegNet and EffNet look for their YAML files in     looks in the installed package
+                     the working directory
+                     ``POOL_LAYER`` Flatten fails for channels-last     works for any order
+                     features
+
+``version``          logs of release 1.4.0 say that it is 1.3           logs the installed version
+===================  =================================================  ===============================================
+
+A patch that changes behaviour looks for its defect first, so a fork or a later release without the defect keeps its own
+code. A patch that only explains an error wraps whatever code is there.
+
+Once upstream has repaired what a file repairs, delete the file and its lines here. The files do not import each other.
+From the plugin they import only basic modules: ``layers``, ``errors``, ``disk``, ``image_loading`` and ``_version``.
 """
+
+from __future__ import annotations
 
 import collections
 import collections.abc
@@ -41,6 +82,7 @@ import contextlib
 import importlib.util
 import sys
 import types
+from collections.abc import Iterator
 
 from . import (
     checkpoint_io,
@@ -63,15 +105,15 @@ PATCHES = (
     data.patch_prefetch,
     data.patch_images,
     data.patch_affine,
+    data.patch_data_sets,
     ddp.patch_ddp,
     ddp.patch_hard_coded_norms,
-    data.patch_data_sets,
     training.patch_optimizer,
-    freezing.patch_freezing,
-    freezing.patch_modes,
     training.patch_trainer,
     training.patch_preprocessing,
     training.patch_events,
+    freezing.patch_freezing,
+    freezing.patch_modes,
     precision.patch_distances,
     precision.patch_amp,
     checkpoint_io.patch_checkpoints,
@@ -85,31 +127,31 @@ PATCHES = (
 )
 
 
-def apply_patches():
-    """Import fastreid and apply every patch to it, once.
+def apply_patches() -> None:
+    """Import fast-reid and apply every patch. Call it once.
 
     Raises:
-        ImportError: fastreid is not installed.
+        ImportError: fast-reid is not installed.
     """
     if importlib.util.find_spec("fastreid") is None:
         raise ImportError("fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1.4.0")
     with _removed_names():
-        import fastreid.engine  # noqa: F401  all of the toolbox
+        import fastreid.engine  # noqa: F401  imports all of the toolbox
     for patch in PATCHES:
         patch()
 
 
 @contextlib.contextmanager
-def _removed_names():
-    """``collections.Mapping`` and ``torch._six`` exist within it, for the import alone."""
+def _removed_names() -> Iterator[None]:
+    """Within it, ``collections.Mapping`` and ``torch._six`` exist."""
     mapping_is_gone = not hasattr(collections, "Mapping")
     if mapping_is_gone:
-        collections.Mapping = collections.abc.Mapping
-    sys.modules["torch._six"] = types.ModuleType("torch._six")
-    sys.modules["torch._six"].string_classes = (str, bytes)
+        vars(collections)["Mapping"] = collections.abc.Mapping
+    six = sys.modules["torch._six"] = types.ModuleType("torch._six")
+    vars(six)["string_classes"] = (str, bytes)
     try:
         yield
     finally:
         if mapping_is_gone:
-            del collections.Mapping
+            del vars(collections)["Mapping"]
         del sys.modules["torch._six"]

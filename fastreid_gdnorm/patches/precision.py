@@ -1,10 +1,14 @@
-"""Patches of fastreid's training in half precision."""
+"""Patches of training in half precision."""
+
+from __future__ import annotations
 
 import functools
 import logging
 import sys
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..layers.running_statistics import copy_statistics, restore_statistics
 from .tools import rebind, source_has
@@ -12,19 +16,19 @@ from .tools import rebind, source_has
 logger = logging.getLogger("fastreid.gdnorm.amp")
 
 HALF = (torch.float16, torch.bfloat16)
-SKIPPED_STEPS = 20  # in a row end the training; by then GradScaler has divided its scale by 2^20
+SKIPPED_STEPS = 20  # in a row, after which training ends; GradScaler has then divided its scale by 2^20
 
 
-def patch_distances():
+def patch_distances() -> None:
     """Distances between features of norm 256 overflow in half precision, and a clamp hides it."""
     import fastreid.modeling.losses  # noqa: F401
 
-    # looked up by name, as the package has functions named like these modules
+    # the package has functions with the names of these modules, which hide them from an import
     utils, triplet_loss = (sys.modules[f"fastreid.modeling.losses.{name}"] for name in ("utils", "triplet_loss"))
-    stock = utils.euclidean_dist
+    stock: Any = vars(utils)["euclidean_dist"]
 
     @functools.wraps(stock)
-    def euclidean_dist(x, y):
+    def euclidean_dist(x: Tensor, y: Tensor) -> Any:
         with torch.autocast(x.device.type, enabled=False):
             return stock(*(values.float() if values.dtype in HALF else values for values in (x, y)))
 
@@ -32,14 +36,14 @@ def patch_distances():
         rebind("euclidean_dist", euclidean_dist, utils, triplet_loss)
 
 
-def patch_amp():
+def patch_amp() -> None:
     """A loss that overflows ends the run, although GradScaler would skip the step."""
     from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 
     stock_write, stock_step = AMPTrainer._write_metrics, AMPTrainer.run_step
 
     @functools.wraps(stock_write)
-    def write_metrics(self, loss_dict, data_time):
+    def write_metrics(self: Any, loss_dict: dict[str, Tensor], data_time: float) -> None:
         try:
             stock_write(self, loss_dict, data_time)
             self.skipped = 0
@@ -50,8 +54,8 @@ def patch_amp():
             logger.warning("%s\nGradScaler skips this step", error)
 
     @functools.wraps(stock_step)
-    def run_step(self):
-        # GradScaler undoes no running statistics; when it skips a step, its scale falls, and in all processes alike
+    def run_step(self: Any) -> None:
+        # GradScaler skips the weights' step but keeps the running statistics; then its scale falls, in every process
         before, scale = copy_statistics(self.model), self.grad_scaler.get_scale()
         try:
             stock_step(self)

@@ -1,13 +1,18 @@
-"""Patch of the backbones' pretrained weights: no code in them is run, hashes are checked, downloads are whole."""
+"""Patch of the backbones' pretrained weights: loading runs no code, hashes are checked, downloads are complete."""
+
+from __future__ import annotations
 
 import contextlib
 import functools
 import hashlib
+import importlib
 import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -25,8 +30,8 @@ SAVED_AGAIN = {
 }
 
 
-def patch_pretrained():
-    """Pretrained weights are loaded with any code in them and no check of their hash; broken downloads stay cached."""
+def patch_pretrained() -> None:
+    """Loading pretrained weights runs any code in them and checks no hash; a broken download stays in the cache."""
     from fastreid.modeling.backbones import BACKBONE_REGISTRY, resnet
 
     for key, url in resnet.model_urls.items():
@@ -38,25 +43,25 @@ def patch_pretrained():
             BACKBONE_REGISTRY._obj_map[name] = _patched_backbone(name, build, module)
 
 
-def _patched_backbone(name, stock, module):
-    """The builder ``stock`` of the backbone ``name``, with the ways by which its ``module`` loads weights replaced."""
-    loaded = []
+def _patched_backbone(name: str, stock: Callable[..., Any], module: Any) -> Callable[..., Any]:
+    """The builder ``stock`` of the backbone ``name``; its ``module`` gets functions that load weights safely."""
+    loaded: list[str] = []
 
-    def load(path, **_):
+    def load(path: str, **_: Any) -> Any:
         path = _find(path)
         _check(path, getattr(module, "model_urls", {}).values())
         weights = load_weights(path, f"pretrained file {path}", f"{OWN_FILE}, or delete it if it was downloaded")
         loaded.append(path)
         return weights
 
-    def load_from_url(url, **_):
+    def load_from_url(url: str, **_: Any) -> Any:
         path = os.path.join(torch.hub.get_dir(), "checkpoints", os.path.basename(url))
         if not os.path.exists(path):
             _download(url, path)
         return load(path)
 
     @functools.wraps(stock)
-    def build(cfg):
+    def build(cfg: Any) -> Any:
         loaded.clear()
         try:
             return stock(cfg)
@@ -72,12 +77,12 @@ def _patched_backbone(name, stock, module):
     if hasattr(module, "load_state_dict_from_url"):
         module.load_state_dict_from_url = load_from_url
     if hasattr(module, "init_pretrained_weights"):
-        module.init_pretrained_weights = _whole_downloads()(module.init_pretrained_weights)
+        module.init_pretrained_weights = _complete_downloads()(module.init_pretrained_weights)
     return build
 
 
-def _find(path):
-    """``path``, or the file of that name in one of ROOTS; MissingFile if there is none."""
+def _find(path: str) -> str:
+    """``path``, or the file of that name in one of ROOTS; MissingFile if neither exists."""
     places = (Path(path), *(Path(root) / path for root in ROOTS))
     place = next((str(place) for place in places if place.is_file()), None)
     if place is None:
@@ -85,29 +90,29 @@ def _find(path):
     return place
 
 
-def _check(path, urls):
+def _check(path: str, urls: Iterable[str]) -> None:
     """Raise UserError if a file has the name of a published one but other contents."""
     name = os.path.basename(path)
-    if _hash_in(name) and name in (*map(os.path.basename, urls), *PUBLISHED):
+    expected = _hash_in(name)
+    if expected and name in (*map(os.path.basename, urls), *PUBLISHED):
         digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        if not digest.startswith(_hash_in(name)):
+        if not digest.startswith(expected):
             raise UserError(
                 f"pretrained file {path} is damaged or not the published one (its SHA-256 begins with {digest[:8]}): "
-                f"delete it to have it downloaded, or {OWN_FILE}"
+                f"delete it to download it again, or {OWN_FILE}"
             )
 
 
-def _hash_in(name):
-    """The first digits of a file's SHA-256 if its name has them, as in resnet50-0676ba61.pth, or None."""
+def _hash_in(name: str) -> str | None:
+    """The first digits of the SHA-256 in a file's name, such as resnet50-0676ba61.pth, or None."""
     found = re.search(r"-([0-9a-f]{8,})\.\w+$", name)
     return found and found.group(1)
 
 
 @contextlib.contextmanager
-def _whole_downloads():
-    """While stock's ``init_pretrained_weights`` runs, ``gdown.download`` is _download."""
-    import gdown
-
+def _complete_downloads() -> Iterator[None]:
+    """Within it, ``gdown.download``, which stock's ``init_pretrained_weights`` calls, is _download."""
+    gdown: Any = importlib.import_module("gdown")
     stock = gdown.download
     gdown.download = functools.partial(_download, by_gdown=stock)
     try:
@@ -116,8 +121,8 @@ def _whole_downloads():
         gdown.download = stock
 
 
-def _download(url, path, by_gdown=None, **_):
-    """Put what ``url`` gives at ``path``, if it can be loaded and has the hash in its name.
+def _download(url: str, path: str, by_gdown: Callable[..., Any] | None = None, **_: Any) -> None:
+    """Download ``url`` to ``path``; keep the file only if it loads and has the hash in its name.
 
     Args:
         by_gdown: the function that downloads from Google Drive.
@@ -126,12 +131,12 @@ def _download(url, path, by_gdown=None, **_):
     with tempfile.TemporaryDirectory(dir=os.path.dirname(path)) as folder:
         part = os.path.join(folder, "part")
         try:
-            if "drive.google.com" in url:
+            if by_gdown and "drive.google.com" in url:
                 by_gdown(url, part, quiet=False)
             else:
                 torch.hub.download_url_to_file(url, part, _hash_in(url))
         except Exception as error:  # urllib's, requests' or gdown's
             reason = " ".join(str(error).split())
             raise UserError(f"cannot download {url} ({reason}): try again, or {OWN_FILE}") from error
-        load_weights(part, f"what {url} gives", f"try again, or {OWN_FILE}")
+        load_weights(part, f"the download from {url}", f"try again, or {OWN_FILE}")
         os.replace(part, path)

@@ -181,9 +181,9 @@ def test_a_trainer_with_hooks_of_its_own_alone_is_told_what_it_does_not_follow(t
 
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     OwnHooks(tiny("baseline"))
-    assert "not followed" not in caplog.text
+    assert "ignored" not in caplog.text
     OwnHooks(tiny("baseline", "SEED", "0", "SOLVER.HOOKS", "('DomainPreciseBN',)"))
-    assert "SOLVER.HOOKS and SEED beyond the start: not followed, as OwnHooks.build_hooks" in caplog.text
+    assert "SOLVER.HOOKS and SEED after the start: ignored, because OwnHooks.build_hooks" in caplog.text
 
 
 def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):

@@ -25,7 +25,7 @@ def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_pat
     broken.write_bytes(Path(loader.dataset.img_items[0][0]).read_bytes()[:300])
     loader.dataset.img_items = [(str(broken), *item[1:]) for item in loader.dataset.img_items]
     batches = iter(loader)
-    with pytest.raises(UserError, match=f"cannot read image {broken}.*replace it or take it away") as caught:
+    with pytest.raises(UserError, match=f"cannot read image {broken}.*replace or remove it") as caught:
         next(batches)
     assert isinstance(caught.value, OSError), "as stock's, which data sets catch"
     if workers != "0" and loader.stream is None:  # else the toolbox ends them
@@ -87,9 +87,9 @@ def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
 def test_the_data_root_is_read_when_it_is_used(tiny, tmp_path, monkeypatch):
     cfg = tiny("baseline", "DATASETS.NAMES", "('Market1501',)", "DATASETS.TESTS", "('DukeMTMC',)")
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path / "elsewhere"))
-    with pytest.raises(UserError, match=f'Market1501: "{tmp_path}/elsewhere.* is not found; FASTREID_DATASETS'):
+    with pytest.raises(UserError, match=f'Market1501: "{tmp_path}/elsewhere.* is not found; set FASTREID_DATASETS'):
         build_reid_train_loader(cfg)
-    with pytest.raises(UserError, match=f'DukeMTMC: "{tmp_path}/elsewhere.* is not found; FASTREID_DATASETS'):
+    with pytest.raises(UserError, match=f'DukeMTMC: "{tmp_path}/elsewhere.* is not found; set FASTREID_DATASETS'):
         build_reid_test_loader(cfg, dataset_name="DukeMTMC")
 
 

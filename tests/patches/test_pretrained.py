@@ -170,7 +170,7 @@ def test_a_download_that_would_run_code_leaves_nothing(way, cache, monkeypatch):
     content = saved({"model_state": Dangerous()})
     with serving(content) as server:
         monkeypatch.setitem(*url(server + named(content)))
-        with pytest.raises(UserError, match=f"what {server}.* gives is damaged or holds more than weights"):
+        with pytest.raises(UserError, match=f"the download from {server}.* is damaged or holds more than weights"):
             build(name, depth)
     assert not files_in(cache) and not ran
 
@@ -200,7 +200,7 @@ def test_google_drive_is_left_to_gdown_and_what_it_leaves_half_done_is_not_kept(
             file.write(content[:-1000] if len(asked) == 1 else content)
 
     monkeypatch.setattr(gdown, "download", download)
-    with pytest.raises(UserError, match="what https://drive.google.com/.* gives is damaged"):
+    with pytest.raises(UserError, match="the download from https://drive.google.com/.* is damaged"):
         build("osnet")
     assert not files_in(cache)
     assert same(build("osnet"), weights) and same(build("osnet"), weights)

@@ -16,7 +16,7 @@ STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_mobilenetv2_
 MISTAKES = {
     "stock sampler": (
         ["DATALOADER.SAMPLER_TRAIN", "NaiveIdentitySampler"],
-        "NaiveIdentitySampler may leave a source one identity .*set DATALOADER.SAMPLER_TRAIN DomainBalanced",
+        "NaiveIdentitySampler may give a source a single identity .*set DATALOADER.SAMPLER_TRAIN DomainBalanced",
     ),
     "unknown key": (["MODEL.GDNORM.LAMDBA", "1"], "Non-existent key: MODEL.GDNORM.LAMDBA"),
     "no value": (["SEED"], "SEED has no value after it"),
@@ -219,10 +219,10 @@ def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastre
 def test_missing_hooks_paths_and_samplers_are_named(toy_run, tmp_path, fastreid_here):
     without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
     line = one_line(fastreid_here(*training(tmp_path / "without", overrides=without)))
-    assert "MEAN_OF path takes its statistics by SOLVER.HOOKS ('DomainPreciseBN',): add it" in line
+    assert "MEAN_OF path needs the statistics that DomainPreciseBN takes: add it to SOLVER.HOOKS" in line
     full = ["DATALOADER.DOMAIN_BATCH", "full"]
     line = one_line(fastreid_here(*training(tmp_path / "full", config="baseline", overrides=full)))
-    assert "DOMAIN_BATCH full, a batch of every domain, is for DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
+    assert "DOMAIN_BATCH full, a batch of every domain, needs DATALOADER.SAMPLER_TRAIN DomainBalanced" in line
     stock = ["MODEL.META_ARCHITECTURE", "MoCo"]
     line = one_line(fastreid_here("eval", "--config-file", toy_run / "config.yaml", "--path", "mean", *stock))
     assert "MODEL.META_ARCHITECTURE MoCo has no branches and cannot get any; use Baseline, " in line

@@ -260,7 +260,7 @@ def test_two_agents_train_together_and_a_run_resumes_in_another_number_of_proces
         assert machine.returncode == 0, said
     assert "World size: 2" in (tmp_path / "log.txt").read_text()
     again = fastreid(*training(tmp_path, "--resume", overrides=["SOLVER.MAX_EPOCH", 2, *SYNCED]))
-    assert again.returncode == 0 and "goes on in 1 processes, and was begun in 2" in again.stdout
+    assert again.returncode == 0 and "began with 2 processes and continues with 1" in again.stdout
     assert "Starting training from epoch 1" in again.stdout
 
 
@@ -311,7 +311,7 @@ def as_one_of_two(monkeypatch):
 
 
 def test_processes_that_have_not_joined_each_other_do_not_train(tiny, as_one_of_two):
-    with pytest.raises(UserError, match="2 processes do not know each other"):
+    with pytest.raises(UserError, match="2 processes are not connected"):
         DefaultTrainer(tiny())
 
 
