@@ -30,7 +30,7 @@ def benchmark(monkeypatch):
     return load
 
 
-def test_every_override_of_upstreams_scripts_is_a_key_of_that_type(benchmark):
+def test_every_override_of_upstreams_scripts_is_a_config_key_of_the_right_type(benchmark):
     cfg = get_cfg()
     cfg.set_new_allowed(True)
     for key, value in OF_PROJECTS.items():
@@ -51,7 +51,7 @@ def nested(key, value):
     return type(get_cfg())({first: nested(rest, value) if rest else value})
 
 
-def test_stock_reads_the_small_data_sets(benchmark, tmp_path):
+def test_stock_readers_read_the_images_drawn_for_upstreams_scripts(benchmark, tmp_path):
     from fastreid.data.datasets import DATASET_REGISTRY
 
     data = benchmark("upstream_data")

@@ -1,4 +1,4 @@
-"""The C library's allocator, in a process of its own."""
+"""The C library's allocator, in a separate process."""
 
 import os
 import platform
@@ -30,9 +30,9 @@ for keep in ("False", "True"):
 """
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator of another C library")
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library")
 @pytest.mark.parametrize("variables, kept", [({}, [False, True]), ({"MALLOC_ARENA_MAX": "4"}, [False, False])])
-def test_a_training_on_the_cpu_keeps_what_it_frees_unless_told_otherwise(tiny, tmp_path, variables, kept):
+def test_training_on_the_cpu_keeps_freed_memory_unless_told_otherwise(tiny, tmp_path, variables, kept):
     config = tmp_path / "config.yaml"
     config.write_text(tiny("gdnorm").dump())
     environment = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}

@@ -1,4 +1,4 @@
-"""What a test will need is checked before the first step, and what it leaves out is said."""
+"""What a test needs is checked before the first step, and what a test leaves out is counted."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from ..conftest import training
 from ..runs.toy import one_line
 
 
-def name_one_that_is_not_there(station):
+def name_a_missing_target(station):
     return ["DATASETS.TESTS", "('RenderedStation','DGMarket1501')"]
 
 
@@ -29,7 +29,7 @@ def cut_the_first_query(station):
 
 
 MISTAKES = {
-    name_one_that_is_not_there: "data set DGMarket1501: .* has no folder",
+    name_a_missing_target: "data set DGMarket1501: .* has no folder",
     remove_gallery: "bounding_box_test",
     leave_one_camera: r"none of the \d+ queries of RenderedStation has an image of .* from another camera",
     cut_the_first_query: "cannot read image .*query",
@@ -38,7 +38,7 @@ MISTAKES = {
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=lambda mistake: mistake.__name__)
 @pytest.mark.parametrize("config", ["gdnorm", "baseline"])
-def test_what_would_end_the_test_ends_the_training_before_its_first_step(
+def test_a_mistake_that_would_end_the_test_ends_training_before_its_first_step(
     station, tmp_path, mistake, config, fastreid_here
 ):
     overrides = mistake(station) or []
@@ -47,7 +47,7 @@ def test_what_would_end_the_test_ends_the_training_before_its_first_step(
     assert "Starting training" not in done.stdout and not (tmp_path / "run/metrics.json").exists()
 
 
-def test_an_output_dir_that_is_a_file_is_a_mistake(datasets, tmp_path, fastreid_here):
+def test_an_output_dir_that_is_a_file_is_refused(datasets, tmp_path, fastreid_here):
     (tmp_path / "run").write_text("mine")
     assert "a file is where a folder must be" in one_line(fastreid_here(*training(tmp_path / "run")))
     assert (tmp_path / "run").read_text() == "mine"

@@ -1,4 +1,4 @@
-"""Drawn domains by name, without end."""
+"""Any RenderedDraw<seed> is a registered data set."""
 
 import pytest
 from fastreid.data.datasets import DATASET_REGISTRY
@@ -8,14 +8,14 @@ from fastreid_gdnorm.rendered import draw_style
 from fastreid_gdnorm.runs.run_config import load_config
 
 
-def test_a_config_may_name_any_drawn_domain():
+def test_a_config_can_name_any_drawn_domain():
     cfg = load_config(
         "projects/GDNorm/configs/demo/gdnorm.yml", ["DATASETS.NAMES", "('RenderedDraw3','RenderedDraw12')"]
     )
     assert cfg.DATASETS.NAMES == ("RenderedDraw3", "RenderedDraw12")
     domain = DATASET_REGISTRY.get("RenderedDraw12")
     assert domain is DATASET_REGISTRY.get("RenderedDraw12") and domain.style == draw_style(12)
-    assert domain.plan.test_ids == 300, "two queries each"
+    assert domain.plan.test_ids == 300, "each with two queries"
     small = DATASET_REGISTRY.get("RenderedSmallDraw12")
     assert small.style == domain.style and small.plan.test_ids == 40, "the same look, fewer people"
     for wrong in ("RenderedDraw", "RenderedDraw012", "RenderedDraw-1", "RenderedDrawn"):

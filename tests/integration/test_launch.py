@@ -1,4 +1,4 @@
-"""fast-reid's launch, as scripts of other projects call it."""
+"""fast-reid's launch, called like scripts of other projects call it."""
 
 from argparse import Namespace
 
@@ -14,13 +14,13 @@ DEFAULT = get_cfg().MODEL.DEVICE
 
 @pytest.fixture
 def config_file(tmp_path):
-    """A config with a key that only its project knows, which says the device in its base."""
+    """A config with a key of its project's own; its base sets the device."""
     (tmp_path / "base.yml").write_text("MODEL:\n  DEVICE: cuda:1\n")
     (tmp_path / "run.yml").write_text("_BASE_: base.yml\nMODEL:\n  PARTS: 3\n")
     return str(tmp_path / "run.yml")
 
 
-def test_a_script_with_keys_of_its_own_gets_to_its_main_function(config_file):
+def test_a_script_with_its_own_keys_reaches_its_main_function(config_file):
     def main(args):
         cfg = get_cfg()
         cfg.MODEL.PARTS = 1
@@ -36,7 +36,7 @@ def test_a_script_with_keys_of_its_own_gets_to_its_main_function(config_file):
     assert told[1:] == [("no", {"config": 1}), ()] and fastreid.engine.launch is launch
 
 
-def test_processes_are_started_on_the_device_that_the_arguments_tell(config_file, tmp_path):
+def test_processes_start_on_the_device_in_the_arguments(config_file, tmp_path):
     cfg = get_cfg()
     cfg.MODEL.DEVICE = "cpu"
     (tmp_path / "broken.yml").write_text("MODEL: [")

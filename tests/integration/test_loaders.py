@@ -1,4 +1,4 @@
-"""Batches of images: stock's numbers in stock's layout."""
+"""Batches of images have the numbers and the layout of stock."""
 
 import importlib
 from unittest import mock
@@ -18,12 +18,12 @@ from fastreid_gdnorm.integration import loaders
 
 
 def stock_collate(items):
-    with mock.patch.object(build, "fast_batch_collator", loaders.stock_collate):  # which calls itself by that name
+    with mock.patch.object(build, "fast_batch_collator", loaders.stock_collate):  # it calls itself by that name
         return loaders.stock_collate(items)
 
 
-def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
-    """Numbered alike among queries and in the gallery, where numbers stay what they are; a loader leaves them alone."""
+def test_identities_and_cameras_of_a_test_can_be_text(tiny, monkeypatch, datasets):
+    """The evaluator gets text numbered, equally for queries and gallery; numbers and a plain loader stay as is."""
     pictures = sorted(map(str, (datasets / "RenderedStation" / "query").iterdir()))
 
     def targets(query, gallery, camera=str):
@@ -37,7 +37,7 @@ def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
         monkeypatch.setitem(DATASET_REGISTRY._obj_map, "Own", reader)
         as_it_is, num_query = build_reid_test_loader(tiny(), dataset_name="Own")
         assert num_query == len(query)
-        if None not in gallery:  # which stock cannot sort
+        if None not in gallery:  # stock cannot sort None
             assert as_it_is.dataset.img_items == parts[1] + parts[2]  # a project's own evaluator may want the text
         loader, _ = DefaultTrainer.build_evaluator(tiny(), "Own")
         batch = next(iter(loader))
@@ -51,7 +51,7 @@ def test_people_and_cameras_of_a_test_may_be_text(tiny, monkeypatch, datasets):
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "YCbCr"])
-def test_images_and_batches_are_stocks(mode):
+def test_images_and_batches_equal_stocks(mode):
     stock = importlib.import_module("fastreid.data.transforms.functional").to_tensor.__wrapped__
     rng, ours, theirs = np.random.default_rng(0), [], []
     for number in range(3):

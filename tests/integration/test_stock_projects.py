@@ -1,4 +1,4 @@
-"""Projects that use fast-reid in ways of their own, with configs that do not ask for the plugin."""
+"""Projects that use fast-reid in their own ways, with configs that do not use the plugin."""
 
 import contextlib
 import logging
@@ -26,7 +26,7 @@ from fastreid_gdnorm.training.reproducible import Reproducible
 
 
 class Fixed(DatasetEvaluator):
-    """Gives the same results whatever it is shown."""
+    """Always gives the same results."""
 
     def __init__(self, results):
         self.results = results
@@ -35,7 +35,7 @@ class Fixed(DatasetEvaluator):
         return OrderedDict(self.results)
 
 
-class Unseeing(torch.nn.Module):
+class Blind(torch.nn.Module):
     def forward(self, batch):
         return torch.zeros(len(batch["targets"]), 2)
 
@@ -69,12 +69,12 @@ TESTED = {
 
 
 @pytest.mark.parametrize("targets", TESTED.values(), ids=TESTED)
-def test_results_of_any_shape_are_returned_as_stock_does_and_their_numbers_are_saved(tiny, tmp_path, targets):
+def test_results_of_any_shape_are_returned_as_in_stock_and_their_numbers_are_saved(tiny, tmp_path, targets):
     cfg = tiny("baseline")
     cfg.DATASETS.TESTS = tuple(targets)
     remove_gdnorm_config(cfg)
-    stock = DefaultTrainer.test.__func__.__wrapped__(Project, cfg, Unseeing())
-    found = Project.test(cfg, Unseeing())
+    stock = DefaultTrainer.test.__func__.__wrapped__(Project, cfg, Blind())
+    found = Project.test(cfg, Blind())
     assert found == stock and type(found) is type(stock)
     saved = read_test_results(tmp_path / "run")
     numbers = {
@@ -86,14 +86,14 @@ def test_results_of_any_shape_are_returned_as_stock_does_and_their_numbers_are_s
 
 
 class Standing(Project):
-    """Learns nothing, at no cost."""
+    """Trains nothing."""
 
     def run_step(self):
         pass
 
 
 @pytest.mark.parametrize("period", [0, 1, 2])
-def test_a_trainer_without_evaluator_or_keys_of_the_plugin_comes_to_its_last_checkpoint(tiny, tmp_path, period):
+def test_a_trainer_without_evaluator_or_the_plugins_keys_saves_its_last_checkpoint(tiny, tmp_path, period):
     cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "1", "DATASETS.TESTS", "('RenderedCampus',)")
     cfg.TEST.EVAL_PERIOD = period
     remove_gdnorm_config(cfg)
@@ -101,7 +101,7 @@ def test_a_trainer_without_evaluator_or_keys_of_the_plugin_comes_to_its_last_che
     assert (tmp_path / "run/model_final.pth").is_file() and not (tmp_path / "run/test_results.json").exists()
 
 
-def test_a_training_is_tested_at_its_end_unless_it_failed_however_long_its_epochs_are(tiny):
+def test_training_ends_with_a_test_unless_it_failed(tiny):
     class Short(Standing):
         fails = True
 
@@ -122,7 +122,7 @@ def test_a_training_is_tested_at_its_end_unless_it_failed_however_long_its_epoch
     assert not hasattr(trainers[0], "_last_eval_results")
 
 
-def test_a_test_may_change_a_stock_models_statistics(tiny):
+def test_a_test_can_change_a_stock_models_statistics(tiny):
     class Adapting(Fixed):
         def evaluate(self):
             model.running_mean += 1
@@ -139,7 +139,7 @@ def test_a_test_may_change_a_stock_models_statistics(tiny):
     assert model.running_mean == 1
 
 
-def test_a_folder_of_data_sets_that_a_project_has_set_is_read(tiny, datasets, monkeypatch):
+def test_the_data_folder_that_a_project_sets_is_read(tiny, datasets, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", "/nowhere")
     monkeypatch.setattr(build, "_root", str(datasets))
     for loader in build_reid_train_loader(tiny("baseline")), build_reid_test_loader(tiny(), dataset_name=STATION)[0]:
@@ -161,7 +161,7 @@ class LeastIsBest(hooks.PeriodicCheckpointer):
         self.best_metric = float("inf")
 
 
-def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch):
+def test_a_projects_own_hook_classes_are_kept(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(hooks, "EvalHook", OwnEvaluation)
     monkeypatch.setattr(hooks, "PeriodicCheckpointer", LeastIsBest)
     added = hooks.CallbackHook()
@@ -174,7 +174,7 @@ def test_hooks_of_other_classes_are_left_as_they_are(tiny, tmp_path, monkeypatch
     assert trainer.train() == RESULTS[STATION]
 
 
-def test_a_trainer_with_hooks_of_its_own_alone_is_told_what_it_does_not_follow(tiny, monkeypatch, caplog):
+def test_a_trainer_with_only_its_own_hooks_warns_of_the_keys_it_ignores(tiny, monkeypatch, caplog):
     class OwnHooks(Standing):
         def build_hooks(self):
             return []
@@ -186,8 +186,8 @@ def test_a_trainer_with_hooks_of_its_own_alone_is_told_what_it_does_not_follow(t
     assert "SOLVER.HOOKS and SEED after the start: ignored, because OwnHooks.build_hooks" in caplog.text
 
 
-def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):
-    """Which takes one prefix off, and no more."""
+def test_a_stock_model_loads_a_checkpoint_as_in_stock(tmp_path):
+    """Stock removes one prefix only."""
     model = torch.nn.ModuleDict({"module": torch.nn.Linear(2, 1)})
     ones = {f"module.module.{name}": torch.ones_like(values) for name, values in model["module"].state_dict().items()}
     torch.save({"model": ones}, tmp_path / "wrapped.pth")
@@ -195,8 +195,8 @@ def test_a_stock_checkpoint_is_loaded_as_stock_loads_it(tmp_path):
     assert all((values == 1).all() for values in model.parameters())
 
 
-def test_items_are_whatever_stock_takes(tiny, monkeypatch):
-    """Longer than three values, of images that are no files, or of any kind in a data set of another class."""
+def test_items_can_be_anything_that_stock_accepts(tiny, monkeypatch):
+    """More than three values, images that are not files, or anything in a data set of another class."""
     images = {name: torch.full((32, 16, 3), value, dtype=torch.uint8).numpy() for name, value in zip("qg", (0, 9))}
     items = [[(images[part], 7, camera, "dusk")] for camera, part in enumerate(images)]
     reader = type(
@@ -223,7 +223,7 @@ def test_items_are_whatever_stock_takes(tiny, monkeypatch):
     assert loader.dataset.img_items == [{"name": "a"}, {"name": "b"}]
 
 
-def test_what_a_trainer_does_not_test_by_is_not_checked(tiny, monkeypatch):
+def test_what_a_trainer_does_not_use_in_tests_is_not_checked(tiny, monkeypatch):
     class Untested(DefaultTrainer):
         def build_hooks(self):
             return []
@@ -250,21 +250,21 @@ def test_a_trainer_that_calls_its_hooks_itself_leaves_no_untested_checkpoint(tin
     assert (tmp_path / "run/last_checkpoint").read_text() == "model_final.pth"
 
 
-def test_a_stock_run_is_resumed_with_other_sources(tiny, caplog, monkeypatch):
+def test_a_stock_run_can_be_resumed_with_other_sources(tiny, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     begun = Settings(tiny("baseline")).state_dict()
     Settings(tiny("baseline", "DATASETS.NAMES", "('RenderedNight',)")).load_state_dict(begun)
     assert "Resuming with DATASETS.NAMES ['RenderedNight'], before" in caplog.text
 
 
-def test_an_evaluator_needs_the_keys_that_stocks_needs(tiny):
+def test_an_evaluator_needs_no_more_keys_than_in_stock(tiny):
     evaluator = ReidEvaluator(CfgNode({"TEST": tiny("baseline").TEST}), 1)
     evaluator.process({"targets": torch.tensor([1, 1]), "camids": torch.tensor([0, 1])}, torch.eye(2))
     assert evaluator.evaluate()["mAP"] == 100
 
 
 @pytest.mark.parametrize("holds_nan", ["buffer", "parameter", "running_mean"])
-def test_a_buffer_may_hold_nan_and_what_is_trained_may_not(tiny, holds_nan):
+def test_a_buffer_can_hold_nan_but_parameters_and_statistics_cannot(tiny, holds_nan):
     class Remembering(Standing):
         def run_step(self):
             self.model.register_buffer("memory", torch.tensor([float("nan")]))

@@ -1,4 +1,4 @@
-"""What the plugin adds to the tests of a config that does not ask for it: files, and no number."""
+"""For a config that does not use the plugin, it adds files to a test and changes no number."""
 
 import functools
 import importlib
@@ -18,7 +18,7 @@ METRICS = ["Rank-1", "Rank-5", "Rank-10", "mAP", "mINP", "metric"]
 
 
 class Drawn(torch.nn.Module):
-    """Gives an image a feature of whole numbers that depends on its file's name and, a little, on its identity."""
+    """Gives an image a feature of whole numbers, seeded by its file's name and, with less weight, by its identity."""
 
     def forward(self, batch):
         seeds = zip(batch["targets"].tolist(), batch["img_paths"])
@@ -30,7 +30,7 @@ class Drawn(torch.nn.Module):
 
 
 def stock_test(cfg):
-    """DefaultTrainer.test as fast-reid has it, without what the plugin puts around it."""
+    """fast-reid's own DefaultTrainer.test."""
     return DefaultTrainer.test.__func__.__wrapped__(DefaultTrainer, cfg, Drawn())
 
 
@@ -50,7 +50,7 @@ def test_result_files_change_nothing_in_what_a_test_returns(tiny, tmp_path, targ
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_features_of_zeros_are_said_once_where_cosine_compares_them(tiny, metric, caplog):
+def test_features_of_zeros_cause_one_warning_with_cosine(tiny, metric, caplog):
     class Dead(torch.nn.Module):
         def forward(self, batch):
             return torch.zeros(len(batch["targets"]), 8)
@@ -61,7 +61,7 @@ def test_features_of_zeros_are_said_once_where_cosine_compares_them(tiny, metric
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monkeypatch):
+def test_bounded_ranking_gives_stocks_numbers(tiny, metric, monkeypatch):
     rank = importlib.import_module("fastreid.evaluation.rank")
     in_python = functools.wraps(rank.evaluate_rank)(functools.partial(rank.evaluate_rank, use_cython=False))
     monkeypatch.setattr(rank, "evaluate_rank", in_python)
@@ -84,7 +84,7 @@ def test_bounded_ranking_gives_a_stock_config_stocks_numbers(tiny, metric, monke
     assert found == pytest.approx(stock, rel=1e-12, abs=0)  # sums of the same numbers in another order
 
 
-def test_distances_of_a_projects_own_are_ranked_by(tiny, monkeypatch):
+def test_a_projects_own_distances_are_used(tiny, monkeypatch):
     def farthest_first(queries, gallery, metric):
         return queries.numpy() @ gallery.numpy().T
 

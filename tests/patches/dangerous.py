@@ -1,4 +1,4 @@
-"""What a file must not do to whoever loads it."""
+"""An object that runs code when it is loaded."""
 
 ran = []
 

@@ -1,4 +1,4 @@
-"""Checkpoints are whole, load what training saves, and run no code."""
+"""Checkpoints are complete, hold what training saves, and run no code when loaded."""
 
 import multiprocessing
 import os
@@ -17,7 +17,7 @@ from fastreid_gdnorm.errors import UserError
 from .dangerous import Dangerous, ran
 
 
-def _save_for_ever(folder):
+def _save_forever(folder):
     model = torch.nn.Linear(1000, 2000)
     for epoch in range(10**6):
         Checkpointer(model, folder).save(f"model_{epoch % 2}", epoch=epoch)
@@ -25,7 +25,7 @@ def _save_for_ever(folder):
 
 def test_a_kill_at_any_moment_leaves_a_good_last_checkpoint(tmp_path):
     for attempt in range(6):
-        process = multiprocessing.get_context("fork").Process(target=_save_for_ever, args=(str(tmp_path),))
+        process = multiprocessing.get_context("fork").Process(target=_save_forever, args=(str(tmp_path),))
         process.start()
         deadline = time.monotonic() + 20
         while not (tmp_path / "model_1.pth").exists() and time.monotonic() < deadline:
@@ -48,7 +48,7 @@ def test_a_checkpoint_with_all_that_training_saves_loads(tiny):
     assert trainer.optimizer.state_dict()["state"] and trainer.scheduler["lr_sched"].last_epoch > 0
 
 
-def test_what_is_dangerous_here_runs_code_where_nothing_keeps_it_from_it():
+def test_the_dangerous_object_runs_code_when_it_is_unpickled():
     pickle.loads(pickle.dumps(Dangerous()))
     assert ran.pop() == "code" and not ran
 
@@ -66,14 +66,14 @@ def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
         UserError, match="^checkpoint .*other has no entry 'model': fast-reid did not write it"
     ) as caught:
         checkpointer.load(str(tmp_path / "other"))
-    assert isinstance(caught.value, KeyError), "as stock's, which projects may catch"
+    assert isinstance(caught.value, KeyError), "projects may catch stock's KeyError"
     torch.save({"model": print}, tmp_path / "code")
     with pytest.raises(UserError, match="code is damaged or holds more than weights"):
         checkpointer.load(str(tmp_path / "code"))
     torch.save({"model": Dangerous()}, tmp_path / "danger")
     with pytest.raises(UserError, match="danger is damaged or holds more than weights"):
         checkpointer.load(str(tmp_path / "danger"))
-    with tarfile.open(tmp_path / "tar", "w") as archive:  # as torch 0.1 wrote them
+    with tarfile.open(tmp_path / "tar", "w") as archive:  # the format of torch 0.1
         for name in ("sys_info", "pickle", "storages", "tensors"):
             (tmp_path / name).write_bytes(pickle.dumps(Dangerous()))
             archive.add(tmp_path / name, name)

@@ -1,4 +1,4 @@
-"""A config is a file, and so is its base."""
+"""A config and its _BASE_ are files, not URLs."""
 
 import re
 
@@ -13,7 +13,7 @@ URLS = ["http://127.0.0.1:9/base.yml", "https://127.0.0.1:9/base.yml", "ftp://12
 
 
 @pytest.mark.parametrize("url", URLS)
-def test_urls_are_refused_as_config_and_as_base_however_deep(tmp_path, url):
+def test_a_url_is_refused_as_a_config_and_as_any_base(tmp_path, url):
     (tmp_path / "base.yml").write_text(f"_BASE_: {url}")
     (tmp_path / "run.yml").write_text("_BASE_: base.yml")
     for config in (url, tmp_path / "base.yml", tmp_path / "run.yml"):
@@ -29,7 +29,7 @@ def test_a_base_may_be_an_absolute_path(tmp_path):
     assert cfg.SOLVER.MAX_EPOCH == 7
 
 
-def test_the_command_says_it_in_one_line(tmp_path, fastreid_here):
+def test_the_command_refuses_a_url_in_one_line(tmp_path, fastreid_here):
     (tmp_path / "run.yml").write_text(f"_BASE_: {URLS[0]}")
     line = one_line(fastreid_here("train", "--config-file", tmp_path / "run.yml"))
     assert re.search(f"run.yml: {URLS[0]} is a URL: download the config", line), line

@@ -27,13 +27,13 @@ def test_an_unreadable_image_reaches_the_caller_and_names_its_file(tiny, tmp_pat
     batches = iter(loader)
     with pytest.raises(UserError, match=f"cannot read image {broken}.*replace or remove it") as caught:
         next(batches)
-    assert isinstance(caught.value, OSError), "as stock's, which data sets catch"
-    if workers != "0" and loader.stream is None:  # else the toolbox ends them
-        batches._shutdown_workers()  # left to the garbage collector, they keep a later test waiting for 10 s
+    assert isinstance(caught.value, OSError), "data sets may catch stock's OSError"
+    if workers != "0" and loader.stream is None:  # otherwise fast-reid ends them
+        batches._shutdown_workers()  # the garbage collector would delay a later test by 10 s
 
 
-def test_pictures_of_every_kind_are_read_as_what_they_show(tmp_path):
-    """A data set and a gallery see the same; of a JPEG, what stock reads, bit for bit."""
+def test_images_of_every_mode_are_read_as_rgb(tmp_path):
+    """A data set and a gallery read the same pixels; of a JPEG, exactly those that stock reads."""
     ramp = np.linspace(0, 255, 96).round().astype(np.uint8).reshape(12, 8)
     colours = Image.fromarray(np.stack([ramp, ramp[::-1], ramp // 2], axis=2))
     turned = Image.Exif()
@@ -58,7 +58,7 @@ def test_pictures_of_every_kind_are_read_as_what_they_show(tmp_path):
 
 
 @pytest.mark.parametrize("name, error", [("none.jpg", FileNotFoundError), ("damaged.jpg", OSError)])
-def test_an_image_that_cannot_be_read_is_also_the_error_that_stock_raises(name, error, tmp_path):
+def test_an_unreadable_image_raises_the_class_of_error_that_stock_raises(name, error, tmp_path):
     (tmp_path / "damaged.jpg").write_bytes(b"no picture")
     with pytest.raises(error, match=f"cannot read image .*{name}") as caught:
         CommDataset([(str(tmp_path / name), 0, 0)])[0]
@@ -75,7 +75,7 @@ def test_an_error_in_the_prefetching_thread_does_not_hang_its_reader():
     def read():
         try:
             list(BackgroundGenerator(batches(), 0))
-        except Exception as error:  # without CUDA, already choosing the device fails in the thread
+        except Exception as error:  # without CUDA, the thread already fails to choose its device
             caught.append(error)
 
     reader = threading.Thread(target=read, daemon=True)
@@ -93,7 +93,7 @@ def test_the_data_root_is_read_when_it_is_used(tiny, tmp_path, monkeypatch):
         build_reid_test_loader(cfg, dataset_name="DukeMTMC")
 
 
-def test_loaders_hold_what_stock_ones_do_and_end(tiny):
+def test_a_loader_gives_the_images_that_stock_gives_and_ends(tiny):
     loader, num_query = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
     paths = [path for batch in loader for path in batch["img_paths"]]
     assert paths == [item[0] for item in loader.dataset.img_items] and num_query == 12

@@ -13,7 +13,7 @@ from fastreid.evaluation import reid_evaluation
 
 @pytest.mark.parametrize("make", [None, "#!/bin/sh\nexit 1\n"], ids=["no make", "make fails"])
 def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, monkeypatch, caplog):
-    (tmp_path / "Cython").mkdir()  # a Cython that is there, so that building is tried
+    (tmp_path / "Cython").mkdir()  # a Cython, so that fast-reid tries to build
     (tmp_path / "Cython/__init__.py").touch()
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "bin").mkdir()
@@ -23,7 +23,7 @@ def test_evaluation_without_a_compiler_warns_and_goes_on(tiny, tmp_path, make, m
         (tmp_path / "bin/sh").symlink_to("/bin/sh")
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(sys, "executable", str(tmp_path / "bin/python3"))
-    monkeypatch.setitem(sys.modules, "fastreid.evaluation.rank_cylib.rank_cy", None)  # though it may have been built
+    monkeypatch.setitem(sys.modules, "fastreid.evaluation.rank_cylib.rank_cy", None)  # it may have been built
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     evaluation.ReidEvaluator(tiny("gdnorm", "TEST.RANKING", "stock"), num_query=1)
     assert "Ranking in Python" in caplog.text

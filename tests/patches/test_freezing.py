@@ -1,4 +1,4 @@
-"""FREEZE_LAYERS and FREEZE_ITERS: tests and interruptions change nothing in what is frozen, and for how long."""
+"""FREEZE_LAYERS and FREEZE_ITERS: tests and interruptions do not change which layers are frozen, or for how long."""
 
 import shutil
 
@@ -8,7 +8,7 @@ from fastreid.engine import DefaultTrainer
 from ..runs import one_and_two  # noqa: F401  registers build_small_backbone
 from ..runs.toy import losses
 
-# 6 steps an epoch: frozen when the first epoch is tested and saved, and two steps longer
+# an epoch has 6 steps: the layers stay frozen for two steps after the first epoch's test and checkpoint
 SMALL = "MODEL.BACKBONE.FEAT_DIM 32 MODEL.GDNORM.BACKBONE build_small_backbone".split()
 FROZEN = "MODEL.FREEZE_LAYERS ['backbone'] SOLVER.FREEZE_ITERS 8 SEED 3 SOLVER.BASE_LR 0.01".split()
 
@@ -16,9 +16,7 @@ FROZEN = "MODEL.FREEZE_LAYERS ['backbone'] SOLVER.FREEZE_ITERS 8 SEED 3 SOLVER.B
 @pytest.mark.parametrize(
     "config, backbone", [("gdnorm", "build_gdnorm_backbone"), ("baseline", "build_small_backbone")]
 )
-def test_a_run_that_is_looked_at_or_resumed_while_layers_are_frozen_trains_as_any_other(
-    tiny, tmp_path, config, backbone
-):
+def test_a_test_or_a_resume_while_layers_are_frozen_changes_no_loss(tiny, tmp_path, config, backbone):
     def train(name, *overrides, resume=False):
         cfg = tiny(
             config, *SMALL, "MODEL.BACKBONE.NAME", backbone, *FROZEN, *overrides, "OUTPUT_DIR", str(tmp_path / name)

@@ -1,4 +1,4 @@
-"""Importing the plugin: what it needs, what it leaves behind, and which patches it applies."""
+"""Importing the plugin: its error without fast-reid, no names left behind, and the list of patches."""
 
 import ast
 import os
@@ -34,7 +34,7 @@ def test_imports_work_and_leave_no_removed_names_behind(tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_without_fastreid_it_says_what_to_type(monkeypatch):
+def test_without_fastreid_the_error_says_how_to_install_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "fastreid", None)
     with pytest.raises(
         ImportError, match=r"^fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1\.4\.0$"
@@ -43,15 +43,15 @@ def test_without_fastreid_it_says_what_to_type(monkeypatch):
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_no_patch_imports_fastreid_before_all_is_ready(file):
-    """Without fastreid the import must come as far as the error, and today's Python must have what fastreid imports."""
+def test_no_patch_imports_fastreid_at_the_top(file):
+    """Without fast-reid, the import must get as far as its own error; with it, the removed names must exist first."""
     outermost = ast.parse(file.read_text()).body
     imported = [alias.name for node in outermost if isinstance(node, ast.Import) for alias in node.names]
     imported += [node.module or "" for node in outermost if isinstance(node, ast.ImportFrom) and not node.level]
     assert "fastreid" not in {name.split(".")[0] for name in imported}
 
 
-def test_every_patch_is_applied_and_says_in_one_line_what_is_broken():
+def test_every_patch_is_in_the_list_and_describes_the_defect_in_one_line():
     modules = [import_module(f"fastreid_gdnorm.patches.{file.stem}") for file in FILES if file.stem != "__init__"]
     found = {function for module in modules for name, function in vars(module).items() if name.startswith("patch_")}
     assert found == set(patches.PATCHES)

@@ -16,7 +16,7 @@ from ..conftest import amp_step
 def test_distances_of_large_features_are_right_in_half_precision(autocast):
     x = torch.randn(6, 512, generator=torch.Generator().manual_seed(0))
     x = torch.nn.functional.normalize(x) * 300
-    expected = (x[:, None] - x[None]).norm(dim=2) + torch.eye(6)  # the distance to oneself is rounding alone
+    expected = (x[:, None] - x[None]).norm(dim=2) + torch.eye(6)  # the distance to itself is only rounding
     with torch.autocast("cpu", dtype=torch.float16, enabled=autocast):
         found = euclidean_dist(x if autocast else x.half(), x if autocast else x.half())
     assert found.dtype == torch.float32
@@ -35,7 +35,7 @@ class Normalised(torch.nn.Module):
         return {"loss": (self.bn(images).square().mean() * self.weight).sum()}
 
 
-def test_a_step_that_overflows_leaves_nothing_behind_and_ends_the_run_if_it_stays(monkeypatch):
+def test_a_step_that_overflows_changes_nothing_and_twenty_in_a_row_end_the_run(monkeypatch):
     good = torch.randn(4, 1, 2, 2, generator=torch.Generator().manual_seed(0))
     bad = torch.full_like(good, torch.inf)
     model = Normalised()
@@ -56,7 +56,7 @@ def test_a_step_that_overflows_leaves_nothing_behind_and_ends_the_run_if_it_stay
         assert all(torch.equal(before[key], value) for key, value in model.state_dict().items())
         assert len(storage.history("total_loss").values()) == 1
         steps(good, *[bad] * 19)
-        assert not torch.equal(before["weight"], model.weight), "a good step, and the count starts again"
+        assert not torch.equal(before["weight"], model.weight), "a good step restarts the count"
         with pytest.raises(FloatingPointError, match="infinite or NaN"):
             steps(bad)
     with EventStorage(), pytest.raises(FloatingPointError):

@@ -1,4 +1,4 @@
-"""Pretrained weights: what a file holds, what the cache holds, and what is left of a broken download."""
+"""Pretrained weights: damaged and dangerous files, the cache, and broken downloads."""
 
 import contextlib
 import hashlib
@@ -77,7 +77,7 @@ def test_a_good_file_is_loaded_and_a_bad_one_named(name, tmp_path):
         build(name, path=tmp_path / "nowhere")
 
 
-def test_weights_of_another_depth_and_an_unknown_depth_are_told_apart(tmp_path):
+def test_weights_of_another_depth_and_an_unknown_depth_give_different_errors(tmp_path):
     torch.save(build("osnet", "x0_5", pretrain=False).state_dict(), tmp_path / "half.pth")
     with pytest.raises(UserError, match="half.pth does not fit build_osnet_backbone .*size mismatch"):
         build("osnet", path=tmp_path / "half.pth")
@@ -87,7 +87,7 @@ def test_weights_of_another_depth_and_an_unknown_depth_are_told_apart(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """TORCH_HOME, empty, in a world without proxies."""
+    """An empty TORCH_HOME, without proxies."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("NO_PROXY", "*")
     monkeypatch.setenv("no_proxy", "*")
@@ -96,7 +96,7 @@ def cache(tmp_path, monkeypatch):
 
 @contextlib.contextmanager
 def serving(content, cut=0):
-    """The URL of a server that has ``content`` under every name and closes ``cut`` bytes before its end."""
+    """The URL of a server that sends ``content`` for every path and closes ``cut`` bytes before its end."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
@@ -154,14 +154,14 @@ def test_a_download_is_kept_and_used_again_without_the_network(way, cache, monke
     assert kept.parent == cache / folder and kept.read_bytes() == content
 
 
-def test_a_download_that_is_broken_off_leaves_nothing(way, cache, monkeypatch):
+def test_an_interrupted_download_leaves_nothing(way, cache, monkeypatch):
     name, depth, _, content, file, _, url = way
     with serving(content, cut=1000) as server:
         monkeypatch.setitem(*url(server + file))
         with pytest.raises(UserError, match=f"{server}.*{PRETRAIN_PATH}"):
             build(name, depth)
     assert not files_in(cache)
-    with pytest.raises(UserError, match=f"cannot download {server}.*{PRETRAIN_PATH}"):  # no server any more
+    with pytest.raises(UserError, match=f"cannot download {server}.*{PRETRAIN_PATH}"):  # the server is gone
         build(name, depth)
 
 
@@ -190,7 +190,7 @@ def test_a_cached_file_with_another_hash_is_named_and_not_used(way, cache, monke
             build(name, depth)
 
 
-def test_google_drive_is_left_to_gdown_and_what_it_leaves_half_done_is_not_kept(cache, monkeypatch):
+def test_gdown_downloads_from_google_drive_and_a_truncated_file_is_not_kept(cache, monkeypatch):
     weights = build("osnet", pretrain=False).state_dict()
     content, asked = saved(weights), []
 
@@ -209,12 +209,12 @@ def test_google_drive_is_left_to_gdown_and_what_it_leaves_half_done_is_not_kept(
 
 
 @pytest.mark.parametrize("depth", [18, 34, 50, 101])
-def test_resnets_are_fetched_from_torchvisions_files_that_are_no_tar_archives(depth):
+def test_resnet_weights_are_torchvisions_newer_files(depth):
     published = getattr(models, f"ResNet{depth}_Weights").IMAGENET1K_V1.url
     assert resnet.model_urls[f"{depth}x"] == published
 
 
-def test_the_projects_own_weights_are_what_their_record_says_and_are_found_from_anywhere(tmp_path, monkeypatch):
+def test_the_projects_own_weights_match_their_record_and_are_found_from_any_folder(tmp_path, monkeypatch):
     folder = shipped("projects/GDNorm/weights")
     record = json.loads((folder / "start.json").read_text())
     content = (folder / record["file"]).read_bytes()

@@ -50,7 +50,7 @@ def test_the_flat_optimizer_steps_as_torchs_own_does(tiny):
         assert torch.allclose(mine, own, atol=1e-6)
 
 
-def test_amp_without_cuda_is_said_at_once(tiny):
+def test_amp_without_cuda_is_refused_at_once(tiny):
     with pytest.raises(UserError, match="SOLVER.AMP.ENABLED needs CUDA.*set SOLVER.AMP.ENABLED False"):
         DefaultTrainer(tiny("baseline", "SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"))
 
@@ -77,7 +77,7 @@ def test_metrics_can_be_written_twice_at_one_iteration():
 
 @pytest.mark.long
 def test_the_last_test_reaches_the_metrics_file_whenever_it_is(tiny):
-    for period in ("2", "3"):  # after the last epoch's checkpoint, and after training
+    for period in ("2", "3"):  # a test after the last epoch, and a test after training
         cfg = tiny("baseline", "SOLVER.MAX_EPOCH", "4", "TEST.EVAL_PERIOD", period)
         results = DefaultTrainer(cfg).train()
         with open(os.path.join(cfg.OUTPUT_DIR, "metrics.json")) as file:
