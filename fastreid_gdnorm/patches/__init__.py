@@ -29,15 +29,15 @@ file                 what is broken in stock fast-reid                  what the
                      ``preprocess_image`` normalises in place: twice    normalises a copy
                      if the model is called twice
                      the last test is missing from ``metrics.json``     writes it
-                     a resumed run of two iterations divides by zero    does not divide
+                     a resumed run of two iterations divides by zero    skips the division
 
 ``freezing``         a resumed run starts ``FREEZE_ITERS`` again        keeps the count in the checkpoint
                      after a test, frozen BN trains                     restores the mode of every layer
 
 ``precision``        in half precision, distances between features of   computes distances in float32
                      norm 256 overflow, and a clamp hides it
-                     a loss that overflows ends the run, although       goes on, up to 20 such steps in a row, and
-                     GradScaler would skip the step                     restores the running statistics
+                     a loss that overflows ends the run, although       skips the step and restores the running
+                     GradScaler would skip the step                     statistics; 20 in a row end the run
 
 ``ddp``              several processes need CUDA                        trains on CPUs too
                      with ``NORM`` syncBN, MobileNetV2 and others       synchronises all of it
