@@ -1,31 +1,74 @@
-"""The arguments of commands that take a config, and what their help says about configs."""
+"""The arguments of commands that take a config, or the run that it is in, and what their help says about both."""
 
 from __future__ import annotations
 
 import argparse
+import os
+from pathlib import Path
 
+from ..errors import UserError
+
+ABOUT_RUNS = """\
+--model RUN takes an output folder of fastreid train: its config.yaml and its
+last checkpoint, even if the folder has been moved. --config-file
+RUN/config.yaml means the same. With any other config, the checkpoint is
+MODEL.WEIGHTS, or else the last one in OUTPUT_DIR.
+
+"""
 ABOUT_CONFIGS = """\
-A config is a YAML file of fast-reid's keys and the plugin's; it starts from another one with _BASE_. KEY VALUE
-pairs override it and come last. The keys that matter most:
+A config is a YAML file with fast-reid's keys and the plugin's; _BASE_ in it
+names another config to start from. KEY VALUE pairs override the config and
+come last. The keys that matter most:
 
-  DATASETS.NAMES "('DGMarket1501','DGMSMT17')"   the sources to train on, in the order of the model's branches
-  DATASETS.TESTS "('DGCUHK03',)"                 the targets to test on
-  OUTPUT_DIR DIR                                 checkpoints, log.txt, metrics.json, TensorBoard
-  MODEL.META_ARCHITECTURE GDNormBaseline         with MODEL.BACKBONE.NAME build_gdnorm_backbone: GDNorm
+  DATASETS.NAMES "('DGMarket1501','DGMSMT17')"
+      the source domains, in the order of the model's branches
+  DATASETS.TESTS "('DGCUHK03',)"
+      the target domains
+  OUTPUT_DIR DIR
+      where checkpoints, log.txt, metrics.json and TensorBoard's files go
+  MODEL.META_ARCHITECTURE GDNormBaseline
+  MODEL.BACKBONE.NAME build_gdnorm_backbone
+      GDNorm; both are needed
   MODEL.GDNORM.BACKBONE, .LAMBDA, .NOISE, .NUM_PATHS, .HEADS, .TEST_PATH, .MEAN_OF
-  DATALOADER.DOMAIN_BATCH full                   a whole batch of every source in a step, rather than one for all
+      its settings; configs/Base-GDNorm.yml explains them
+  DATALOADER.DOMAIN_BATCH full
+      a full batch of every source per step, instead of one batch that all share
 
-The data sets lie in the folder that the environment variable FASTREID_DATASETS names (default: datasets);
-fastreid datasets shows what is there.
-Your own data: put it into Market-1501's folders, or register a reader as fast-reid's documentation shows.
+Data sets are looked for in the folder that the environment variable
+FASTREID_DATASETS names (default: datasets); fastreid datasets lists what is
+there. To use your own data, arrange it like Market-1501, or register a reader
+as fast-reid's documentation shows.
 """
 
 
 def add_config_file(parser: argparse.ArgumentParser) -> None:
-    """``--config-file``, as ``args.config_file``."""
-    parser.add_argument("--config-file", required=True, metavar="FILE", help="as for training, or a run's config.yaml")
+    """``--config-file`` and ``--model``, for :func:`config_file_of`."""
+    parser.add_argument("--model", default="", metavar="RUN", help="the output folder of a training")
+    parser.add_argument("--config-file", default="", metavar="FILE", help="instead of --model: the model's config")
 
 
 def add_overrides(parser: argparse.ArgumentParser) -> None:
     """``KEY VALUE ...`` at the end, as ``args.opts``."""
     parser.add_argument("opts", nargs=argparse.REMAINDER, metavar="KEY VALUE ...", help="config keys to override")
+
+
+def config_file_of(args: argparse.Namespace) -> str:
+    """The config file that ``--config-file`` or ``--model`` names.
+
+    Raises:
+        UserError: neither is given, they name different files, or the model is not a run.
+    """
+    if not args.model:
+        if not args.config_file:
+            raise UserError("name a model: --model RUN (an output folder of fastreid train) or --config-file FILE")
+        return str(args.config_file)
+    from ..runs import files
+
+    config = Path(args.model, files.CONFIG)
+    if not config.is_file():
+        raise UserError(
+            f"--model {args.model} is not a run: it has no {files.CONFIG}; pass an output folder of fastreid train"
+        )
+    if args.config_file and os.path.realpath(args.config_file) != os.path.realpath(config):
+        raise UserError(f"--model {args.model} and --config-file {args.config_file} name different models: pass one")
+    return str(config)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+from ._config import ABOUT_CONFIGS, ABOUT_RUNS, add_config_file, add_overrides, config_file_of
 
 SUMMARY = "test a trained model on DATASETS.TESTS"
-DESCRIPTION = "Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR.\n\n" + ABOUT_CONFIGS
+DESCRIPTION = "Test a trained model on DATASETS.TESTS.\n\n" + ABOUT_RUNS + ABOUT_CONFIGS
 EXAMPLES = """\
 examples:
-  fastreid eval --config-file logs/mine/config.yaml
-  fastreid eval --config-file logs/mine/config.yaml --path source:0 MODEL.WEIGHTS logs/mine/model_final.pth
-  fastreid eval --config-file logs/mine/config.yaml --site logs/mine/site
+  fastreid eval --model logs/mine
+  fastreid eval --model logs/mine --path ensemble
+  fastreid eval --model logs/mine --site logs/mine/site
+  fastreid eval --config-file logs/mine/config.yaml --path source:0 \\
+      MODEL.WEIGHTS logs/mine/model_0009.pth
 """
 
 
@@ -48,4 +50,4 @@ def run(args: Namespace) -> None:
     site = open_site(args.site) if args.site else Site()
     if site.path and args.path:
         raise UserError(f"--path {args.path}: site {args.site} has posterior paths of its own; leave --path out")
-    evaluate(args.config_file, args.opts, site.path or args.path, args.output, site.offsets)
+    evaluate(config_file_of(args), args.opts, site.path or args.path, args.output, site.offsets)

@@ -5,35 +5,50 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+from ._config import ABOUT_CONFIGS, ABOUT_RUNS, add_config_file, add_overrides, config_file_of
 
 SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done"
 DESCRIPTION = (
-    "Fold a path of the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, into a model\n"
-    "that stock fast-reid loads: config.yaml, model.pth and manifest.json. What is written is run on random\n"
-    "pictures and compared with the trained model.\n\n"
-    "With --for, also what other programs load, checked by feeding it drawn people as they do:\n\n"
-    "  fastreid      config.yaml and model.pth: RGB from 0 to 255, normalised by the model\n"
-    "  botsort       the same two; BoT-SORT expects 2,048 features\n"
-    "  boxmot        model_boxmot.onnx: RGB from 0 to 1, normalised by ImageNet's mean and std; and its sidecar\n"
-    "  ultralytics   model_ultralytics.onnx: RGB from 0 to 1\n\n"
-    "A file of one loads in the others too, and gives wrong features there without a word. What a file takes\n"
-    "is said in manifest.json and in the ONNX file's own metadata.\n\n"
-    "An export holds no site, as programs do not tell it the cameras of images. fastreid can follow one with it:\n"
-    "fastreid extract --model EXPORT --site DIR, where DIR is of fastreid adapt, of the run by features, or of the\n"
-    "export itself.\n\n" + ABOUT_CONFIGS
+    """\
+Fold one path of a trained model into ordinary batch norm, and write a model
+that stock fast-reid loads: config.yaml, model.pth and manifest.json. Each
+model that is written is run on random images and compared with the trained one.
+
+--for also writes what another program loads, and checks it on rendered people,
+fed the way that program feeds them:
+
+  fastreid      config.yaml and model.pth: RGB from 0 to 255; the model
+                normalises
+  botsort       the same two files; BoT-SORT expects 2,048 features
+  boxmot        model_boxmot.onnx and its sidecar: RGB from 0 to 1, normalised
+                with ImageNet's mean and std
+  ultralytics   model_ultralytics.onnx: RGB from 0 to 1
+
+Each file also loads in the other programs, but silently produces wrong
+features there. manifest.json and the metadata of the ONNX file say what input
+a file expects.
+
+An export contains no site, because other programs do not tell it which camera
+took an image. Inside this package, an export can follow one: fastreid extract
+--model EXPORT --site DIR. DIR must come from fastreid adapt, run on the export
+itself, or on the run with --by features.
+
+"""
+    + ABOUT_RUNS
+    + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:
-  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export
-  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --onnx --fuse
-  fastreid export --config-file logs/mine/config.yaml --output logs/mine/export --for boxmot --for ultralytics
+  fastreid export --model logs/mine --output logs/mine/export
+  fastreid export --model logs/mine --output logs/mine/export --onnx --fuse
+  fastreid export --model logs/mine --output logs/mine/export --for boxmot --for ultralytics
 
-then, for instance:
-  boxmot track --reid logs/mine/export/model_boxmot.onnx ...
-  in Ultralytics' tracker YAML: with_reid: True and model: logs/mine/export/model_ultralytics.onnx
-  BoT-SORT: --with-reid --fast-reid-config logs/mine/export/config.yaml
-            --fast-reid-weights logs/mine/export/model.pth
+then use it, for instance in:
+  BoxMOT       boxmot track --reid logs/mine/export/model_boxmot.onnx ...
+  Ultralytics  in the tracker's YAML: with_reid: True
+               and model: logs/mine/export/model_ultralytics.onnx
+  BoT-SORT     --with-reid --fast-reid-config logs/mine/export/config.yaml
+               --fast-reid-weights logs/mine/export/model.pth
 """
 CONSUMERS = ("fastreid", "botsort", "boxmot", "ultralytics")
 
@@ -66,11 +81,12 @@ def run(args: Namespace) -> None:
     from ..inference.description import MANIFEST
     from ..site_files import has_offsets
 
+    config_file = config_file_of(args)
     paths = each_camera(args.path, args.output)
     for folder in paths:
         check_output(folder, args.onnx, args.fuse, args.consumers)
     for folder, path in paths.items():
-        export_model(args.config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)
+        export_model(config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)
     place = args.path.partition(":")[2]
     if place and has_offsets(place):
         say(f"the camera offsets beside {args.path} go into no export: features along each camera's path need the run")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ._config import ABOUT_CONFIGS, add_config_file, add_overrides
+from ._config import ABOUT_CONFIGS, ABOUT_RUNS, add_config_file, add_overrides, config_file_of
 from ._values import at_least, lambdas
 
 SUMMARY = "test every source's path, the mean path, the ensemble and sampled paths: the paper's Figure 2, Table 5"
 DESCRIPTION = (
-    "Test the checkpoint MODEL.WEIGHTS, by default the last one in OUTPUT_DIR, on DATASETS.TESTS,\n"
-    "along every source's path, the mean path, the ensemble of sources and sampled paths. Images are\n"
-    "decoded once and kept in memory (3 bytes a pixel). Stop at any moment: the same command goes on.\n\n"
+    """\
+Test a trained model on DATASETS.TESTS along every source's path, the mean
+path, the ensemble of the sources, and sampled paths. Images are decoded once
+and kept in memory (3 bytes per pixel). Stop at any moment: rerunning the
+command resumes.
+
+"""
+    + ABOUT_RUNS
     + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:
-  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths
-  fastreid paths --config-file logs/mine/config.yaml --output logs/mine/paths --samples 20 --lambdas 0.2,0.6,1
+  fastreid paths --model logs/mine --output logs/mine/paths
+  fastreid paths --model logs/mine --output logs/mine/paths --samples 20 --lambdas 0.2,0.6,1
 """
 
 
@@ -40,4 +45,4 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(args: Namespace) -> None:
     from ..report.sweep_report import sweep_paths
 
-    sweep_paths(args.config_file, args.output, args.samples, args.lambdas, args.opts)
+    sweep_paths(config_file_of(args), args.output, args.samples, args.lambdas, args.opts)

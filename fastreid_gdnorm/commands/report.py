@@ -18,11 +18,16 @@ examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("run_dirs", nargs="+", metavar="RUN_DIR")
+    parser.add_argument("run_dirs", nargs="*", metavar="RUN_DIR", help="output folders of fastreid train")
+    parser.add_argument("--model", dest="more", nargs="+", default=[], metavar="RUN_DIR", help="the same")
     parser.add_argument("--output", metavar="DIR", help="default: RUN_DIR/report, for several runs ./report")
 
 
 def run(args: Namespace) -> None:
+    from ..errors import UserError
     from ..report.page import write_report
 
-    write_report(args.run_dirs, args.output)
+    runs = [*args.run_dirs, *args.more]
+    if not runs:
+        raise UserError("name one or more runs: fastreid report RUN_DIR ...")
+    write_report(runs, args.output)
