@@ -5,37 +5,60 @@ from __future__ import annotations
 from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
+from ._values import at_least, device
+
 if TYPE_CHECKING:
     from ..inference import CameraOffsets, FeatureExtractor
 
 ABOUT_MODELS = """\
-A MODEL is a folder of fastreid train, a folder of fastreid export, or an ONNX file of fastreid export, which needs
-onnxruntime and neither torch nor fast-reid.
+A MODEL is an output folder of fastreid train, an output folder of fastreid
+export, or an ONNX file written by fastreid export. An ONNX file needs
+onnxruntime, but neither torch nor fast-reid.
+
 """
-SITE_HELP = "a folder of fastreid adapt, which features follow by the images' cameras"
 ABOUT_IMAGES = """\
-IMAGES are files, folders with all that is below them, patterns in quotes, and tables: CSV files with a column path,
-relative to the table, and columns camera, time and identity where these are known. Otherwise they are read off names
-in the form of Market-1501's (0002_c1s1_000451_03.jpg) or DukeMTMC-reID's (0005_c2_f0046985.jpg). An image should show
-one person, cut out as a detector does.
+IMAGES are files, folders (searched recursively), quoted patterns, and tables:
+CSV files with a column path, relative to the table, and any of the columns
+camera, time and identity. For other images these are read from names like
+Market-1501's (0002_c1s1_000451_03.jpg) or DukeMTMC-reID's
+(0005_c2_f0046985.jpg). An image should show one person, cropped the way a
+detector does.
 """
 
 
 def add_model(parser: ArgumentParser, required: bool = True, help: str = "a run, an export or an ONNX file") -> None:
-    """``--model`` and how it is run, for :func:`extractor_of`."""
+    """``--model`` and how to run it, for :func:`extractor_of`."""
     parser.add_argument("--model", required=required, metavar="MODEL", help=help)
-    parser.add_argument("--device", default="", metavar="D", help="cpu, cuda or cuda:N; default: CUDA if there is one")
-    parser.add_argument("--half", action="store_true", help="half precision, on CUDA")
-    parser.add_argument("--batch-size", type=int, default=64, metavar="N", help="default: %(default)s")
-    parser.add_argument("--path", default="", metavar="PATH", help="through a run's model, as for fastreid eval")
-    parser.add_argument("--site", default="", metavar="DIR", help=SITE_HELP)
-    parser.add_argument("--workers", type=int, default=0, metavar="N", help="threads that read images; default: cores")
+    parser.add_argument("--path", default="", metavar="PATH", help="the path through a run's model; see fastreid eval")
+    parser.add_argument(
+        "--site", default="", metavar="DIR", help="a folder of fastreid adapt: adapt the features of each camera"
+    )
+    add_hardware(parser)
+    parser.add_argument("--half", action="store_true", help="use half precision, on CUDA only")
+    parser.add_argument(
+        "--batch-size", type=at_least(1), default=64, metavar="N", help="images per batch; default: %(default)s"
+    )
+
+
+def add_hardware(parser: ArgumentParser) -> None:
+    """``--device`` and ``--workers``."""
+    parser.add_argument(
+        "--device", type=device, default="", metavar="D", help="cpu, cuda or cuda:N; default: cuda if available"
+    )
+    parser.add_argument(
+        "--workers", type=at_least(0), default=0, metavar="N", help="threads that read images; default: one per core"
+    )
 
 
 def add_images(parser: ArgumentParser, nargs: str = "+") -> None:
     """``IMAGES ...`` and what to do with unreadable ones."""
     parser.add_argument("images", nargs=nargs, metavar="IMAGES", help="files, folders, patterns or tables")
-    parser.add_argument("--skip-unreadable", action="store_true", help="leave out and name what cannot be read")
+    add_skip_unreadable(parser)
+
+
+def add_skip_unreadable(parser: ArgumentParser) -> None:
+    """``--skip-unreadable``."""
+    parser.add_argument("--skip-unreadable", action="store_true", help="leave out unreadable images, and name them")
 
 
 def extractor_of(
@@ -44,8 +67,8 @@ def extractor_of(
     """The extractor that the arguments of :func:`add_model` ask for.
 
     Args:
-        model, path: without ``--model``, this model along this path.
-        offsets: without ``--site``, those that its features follow.
+        model, path: the model and path to use without ``--model``.
+        offsets: the camera offsets to follow without ``--site``.
     """
     from ..console import say
     from ..inference import FeatureExtractor
@@ -54,7 +77,7 @@ def extractor_of(
     how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers")}
     place, known = (args.model, "") if args.model else (model, path)
     if args.site and known.startswith("posterior:"):
-        known = ""  # the site has its own
+        known = ""  # the site brings its own
     if offsets and not args.site and has_changed(offsets):
-        say(f"{offsets} has changed since: the gallery goes on with its own copy of the offsets")
+        say(f"{offsets} has changed since the gallery was made; the gallery keeps using its own copy of the offsets")
     return FeatureExtractor(place, path=args.path or known, site=args.site or offsets, **how)

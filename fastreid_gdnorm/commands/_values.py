@@ -1,4 +1,4 @@
-"""What the values of arguments may be, as types for argparse, which says in one line what is wrong with one."""
+"""Types for argparse that accept certain values only, and say in one line what is wrong with others."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from typing import Callable
 
 
 def at_least(lowest: int) -> Callable[[str], int]:
-    """Whole numbers from ``lowest`` on."""
+    """Whole numbers from ``lowest`` up."""
 
     def number(text: str) -> int:
         if not re.fullmatch(r"[+-]?\d+", text) or int(text) < lowest:
-            raise ArgumentTypeError(f"is a whole number, {lowest} or more, got {text!r}")
+            raise ArgumentTypeError(f"must be a whole number, {lowest} or more; got {text!r}")
         return int(text)
 
     return number
 
 
 def lambdas(text: str) -> tuple[float, ...]:
-    """Numbers from 0 on, with commas between them."""
+    """Non-negative numbers, separated by commas."""
     try:
         numbers = tuple(map(float, text.split(",")))
     except ValueError:
         numbers = (math.nan,)
     if not all(0 <= number < math.inf for number in numbers):
-        raise ArgumentTypeError(f"invalid, as it is numbers from 0 on, such as 0.2,0.6,1, got {text!r}")
+        raise ArgumentTypeError(f"must be numbers of 0 or more, separated by commas, such as 0.2,0.6,1; got {text!r}")
     return numbers
 
 
 def share(text: str) -> float:
-    """A number between 0 and 1."""
+    """A number between 0 and 1, exclusive."""
     with contextlib.suppress(ValueError):
         if 0 < float(text) < 1:
             return float(text)
-    raise ArgumentTypeError(f"is between 0 and 1, got {text!r}")
+    raise ArgumentTypeError(f"must be between 0 and 1; got {text!r}")
 
 
 def device(text: str) -> str:
-    """A device of torch's that models run on."""
+    """A device that torch can run a model on, or "" for the default."""
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", text):
-        raise ArgumentTypeError(f"is cpu, cuda or cuda:N, got {text!r}")
+        raise ArgumentTypeError(f"must be cpu, cuda or cuda:N; got {text!r}")
     return text

@@ -63,7 +63,7 @@ def extract(
     journal, known = journal or Journal(), known or {}
     kept: list[tuple[Record, str]] = []
     already_known: list[tuple[Record, str]] = []
-    with tqdm(total=len(records), desc="features", unit=" images", leave=False) as progress:
+    with tqdm(total=len(records), desc="features", unit=" images", leave=False, disable=None) as progress:
         for start in range(0, len(records), CHUNK):
             chunk = records[start : start + CHUNK]
             with ThreadPoolExecutor() as pool:

@@ -147,15 +147,12 @@ def test_the_readmes_python_runs(datasets, tmp_path):
 @pytest.mark.parametrize(
     "words, said",
     [
-        ("adapt --model RUN --images crops --output DIR --workers -1", "--workers: is a whole number, 0 or more"),
-        ("adapt --model RUN --images crops --output DIR --device gpu", "--device: is cpu, cuda or cuda:N, got 'gpu'"),
-        ("calibrate --model RUN --false-accept 2", "--false-accept: is between 0 and 1, got '2'"),
-        ("paths --config-file FILE --output DIR --samples -1", "--samples: is a whole number, 0 or more, got '-1'"),
-        (
-            "paths --config-file FILE --output DIR --lambdas nan",
-            "--lambdas: invalid, as it is numbers from 0 on",
-        ),
-        ("protocol 1 --seed -5", "--seed: is a whole number, -1 or more, got '-5'"),
+        ("adapt --model RUN --images crops --output DIR --workers -1", "--workers: must be a whole number, 0 or more"),
+        ("adapt --model RUN --output DIR crops --device gpu", "--device: must be cpu, cuda or cuda:N; got 'gpu'"),
+        ("calibrate --model RUN --false-accept 2", "--false-accept: must be between 0 and 1; got '2'"),
+        ("paths --model RUN --output DIR --samples -1", "--samples: must be a whole number, 0 or more; got '-1'"),
+        ("paths --config-file FILE --output DIR --lambdas nan", "--lambdas: must be numbers of 0 or more"),
+        ("protocol 1 --seed -5", "--seed: must be a whole number, -1 or more; got '-5'"),
         ("eval --config-file projects", "--config-file projects is a folder: name a config file in it"),
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
     ],

@@ -199,4 +199,4 @@ def test_an_invalid_output_or_option_is_refused_at_once(toy_run, crops, tmp_path
     done = fastreid_here("extract", "--model", "nowhere", crops, "--output", tmp_path / "f.csv")
     assert "f.csv must end in .npz or .parquet" in one_line(done)
     done = fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "f.npz", "--batch-size", 0)
-    assert "--batch-size must be at least 1 and --workers at least 0, got 0 and 0" in one_line(done)
+    assert "--batch-size: must be a whole number, 1 or more; got '0'" in one_line(done)

@@ -104,7 +104,7 @@ def test_a_runs_features_follow_the_site(run, site, crops, queries):
     for number, weight in enumerate(weights, 1):
         assert summary["cameras"][str(number)] == {"n": 6, "weight": weight}
         assert f"camera {number}: 6 images, weight {weight:.2f} of 1" in said
-    assert said.endswith(f"use it: --site {folder}\n")
+    assert said.endswith(f"use it with --site {folder}\n")
 
 
 def test_eval_ranks_the_features_of_the_site(run, site, datasets, tmp_path, fastreid_here):
@@ -209,7 +209,7 @@ def test_a_stock_checkpoint_follows_a_site_without_its_sources(
     (stock / "config.yaml").write_text(load_config(f"{DEMO}/baseline.yml", TINY).dump())
     done = fastreid_here("adapt", "--model", stock, "--images", *crops, "--output", tmp_path / "site")
     assert done.returncode == 0, done.stderr
-    assert "by features, as this model has no branches" in done.stdout
+    assert "adapting by features, because this model has no branches" in done.stdout
     expected = expected_at(FeatureExtractor(stock), crops, queries)
     found = FeatureExtractor(stock, site=tmp_path / "site")(queries, cameras=cameras_of(queries))
     assert np.abs(found - expected).max() < 1e-5
@@ -217,7 +217,7 @@ def test_a_stock_checkpoint_follows_a_site_without_its_sources(
 
 def test_by_default_a_run_with_branches_gets_a_path_for_each_camera(run, crops, tmp_path, fastreid_here):
     done = fastreid_here("adapt", "--model", run, *crops, "--output", tmp_path)
-    assert done.returncode == 0 and "by norms, as this run has branches" in done.stdout
+    assert done.returncode == 0 and "adapting by norms, because this run has branches" in done.stdout
     summary = json.loads((tmp_path / "adapt.json").read_text())
     assert sorted(summary["cameras"]) == ["1", "2", "3", "4"] and "offsets" not in summary
 
@@ -301,7 +301,7 @@ def test_mistakes_about_sites_are_one_line(run, exported, site, crops, queries, 
         "search": ["search", "--gallery", tmp_path / "gallery", queries[0]],
     }
     for command, more, message in [
-        ("adapt", [], "name IMAGES of the site"),
+        ("adapt", [], "no images: name files, folders or tables"),
         ("adapt", [nameless], "none of the 1 images has a known camera"),
         ("adapt", [crops[0]], "at least two images with a known camera, .*; got 1"),
         ("adapt", [*crops, "--prior-only-layers", "x"], "add --by norms"),

@@ -142,4 +142,4 @@ def test_mistakes_are_one_line_and_lose_nothing(toy_run, swept, capsys):
     assert (folder / "paths.jsonl").read_bytes() == before
     with pytest.raises(SystemExit, match="2"):
         cli.main(["paths", "--config-file", str(config), "--output", str(folder), "--lambdas", "a,b"])
-    assert "--lambdas: invalid" in capsys.readouterr().err
+    assert "--lambdas: must be numbers of 0 or more" in capsys.readouterr().err

@@ -26,7 +26,7 @@ MISTAKES = {
     "value of a flag": (["--resume", "logs/mine"], "--resume takes no value: .* OUTPUT_DIR logs/mine"),
     "two configs": (["--config-file", "configs/Base-GDNorm.yml"], "--config-file is given more than once"),
     "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS is -1; it must be 0 or more"),
-    "negative seed": (["--seed", "-5"], "--seed: is a whole number, -1 or more, got '-5'"),
+    "negative seed": (["--seed", "-5"], "--seed: must be a whole number, -1 or more; got '-5'"),
     "fewer than no GPUs": (["--num-gpus", "-1"], "--num-gpus is 0 or more"),
     "rank without machine": (["--machine-rank", "1"], "--machine-rank counts the machines from 0; got 1, 1 and 1"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
