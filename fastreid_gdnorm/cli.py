@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 
 from . import commands
+from ._version import __version__, installed
 from .errors import Failure, UserError, file_mistake, line_of
 from .interrupts import ending_on_ctrl_c
 from .plugins import load_plugins
@@ -21,7 +22,12 @@ from .plugins import load_plugins
 HAS_TORCH = importlib.util.find_spec("torch") is not None  # without it there are the commands that need none
 
 DESCRIPTION = """\
-Person re-identification with fast-reid, its plugins, and GDNorm: train on a few data sets, test on one never seen.
+Person re-identification with fast-reid and GDNorm: train on several data sets,
+then recognise people at sites that the model has never seen.
+"""
+EPILOG = """\
+fastreid COMMAND --help explains a command and shows examples.
+To see all of it at work, without any data of your own: fastreid demo
 """
 
 
@@ -104,8 +110,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build_parser(chosen: str) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of the one that is chosen."""
     as_written = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, formatter_class=as_written)
-    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, epilog=EPILOG, formatter_class=as_written)
+    about_version = "print the versions of the plugin, fast-reid and torch"
+    parser.add_argument("-V", "--version", action="version", version=_versions(), help=about_version)
+    parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
     for name in (module.name for module in pkgutil.iter_modules(commands.__path__)):
         if name.startswith("_"):
             continue
@@ -129,6 +137,12 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
             command.add_arguments(own)
             own.set_defaults(run=command.run)
     return parser
+
+
+def _versions() -> str:
+    """The versions as pip knows them, without importing what they are of."""
+    found = {"fastreid_gdnorm": __version__, **installed("fastreid", "torch")}
+    return ", ".join(f"{package} {version or 'not installed'}" for package, version in found.items())
 
 
 def _command(argv: Sequence[str]) -> str:

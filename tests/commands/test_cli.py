@@ -1,5 +1,6 @@
 """The command line: help that teaches, plugins of others, and the README's own lines."""
 
+import importlib.metadata
 import pkgutil
 import re
 import shlex
@@ -44,6 +45,13 @@ def test_help_teaches(words, taught, capsys):
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert all(word in text for word in taught)
+
+
+def test_version_names_the_plugin_fastreid_and_torch(fastreid_here):
+    done = fastreid_here("--version")
+    versions = [importlib.metadata.version(package) for package in ("fastreid_gdnorm", "fastreid", "torch")]
+    assert done.returncode == 0
+    assert done.stdout == "fastreid_gdnorm {}, fastreid {}, torch {}\n".format(*versions)
 
 
 def test_no_command_and_no_config_are_mistakes(fastreid_here):
