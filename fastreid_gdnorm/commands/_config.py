@@ -1,4 +1,4 @@
-"""The arguments of commands that take a config, or the run that it is in, and what their help says about both."""
+"""The arguments of commands that take a config or a run, and what their help says about both."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ last checkpoint, even if the folder has been moved. --config-file
 RUN/config.yaml means the same. With any other config, the checkpoint is
 MODEL.WEIGHTS, or else the last one in OUTPUT_DIR.
 
+KEY VALUE pairs override keys of the config and come last, for example
+DATASETS.TESTS "('DGCUHK03',)" or MODEL.WEIGHTS FILE. fastreid train --help
+explains the keys that matter most, and where data sets are looked for.
 """
 ABOUT_CONFIGS = """\
 A config is a YAML file with fast-reid's keys and the plugin's; _BASE_ in it

@@ -31,7 +31,10 @@ def add_model(parser: ArgumentParser, required: bool = True, help: str = "a run,
     parser.add_argument("--model", required=required, metavar="MODEL", help=help)
     parser.add_argument("--path", default="", metavar="PATH", help="the path through a run's model; see fastreid eval")
     parser.add_argument(
-        "--site", default="", metavar="DIR", help="a folder of fastreid adapt: adapt the features of each camera"
+        "--site",
+        default="",
+        metavar="DIR",
+        help="a folder of fastreid adapt: adapts the features to each image's camera",
     )
     add_hardware(parser)
     parser.add_argument("--half", action="store_true", help="use half precision, on CUDA only")

@@ -53,10 +53,10 @@ IMAGES are crops as your detector produces them: files, folders, quoted
 patterns, tables with a column path (and camera), or a data set that is
 registered with fast-reid, whose training images are used without their labels.
 Give 16 to 64 images per camera, of different people and at different hours:
-every image counts the same, but ten of one person tell less than one each of
-ten. Copies of an image count once. If you later test on the same images, the
-test is transductive, and fastreid eval says so. In DIR, only files of an
-earlier adaptation are replaced.
+every image counts the same, but ten images of one person tell less than one
+image each of ten people. Copies of an image count once. If you later test on
+the same images, the test is transductive, and fastreid eval says so. In DIR,
+only files of an earlier adaptation are replaced.
 """
 EXAMPLES = """\
 examples:
@@ -72,14 +72,14 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--model", required=True, metavar="MODEL", help="a run; for features also an export or ONNX")
     add_images(parser, nargs="*")
-    parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same")
+    parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same as IMAGES")
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write the site to")
     parser.add_argument("--by", choices=WAYS, help="what to adapt; default: see above")
     parser.add_argument(
         "--by-camera",
         action="store_true",
-        help="with --by norms: also a path for each camera that has two or more images. The other ways, and the "
-        "default, always do this",
+        help="with --by norms: also write a path for each camera with two or more images; the other ways always go by "
+        "camera, and so does the default",
     )
     parser.add_argument(
         "--prior-only-layers",
@@ -95,8 +95,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=at_least(2),
         default=256,
         metavar="N",
-        help="images per batch; default: %(default)s. By norms, up to N images take one pass through the network, and "
-        "more images take one pass per BN layer",
+        help="images per batch; default: %(default)s. By norms, N images or fewer need one pass through the network; "
+        "more need one pass per BN layer",
     )
 
 

@@ -1,4 +1,4 @@
-"""``fastreid datasets``: which data sets are there."""
+"""``fastreid datasets``: which public data sets are on disk, and whether they are complete."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import itertools
 import os
 from argparse import ArgumentParser, Namespace
 
-SUMMARY = "which public data sets are there, and whether they are complete"
-DESCRIPTION = (
-    "Look for data sets, count their identities, images and cameras, compare them with what is\n"
-    "published, and decode every image. projects/GDNorm/DATASETS.md says where to get them and what lies where.\n"
-    "Exit status 2 if a data set that was named, or that the config names, is missing or wrong."
-)
+SUMMARY = "check which public data sets are on disk and complete"
+DESCRIPTION = """\
+Look for data sets, count their identities, images and cameras, compare the
+counts with the published ones, and decode every image.
+projects/GDNorm/DATASETS.md says where to download them and how to arrange
+them. The exit status is 2 if a data set that you name, or that the config
+names, is missing or wrong.
+"""
 EXAMPLES = """\
 examples:
   fastreid datasets
@@ -21,10 +23,17 @@ examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--root", metavar="DIR", help="where they lie; default: $FASTREID_DATASETS, or datasets")
-    parser.add_argument("--config-file", metavar="FILE", help="check what this config trains and tests on")
-    parser.add_argument("--no-decode", dest="decode", action="store_false", help="do not read the images' contents")
-    parser.add_argument("opts", nargs="*", metavar="NAME ... KEY VALUE ...", help="default: all of both protocols")
+    parser.add_argument("--root", metavar="DIR", help="the folder to look in; default: $FASTREID_DATASETS or datasets")
+    parser.add_argument("--config-file", metavar="FILE", help="check the data sets of this config")
+    parser.add_argument(
+        "--no-decode", dest="decode", action="store_false", help="only check that image files exist and are not empty"
+    )
+    parser.add_argument(
+        "opts",
+        nargs="*",
+        metavar="NAME ... KEY VALUE ...",
+        help="data sets to check, then config keys to override; default: all data sets of both protocols",
+    )
 
 
 def run(args: Namespace) -> None:

@@ -1,13 +1,31 @@
-"""``fastreid eval``: the test of a checkpoint, along any path."""
+"""``fastreid eval``: test a checkpoint along any path."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 
-from ._config import ABOUT_CONFIGS, ABOUT_RUNS, add_config_file, add_overrides, config_file_of
+from ._config import ABOUT_RUNS, add_config_file, add_overrides, config_file_of
 
 SUMMARY = "test a trained model on DATASETS.TESTS"
-DESCRIPTION = "Test a trained model on DATASETS.TESTS.\n\n" + ABOUT_RUNS + ABOUT_CONFIGS
+DESCRIPTION = (
+    """\
+Test a trained model on DATASETS.TESTS, along a path through its branches:
+
+  mean             the mean path: the usual choice, and what exports contain
+  source:K         the path of the K-th source in DATASETS.NAMES, from 0
+  sample:SEED      a path sampled from the Gaussian process
+  ensemble         the features averaged over the paths of all sources
+  weighted         for each image, the branches weighted by their closeness
+  instance         for each image, its own statistics weighed against those of
+                   the sources
+  posterior:FILE   a posterior path: a file or folder of fastreid adapt
+
+A model without branches gets one per source if you pass --path. This needs the
+source data sets on disk.
+
+"""
+    + ABOUT_RUNS
+)
 EXAMPLES = """\
 examples:
   fastreid eval --model logs/mine
@@ -23,21 +41,19 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--path",
         metavar="PATH",
-        help="the path to test along: mean, source:K (the K-th of DATASETS.NAMES, from 0), sample:SEED, ensemble "
-        "(features averaged over the sources), weighted (each image by the branches near it), instance (each image by "
-        "its own statistics, as far as one counts) or posterior:FILE (of fastreid adapt); default: "
-        "MODEL.GDNORM.TEST_PATH. A model without branches gets them from its sources for this",
+        help="the path to test along, see above; default: the config's MODEL.GDNORM.TEST_PATH",
     )
     parser.add_argument(
         "--site",
         default="",
         metavar="DIR",
-        help="a folder of fastreid adapt: its posterior paths and camera offsets, by the images' cameras",
+        help="a folder of fastreid adapt: adapts the features to each image's camera",
     )
     parser.add_argument(
         "--output",
         metavar="DIR",
-        help="for test_results.csv and .json; default: OUTPUT_DIR/eval, with the name of the path or the site",
+        help="the folder to write test_results.csv and .json to; default: a folder in OUTPUT_DIR that is "
+        "named after the path or the site, such as eval-mean",
     )
     add_overrides(parser)
 
@@ -49,5 +65,5 @@ def run(args: Namespace) -> None:
 
     site = open_site(args.site) if args.site else Site()
     if site.path and args.path:
-        raise UserError(f"--path {args.path}: site {args.site} has posterior paths of its own; leave --path out")
+        raise UserError(f"--path {args.path}: site {args.site} has its own posterior paths; leave --path out")
     evaluate(config_file_of(args), args.opts, site.path or args.path, args.output, site.offsets)

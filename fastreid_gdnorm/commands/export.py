@@ -1,18 +1,19 @@
-"""``fastreid export``: a trained model for those who do not have the plugin."""
+"""``fastreid export``: a trained model for programs that do not have the plugin."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ._config import ABOUT_CONFIGS, ABOUT_RUNS, add_config_file, add_overrides, config_file_of
+from ._config import ABOUT_RUNS, add_config_file, add_overrides, config_file_of
 
-SUMMARY = "a trained model as a stock fast-reid model, ONNX or TorchScript, checked before it is done"
+SUMMARY = "export a trained model to fast-reid, ONNX or TorchScript"
 DESCRIPTION = (
     """\
 Fold one path of a trained model into ordinary batch norm, and write a model
-that stock fast-reid loads: config.yaml, model.pth and manifest.json. Each
-model that is written is run on random images and compared with the trained one.
+that stock fast-reid loads: config.yaml, model.pth and manifest.json. Every
+file that holds a model is run on random images and compared with the trained
+model.
 
 --for also writes what another program loads, and checks it on rendered people,
 fed the way that program feeds them:
@@ -29,13 +30,12 @@ features there. manifest.json and the metadata of the ONNX file say what input
 a file expects.
 
 An export contains no site, because other programs do not tell it which camera
-took an image. Inside this package, an export can follow one: fastreid extract
---model EXPORT --site DIR. DIR must come from fastreid adapt, run on the export
-itself, or on the run with --by features.
+took an image. The commands of this package do, and let an export follow one:
+fastreid extract --model EXPORT --site DIR. To make DIR, run fastreid adapt on
+the export, or on its run with --by features.
 
 """
     + ABOUT_RUNS
-    + ABOUT_CONFIGS
 )
 EXAMPLES = """\
 examples:
@@ -55,22 +55,32 @@ CONSUMERS = ("fastreid", "botsort", "boxmot", "ultralytics")
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_config_file(parser)
-    parser.add_argument("--output", required=True, metavar="DIR", help="where the files go")
+    parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write to")
     parser.add_argument(
         "--path",
         default="mean",
         metavar="PATH",
-        help="mean, source:K, sample:SEED, weighted:W,W,... (a weight for each source) or posterior:FILE; of a "
-        "folder of fastreid adapt --by norms --by-camera, a folder for each camera; default: %(default)s",
+        help="the path to fold: mean, source:K, sample:SEED, weighted:W,W,... (a weight for each source) or "
+        "posterior:FILE. posterior:DIR, with a path for each camera, writes one folder per camera. Default: "
+        "%(default)s",
     )
     parser.add_argument(
-        "--onnx", action="store_true", help="also model.onnx: RGB images (B, 3, H, W) from 0 to 255, to features (B, D)"
+        "--onnx",
+        action="store_true",
+        help="also write model.onnx: from RGB images (B, 3, H, W), 0 to 255, to features (B, D)",
     )
     parser.add_argument(
-        "--fuse", action="store_true", help="also model_fused.pt, TorchScript with BN folded into the convolutions"
+        "--fuse",
+        action="store_true",
+        help="also write model_fused.pt: TorchScript with batch norm folded into the convolutions",
     )
     parser.add_argument(
-        "--for", dest="consumers", action="append", default=[], choices=CONSUMERS, help="may be given several times"
+        "--for",
+        dest="consumers",
+        action="append",
+        default=[],
+        choices=CONSUMERS,
+        help="a program to export for; can be given several times",
     )
     add_overrides(parser)
 
@@ -89,8 +99,8 @@ def run(args: Namespace) -> None:
         export_model(config_file, folder, path, args.onnx, args.fuse, args.consumers, args.opts)
     place = args.path.partition(":")[2]
     if place and has_offsets(place):
-        say(f"the camera offsets beside {args.path} go into no export: features along each camera's path need the run")
+        say(f"an export cannot hold the camera offsets in {place}; to follow them, use the run with --site {place}")
     output = Path(args.output)
     others = {file.parent for file in (*output.glob(MANIFEST), *output.glob(f"*/{MANIFEST}"))}.difference(paths)
     if others:
-        say(f"of earlier exports, and left as they are: {', '.join(map(str, sorted(others)))}")
+        say(f"earlier exports, left unchanged: {', '.join(map(str, sorted(others)))}")

@@ -1,4 +1,4 @@
-"""``fastreid extract``: a model's features of your own images, in a file."""
+"""``fastreid extract``: the features of your own images, in a file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from pathlib import Path
 
 from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor_of
 
-SUMMARY = "features of your own images, as a file for NumPy (.npz) or for a vector database (.parquet)"
+SUMMARY = "write the features of images to a file (.npz or .parquet)"
 DESCRIPTION = (
-    "Write the features of images, in the order in which they are given, and of each its path, camera,\n"
-    "time, identity and the SHA-256 of its contents. Beside them stand the model's digest and what features are\n"
-    "compared by. One that was stopped goes on where it was if it is started again.\n\n" + ABOUT_MODELS + ABOUT_IMAGES
+    """\
+Write the features of images to a file, .npz for NumPy or .parquet for a vector
+database. The images keep the order in which they are given. Each has its path,
+camera, time and identity, and the SHA-256 of its contents; the file also holds
+the model's digest and the metric to compare features by. An interrupted run
+resumes when restarted.
+
+"""
+    + ABOUT_MODELS
+    + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:
@@ -24,7 +31,9 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     add_model(parser)
-    parser.add_argument("--output", required=True, type=Path, metavar="FILE", help=".npz or .parquet")
+    parser.add_argument(
+        "--output", required=True, type=Path, metavar="FILE", help="the file to write, .npz or .parquet"
+    )
     add_images(parser)
 
 

@@ -10,44 +10,51 @@ from pathlib import Path
 from ..errors import UserError
 from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor_of
 
-SUMMARY = "build a gallery of your own images, or add to it; list and remove what is in one"
+SUMMARY = "build a gallery of images, add to it, list or remove images"
 DESCRIPTION = (
-    "Put the features of images into a gallery, a folder that fastreid search finds people in. Images are known by\n"
-    "their contents: of one that is there already, path, camera, time and identity are updated where they are given\n"
-    "now, and an image goes whose file has other contents now. To take back a camera or an identity, --remove the\n"
-    "image and index it again. It is safe to interrupt: the gallery stays valid, and rerunning the command resumes.\n\n"
+    """\
+Put the features of images into a gallery: a folder in which fastreid search
+finds people. Images are identified by their contents. If an image is already
+in the gallery, its path, camera, time and identity are updated where you give
+them. If a file now has other contents, its old entry is removed. To clear a
+camera or an identity, --remove the image and index it again. It is safe to
+interrupt: the gallery stays valid, and rerunning the command resumes.
+
+"""
     + ABOUT_MODELS
     + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:
-  fastreid index --model logs/mine crops --gallery site
-  fastreid index --model logs/mine --site logs/mine/site cameras.csv --gallery hall
-  fastreid index more/*.jpg --gallery site                    (adds to it, by the same model and site)
-  fastreid index cameras.csv --gallery site                   (the images are there: adds their cameras)
-  fastreid index --gallery site --list
-  fastreid index --gallery site --remove "*/2024-05-*"
+  fastreid index --model logs/mine crops --gallery hall
+  fastreid index more/*.jpg --gallery hall               (adds images; same model and site)
+  fastreid index cameras.csv --gallery hall              (adds the cameras of images it has)
+  fastreid index --model logs/mine --site logs/mine/site cameras.csv --gallery station
+  fastreid index --gallery hall --list
+  fastreid index --gallery hall --remove "*/2024-05-*"
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    add_model(parser, required=False, help="a run, an export or an ONNX file; default: the one the gallery was made by")
+    add_model(parser, required=False, help="a run, an export or an ONNX file; default: the gallery's")
     parser.add_argument("--gallery", required=True, type=Path, metavar="DIR", help="the gallery's folder")
-    parser.add_argument("--approximate", action="store_true", help="search a large gallery faster, and miss a little")
-    parser.add_argument("--list", action="store_true", help="print a table of what is in it")
+    parser.add_argument(
+        "--approximate", action="store_true", help="faster searches in a large gallery, with a few misses"
+    )
+    parser.add_argument("--list", action="store_true", help="print a table of the images in the gallery")
     parser.add_argument(
         "--remove",
         action="append",
         default=[],
         metavar="PATTERN",
-        help="take out images of this path, or of paths that fit it",
+        help="remove the images whose path is, or matches, PATTERN",
     )
     add_images(parser, nargs="*")
 
 
 def run(args: Namespace) -> None:
     if not (args.images or args.remove or args.list):
-        raise UserError("name IMAGES to add, or --list or --remove")
+        raise UserError("nothing to do: name images to add, or pass --list or --remove")
     if args.images:
         _add(args)
     if args.remove:
@@ -72,7 +79,7 @@ def _add(args: Namespace) -> None:
     check_writable(folder)
     check_lists(folder)
     if not is_gallery(folder) and not args.model:
-        raise UserError(f"--gallery {folder} is not there yet: name the --model to make it with")
+        raise UserError(f"--gallery {folder} does not exist yet: pass --model to create it")
     records = absolute(find_images(args.images))
     known = read_contents(folder) if is_gallery(folder) else {}
     extractor = extractor_of(args, known.get("model", ""), known.get("path", ""), read_offsets(known))
@@ -92,17 +99,17 @@ def _add(args: Namespace) -> None:
         f", {count} {what}"
         for count, what in (
             (extraction.left_out, "left out"),
-            (changes.copies, "given more than once (the first counts)"),
-            (changes.replaced, "gone, as their files have other contents now"),
+            (changes.copies, "given more than once (the first one counts)"),
+            (changes.replaced, "removed because their files have changed"),
         )
         if count
     ]
     counts = f"{changes.added} images added, {changes.updated} updated, {changes.unchanged} unchanged{''.join(more)}"
-    say(f"{folder}: {counts}; {len(gallery)} in all")
+    say(f"{folder}: {counts}; {len(gallery)} in total")
     if args.approximate and not gallery.is_approximate:
-        say(f"a search compares all images, as that is as fast for fewer than {APPROXIMATE_FROM:,}")
+        say(f"searches stay exact: with fewer than {APPROXIMATE_FROM:,} images, an approximate search is no faster")
     if gallery.is_approximate:
-        say(f"approximate: a search finds {100 * gallery.recall(10):.1f} % of the 10 best matches among all images")
+        say(f"approximate: a search finds {100 * gallery.recall(10):.1f} % of the 10 best matches")
 
 
 def _remove(args: Namespace) -> None:
@@ -111,12 +118,12 @@ def _remove(args: Namespace) -> None:
     from ..inference.gallery import Gallery
 
     if not args.gallery.is_dir():
-        raise UserError(f"--gallery {args.gallery} is not there")
+        raise UserError(f"--gallery {args.gallery} does not exist")
     with locked(args.gallery):
         gallery = Gallery.load(args.gallery)
         rows = set()
         for pattern in args.remove:
-            names = (pattern, os.path.abspath(pattern))  # as they are, since a[1].jpg as a pattern fits a1.jpg
+            names = (pattern, os.path.abspath(pattern))  # as plain names too: as a pattern, a[1].jpg matches a1.jpg
             fitting = {
                 row for row, (path, *_) in enumerate(gallery.records) if path in names or fnmatch.fnmatch(path, pattern)
             }
@@ -125,7 +132,7 @@ def _remove(args: Namespace) -> None:
             rows |= fitting
         gallery.remove(rows)
         gallery.save(args.gallery)
-    say(f"{args.gallery}: {len(rows)} images removed; {len(gallery)} in all")
+    say(f"{args.gallery}: {len(rows)} images removed; {len(gallery)} in total")
 
 
 def _list(args: Namespace) -> None:

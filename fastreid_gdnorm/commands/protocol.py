@@ -1,4 +1,4 @@
-"""``fastreid protocol``: the paper's protocols from training to table."""
+"""``fastreid protocol``: the paper's protocols, from training to the final table."""
 
 from __future__ import annotations
 
@@ -6,14 +6,28 @@ from argparse import ArgumentParser, Namespace
 
 from ._values import at_least
 
-SUMMARY = "the trainings and tests of the paper's protocol 1 or 2, beside the paper's numbers"
-DESCRIPTION = (
-    "Protocol 1: train on all images of M, D, C2, C3 and CS, test on VIPeR, PRID, GRID and i-LIDS,\n"
-    "ten splits each. Protocol 2: train on three of M, D, C3 and MT, test on the fourth.\n\n"
-    "Every run is as by fastreid train with a config of projects/GDNorm/configs/protocol1 or protocol2. Stop at\n"
-    "any moment: the same command again keeps what is done and goes on with what is not. Writes comparison.md,\n"
-    ".csv, .json and .png."
-)
+SUMMARY = "run the paper's protocol 1 or 2, from training to table"
+DESCRIPTION = """\
+Protocol 1: train on all images of Market-1501 (M), DukeMTMC-reID (D), CUHK02
+(C2), CUHK03 (C3) and CUHK-SYSU (CS); test on VIPeR, PRID, GRID and i-LIDS, ten
+splits each. Protocol 2: train on three of M, D, C3 and MSMT17 (MT); test on
+the fourth.
+
+--methods can be
+  gdnorm        GDNorm
+  recommended   configs/GDNorm-recommended.yml
+  branches      branches only
+  balanced      a baseline that differs from GDNorm in the branches alone
+  baseline      the paper's baseline
+
+--variant changes a protocol as later papers do: without-duke for protocol 1;
+all-images, or cuhk-sysu in place of Duke, for protocol 2.
+
+Each run is a fastreid train with a config of projects/GDNorm/configs/protocol1
+or protocol2. Stop at any moment: rerunning the command skips finished runs and
+resumes the one that was stopped. Writes comparison.md, .csv, .json and .png,
+with the paper's numbers beside yours.
+"""
 EXAMPLES = """\
 examples:
   fastreid protocol 1
@@ -26,30 +40,41 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     parser.usage = "fastreid protocol {1,2} [options] [KEY VALUE ...]"
     parser.set_defaults(opts=[])
-    parser.add_argument("number", type=int, choices=(1, 2))
-    parser.add_argument("--output", metavar="DIR", help="default: logs/protocolN, or logs/protocolN-VARIANT")
+    parser.add_argument("number", type=int, choices=(1, 2), help="the protocol")
+    parser.add_argument(
+        "--output", metavar="DIR", help="the folder to write to; default: logs/protocolN, or logs/protocolN-VARIANT"
+    )
     parser.add_argument(
         "--methods",
         default="gdnorm",
         metavar="A,B",
-        help="of gdnorm, recommended (configs/GDNorm-recommended.yml), branches, balanced (a baseline that differs "
-        "from GDNorm in the branches alone), baseline (the paper's); default: %(default)s",
+        help="one or more of the methods above; default: %(default)s",
     )
     parser.add_argument(
-        "--variant", metavar="NAME", help="as later papers do: without-duke (1); all-images, cuhk-sysu for Duke (2)"
+        "--variant",
+        metavar="NAME",
+        help="a variant of the protocol, see above",
     )
     parser.add_argument(
-        "--only", action="append", default=[], metavar="DIRECTION", help="such as 'D+C3+MT->M'; may be repeated"
+        "--only",
+        action="append",
+        default=[],
+        metavar="DIRECTION",
+        help="a direction to run, such as 'D+C3+MT->M'; can be repeated; default: all",
     )
-    parser.add_argument("--eval-only", action="store_true", help="only test: --weights, or the last ones in --output")
+    parser.add_argument(
+        "--eval-only", action="store_true", help="only test, with --weights or the last checkpoints in --output"
+    )
     parser.add_argument(
         "--weights",
         action="append",
         default=[],
         metavar="[DIRECTION=]FILE",
-        help="with --eval-only, the checkpoint to test; may be repeated",
+        help="with --eval-only: a checkpoint to test; can be repeated",
     )
-    parser.add_argument("--seed", type=at_least(-1), default=0, metavar="S", help="default: %(default)s")
+    parser.add_argument(
+        "--seed", type=at_least(-1), default=0, metavar="S", help="the key SEED of every run; default: %(default)s"
+    )
 
 
 def run(args: Namespace) -> None:
@@ -58,7 +83,7 @@ def run(args: Namespace) -> None:
     from ..runs.launcher import launch, run_on_main
 
     if args.weights and not args.eval_only:
-        raise UserError("--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE")
+        raise UserError("--weights needs --eval-only; to start a training from a checkpoint, use MODEL.WEIGHTS FILE")
     variant = f"-{args.variant}" if args.variant else ""
     protocol = Protocol(args.number, args.output or f"logs/protocol{args.number}{variant}", args.variant, args.opts)
     runs = protocol.choose(args.methods.split(","), args.only)

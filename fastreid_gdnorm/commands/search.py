@@ -10,39 +10,46 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import UserError
 from ._model import ABOUT_IMAGES, add_images, add_model, extractor_of
+from ._values import at_least
 
 if TYPE_CHECKING:
     from ..inference.gallery import Gallery
     from ..inference.queries import Found
     from ..inference.thresholds import Threshold
 
-SUMMARY = "find people in a gallery of fastreid index: a table, JSON, or a page with pictures"
+SUMMARY = "find people in a gallery: a table, JSON or a web page"
 DESCRIPTION = (
-    "Find the images of a gallery that are most like each query. An image with the query's own contents is\n"
-    "left out. After fastreid calibrate, matches from its threshold on are called same, the others unknown.\n"
-    "Scores are cosine similarities, or minus squared Euclidean distances, as the model compares. A gallery that was\n"
-    "made at a site of fastreid adapt is searched at that site: it keeps a copy of the camera offsets.\n\n"
+    """\
+Find the images in a gallery that are most similar to each query. Images with
+the query's own contents are left out. Once fastreid calibrate has found a
+threshold, matches that reach it are called same, and the others unknown.
+Scores are cosine similarities or negative squared Euclidean distances,
+depending on the model. A gallery that was built with --site is searched at
+that site: it keeps a copy of the camera offsets.
+
+"""
     + ABOUT_IMAGES
 )
 EXAMPLES = """\
 examples:
-  fastreid search --gallery site query.jpg
-  fastreid search --gallery site queries --top 5 --exclude-same-camera --html found.html
-  fastreid search --gallery site queries.csv --rerank --json > found.jsonl
+  fastreid search --gallery hall query.jpg
+  fastreid search --gallery hall queries --top 5 --exclude-same-camera --html found.html
+  fastreid search --gallery hall queries.csv --rerank --json > found.jsonl
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--gallery", required=True, type=Path, metavar="DIR", help="as fastreid index has made it")
-    add_model(
-        parser, required=False, help="where the gallery's model is now; default: where it was, along the same path"
+    parser.add_argument("--gallery", required=True, type=Path, metavar="DIR", help="a folder of fastreid index")
+    add_model(parser, required=False, help="where the gallery's model is now; default: where it was before")
+    parser.add_argument(
+        "--top", type=at_least(1), default=10, metavar="N", help="matches per query; default: %(default)s"
     )
-    parser.add_argument("--top", type=int, default=10, metavar="N", help="matches of a query; default: %(default)s")
-    parser.add_argument("--exclude-same-camera", action="store_true", help="leave out the images of the query's camera")
-    parser.add_argument("--rerank", action="store_true", help="order the 100 best matches by shared neighbours")
-    parser.add_argument("--json", action="store_true", help="a line of JSON for each query, and no other line")
+    parser.add_argument("--exclude-same-camera", action="store_true", help="leave out images from the query's camera")
+    parser.add_argument(
+        "--rerank", action="store_true", help="reorder the 100 best matches by the neighbours they share with the query"
+    )
+    parser.add_argument("--json", action="store_true", help="print one line of JSON per query and nothing else")
     parser.add_argument("--html", type=Path, metavar="FILE", help="also write a page with pictures")
     add_images(parser)
 
@@ -51,8 +58,6 @@ def run(args: Namespace) -> None:
     from ..console import say
     from ..disk import check_writable
 
-    if args.top < 1:
-        raise UserError(f"--top is 1 or more, got {args.top}")
     if args.html:
         from ..report.search_page import check_page
 
@@ -67,7 +72,7 @@ def run(args: Namespace) -> None:
 
 
 def _search(args: Namespace) -> tuple[list[Found], str]:
-    """What is found, and a sentence about it; all that is to be written is written."""
+    """The matches, and a sentence about them; also writes the page that ``--html`` asks for."""
     from ..console import say
     from ..inference.extraction import extract
     from ..inference.gallery import Gallery
@@ -99,9 +104,9 @@ def _search(args: Namespace) -> tuple[list[Found], str]:
 def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
     about = f"{folder}: {len(gallery)} images{f' at {gallery.offsets}' if gallery.offsets else ''}."
     if gallery.is_approximate:
-        about += " They are searched approximately, which can miss a few of the best matches."
+        about += " The search is approximate and can miss a few of the best matches."
     if threshold is None:
-        return f"{about} From which score on a match is the same person is not known: `fastreid calibrate` finds it."
+        return f"{about} The score above which a match is the same person is not known; `fastreid calibrate` finds it."
     of_cameras = [
         f"{found.score:.3f} {what}"
         for found, what in ((threshold.within, "within the query's camera"), (threshold.across, "across cameras"))
@@ -109,8 +114,8 @@ def _about(folder: Path, gallery: Gallery, threshold: Threshold | None) -> str:
     ]
     known = f" ({', '.join(of_cameras)}, where cameras are known)" if of_cameras else ""
     return (
-        f"{about} Matches from {threshold.score:.3f} on{known} are called the same person. On {threshold.data}, "
-        f"{100 * threshold.false_accept.value:.2g} % of the pairs of different people reach that."
+        f"{about} Matches of {threshold.score:.3f} or above{known} are called the same person. On {threshold.data}, "
+        f"{100 * threshold.false_accept.value:.2g} % of the pairs of different people reach this score."
     )
 
 

@@ -27,15 +27,18 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
             ["train"],
             ["--resume", "--seed", "--add-source", "DATASETS.NAMES", "FASTREID_DATASETS", "Market-1501", "examples:"],
         ),
-        (["eval"], ["source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"]),
+        (
+            ["eval"],
+            ["--model RUN", "source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"],
+        ),
         (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "16 to 64", "examples:"]),
         (["adapt"], ["--by {features,norms,both}", "ONNX", "different people", "--site DIR", "FeatureExtractor"]),
-        (["demo"], ["--output", "three of them", "twelve others"]),
+        (["demo"], ["--output", "three of them", "twelve\nother domains"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
-        (["paths"], ["--samples", "--lambdas", "ensemble", "Stop at any moment", "examples:"]),
-        (["export"], ["--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
-        (["report"], ["RUN_DIR", "report.html", "no network", "examples:"]),
+        (["paths"], ["--model RUN", "--samples", "--lambdas", "ensemble", "Stop at any moment", "examples:"]),
+        (["export"], ["--model RUN", "--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
+        (["report"], ["--model", "RUN_DIR", "report.html", "no network", "examples:"]),
     ],
     ids=["fastreid", "train", "eval", "adapt", "adapt by", "demo", "datasets", "protocol", "paths", "export", "report"],
 )
@@ -97,7 +100,7 @@ def test_every_flag_and_command_that_a_text_advises_exists():
     for name in (module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"):
         parsers = next(action for action in cli.build_parser(name)._actions if action.dest == "command")
         flags[name] = {option for action in parsers.choices[name]._actions for option in action.option_strings}
-    known = set().union(*flags.values(), OF_OTHERS)
+    known = set().union(*flags.values(), OF_OTHERS, {"--version"})
     for path in PACKAGE.rglob("*.py"):
         texts = [text for text in strings_of(path) if "{ color-scheme" not in text]
         advised = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z]", text)}

@@ -123,7 +123,7 @@ def test_each_camera_is_exported_to_its_own_folder_and_gives_the_extractors_feat
     assert done.returncode == 0, done.stderr
     assert {one.name for one in tmp_path.iterdir()} == {"posterior", *(f"camera-{camera}" for camera in range(1, 5))}
     done = fastreid_here(*words[:5], *words[-2:])
-    assert done.returncode == 0 and f"left as they are: {tmp_path / 'camera-1'}, " in done.stdout
+    assert done.returncode == 0 and f"earlier exports, left unchanged: {tmp_path / 'camera-1'}, " in done.stdout
     extractor = FeatureExtractor(toy_run, path=f"posterior:{folder / 'camera-2.npz'}")
     expected = extractor(files)
     other = FeatureExtractor(tmp_path / "camera-2")

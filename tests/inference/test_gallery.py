@@ -302,14 +302,14 @@ def test_index_adds_lists_and_removes(toy_run, datasets, tmp_path, fastreid_here
 
     test = sorted((people / "bounding_box_test").glob("*.jpg"))
     first = index("--model", toy_run, people / "bounding_box_test")
-    assert f"{len(test)} images added, 0 updated, 0 unchanged; {len(test)} in all" in first
+    assert f"{len(test)} images added, 0 updated, 0 unchanged; {len(test)} in total" in first
     queries = sorted((people / "query").glob("*.jpg"))
     said = index(people / "query", test[0])
     assert f"{len(queries)} images added, 0 updated, 1 unchanged; " in said
     made = Gallery.load(site)
     assert [record.path for record in made.records] == list(map(str, test + queries))
     assert np.abs(made.features() - FeatureExtractor(toy_run)(test + queries)).max() <= 1e-5  # other batches
-    assert f"{len(queries)} images removed; {len(test)} in all" in index("--remove", "*/query/*")
+    assert f"{len(queries)} images removed; {len(test)} in total" in index("--remove", "*/query/*")
     listed = index("--list")
     assert str(test[0]) in listed and str(queries[0]) not in listed and f"{len(test)} images" in listed
     assert [record.path for record in Gallery.load(site).records] == list(map(str, test))
@@ -367,15 +367,15 @@ def test_index_follows_images_that_are_overwritten_moved_or_given_cameras(toy_ru
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    assert "3 images added, 0 updated, 0 unchanged; 3 in all" in index(crops)
+    assert "3 images added, 0 updated, 0 unchanged; 3 in total" in index(crops)
     (tmp_path / "t.csv").write_text('path,camera,identity\ncrops/a.jpg,lobby,"Smith, John"\ncrops/b.jpg,02,\n')
-    assert "0 images added, 2 updated, 0 unchanged; 3 in all" in index(tmp_path / "t.csv")
+    assert "0 images added, 2 updated, 0 unchanged; 3 in total" in index(tmp_path / "t.csv")
     shutil.copy(people[3], crops / "c.jpg")
     shutil.copy(crops / "a.jpg", crops / "z.jpg")
     (crops / "text.jpg").write_text("no picture")
     said = index(crops, "--skip-unreadable")
     assert "1 images added, 0 updated, 2 unchanged, 1 left out, 1 given more than once (the first counts), " in said
-    assert "1 gone, as their files have other contents now; 3 in all" in said
+    assert "1 removed because their files have changed; 3 in total" in said
     crops.rename(tmp_path / "moved")
     assert "0 images added, 3 updated, 0 unchanged" in index(tmp_path / "moved", "--skip-unreadable")
     assert {
@@ -502,12 +502,12 @@ def test_mistakes_are_one_line_and_change_nothing(toy_run, datasets, tmp_path, f
     for words, message in [
         (["index", images, "--gallery", tmp_path / "site"], "the gallery was built with model mmmm"),
         (["search", images, "--gallery", tmp_path / "site"], "their features cannot be compared"),
-        (["index", images, "--gallery", tmp_path / "new"], "name the --model to make it with"),
+        (["index", images, "--gallery", tmp_path / "new"], "pass --model to create it"),
         (["index", images, "--gallery", tmp_path / "file", "--model", toy_run], "file is a file: name a folder"),
-        (["index", "--gallery", tmp_path / "new"], "name IMAGES to add, or --list or --remove"),
+        (["index", "--gallery", tmp_path / "new"], "name images to add, or pass --list or --remove"),
         (["index", tmp_path / "empty", "--gallery", tmp_path / "new", "--model", toy_run], "empty has no images"),
         (["index", "--gallery", tmp_path / "site", "--remove", "nothing*"], "matches no path"),
-        (["index", "--gallery", tmp_path / "new", "--remove", "*"], "is not there"),
+        (["index", "--gallery", tmp_path / "new", "--remove", "*"], "does not exist"),
     ]:
         assert message in one_line(fastreid_here(*words))
     assert not (tmp_path / "new").exists() and len(Gallery.load(tmp_path / "site")) == 60

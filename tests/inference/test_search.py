@@ -108,8 +108,8 @@ def test_matches_below_the_threshold_are_unknown(fastreid_here, site, queries, t
     assert [match["verdict"] for match in found["matches"]] == ["same"] * 3 + ["unknown"] * 3
     done = fastreid_here("search", "--gallery", site, queries[0], "--top", 6)
     assert done.stdout.count(" same  ") == done.stdout.count(" unknown  ") == 3
-    assert f"Matches from {threshold:.3f} on are called the same person" in done.stdout
-    assert "On drawn people, 1 % of the pairs of different people reach that" in done.stdout
+    assert f"Matches of {threshold:.3f} or above are called the same person" in done.stdout
+    assert "On drawn people, 1 % of the pairs of different people reach this score" in done.stdout
 
 
 def test_a_pair_is_judged_by_the_threshold_for_its_cameras(fastreid_here, model, site, queries, threshold):
@@ -236,7 +236,7 @@ def test_a_page_names_pictures_that_are_gone(fastreid_here, model, datasets, tmp
 def test_mistakes_are_one_line(fastreid_here, model, site, queries, tmp_path, exported):
     (tmp_path / "broken.jpg").write_bytes(b"no picture")
     for words, message in [
-        ([queries[0], "--top", 0], "--top is 1 or more, got 0"),
+        ([queries[0], "--top", 0], "--top: must be a whole number, 1 or more; got '0'"),
         ([tmp_path / "broken.jpg"], "cannot read image"),
         ([queries[0], "--model", tmp_path], "neither a run nor an export"),
     ]:

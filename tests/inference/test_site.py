@@ -242,7 +242,7 @@ def test_adapting_by_both_learns_offsets_along_each_cameras_path(run, crops, que
     done = fastreid_here(*words, "DATASETS.TESTS", "('RenderedNight',)")
     assert done.returncode == 0 and done.stdout.count("images follow their own camera at the site") == 1
     words = ["export", "--config-file", run / "config.yaml", "--path", f"posterior:{moved}", "--output", tmp_path / "e"]
-    assert "go into no export" in fastreid_here(*words).stdout
+    assert "an export cannot hold the camera offsets" in fastreid_here(*words).stdout
     again = fastreid_here("adapt", "--by=features", "--model", run, *crops, "--output", moved)  # by features alone
     assert again.returncode == 0 and {file.name for file in moved.iterdir()} == {"adapt.json", "offsets.npz"}
 

@@ -227,7 +227,7 @@ def test_the_command_writes_a_threshold_and_its_figure(model, fastreid_here):
     assert done.returncode == 0, done.stderr
     (written,) = json.loads((model / "threshold.json").read_text())["thresholds"]
     assert written["data"] == "RenderedStation" and written["asked"] == 0.05 and written["identities"] == 6
-    assert f"the same person from {written['score']:.4f} on" in done.stdout
+    assert f"the same person at {written['score']:.4f} or above" in done.stdout
     with Image.open(model / f"threshold-{written['model'][-8:]}.png") as figure:
         assert figure.width > 600
     assert not (model / "calibrate.journal").exists()

@@ -119,7 +119,7 @@ MISTAKES = {
     "checkpoint to train": (
         "--weights x.pth",
         [],
-        "--weights is for --eval-only; a training starts from MODEL.WEIGHTS FILE",
+        "--weights needs --eval-only; to start a training from a checkpoint, use MODEL.WEIGHTS FILE",
     ),
     "folder": ("", ["OUTPUT_DIR", "x"], "the overrides .* cannot set OUTPUT_DIR here: use --output"),
     "leak": (

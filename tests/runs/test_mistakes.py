@@ -27,7 +27,7 @@ MISTAKES = {
     "two configs": (["--config-file", "configs/Base-GDNorm.yml"], "--config-file is given more than once"),
     "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS is -1; it must be 0 or more"),
     "negative seed": (["--seed", "-5"], "--seed: must be a whole number, -1 or more; got '-5'"),
-    "fewer than no GPUs": (["--num-gpus", "-1"], "--num-gpus is 0 or more"),
+    "fewer than no GPUs": (["--num-gpus", "-1"], "--num-gpus must be 0 or more"),
     "rank without machine": (["--machine-rank", "1"], "--machine-rank counts the machines from 0; got 1, 1 and 1"),
     "wrong type": (["MODEL.GDNORM.NUM_PATHS", "'two'"], "Type mismatch .*NUM_PATHS"),
     "unknown hook": (["SOLVER.HOOKS", "('DomainPrecisBN',)"], "SOLVER.HOOKS: .* did you mean DomainPreciseBN"),

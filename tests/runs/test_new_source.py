@@ -79,14 +79,14 @@ def test_it_trains_everything_and_resumes(toy_run, tmp_path, fastreid_here):
 
 def test_mistakes_get_one_line(toy_run, exported, tmp_path, fastreid_here):
     mistakes = [
-        (["--add-source", NEW], "--add-source NAME and --from RUN go together"),
-        (["--new-branch-only", "--config-file", "x.yml"], "--new-branch-only goes with them"),
+        (["--add-source", NEW], "--add-source NAME and --from RUN must be given together"),
+        (["--new-branch-only", "--config-file", "x.yml"], "--new-branch-only needs both"),
         (["--add-source", "RenderedMall", "--from", toy_run], "already has this source, as number 1"),
         (["--add-source", "Nowhere", "--from", toy_run], "DATASETS.NAMES: there is no 'Nowhere'"),
         (["--add-source", NEW, "--from", tmp_path], "is not a run"),
         (["--add-source", NEW, "--from", toy_run, "SOLVER.EPOCHS", "1"], "the overrides KEY VALUE ...: "),
         (["--add-source", NEW, "--from", exported], "needs a GDNorm model with at least two branches"),
-        (["--add-source", NEW, "--from", toy_run, "--config-file", "x.yml"], "leave --config-file out"),
+        (["--add-source", NEW, "--from", toy_run, "--config-file", "x.yml"], "leave out --config-file"),
     ]
     for words, said in mistakes:
         assert said in one_line(fastreid_here("train", *words, "OUTPUT_DIR", tmp_path / "out"))
