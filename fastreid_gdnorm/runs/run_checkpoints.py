@@ -39,6 +39,8 @@ def find_weights(cfg: CfgNode) -> str:
     weights = cfg.MODEL.WEIGHTS or last_checkpoint(cfg.OUTPUT_DIR)
     if not weights:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or set MODEL.WEIGHTS")
+    if "://" not in weights and not Path(weights).is_file():
+        raise UserError(f"checkpoint {weights} is not found: see MODEL.WEIGHTS")
     return weights
 
 
@@ -52,8 +54,8 @@ def load_model(cfg: CfgNode) -> nn.Module:
     cfg.defrost()
     cfg.MODEL.BACKBONE.PRETRAIN = False
     cfg.KD.MODEL_CONFIG, cfg.KD.MODEL_WEIGHTS = [], []  # a student needs its teachers only in training
+    weights = find_weights(cfg)  # before fast-reid prints the model
     model: nn.Module = DefaultTrainer.build_model(cfg)
-    weights = find_weights(cfg)
     _WholeModel(model, **({"settings": SameSources(cfg, weights)} if is_gdnorm(cfg) else {})).load(weights)
     posteriors = posterior_files(cfg)
     checkpoint = digest(weights) if posteriors else ""

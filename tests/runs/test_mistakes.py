@@ -8,7 +8,7 @@ from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.training.finite import Finite
 
-from ..conftest import fastreid, training
+from ..conftest import DEMO, ONE_TARGET, TINY, fastreid, training
 from .toy import one_line
 
 STOCK = "MODEL.META_ARCHITECTURE Baseline MODEL.BACKBONE.NAME build_mobilenetv2_backbone SOLVER.HOOKS ()"
@@ -119,6 +119,14 @@ def test_a_mistake_gets_one_line_and_overwrites_nothing(held, mistake, fastreid_
     flags = overrides if overrides[0].startswith("--") else []
     line = one_line(fastreid_here(*training(held, *flags, overrides=[] if flags else overrides)))
     assert re.search(f"^fastreid train: .*{said}", line), line
+
+
+@pytest.mark.parametrize("command", ["eval", "train --eval-only"])
+def test_a_missing_checkpoint_is_reported_before_the_model_is_printed(datasets, tmp_path, command, fastreid_here):
+    words = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, *ONE_TARGET, "OUTPUT_DIR", tmp_path]
+    done = fastreid_here(*command.split(), *words, "MODEL.WEIGHTS", "nowhere.pth")
+    assert one_line(done).endswith(": checkpoint nowhere.pth is not found: see MODEL.WEIGHTS")
+    assert "Model:" not in done.stdout
 
 
 def test_a_mistake_gets_one_line_in_a_separate_process_too(held):
