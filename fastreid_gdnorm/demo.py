@@ -1,4 +1,4 @@
-"""Four ways to train, on unseen drawn domains, and what a few images of each add: the work of ``fastreid demo``."""
+"""The work of ``fastreid demo``: four trainings, tested on unseen synthetic domains before and after adaptation."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from .runs.tables import save_table
 
 CONFIGS = "projects/GDNorm/configs/demo"
 ROWS = {method: METHODS[method] for method in ("baseline", "branches", "gdnorm", "recommended")}
-# the sources and targets of results/evidence.md, with fewer people to test on
+# the sources and targets of results/evidence.md, with fewer people in the tests
 SOURCES = tuple(f"RenderedSmallDraw{seed}" for seed in range(300, 303))
 UNSEEN = tuple(f"RenderedSmallDraw{seed}" for seed in range(200, 212))
 IMAGES = 16
@@ -47,7 +47,7 @@ Results = dict[str, Mapping[str, float]]  # metrics by target
 
 
 class Tested(NamedTuple):
-    """A row's tests: as it was trained, with MEAN_OF path (if it has branches), adapted as fastreid adapt does."""
+    """A row's tests: as trained, with MEAN_OF path (if it has branches), and as fastreid adapt adapts it."""
 
     trained: Results
     mean_of_path: Results
@@ -61,10 +61,10 @@ def run_demo(
     sources: Sequence[str] = SOURCES,
     targets: Sequence[str] = UNSEEN,
 ) -> None:
-    """Train the rows side by side, test and adapt them on ``targets``, write a table and a figure to ``output``.
+    """Train the rows side by side, test and adapt them on ``targets``, and write tables and a report to ``output``.
 
-    Every row is a run of ``fastreid train`` in a process of its own; one that is done already is kept, one that was
-    stopped goes on. ``overrides`` are KEY, VALUE, ... for all rows.
+    Each row is a run of ``fastreid train`` in its own process. Finished runs are kept, and an interrupted one resumes.
+    ``overrides`` are KEY, VALUE, ... for all rows.
     """
     folder = Path(output)
     check_writable(folder)
@@ -74,7 +74,7 @@ def run_demo(
         warnings.simplefilter("ignore")
         draw((*sources, *targets))
         say(
-            f"Training on {', '.join(sources)}, and testing on {len(targets)} domains that no row has seen, "
+            f"Training on {', '.join(sources)}; testing on {len(targets)} domains that no row has seen, "
             f"{targets[0]} to {targets[-1]}"
         )
         run_side_by_side(
@@ -94,7 +94,7 @@ def run_demo(
 
 
 def draw(names: Sequence[str]) -> None:
-    """Have all data sets drawn that are not there, one on each core at a time."""
+    """Draw the data sets that are not on disk yet, one per core at a time."""
     with ProcessPoolExecutor() as pool:
         for _ in tqdm(pool.map(_draw, names), "drawing", len(names), leave=False, disable=None):
             pass
@@ -105,8 +105,8 @@ def _draw(name: str) -> None:
 
 
 def test_rows(folder: Path, targets: Sequence[str]) -> dict[str, Tested]:
-    """Every row on every target, adapted by a few of each camera's training images; rows are tested side by side."""
-    say(f"Testing, then adapting each network to each target by {IMAGES} unlabelled images a camera, of other people")
+    """Test every row on every target, before and after adaptation; rows are tested side by side."""
+    say(f"Testing each network, then adapting it to each target with {IMAGES} unlabelled images per camera")
     with spawned_pool(len(ROWS), threads_each(len(ROWS))) as pool:
         tested = pool.map(_test_row, *zip(*((folder / method, targets, line) for line, method in enumerate(ROWS))))
     return dict(zip(ROWS.values(), tested))
@@ -115,7 +115,8 @@ def test_rows(folder: Path, targets: Sequence[str]) -> dict[str, Tested]:
 def _test_row(run: Path, targets: Sequence[str], line: int) -> Tested:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model, tested = load_model(load_config(run / files.CONFIG)), Tested({}, {}, {})
+        model: Any = load_model(load_config(run / files.CONFIG))
+        tested = Tested({}, {}, {})
         cfg = load_config(run / files.CONFIG, ["MODEL.GDNORM.MEAN_OF", "path"])
         mean_of_path = load_model(cfg) if gdnorm_layers(model) else None
         adapter = Adapter(run) if mean_of_path else FeatureExtractor(run)
@@ -136,15 +137,16 @@ def _test_adapted(
     cameras: Mapping[str, list[Record]],
     folder: Path,
 ) -> Mapping[str, float]:
-    """Adapt to images of cameras as ``fastreid adapt`` does by default, and test."""
+    """Adapt to the images of each camera as ``fastreid adapt`` does by default, then test."""
     records = [record for own in cameras.values() for record in own]
     if isinstance(adapter, FeatureExtractor):
         with following_offsets(model, adapt_offsets(adapter, records, folder), folder):
             return test(model)
     site = adapt_site(adapter, records, cameras, folder)
-    paths = {camera: adapted.path for camera, adapted in site.cameras.items()}
-    adapter.model.test_paths = [CameraPaths(paths, site.whole.path)]
-    return test(adapter.model)
+    paths = {camera: own.path for camera, own in site.cameras.items()}
+    adapted: Any = adapter.model
+    adapted.test_paths = [CameraPaths(paths, site.whole.path)]
+    return test(adapted)
 
 
 def _some(records: Sequence[Record]) -> list[Record]:
@@ -152,7 +154,7 @@ def _some(records: Sequence[Record]) -> list[Record]:
 
 
 def save_results(rows: Mapping[str, Tested], folder: Path) -> str:
-    """Write every test into results.csv and .json, and the table of their averages, which is returned, into .md."""
+    """Write all tests to results.csv and .json, and the table of averages to .md; returns that table."""
     lines = [
         [name, target, path, metrics["Rank-1"], metrics["mAP"]]
         for name, tested in rows.items()
@@ -166,7 +168,7 @@ def save_results(rows: Mapping[str, Tested], folder: Path) -> str:
 
 
 def results_table(rows: Mapping[str, Tested]) -> str:
-    """Averages over the targets in Markdown; differences are paired by target, with their 95 % interval."""
+    """Averages over the targets, in Markdown; differences are paired by target and have 95 % intervals."""
     reference = next(iter(rows.values())).trained
     table = []
     for name, (trained, *others) in rows.items():
@@ -174,7 +176,7 @@ def results_table(rows: Mapping[str, Tested]) -> str:
         cells += ["" if trained is reference else _difference(trained, reference)]
         cells += [f"{_average(of, 'mAP')} ({_difference(of, reference)})" if of else "" for of in others]
         table.append([name, *cells])
-    headers = ["", "R1", "mAP", "against the baseline", "with MEAN_OF path", f"by {IMAGES} images a camera"]
+    headers = ["", "R1", "mAP", "against the baseline", "with MEAN_OF path", f"adapted, {IMAGES} images per camera"]
     return str(tabulate(table, headers, tablefmt="github", disable_numparse=True))
 
 
@@ -188,19 +190,20 @@ def _difference(results: Results, reference: Results) -> str:
 
 
 def closing(folder: Path, config: Path, targets: Sequence[str]) -> str:
-    """What the table is to be read by, and what to do next."""
+    """How to read the table, and what to try next."""
+    run = config.parent
     return (
-        f"Averages over {len(targets)} unseen domains; differences from the baseline have 95 % intervals over these.\n"
-        "One training of each row, a short one. The last column is what fastreid adapt does by default: by features\n"
-        "for the baseline, by norms for rows with branches. What holds on photographs, and after longer training:\n"
+        f"Averages over {len(targets)} unseen domains; differences from the baseline have 95 % intervals over them.\n"
+        "Each row is one short training. The last column is what fastreid adapt does by default: by features for\n"
+        "the baseline, by norms for rows with branches. For photographs and longer trainings, see\n"
         "projects/GDNorm/results/photographs.md, recipe.md and evidence.md.\n\n"
-        f"All about the runs: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
+        f"Report: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
         f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
         f"Logs: {folder}/*/{files.LOG}\n\n"
-        "Next:\n"
-        f"  fastreid eval --config-file {config} --path ensemble\n"
-        f"  fastreid paths --config-file {config} --output {config.parent / files.PATHS} --samples 20\n"
-        f"  fastreid eval --config-file {config} --path posterior:{config.parent / 'adapted' / targets[0]}\n"
+        "Try next:\n"
+        f"  fastreid eval --model {run} --path ensemble\n"
+        f"  fastreid paths --model {run} --output {run / files.PATHS} --samples 20\n"
+        f"  fastreid eval --model {run} --path posterior:{run / 'adapted' / targets[0]}\n"
         f"  fastreid train --config-file {config} OUTPUT_DIR logs/mine MODEL.GDNORM.NOISE std\n"
         "  fastreid train --help"
     )

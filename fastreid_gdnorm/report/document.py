@@ -1,12 +1,15 @@
-"""A document of headings, paragraphs, tables and pictures, written as one HTML file and as Markdown."""
+"""A document of headings, paragraphs, tables and pictures, as one HTML file and as Markdown."""
+
+from __future__ import annotations
 
 import base64
 import html
 import mimetypes
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from string import Template
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Protocol
 
 from tabulate import tabulate
 
@@ -33,48 +36,60 @@ $body
 """)
 
 
+class HtmlBlock(Protocol):
+    """A part of a page."""
+
+    def html(self) -> str: ...
+
+
+class Block(HtmlBlock, Protocol):
+    """A part of a document in both its forms."""
+
+    def markdown(self) -> str: ...
+
+
 class Heading(NamedTuple):
     """A heading; ``level`` 1 is the title."""
 
     level: int
     text: str
 
-    def html(self):
+    def html(self) -> str:
         return f"<h{self.level}>{_in_html(self.text)}</h{self.level}>"
 
-    def markdown(self):
+    def markdown(self) -> str:
         return f"{'#' * self.level} {_in_markdown(self.text)}"
 
 
 class Paragraph(NamedTuple):
-    """A paragraph; what is between backticks is code."""
+    """A paragraph; text between backticks is code."""
 
     text: str
     is_warning: bool = False
 
-    def html(self):
+    def html(self) -> str:
         kind = ' class="warning"' if self.is_warning else ""
         return f"<p{kind}>{'<strong>Note:</strong> ' if self.is_warning else ''}{_in_html(self.text)}</p>"
 
-    def markdown(self):
+    def markdown(self) -> str:
         return f"{'> **Note:** ' if self.is_warning else ''}{_in_markdown(self.text)}"
 
 
 class Cell(NamedTuple):
-    """A table's cell with a difference to something."""
+    """A table cell that holds a number, perhaps with its difference from another run's."""
 
     text: str
-    delta: Optional[float] = None
+    delta: float | None = None
 
 
 class Table(NamedTuple):
-    """A table of texts and Cells; one with a title is folded until it is asked for."""
+    """A table of strings and Cells, in which each row starts with a string. With a title, it is folded at first."""
 
-    headers: list
-    rows: list
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Any]]
     title: str = ""
 
-    def html(self):
+    def html(self) -> str:
         head = "".join(f'<th scope="col">{_in_html(text)}</th>' for text in self.headers)
         rows = "\n".join(
             f'<tr><th scope="row">{_in_html(first)}</th>{"".join(map(_html_cell, cells))}</tr>'
@@ -84,7 +99,7 @@ class Table(NamedTuple):
         box = f'<div class="scroll" tabindex="0" role="region" aria-label="table">\n{table}\n</div>'
         return f"<details>\n<summary>{_in_html(self.title)}</summary>\n{box}\n</details>" if self.title else box
 
-    def markdown(self):
+    def markdown(self) -> str:
         rows = [[_markdown_cell(cell) for cell in row] for row in self.rows]
         headers = [_markdown_cell(text) for text in self.headers]
         table = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
@@ -93,43 +108,44 @@ class Table(NamedTuple):
 
 
 class Pictures(NamedTuple):
-    """Image files of one folder with their captions, [(file, caption)], side by side where there is room.
+    """Image files in one folder with their captions, [(file, caption)], side by side where there is room.
 
-    Wide ones keep a width at which they can be read, and are moved sideways on a small screen.
+    Wide pictures stay readable: on a small screen they scroll sideways.
     """
 
-    pictures: list
+    pictures: Sequence[tuple[Path, str]]
     is_wide: bool = False
 
-    def html(self):
-        figures = [_html_figure(Path(file), caption) for file, caption in self.pictures]
+    def html(self) -> str:
+        figures = [_html_figure(file, caption) for file, caption in self.pictures]
         return "\n".join([f'<div class="{"wide" if self.is_wide else "pictures"}">', *figures, "</div>"])
 
-    def markdown(self):
+    def markdown(self) -> str:
         return "\n\n".join(
             f"![{_in_markdown(caption)}]({file.name})\n\n{_in_markdown(caption)}" for file, caption in self.pictures
         )
 
 
-def to_html(blocks):
-    """A whole page that needs no other file."""
+def to_html(blocks: Sequence[HtmlBlock]) -> str:
+    """A complete page that needs no other file; its title is the first heading."""
+    title = next(block.text for block in blocks if isinstance(block, Heading))
     body = "\n".join(block.html() for block in blocks)
-    return PAGE.substitute(title=html.escape(blocks[0].text), style=STYLE, body=body)
+    return PAGE.substitute(title=html.escape(title), style=STYLE, body=body)
 
 
-def to_markdown(blocks):
-    """The same as Markdown, with the pictures beside it."""
+def to_markdown(blocks: Sequence[Block]) -> str:
+    """The same as Markdown, which refers to pictures in its own folder."""
     return "\n\n".join(block.markdown() for block in blocks) + "\n"
 
 
-def _html_figure(file, caption):
+def _html_figure(file: Path, caption: str) -> str:
     data = base64.b64encode(file.read_bytes()).decode()
     image = f'<img src="data:{mimetypes.guess_type(file.name)[0]};base64,{data}" alt="{html.escape(caption)}">'
     box = f'<div class="scroll" tabindex="0" role="region" aria-label="picture">{image}</div>'
     return f"<figure>{box}<figcaption>{_in_html(caption)}</figcaption></figure>"
 
 
-def _html_cell(cell):
+def _html_cell(cell: str | Cell) -> str:
     if isinstance(cell, str):
         return f"<td>{_in_html(cell)}</td>"
     if cell.delta is None:
@@ -138,14 +154,14 @@ def _html_cell(cell):
     return f'<td class="number">{_in_html(cell.text)} <span class="{kind}">{cell.delta:+.1f}</span></td>'
 
 
-def _markdown_cell(cell):
+def _markdown_cell(cell: str | Cell) -> str:
     text = cell if isinstance(cell, str) else cell.text if cell.delta is None else f"{cell.text} ({cell.delta:+.1f})"
     return _in_markdown(text).replace("|", "\\|")
 
 
-def _in_html(text):
+def _in_html(text: str) -> str:
     return re.sub("`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
-def _in_markdown(text):
+def _in_markdown(text: str) -> str:
     return html.escape(text, quote=False)

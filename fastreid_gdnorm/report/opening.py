@@ -1,17 +1,29 @@
-"""What a report says first: what was done, what came out, and how far it is to be trusted."""
+"""How a report opens: what was done, what came out, and how far to trust it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from fastreid.config import CfgNode
 
 from ..evaluation import HEADLINE, METRICS, header, metric_text
 from ..runs import files
 from ..runs.methods import METHODS, method
 from ..runs.run_config import flat
+from ..runs.run_data import RunData
+from ..runs.run_folder import RunFolder
 from .document import Cell, Paragraph, Table
 
-COARSE = 2  # points of Rank-1; where its 95 % interval is wider to either side, it is said
-OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that are no settings of a training
+COARSE = 2  # points of Rank-1; a 95 % interval that is wider to either side is worth a warning
+OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that do not affect a training's result
+
+Runs = Mapping[str, RunFolder]  # by name; the first is the one that the others are compared with
+Data = Mapping[str, RunData]
 
 
-def introduction(runs):
-    """A paragraph on every run, {name: RunFolder}: method, sources, targets, headline numbers."""
+def introduction(runs: Runs) -> Iterator[Paragraph]:
+    """A paragraph on each run: method, sources, targets, headline numbers."""
     (first, measure), *_ = runs.items()
     for name, run in runs.items():
         cfg = run.cfg
@@ -21,47 +33,47 @@ def introduction(runs):
         )
         yield Paragraph(" ".join([trained, *(_reached(run, target, first, measure) for target in run.results)]))
     yield Paragraph(
-        "Rank-1 is the share of queries whose first match is right; mAP (mean average precision) also counts how far "
-        "up all other right matches are. Matches are looked for in other cameras than the query's."
+        "Rank-1 is the share of queries whose first match is right. mAP (mean average precision) also measures how "
+        "high all other right matches rank. A query is matched with images from other cameras only."
     )
 
 
-def warnings_about(runs, data):
-    """What there is to be careful about, a paragraph each."""
+def warnings_about(runs: Runs, data: Data) -> list[Paragraph]:
+    """Reasons to be careful with the numbers, a paragraph each."""
     texts = [
-        f"{name} was tested with {files.BEST}, which is chosen by the test's own score: its numbers are better than "
-        "can be expected elsewhere."
+        f"{name} was tested with {files.BEST}, the checkpoint with the best score in this same test: expect lower "
+        "numbers elsewhere."
         for name, run in runs.items()
         if run.weights.name == files.BEST
     ]
     texts += [
-        f"{name} has no {files.FINAL} as its last checkpoint but {run.weights.name}: its training may not have ended."
+        f"The last checkpoint of {name} is {run.weights.name}, not {files.FINAL}: its training may not have finished."
         for name, run in runs.items()
         if run.weights.name not in (files.BEST, files.FINAL)
     ]
     for name, run in runs.items():
         texts += [
-            f"{name} was trained on {target} too, so its results there say nothing about places that are new to it."
+            f"{name} was also trained on {target}, so its results there say nothing about places it has not seen."
             for target in run.targets
             if target in run.cfg.DATASETS.NAMES
         ]
     left_out = {item for of_run in data.values() for item in of_run.unmatched.items()}
     texts += [
-        f"{count:,} queries of {target} are left out of the results, as no gallery image shows their identity under "
-        "another camera."
+        f"{count:,} queries of {target} are left out of the results, because no gallery image shows the same person "
+        "in another camera."
         for target, count in sorted(left_out)
         if count
     ]
     texts += _coarse(runs, data)
     if len(runs) > 1:
         texts.append(
-            "Every run is a single training; trainings that differ in nothing but the seed differ by some points too."
+            "Each run is a single training. Two trainings that differ only in their seed also differ by a few points."
         )
     return [Paragraph(text, is_warning=True) for text in texts]
 
 
-def _coarse(runs, data):
-    """Where the queries are too few for the numbers' last digits."""
+def _coarse(runs: Runs, data: Data) -> Iterator[str]:
+    """The targets with too few queries for precise numbers."""
     for target in dict.fromkeys(target for run in runs.values() for target in run.targets):
         tested = [name for name, run in runs.items() if target in run.targets]
         points = max(data[name].uncertainty(target, runs[name].results[target]["Rank-1"]) for name in tested)
@@ -69,18 +81,18 @@ def _coarse(runs, data):
             query, gallery = data[tested[0]].targets[target]
             yield (
                 f"{target} has only {query.images:,} queries of {query.identities:,} people and {gallery.images:,} "
-                f"gallery images: by chance alone Rank-1 is known to no better than ± {points:.0f} points (95 %), and "
-                "in a gallery of more people it is lower."
+                f"gallery images, so Rank-1 is known to no better than ± {points:.0f} points (95 %). In a gallery with "
+                "more people it would be lower."
             )
 
 
-def results_tables(runs):
-    """A table for every target, with the differences to the first run."""
+def results_tables(runs: Runs) -> Iterator[Paragraph | Table]:
+    """A table for each target, with the differences from the first run."""
     (first, measure), *others = runs.items()
     if others:
-        yield Paragraph(f"In %; in colour, or in brackets, the difference to {first} in points.")
+        yield Paragraph(f"In %. In colour, or in brackets: the difference from {first}, in points.")
     else:
-        yield Paragraph("In %. To compare runs, name several: `fastreid report BASELINE_DIR RUN_DIR`.")
+        yield Paragraph("In %. To compare runs, pass several: `fastreid report BASELINE_DIR RUN_DIR`.")
     for target in dict.fromkeys(target for run in runs.values() for target in run.results):
         rows = [
             [name, *(_cell(run, measure, target, metric) for metric in METRICS)]
@@ -90,10 +102,10 @@ def results_tables(runs):
         yield Table([target, *(header(metric) for metric in METRICS)], rows)
 
 
-def settings_table(runs):
-    """What was trained on what and tested on what, a column for each run; at last every key that differs."""
+def settings_table(runs: Runs) -> Table:
+    """What each run was trained and tested on, a column per run; then every key that differs."""
     columns = [_about(run) for run in runs.values()]
-    rows = [[what, *(column[what] for column in columns)] for what in columns[0]]
+    rows: list[list[str]] = [[what, *(column[what] for column in columns)] for what in columns[0]]
     settings = [_settings(run) for run in runs.values()]
     for key in dict.fromkeys(key for of_run in settings for key in of_run):
         values = [str(of_run.get(key, "-")) for of_run in settings]
@@ -102,9 +114,10 @@ def settings_table(runs):
     return Table(["", *runs], rows)
 
 
-def data_tables(data):
-    """The counts of all data sets, and a line for those that are not here."""
-    rows, missing = {}, {}
+def data_tables(data: Data) -> Iterator[Paragraph | Table]:
+    """The counts of all data sets, and a line for each that is not on disk."""
+    rows: dict[tuple[str, ...], None] = {}
+    missing: dict[str, str] = {}
     for of_run in data.values():
         for role, parts_of in ("source", of_run.sources), ("target", of_run.targets):
             for name, parts in parts_of.items():
@@ -119,7 +132,7 @@ def data_tables(data):
         yield Paragraph(f"Not counted: {reason}")
 
 
-def _about(run):
+def _about(run: RunFolder) -> dict[str, str]:
     cfg = run.cfg
     return {
         "Method": METHODS[method(cfg)],
@@ -136,51 +149,52 @@ def _about(run):
     }
 
 
-def _in_words(cfg):
+def _in_words(cfg: CfgNode) -> str:
     gdnorm, network = cfg.MODEL.GDNORM, _network(cfg)
     branches = f"with a batch-norm branch for each of {len(cfg.DATASETS.NAMES)} sources"
     return {
         "baseline": f"a baseline, {network} with plain batch norm",
         "balanced": f"a baseline, {network} with plain batch norm, on balanced batches",
         "branches": f'branches only (the paper\'s "E"), {network} {branches}',
-        "recommended": f"branches only, {network} {branches}, tested along the mean path of its own statistics",
-        "gdnorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} a "
-        f"step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
+        "recommended": f"branches only, {network} {branches}, tested along a mean path with statistics of its own",
+        "gdnorm": f"GDNorm, {network} {branches} and {gdnorm.NUM_PATHS} sampled path{'s' * (gdnorm.NUM_PATHS > 1)} "
+        f"per step (lambda {gdnorm.LAMBDA:g}, noise by {gdnorm.NOISE})",
     }[method(cfg)]
 
 
-def _reached(run, target, first, measure):
-    """A sentence on a run's result, compared with the run ``measure`` that is called ``first``."""
+def _reached(run: RunFolder, target: str, first: str, measure: RunFolder) -> str:
+    """A sentence on a run's result, compared with the run ``measure``, whose name is ``first``."""
     numbers = _and([f"{metric} {metric_text(run.results[target], metric)}\u00a0%" for metric in HEADLINE])
     deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
-    against = "" if None in deltas else f" ({_and([f'{delta:+.1f}' for delta in deltas])} points to {first})"
+    against = "" if None in deltas else f" ({_and([f'{delta:+.1f}' for delta in deltas])} points from {first})"
     where = f"On {target}" if target in run.targets else "On average over the targets with splits"
     unseen = ", which it has not seen," if target in run.targets and target not in run.cfg.DATASETS.NAMES else ""
     return f"{where}{unseen} it reaches {numbers}{against}."
 
 
-def _network(cfg):
+def _network(cfg: CfgNode) -> str:
     name = cfg.MODEL.GDNORM.BACKBONE if cfg.MODEL.BACKBONE.NAME == "build_gdnorm_backbone" else cfg.MODEL.BACKBONE.NAME
     kind = name.replace("build_", "").replace("_backbone", "")
     return f"{kind} {cfg.MODEL.BACKBONE.DEPTH}{' with IBN' * cfg.MODEL.BACKBONE.WITH_IBN}"
 
 
-def _settings(run):
-    """{key: value} of what may make a difference."""
+def _settings(run: RunFolder) -> dict[str, Any]:
+    """{key: value} of the settings that can affect the result."""
     unused = OF_THE_PLACE if run.is_gdnorm else (*OF_THE_PLACE, "MODEL.GDNORM.")
     return {key: value for key, value in flat(run.cfg) if not key.startswith(unused)}
 
 
-def _cell(run, measure, target, metric):
+def _cell(run: RunFolder, measure: RunFolder, target: str, metric: str) -> Cell:
     return Cell(metric_text(run.results[target], metric), _delta(run, measure, target, metric))
 
 
-def _delta(run, measure, target, metric):
+def _delta(run: RunFolder, measure: RunFolder, target: str, metric: str) -> float | None:
     if run is measure or any(metric not in one.results.get(target, {}) for one in (run, measure)):
         return None
-    return round(run.results[target][metric] - measure.results[target][metric], 1) + 0.0  # no -0.0
+    difference: float = run.results[target][metric] - measure.results[target][metric]
+    return round(difference, 1) + 0.0  # no -0.0
 
 
-def _and(words):
+def _and(words: Sequence[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last

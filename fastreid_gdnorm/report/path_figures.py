@@ -1,30 +1,27 @@
 """Figures of a path sweep: the paper's Figure 2 and Table 5."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from matplotlib.figure import Figure
 
 from ..evaluation import HEADLINE
+from ..evaluation.path_sweep import Record
 
 MEAN_PATH, SAMPLED = "tab:red", "black"
 
 
-def sweep_figures(records, target):
-    """{name: figure} of a target: ``paths``, and ``samples`` if there are any.
-
-    Args:
-        records: as ``fastreid_gdnorm.evaluation.path_sweep.sweep`` returns them.
-    """
+def sweep_figures(records: Sequence[Record], target: str) -> dict[str, Figure]:
+    """{name: figure} of a target: ``paths``, and ``samples`` if paths were sampled."""
     figures = {"paths": paths_figure(records, target)}
     if any(record["target"] == target and record["lambda"] is not None for record in records):
         figures["samples"] = samples_figure(records, target)
     return figures
 
 
-def samples_figure(records, target):
-    """Rank-1 and mAP against lambda: every sampled path a dot, grey from worst to best, the mean path red (Figure 2).
-
-    Args:
-        records: as ``fastreid_gdnorm.evaluation.path_sweep.sweep`` returns them.
-    """
+def samples_figure(records: Sequence[Record], target: str) -> Figure:
+    """Rank-1 and mAP against lambda: a dot per sampled path, grey from worst to best, the mean path red (Figure 2)."""
     own = [record for record in records if record["target"] == target]
     samples = [record for record in own if record["lambda"] is not None]
     scales = sorted({record["lambda"] for record in samples})
@@ -46,8 +43,8 @@ def samples_figure(records, target):
     return figure
 
 
-def paths_figure(records, target):
-    """Rank-1 and mAP of every source's path, the mean path and the ensemble, with the time for a batch (Table 5)."""
+def paths_figure(records: Sequence[Record], target: str) -> Figure:
+    """Rank-1 and mAP of every source's path, the mean path and the ensemble, with the time per batch (Table 5)."""
     own = [record for record in records if record["target"] == target and record["lambda"] is None]
     colours = [MEAN_PATH if record["path"] == "mean" else "tab:blue" for record in own]
     figure = Figure(figsize=(max(5, 1.5 * len(own)), 4), layout="constrained")
@@ -56,7 +53,7 @@ def paths_figure(records, target):
         places = [place + offset for place in range(len(own))]
         bars = axis.bar(places, [record[metric] for record in own], 0.38, color=colours, alpha=shade)
         axis.bar_label(bars, [f"{metric}\n{record[metric]:.1f}" for record in own], fontsize=8)
-    labels = [f"{record['path']}\n{1000 * record['seconds_per_batch']:.0f} ms a batch" for record in own]
+    labels = [f"{record['path']}\n{1000 * record['seconds_per_batch']:.0f} ms per batch" for record in own]
     highest = max(record[metric] for record in own for metric in HEADLINE)
     axis.set(ylabel="%", ylim=(0, 1.2 * highest + 1), xticks=range(len(own)), xticklabels=labels, title=target)
     return figure

@@ -1,4 +1,4 @@
-"""How much weight a site's images got, by depth."""
+"""How much weight the images of a site get, by depth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..layers import PosteriorPath
 
 
 def save_weights_figure(file: Path, paths: Mapping[str, PosteriorPath]) -> None:
-    """Save a line for each path, {name: path}: the weight of its images in every layer's mean and variance."""
+    """Plot, for each path in {name: path}, the weight of its images in the mean and variance of every layer."""
     figure = Figure(figsize=(9, 4), layout="constrained")
     panels = figure.subplots(1, 2, sharey=True)
     for statistic, (axes, title) in enumerate(zip(panels, ("the mean", "the variance"))):
@@ -21,6 +21,6 @@ def save_weights_figure(file: Path, paths: Mapping[str, PosteriorPath]) -> None:
             axes.plot(range(1, len(weights) + 1), weights, marker=".", label=f"{name}, {path.images} images")
         axes.set(ylim=(0, 1), xlabel="BN layer, from the first to the last", title=f"of {title}")
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("the images' weight (0: the sources')")
+    panels[0].set_ylabel("weight of the images (0: only the sources count)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize="small")
     save_figure(file, figure, dpi=130)

@@ -1,11 +1,18 @@
 """Pictures of queries and their first matches, from the worst query to the best."""
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from fastreid.config import CfgNode
 from fastreid.data import build_reid_test_loader
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from torch import Tensor, nn
 
 from ..data import number_test_set
 from ..disk import save_figure
@@ -17,22 +24,29 @@ from ..runs.run_checkpoints import find_weights
 
 
 class RankedQuery(NamedTuple):
-    """A query and what it finds; images are numbered as they come, queries first."""
+    """A query and its matches; images are numbered in the order of the test set, queries first."""
 
     query: int
     precision: float  # its AP, 0 to 1
-    matches: np.ndarray  # gallery images, the nearest first; those of its own identity and camera come last
-    is_right: np.ndarray  # whether each match is of the query's identity
+    matches: NDArray[Any]  # gallery images, the nearest first; those of the query's own identity and camera come last
+    is_right: NDArray[Any]  # whether each match shows the query's identity
 
 
-def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=8):
+def ranked_results(
+    model: nn.Module,
+    cfg: CfgNode,
+    dataset_name: str,
+    output: str | Path,
+    num_queries: int = 6,
+    num_matches: int = 8,
+) -> None:
     """Save a picture of queries and their first matches, from the worst query to the best.
 
     Args:
-        model: gives features (B, D); put into eval mode.
-        dataset_name: a test set of fast-reid's registry.
+        model: returns features (B, D); it is put into eval mode.
+        dataset_name: a test set that is registered with fast-reid.
         output: the image file to write.
-        num_queries, num_matches: rows and columns. The queries are evenly spaced in the order of their AP.
+        num_queries, num_matches: rows and columns. Queries are sorted by their AP and evenly spaced.
 
     Raises:
         UserError: features are NaN or infinite, or no query has a match.
@@ -46,16 +60,23 @@ def ranked_results(model, cfg, dataset_name, output, num_queries=6, num_matches=
         raise not_finite(paths[unusable[0]], find_weights(cfg))
     ranked = rank_queries(features, pids, cameras, num_query, num_queries, cfg.TEST.METRIC)
     figure = ranked_figure(ranked, paths, num_matches)
-    figure.suptitle(f"{dataset_name}: queries from worst to best, and their first matches in other cameras")
+    figure.suptitle(f"{dataset_name}: queries from worst to best, with their first matches in other cameras")
     save_figure(output, figure, dpi=110)
 
 
-def rank_queries(features, pids, cameras, num_query, count, metric="euclidean"):
-    """``count`` RankedQuery, evenly spaced from the lowest AP to the highest; queries without any match have none.
+def rank_queries(
+    features: Tensor,
+    pids: NDArray[Any],
+    cameras: NDArray[Any],
+    num_query: int,
+    count: int,
+    metric: str = "euclidean",
+) -> list[RankedQuery]:
+    """``count`` queries, evenly spaced from the lowest AP to the highest; queries without a true match do not count.
 
     Args:
-        features: (images, dimensions), the queries' before the gallery's, as are the arrays ``pids`` and ``cameras``.
-        metric: as ``build_dist`` takes it.
+        features: (images, dimensions), queries before gallery images; so are ``pids`` and ``cameras``.
+        metric: as for ``build_dist``.
 
     Raises:
         UserError: no query has a match.
@@ -64,7 +85,7 @@ def rank_queries(features, pids, cameras, num_query, count, metric="euclidean"):
     q_pids, g_pids, q_cameras, g_cameras = *np.split(pids, [num_query]), *np.split(cameras, [num_query])
     _, precisions, _ = evaluate_rank(distances, q_pids, g_pids, q_cameras, g_cameras)
     has_match = [((g_pids == pid) & (g_cameras != camera)).any() for pid, camera in zip(q_pids, q_cameras)]
-    queries = np.flatnonzero(has_match)  # which the precisions are of
+    queries = np.flatnonzero(has_match)  # the rows of precisions
     from_worst = np.argsort(precisions, kind="stable")
     ranked = []
     for place in from_worst[np.linspace(0, len(queries) - 1, count).round().astype(int)]:
@@ -77,11 +98,11 @@ def rank_queries(features, pids, cameras, num_query, count, metric="euclidean"):
     return ranked
 
 
-def ranked_figure(ranked, paths, num_matches):
-    """A row for each RankedQuery: the query with its AP, then its first matches, green the right ones and red others.
+def ranked_figure(ranked: Sequence[RankedQuery], paths: Sequence[str], num_matches: int) -> Figure:
+    """A row per query: the query with its AP, then its first matches, right ones in green and wrong ones in red.
 
     Args:
-        paths: the image files, by the numbers that ``ranked`` has.
+        paths: the image files, by number.
     """
     figure = Figure(figsize=(1.1 * (num_matches + 1), 2.3 * len(ranked)), layout="constrained")
     axes = figure.subplots(len(ranked), num_matches + 1, squeeze=False)
@@ -93,7 +114,7 @@ def ranked_figure(ranked, paths, num_matches):
 
 
 @torch.no_grad()
-def _features(model, loader):
+def _features(model: nn.Module, loader: Iterable[Mapping[str, Tensor]]) -> tuple[Tensor, NDArray[Any], NDArray[Any]]:
     """Features, identities and cameras of all images."""
     model.eval()
     batches = [(model(batch), batch["targets"], batch["camids"]) for batch in loader]
@@ -101,7 +122,7 @@ def _features(model, loader):
     return features, pids.numpy(), cameras.numpy()
 
 
-def _show(axis, path, title, colour):
+def _show(axis: Any, path: str, title: str, colour: str) -> None:
     axis.imshow(read_picture(path).resize((64, 128)))
     axis.set_title(title, fontsize=8, color=colour)
     axis.set(xticks=[], yticks=[])

@@ -1,21 +1,28 @@
 """Figures of a run: losses, learning rate, and the Gaussian process over depth and over training.
 
-They are narrow, so that their text can still be read at a phone's width.
+They are narrow, so that their text is readable on a phone.
 """
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from ..layers.gaussian_process import Moments
+
+Records = Sequence[dict[str, Any]]  # lines of metrics.json, {"iteration": ..., name: value}
+Process = Iterable[tuple[str, Moments]]  # of every layer in order of depth, as GaussianProcess gives them
 
 WIDTH = 5  # inches
 COLOURS = {"a": "tab:blue", "b": "tab:orange"}
 
 
-def curves_figure(records):
-    """Every loss and the learning rate against iterations.
-
-    Args:
-        records: lines of metrics.json, {"iteration": ..., name: value}.
-    """
+def curves_figure(records: Records) -> Figure:
+    """Every loss and the learning rate against iterations."""
     figure = Figure(figsize=(WIDTH, 5), layout="constrained")
     losses, rate = figure.subplots(2, 1, sharex=True, height_ratios=(2, 1))
     names = sorted({name for record in records for name in record if "loss" in name}, key=lambda n: (len(n), n))
@@ -30,18 +37,20 @@ def curves_figure(records):
     return figure
 
 
-def band_figure(process, scale, noise):
-    """M(a) and M(b), their means over a layer's channels, and the band of lambda times the spread, layer by layer.
+def band_figure(process: Process, scale: float, noise: str) -> Figure:
+    """M(a) and M(b), averaged over channels, with a band of lambda times the spread, layer by layer.
 
     Args:
-        process: gives (name, Moments) in the order of depth, as GaussianProcess does.
-        scale, noise: MODEL.GDNORM.LAMBDA and NOISE, which make the band (Eq. 11).
+        scale, noise: MODEL.GDNORM.LAMBDA and NOISE, which determine the band (Eq. 11).
     """
     layers = band(process, scale, noise)
+    parts: tuple[tuple[str, list[float], list[float]], ...] = (
+        ("a", [layer[1] for layer in layers], [layer[2] for layer in layers]),
+        ("b", [layer[3] for layer in layers], [layer[4] for layer in layers]),
+    )
     depth = range(1, len(layers) + 1)
     figure = Figure(figsize=(WIDTH, 5), layout="constrained")
-    for axis, part, places in zip(figure.subplots(2, 1, sharex=True), "ab", ((1, 2), (3, 4))):
-        mean, width = ([layer[place] for layer in layers] for place in places)
+    for axis, (part, mean, width) in zip(figure.subplots(2, 1, sharex=True), parts):
         low, high = ([m + sign * w for m, w in zip(mean, width)] for sign in (-1, 1))
         label = f"± {scale:g} × {'variance' if noise == 'variance' else 'standard deviation'}"
         axis.fill_between(depth, low, high, color=COLOURS[part], alpha=0.3, label=label)
@@ -54,8 +63,8 @@ def band_figure(process, scale, noise):
     return figure
 
 
-def width_figure(process, scale, noise):
-    """Half the band's width alone, lambda times the spread of a and of b, layer by layer."""
+def width_figure(process: Process, scale: float, noise: str) -> Figure:
+    """Half the width of the band alone: lambda times the spread of a and of b, layer by layer."""
     layers = band(process, scale, noise)
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
@@ -72,8 +81,8 @@ def width_figure(process, scale, noise):
     return figure
 
 
-def spread_figure(records):
-    """How far the branches lie apart in the course of training: the means over layers of var(a) and var(b)."""
+def spread_figure(records: Records) -> Figure:
+    """How far apart the branches are during training: the means over layers of var(a) and var(b)."""
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
     for part in "ab":
@@ -86,10 +95,10 @@ def spread_figure(records):
     return figure
 
 
-def band(process, scale, noise):
-    """[(layer's name, M(a), lambda * spread of a, M(b), lambda * spread of b)], means over the layer's channels."""
+def band(process: Process, scale: float, noise: str) -> list[tuple[str, float, float, float, float]]:
+    """[(layer, M(a), lambda * spread of a, M(b), lambda * spread of b)], averaged over the layer's channels."""
 
-    def width(variance):
+    def width(variance: Tensor) -> float:
         spread = variance if noise == "variance" else variance.sqrt()
         return scale * float(spread.mean())
 
@@ -98,12 +107,12 @@ def band(process, scale, noise):
     ]
 
 
-def _show_magnitudes(axis):
-    """On a logarithmic scale, unless the branches are all the same or their numbers are none."""
+def _show_magnitudes(axis: Any) -> None:
+    """Use a logarithmic scale, unless no value is positive, as when all branches are the same."""
     if any((line.get_ydata() > 0).any() for line in axis.lines):
         axis.set_yscale("log")
 
 
-def _curve(records, name):
+def _curve(records: Records, name: str) -> tuple[list[float], list[float]]:
     points = [(record["iteration"], record[name]) for record in records if name in record]
     return [x for x, _ in points], [y for _, y in points]

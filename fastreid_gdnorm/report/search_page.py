@@ -1,4 +1,4 @@
-"""What queries have found in a gallery, as a page with pictures that needs no other file."""
+"""The matches of queries in a gallery, as a page with pictures that needs no other file."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ from ..errors import UserError
 from ..image_loading import read_picture
 from ..inference.queries import Found
 from ..inference.records import Record
-from .document import Heading, Paragraph, to_html
+from .document import Heading, HtmlBlock, Paragraph, to_html
 
-DOCTYPE = b"<!doctype html"  # how a page begins
-THUMBNAIL = (96, 192)  # pixels, at most
+DOCTYPE = b"<!doctype html"  # the first bytes of a page, in lower case
+THUMBNAIL = (96, 192)  # maximum width and height in pixels
 
 
 def check_page(file: Path) -> None:
-    """That a page can take the place of ``file``, which need not be there, and loses nothing of the user's.
+    """Check that writing a page to ``file`` overwrites at most another page.
 
     Raises:
-        UserError: it is a folder, or a file that is no page, such as a query that was named in the page's place.
+        UserError: it is a folder, or a file that is not a page, such as a query image.
     """
     if file.is_dir():
         raise UserError(f"--html {file} is a folder: name a file")
     if file.is_file() and file.stat().st_size:
         with open(file, "rb") as stream:
             if stream.read(len(DOCTYPE)).lower() != DOCTYPE:
-                raise UserError(f"--html {file} is there already and is no HTML page: name another file")
+                raise UserError(f"--html {file} exists and is not an HTML page: name another file")
 
 
 def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> None:
-    """Write an HTML file: the queries one below the other, each with its matches beside it, best first."""
-    blocks = [Heading(1, "Search results"), Paragraph(introduction), *map(_Row.of, found)]
+    """Write an HTML file: a row per query, with its matches beside it, best first."""
+    blocks: list[HtmlBlock] = [Heading(1, "Search results"), Paragraph(introduction), *map(_Row.of, found)]
     file.parent.mkdir(parents=True, exist_ok=True)
     write_text(file, to_html(blocks), errors="xmlcharrefreplace")
 
 
 class _Row(NamedTuple):
-    """A query and its matches: (path, lines of the caption, kind)."""
+    """A query and its matches, each as (path, lines of the caption, kind)."""
 
     figures: list[tuple[str, list[str], str]]
 
@@ -68,7 +68,7 @@ def _image(path: str) -> str:
     try:
         picture = read_picture(path)
     except UserError:
-        return '<div class="missing">not to be read any more</div>'
+        return '<div class="missing">no longer readable</div>'
     picture.thumbnail(THUMBNAIL)
     stream = io.BytesIO()
     picture.save(stream, "JPEG", quality=85)

@@ -1,4 +1,4 @@
-"""How the page looks: from a phone's width up, by day and by night."""
+"""The style of the pages: from phone to desktop, light and dark."""
 
 STYLE = """\
 :root { color-scheme: light dark; --text: #1c1e21; --faint: #5c6370; --line: #d4d8de; --page: #fff; --box: #f5f6f8;

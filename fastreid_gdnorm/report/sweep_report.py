@@ -1,4 +1,4 @@
-"""``fastreid paths``: what the paper's Figure 2 and Table 5 show, for one's own model and targets."""
+"""``fastreid paths``: the paper's Figure 2 and Table 5 for your own model and targets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..console import say
 from ..disk import check_writable, locked, save_figure
 from ..errors import UserError
 from ..evaluation import METRICS
-from ..evaluation.path_sweep import summarize, sweep
+from ..evaluation.path_sweep import Record, summarize, sweep
 from ..modeling import is_gdnorm
 from ..runs import files
 from ..runs.job_lock import claim
@@ -21,10 +21,11 @@ from ..runs.launcher import launch
 from ..runs.run_checkpoints import load_model
 from ..runs.run_folder import load_trained_config
 from ..runs.tables import save_table
-from .document import Heading, to_markdown
+from .document import Block, Heading, to_markdown
 from .path_figures import sweep_figures
 from .sweep_tables import tables_of_sweep
 
+LAMBDAS = tuple(n / 10 for n in range(1, 11))
 COLUMNS = ("target", "path", "lambda", *METRICS, "seconds_per_batch")
 
 
@@ -32,22 +33,22 @@ def sweep_paths(
     config_file: str | Path,
     output: str | Path,
     samples: int = 100,
-    lambdas: Sequence[float] = tuple(n / 10 for n in range(1, 11)),
+    lambdas: Sequence[float] = LAMBDAS,
     overrides: Sequence[object] = (),
 ) -> None:
     """Test a model along every source's path, the mean path, the ensemble, and ``samples`` paths at each lambda.
 
-    ``output`` gets paths.jsonl, a line for every path as soon as it is tested, from which a stopped sweep goes on;
-    then paths.csv, paths.json and paths.md, and for every target two figures.
+    Each path becomes a line of paths.jsonl in ``output`` as soon as it is tested, from which an interrupted sweep
+    resumes. At the end, paths.csv, paths.json, paths.md and two figures per target are written.
 
     Raises:
-        UserError: it is no GDNorm model, or ``output`` holds a sweep of another one, or one tested in another way.
+        UserError: it is not a GDNorm model, or ``output`` holds a sweep of another model or test.
     """
     cfg = load_trained_config(config_file, overrides)
     if not is_gdnorm(cfg):
         raise UserError(f"paths are for GDNorm models; MODEL.META_ARCHITECTURE is {cfg.MODEL.META_ARCHITECTURE}")
     check_writable(output)
-    cfg.MODEL.GDNORM.TEST_PATH = "mean"  # so that the model comes with all that its mean path takes
+    cfg.MODEL.GDNORM.TEST_PATH = "mean"  # so that the model is loaded with what its mean path needs
     launch(_sweep, device=cfg.MODEL.DEVICE, args=(cfg, Path(output), samples, lambdas))
 
 
@@ -63,13 +64,16 @@ def _sweep(cfg: CfgNode, output: Path, samples: int, lambdas: Sequence[float]) -
         records = sweep(model, cfg, output / files.RECORDS, samples, lambdas)
         if is_main:
             text = _save(records, output)
-            say(f"{text}\nIn {output}: paths.md, .csv, .json and figures")
+            say(f"{text}\nwritten to {output}: paths.md, .csv, .json and figures")
 
 
-def _save(records, folder):
-    """Write tables and figures into ``folder``; the tables in Markdown."""
+def _save(records: Sequence[Record], folder: Path) -> str:
+    """Write tables and figures into ``folder``, and return the tables as Markdown."""
     tables = tables_of_sweep(records)
-    text = to_markdown([block for target, of_it in tables.items() for block in (Heading(2, target), *of_it)])
+    blocks: list[Block] = []
+    for target, of_it in tables.items():
+        blocks += [Heading(2, target), *of_it]
+    text = to_markdown(blocks)
     rows = [[record[column] for column in COLUMNS] for record in records]
     save_table(folder, files.PATHS, COLUMNS, rows, {"summary": summarize(records), "paths": records}, text)
     for target in tables:

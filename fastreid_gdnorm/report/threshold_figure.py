@@ -1,4 +1,4 @@
-"""What a threshold gives up: true accepts against false accepts."""
+"""What a threshold trades: true accepts against false accepts."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
 from ..disk import save_figure
-from ..inference.thresholds import Pairs, Threshold
+from ..inference.pairs import Pairs
+from ..inference.thresholds import Threshold
 
 
 def save_threshold_figure(file: Path, pairs: Pairs, threshold: Threshold) -> None:
-    """Save the curve of all thresholds, with the one that was found and its intervals."""
+    """Plot the curve of all thresholds, and mark the one that was found with its intervals."""
     false, true, _ = roc_curve(pairs.is_same, pairs.scores)
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()
@@ -28,7 +29,7 @@ def save_threshold_figure(file: Path, pairs: Pairs, threshold: Threshold) -> Non
         fmt="o",
         color="tab:red",
         capsize=4,
-        label=f"{threshold.score:.3f}: {100 * x.value:.2f} % and {100 * y.value:.1f} %,\nwith 95 % of resampled people",
+        label=f"{threshold.score:.3f}: {100 * x.value:.2f} % and {100 * y.value:.1f} %,\nwith 95 % intervals",
     )
     axes.set(
         xscale="log",

@@ -20,7 +20,7 @@ from .conftest import find_browser
 
 HEADINGS = (
     "Results",
-    "What was trained on what, and tested on what",
+    "What each run was trained and tested on",
     "Data sets",
     "Loss and learning rate",
     "Gaussian process over depth",

@@ -40,7 +40,7 @@ def test_every_single_path_has_a_bar_of_its_height_for_each_metric_and_the_mean_
     written = [f"{metric}\n{value}" for metric in values for value in values[metric]]
     assert [text.get_text() for text in axis.texts] == written
     labels = [label.get_text() for label in axis.get_xticklabels()]
-    assert labels == [f"{path}\n250 ms a batch" for path in ("source:0", "mean", "ensemble")]
+    assert labels == [f"{path}\n250 ms per batch" for path in ("source:0", "mean", "ensemble")]
     assert axis.get_title() == "Here" and axis.get_ylim()[1] > 50
 
 

@@ -31,7 +31,7 @@ def test_a_browser_shows_pictures_captions_and_who_is_the_same(page_file, shown,
     captions = [figure.inner_text().split("\n") for figure in figures]
     assert captions[0] == ["query", "camera 2"]
     assert captions[1] == ["1. same", "0.900", "identity 7", "camera 1", "s1_2"]
-    assert captions[2][:3] == ["not to be read any more", "2. same", "0.700"]
+    assert captions[2][:3] == ["no longer readable", "2. same", "0.700"]
     assert captions[3][:2] == ["3. unknown", "0.500"] and captions[4][0] == "query"
     colours = [figure.evaluate("figure => getComputedStyle(figure).borderColor") for figure in figures]
     assert colours[1] == colours[2] != colours[3] and colours[0] == colours[4] not in colours[1:4]

@@ -23,8 +23,8 @@ def lines(table):
 
 def test_single_paths_have_all_metrics_and_their_time_and_samples_where_the_mean_path_stands():
     single, sampled = map(lines, tables_of_sweep(RECORDS)["Here"])
-    assert single[0] == ["path", *METRICS, "a batch"] and single[2:] == [["mean", *["50.0"] * 5, "250 ms"]]
-    assert sampled[0] == ["lambda", "", "mean path", "its rank", "average of samples", "worst", "best"]
+    assert single[0] == ["path", *METRICS, "time per batch"] and single[2:] == [["mean", *["50.0"] * 5, "250 ms"]]
+    assert sampled[0] == ["lambda", "", "mean path", "its rank", "average sample", "worst", "best"]
     assert sampled[2:] == [["0.5", metric, "50.0", "2 of 4", "48.0", "40.0", "56.0"] for metric in ("Rank-1", "mAP")]
 
 
