@@ -19,7 +19,7 @@ from .errors import Failure, UserError, file_mistake, line_of
 from .interrupts import ending_on_ctrl_c
 from .plugins import load_plugins
 
-HAS_TORCH = importlib.util.find_spec("torch") is not None  # without it there are the commands that need none
+HAS_TORCH = importlib.util.find_spec("torch") is not None  # some commands work without it
 
 DESCRIPTION = """\
 Person re-identification with fast-reid and GDNorm: train on several data sets,
@@ -32,12 +32,16 @@ To see all of it at work, without any data of your own: fastreid demo
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status: 0 done, 2 the user's mistake, 130 Ctrl-C, 141 nobody reads its output."""
-    logging.raiseExceptions = False  # a run whose output nobody reads any more goes on, and has its log
+    """Run a command.
+
+    Returns:
+        The exit status: 0 done, 1 failed, 2 the user's mistake, 130 Ctrl-C, 141 nobody reads its output.
+    """
+    logging.raiseExceptions = False  # if nobody reads its output any more, a run continues and keeps its log
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed, as by >&-
             setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):  # a file's name need not be UTF-8, and a terminal need not know all of it
+    for stream in (sys.stdout, sys.stderr):  # file names may not be valid UTF-8, or may not fit the terminal's encoding
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
@@ -63,7 +67,7 @@ def _run(argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if HAS_TORCH:
             raise
-        print(f"fastreid {command}: needs {error.name}, which is not installed here", file=sys.stderr)
+        print(f"fastreid {command}: needs {error.name}, which is not installed", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"fastreid {command}: stopped", file=sys.stderr)
@@ -87,7 +91,7 @@ def _nobody_reads() -> bool:
 
 
 def _drop_output() -> None:
-    """Drop what was printed and cannot be written, about which Python would complain as it ends."""
+    """Discard output that cannot be written, which Python would complain about on exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -95,20 +99,23 @@ def _drop_output() -> None:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments of a command line; exits where it makes no sense."""
+    """The arguments of a command line; exits if they are wrong."""
     parser = build_parser(_command(argv))
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
         parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
     if sum(word.partition("=")[0] == "--config-file" for word in argv) > 1:
-        parser.exit(2, f"fastreid {args.command}: --config-file is given more than once: give one, and KEY VALUE\n")
+        parser.exit(
+            2,
+            f"fastreid {args.command}: --config-file is given more than once: pass one, and KEY VALUE\n",
+        )
     if rest:
         args.opts = [*args.opts, *rest]  # argparse ends a list of words at the first option after it
     return args
 
 
 def build_parser(chosen: str) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of the one that is chosen."""
+    """The parser of all commands, with the arguments of the chosen one."""
     as_written = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, epilog=EPILOG, formatter_class=as_written)
     about_version = "print the versions of the plugin, fast-reid and torch"
@@ -123,7 +130,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
         except ModuleNotFoundError as error:
             if HAS_TORCH:
                 raise
-            parser.error(f"{name} needs {error.name}, which is not installed here")
+            parser.error(f"{name} needs {error.name}, which is not installed")
         own = parsers.add_parser(
             name,
             help=command.SUMMARY,
@@ -131,7 +138,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
             epilog=command.EXAMPLES,
             parents=parents,
             formatter_class=as_written,
-            conflict_handler="resolve" if parents else "error",  # a parent has its own --help
+            conflict_handler="resolve" if parents else "error",  # because a parent has its own --help
         )
         if name == chosen:
             command.add_arguments(own)
@@ -140,7 +147,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
 
 
 def _versions() -> str:
-    """The versions as pip knows them, without importing what they are of."""
+    """The installed versions, without importing the packages."""
     found = {"fastreid_gdnorm": __version__, **installed("fastreid", "torch")}
     return ", ".join(f"{package} {version or 'not installed'}" for package, version in found.items())
 

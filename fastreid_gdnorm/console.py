@@ -1,4 +1,4 @@
-"""Lines for stdout."""
+"""Lines on stdout."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from tqdm import tqdm
 
 
 def say(text: str) -> None:
-    """A line on stdout that leaves progress bars whole."""
+    """Print a line without breaking progress bars."""
     tqdm.write(text, file=sys.stdout)
     sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Ctrl-C ends a command, whatever it meets."""
+"""Ctrl-C ends a command at any moment."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
-AGAIN = 5.0  # seconds until an interrupt that has got lost is raised again
-SOON = 0.05  # seconds until one that came during a fork is raised
+AGAIN = 5.0  # seconds until a lost interrupt is raised again
+SOON = 0.05  # seconds until an interrupt that came during a fork is raised
 _handled_here = _is_forking = False
 
 
 @contextlib.contextmanager
 def ending_on_ctrl_c() -> Iterator[None]:
-    """Within it Ctrl-C, or a SIGINT, ends in a KeyboardInterrupt for certain, where this is the main thread.
+    """Inside this context, Ctrl-C (SIGINT) always raises a KeyboardInterrupt in the main thread.
 
-    Python drops a KeyboardInterrupt that is raised in a callback of its own, as in those of ``os.fork`` while a loader
-    starts its workers. So it waits until the fork is done, and is raised again until it is out of here. An error that
-    follows from it becomes one too, and what Python would print of a dropped one is left out. Forked processes leave
-    SIGINT to this one, which ends them.
+    Python drops a KeyboardInterrupt that is raised inside one of its own callbacks, such as those of ``os.fork`` while
+    a loader starts its workers. Therefore an interrupt waits until the fork is done, and is raised again until it
+    leaves this context. An error that it causes becomes a KeyboardInterrupt as well, and Python's message about a
+    dropped interrupt is suppressed. Forked processes ignore SIGINT; this process ends them.
+
+    Outside the main thread, or if SIGINT has another handler, this does nothing.
     """
     global _handled_here
     handler = signal.getsignal(signal.SIGINT)
     if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
-        yield  # somebody handles it otherwise
+        yield
         return
     came = False
     can_repeat = hasattr(signal, "setitimer")  # not on Windows
@@ -74,7 +76,7 @@ def _ignore_in_forked_child() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-if hasattr(os, "register_at_fork"):  # where there is a timer too
+if hasattr(os, "register_at_fork"):  # on the systems that have timers
     os.register_at_fork(
         before=lambda: _set_forking(True),
         after_in_parent=lambda: _set_forking(False),

@@ -1,4 +1,4 @@
-"""Other packages join in by an entry point of the group ``fastreid.plugins``."""
+"""Other packages extend fast-reid through entry points in the group ``fastreid.plugins``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def load_plugins() -> None:
-    """Import every plugin that is installed; one that fails is named on stderr and left out."""
+    """Import every installed plugin; a plugin that fails is reported on stderr and skipped."""
     if sys.version_info >= (3, 10):
         found = importlib.metadata.entry_points(group="fastreid.plugins")
     else:
@@ -16,4 +16,4 @@ def load_plugins() -> None:
         try:
             plugin.load()
         except Exception as error:
-            print(f"fastreid: plugin {plugin.name} ({plugin.value}) is left out: {error}", file=sys.stderr)
+            print(f"fastreid: plugin {plugin.name} ({plugin.value}) was skipped: {error}", file=sys.stderr)

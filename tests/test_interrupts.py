@@ -1,4 +1,4 @@
-"""Ctrl-C, at moments at which Python loses it, and what a training leaves then."""
+"""Ctrl-C at moments when Python loses it, and what a training leaves behind."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from .conftest import command, fastreid, training
 
 @pytest.fixture(autouse=True)
 def python_handles_it():
-    """Also where these tests run in the background, to which shells have SIGINT ignored; children inherit that."""
+    """Restore Python's handler: shells start background jobs with SIGINT ignored, and children inherit that."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
@@ -22,7 +22,7 @@ def python_handles_it():
 
 @pytest.fixture
 def lost_interrupt():
-    """Arms a Ctrl-C in the callback that follows the next fork, where Python drops the exception."""
+    """A function that triggers Ctrl-C in the callback after the next fork, where Python drops the exception."""
     armed = []
 
     def interrupt():
@@ -36,9 +36,7 @@ def lost_interrupt():
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_one_that_comes_while_workers_start_ends_the_training(
-    datasets, tmp_path, lost_interrupt, fastreid_here, monkeypatch
-):
+def test_ctrl_c_while_workers_start_ends_the_training(datasets, tmp_path, lost_interrupt, fastreid_here, monkeypatch):
     monkeypatch.setattr(interrupts, "AGAIN", 0.5)
     late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 TEST.EVAL_PERIOD 400 SOLVER.CHECKPOINT_PERIOD 1".split()
     lost_interrupt()
@@ -51,7 +49,7 @@ def test_one_that_comes_while_workers_start_ends_the_training(
 
 @pytest.mark.long
 @pytest.mark.parametrize("seconds", [0, 0.05, 0.5])
-def test_a_real_one_at_any_moment_leaves_a_folder_to_resume_in(datasets, tmp_path, seconds):
+def test_after_ctrl_c_at_any_moment_the_training_can_be_resumed(datasets, tmp_path, seconds):
     late = "DATALOADER.NUM_WORKERS 2 SOLVER.MAX_EPOCH 400 TEST.EVAL_PERIOD 400 SOLVER.CHECKPOINT_PERIOD 1".split()
     process = subprocess.Popen(
         **command(*training(tmp_path, overrides=late)), stdout=subprocess.PIPE, stderr=subprocess.PIPE

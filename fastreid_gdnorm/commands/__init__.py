@@ -1,11 +1,9 @@
-"""The ``fastreid`` commands, a file for each: its arguments, and the call that does the work.
+"""The ``fastreid`` commands, one file each: its arguments, and the call that does the work.
 
-A command is a module here; its name is the command's. It has
+Each module here is a command of the same name, unless its name starts with an underscore. It has
 
 - ``SUMMARY``, its line in ``fastreid --help``,
-- ``DESCRIPTION`` and ``EXAMPLES``, before and after the arguments in its own help,
-- ``parents()``, if any: parsers whose arguments it takes over,
+- ``DESCRIPTION`` and ``EXAMPLES``, which come before and after the arguments in its own help,
+- optionally ``parents()``: argparse parsers whose arguments it adopts,
 - ``add_arguments(parser)``, and ``run(args)``, which imports what it needs when it is called.
-
-Modules whose names begin with an underscore are no commands.
 """

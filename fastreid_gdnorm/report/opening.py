@@ -16,7 +16,7 @@ from ..runs.run_folder import RunFolder
 from .document import Cell, Paragraph, Table
 
 COARSE = 2  # points of Rank-1; a 95 % interval that is wider to either side is worth a warning
-OF_THE_PLACE = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that do not affect a training's result
+LOCAL_KEYS = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that do not affect a training's result
 
 Runs = Mapping[str, RunFolder]  # by name; the first is the one that the others are compared with
 Data = Mapping[str, RunData]
@@ -24,14 +24,14 @@ Data = Mapping[str, RunData]
 
 def introduction(runs: Runs) -> Iterator[Paragraph]:
     """A paragraph on each run: method, sources, targets, headline numbers."""
-    (first, measure), *_ = runs.items()
+    (first, reference), *_ = runs.items()
     for name, run in runs.items():
         cfg = run.cfg
         trained = (
             f"{name} is {_in_words(cfg)}, trained for {cfg.SOLVER.MAX_EPOCH} epochs on {_and(cfg.DATASETS.NAMES)} with "
             f"{'a random seed' if cfg.SEED < 0 else f'seed {cfg.SEED}'}."
         )
-        yield Paragraph(" ".join([trained, *(_reached(run, target, first, measure) for target in run.results)]))
+        yield Paragraph(" ".join([trained, *(_reached(run, target, first, reference) for target in run.results)]))
     yield Paragraph(
         "Rank-1 is the share of queries whose first match is right. mAP (mean average precision) also measures how "
         "high all other right matches rank. A query is matched with images from other cameras only."
@@ -88,14 +88,14 @@ def _coarse(runs: Runs, data: Data) -> Iterator[str]:
 
 def results_tables(runs: Runs) -> Iterator[Paragraph | Table]:
     """A table for each target, with the differences from the first run."""
-    (first, measure), *others = runs.items()
+    (first, reference), *others = runs.items()
     if others:
         yield Paragraph(f"In %. In colour, or in brackets: the difference from {first}, in points.")
     else:
         yield Paragraph("In %. To compare runs, pass several: `fastreid report BASELINE_DIR RUN_DIR`.")
     for target in dict.fromkeys(target for run in runs.values() for target in run.results):
         rows = [
-            [name, *(_cell(run, measure, target, metric) for metric in METRICS)]
+            [name, *(_cell(run, reference, target, metric) for metric in METRICS)]
             for name, run in runs.items()
             if target in run.results
         ]
@@ -162,10 +162,10 @@ def _in_words(cfg: CfgNode) -> str:
     }[method(cfg)]
 
 
-def _reached(run: RunFolder, target: str, first: str, measure: RunFolder) -> str:
-    """A sentence on a run's result, compared with the run ``measure``, whose name is ``first``."""
+def _reached(run: RunFolder, target: str, first: str, reference: RunFolder) -> str:
+    """A sentence on a run's result, compared with the run ``reference``, whose name is ``first``."""
     numbers = _and([f"{metric} {metric_text(run.results[target], metric)}\u00a0%" for metric in HEADLINE])
-    deltas = [_delta(run, measure, target, metric) for metric in HEADLINE]
+    deltas = [_delta(run, reference, target, metric) for metric in HEADLINE]
     against = "" if None in deltas else f" ({_and([f'{delta:+.1f}' for delta in deltas])} points from {first})"
     where = f"On {target}" if target in run.targets else "On average over the targets with splits"
     unseen = ", which it has not seen," if target in run.targets and target not in run.cfg.DATASETS.NAMES else ""
@@ -180,18 +180,18 @@ def _network(cfg: CfgNode) -> str:
 
 def _settings(run: RunFolder) -> dict[str, Any]:
     """{key: value} of the settings that can affect the result."""
-    unused = OF_THE_PLACE if run.is_gdnorm else (*OF_THE_PLACE, "MODEL.GDNORM.")
+    unused = LOCAL_KEYS if run.is_gdnorm else (*LOCAL_KEYS, "MODEL.GDNORM.")
     return {key: value for key, value in flat(run.cfg) if not key.startswith(unused)}
 
 
-def _cell(run: RunFolder, measure: RunFolder, target: str, metric: str) -> Cell:
-    return Cell(metric_text(run.results[target], metric), _delta(run, measure, target, metric))
+def _cell(run: RunFolder, reference: RunFolder, target: str, metric: str) -> Cell:
+    return Cell(metric_text(run.results[target], metric), _delta(run, reference, target, metric))
 
 
-def _delta(run: RunFolder, measure: RunFolder, target: str, metric: str) -> float | None:
-    if run is measure or any(metric not in one.results.get(target, {}) for one in (run, measure)):
+def _delta(run: RunFolder, reference: RunFolder, target: str, metric: str) -> float | None:
+    if run is reference or any(metric not in one.results.get(target, {}) for one in (run, reference)):
         return None
-    difference: float = run.results[target][metric] - measure.results[target][metric]
+    difference: float = run.results[target][metric] - reference.results[target][metric]
     return round(difference, 1) + 0.0  # no -0.0
 
 

@@ -1,4 +1,4 @@
-"""The command line: help that teaches, plugins of others, and the README's own lines."""
+"""The command line: its help, other packages' plugins, and the command lines in the documents."""
 
 import importlib.metadata
 import pkgutil
@@ -57,14 +57,14 @@ def test_version_names_the_plugin_fastreid_and_torch(fastreid_here):
     assert done.stdout == "fastreid_gdnorm {}, fastreid {}, torch {}\n".format(*versions)
 
 
-def test_no_command_and_no_config_are_mistakes(fastreid_here):
+def test_a_missing_command_or_config_is_a_mistake(fastreid_here):
     done = fastreid_here()
     assert done.returncode == 2 and "COMMAND" in done.stderr
     done = fastreid_here("train", "SEED", "1")
     assert done.returncode == 2 and "--config-file '' is not found; try projects/GDNorm" in done.stderr
 
 
-def test_an_error_of_a_loaders_worker_is_one_line(tmp_path, monkeypatch, fastreid_here):
+def test_an_error_in_a_loader_worker_is_one_line(tmp_path, monkeypatch, fastreid_here):
     (tmp_path / "broken.jpg").write_text("no picture")
     (tmp_path / "load.py").write_text(
         'SUMMARY, DESCRIPTION, EXAMPLES = "", "", ""\n'
@@ -79,7 +79,7 @@ def test_an_error_of_a_loaders_worker_is_one_line(tmp_path, monkeypatch, fastrei
     assert one_line(fastreid_here("load", tmp_path / "broken.jpg")).startswith("fastreid load: cannot read image")
 
 
-def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(tmp_path):
+def test_plugins_of_other_packages_are_loaded_and_a_failing_one_is_skipped(tmp_path):
     for name, source in (("good", "print('good plugin is here')"), ("bad", "1 / 0")):
         (tmp_path / f"{name}_plugin.py").write_text(source)
         info = tmp_path / f"{name}_plugin-1.0.dist-info"
@@ -88,19 +88,26 @@ def test_a_plugin_of_others_is_loaded_and_one_that_fails_is_named_and_not_fatal(
         (info / "entry_points.txt").write_text(f"[fastreid.plugins]\n{name} = {name}_plugin\n")
     done = fastreid("report", "no-run", env={"PYTHONPATH": f"{REPOSITORY}:{tmp_path}"})
     assert done.returncode == 2 and "good plugin is here" in done.stdout and "no-run" in done.stderr
-    assert "plugin bad (bad_plugin) is left out: division by zero" in done.stderr
+    assert "plugin bad (bad_plugin) was skipped: division by zero" in done.stderr
 
 
-# of programs that use an export, of torchrun, pip and slurm
-OF_OTHERS = {"--with-reid", "--fast-reid-config", "--fast-reid-weights", "--reid", "--nproc_per_node", "--no-deps"}
+# flags of other programs: those that use an export, torchrun, pip
+FLAGS_OF_OTHERS = {
+    "--with-reid",
+    "--fast-reid-config",
+    "--fast-reid-weights",
+    "--reid",
+    "--nproc_per_node",
+    "--no-deps",
+}
 
 
-def test_every_flag_and_command_that_a_text_advises_exists():
+def test_every_flag_and_command_in_the_texts_exists():
     flags = {}
     for name in (module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"):
         parsers = next(action for action in cli.build_parser(name)._actions if action.dest == "command")
         flags[name] = {option for action in parsers.choices[name]._actions for option in action.option_strings}
-    known = set().union(*flags.values(), OF_OTHERS, {"--version"})
+    known = set().union(*flags.values(), FLAGS_OF_OTHERS, {"--version"})
     for path in PACKAGE.rglob("*.py"):
         texts = [text for text in strings_of(path) if "{ color-scheme" not in text]
         advised = {flag for text in texts for flag in re.findall(r"(?<![\w-])--[a-z][a-z_-]*[a-z]", text)}
@@ -108,7 +115,7 @@ def test_every_flag_and_command_that_a_text_advises_exists():
         named = {name for text in texts for name in re.findall(r"(?:^|[`:;,(] ?|run )fastreid ([a-z]+)\b", text)}
         assert named <= set(flags), f"{path.relative_to(PACKAGE)}: {named - set(flags)}"
         if path.parent.name == "commands" and "extraction import extract" in path.read_text():
-            assert "--skip-unreadable" in flags[path.stem], f"{path.stem}: its error about images advises it"
+            assert "--skip-unreadable" in flags[path.stem], f"{path.stem}: its error about images mentions it"
 
 
 def commands_of(document):
@@ -117,7 +124,7 @@ def commands_of(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_of_the_documents_parses_and_every_file_is_there(document):
+def test_every_command_in_the_documents_parses_and_every_file_exists(document):
     lines = commands_of(document)
     assert lines
     for line in lines:
@@ -131,7 +138,7 @@ def test_every_command_of_the_documents_parses_and_every_file_is_there(document)
 
 
 def test_the_readmes_python_runs(datasets, tmp_path):
-    """The first block from a folder with the project's configs, the second on a small network."""
+    """Run the first block in a folder with the project's configs, and the second on a small network."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     first, second, _of_own_images, of_cameras = re.findall(
@@ -143,7 +150,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
         "images, domains, criterion = torch.rand(6, 3, 8, 8), torch.tensor([0, 1, 2, 2, 1, 0]), torch.mean\n"
     )
     after = "\nassert torch.allclose(deployed.eval()(images), features, atol=1e-5)"
-    # this session's drawings have 6 identities a domain, fewer than the config's batch takes
+    # the test domains have 6 identities each, too few for the config's batch
     first = first.replace("trainer =", "cfg.SOLVER.IMS_PER_BATCH = 24; trainer =")
     of_cameras = (
         "import numpy\nunlabelled, cameras = numpy.random.rand(6, 9), list('aaabbb')\n"
@@ -168,7 +175,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
     ],
 )
-def test_a_value_that_cannot_be_is_one_line(words, said, fastreid_here):
+def test_an_invalid_value_is_one_line(words, said, fastreid_here):
     assert said in one_line(fastreid_here(*words.split()))
 
 
@@ -189,7 +196,7 @@ OUTPUTS = {
 
 
 @pytest.mark.parametrize("command", OUTPUTS)
-def test_an_output_that_cannot_be_written_is_one_line_before_any_work(command, toy_run, tmp_path, fastreid_here):
+def test_an_unwritable_output_is_one_line_before_any_work(command, toy_run, tmp_path, fastreid_here):
     file = tmp_path / "file"
     file.touch()
     words = OUTPUTS[command].replace("FILE", str(file)).replace("RUN", str(toy_run)).split()
@@ -204,7 +211,7 @@ def test_an_output_that_cannot_be_written_is_one_line_before_any_work(command, t
     assert not file.read_bytes()
 
 
-def test_a_disk_that_is_full_in_mid_work_is_one_line(toy_run, datasets, tmp_path, fastreid_here):
+def test_a_disk_that_fills_up_during_work_is_one_line(toy_run, datasets, tmp_path, fastreid_here):
     crops = next(datasets.glob("RenderedStation/query"))
     with small_files(2**13):
         line = one_line(fastreid_here("extract", "--model", toy_run, crops, "--output", tmp_path / "features.npz"))
@@ -214,7 +221,7 @@ def test_a_disk_that_is_full_in_mid_work_is_one_line(toy_run, datasets, tmp_path
 
 @pytest.mark.parametrize("lines", [1, 10**5])
 @pytest.mark.parametrize("output", ["reader gone", "full disk"])
-def test_output_that_cannot_be_printed_ends_the_command_quietly(lines, output, tmp_path):
+def test_a_command_ends_quietly_if_its_output_cannot_be_printed(lines, output, tmp_path):
     (tmp_path / "many.py").write_text(
         'SUMMARY, DESCRIPTION, EXAMPLES = "print", "Print.", ""\n'
         "def add_arguments(parser): pass\n"
@@ -240,7 +247,7 @@ def test_output_that_cannot_be_printed_ends_the_command_quietly(lines, output, t
         assert said == "fastreid many: its output: No space left on device; free some space, or write elsewhere\n"
 
 
-def test_a_name_of_two_lines_is_said_in_one(tmp_path, fastreid_here):
+def test_a_file_name_with_a_line_break_is_reported_in_one_line(tmp_path, fastreid_here):
     done = fastreid_here("index", "--model", tmp_path, "two\nlines/*.jpg", "--gallery", tmp_path / "gallery")
     assert done.returncode == 2
     assert done.stderr.splitlines() == [

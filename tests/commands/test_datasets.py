@@ -1,4 +1,4 @@
-"""``fastreid datasets`` through the front door, on whole and on broken trees."""
+"""``fastreid datasets`` on complete and on broken data sets."""
 
 import shutil
 
@@ -11,7 +11,7 @@ from ..data import trees
 
 
 def put(path):
-    """A small picture, the same for all."""
+    """Write a small picture, always the same."""
     assert cv2.imwrite(str(path), np.full((8, 4, 3), 90, np.uint8))
 
 
@@ -26,7 +26,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def said(root, monkeypatch, fastreid_here):
-    """A function that runs ``fastreid datasets`` on the trees, in this process: stdout and stderr."""
+    """A function that runs ``fastreid datasets`` on them in this process, and returns stdout and stderr."""
     monkeypatch.setenv("FASTREID_DATASETS", str(root))
 
     def call(*words):
@@ -37,7 +37,7 @@ def said(root, monkeypatch, fastreid_here):
     return call
 
 
-def test_whole_sets_are_as_published_and_a_small_one_is_not(root, said, monkeypatch):
+def test_complete_sets_match_the_published_counts_and_a_small_one_does_not(root, said, monkeypatch):
     out, mistake = said("DGVIPeR", "DGiLIDS")
     assert not mistake and out.count("as published") == 2 and "not as published" not in out
     assert f"DGVIPeR: {root}/VIPeR" in out and "|   316 |      316 |" in out
@@ -51,7 +51,7 @@ def test_whole_sets_are_as_published_and_a_small_one_is_not(root, said, monkeypa
     assert "missing or not as published: DGMarket1501; see above" in line
 
 
-def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_named(root, said):
+def test_a_missing_set_is_a_mistake_only_if_it_was_named(root, said):
     out, mistake = said("--no-decode")
     assert not mistake and out.count("not found") == 7
     assert f"{root} has no folder MSMT17_V1; it must contain train and test (V1)" in out
@@ -63,7 +63,7 @@ def test_all_sets_are_looked_for_and_a_missing_one_is_no_mistake_unless_it_was_n
     assert "there is no 'DGViper'; did you mean DGVIPeR?" in said("--no-decode", "DGViper")[1]
 
 
-def test_a_set_that_is_there_in_part_is_not_called_missing(root, said):
+def test_an_incomplete_set_is_not_called_missing(root, said):
     shutil.rmtree(root / "Market-1501-v15.09.15/query")
     (root / "VIPeR/cam_a/notes.txt").touch()
     trees.dukemtmc(root, put)
@@ -76,7 +76,7 @@ def test_a_set_that_is_there_in_part_is_not_called_missing(root, said):
     assert mistake.endswith("DGMarket1501, DGMSMT17, MSMT17; see above\n")
 
 
-def test_a_root_that_is_not_there_is_named(said, monkeypatch, tmp_path):
+def test_a_missing_root_is_named(said, monkeypatch, tmp_path):
     assert "--root /nowhere is not a folder" in said("--root", "/nowhere")[1]
     monkeypatch.setenv("FASTREID_DATASETS", "/nowhere")
     assert "/nowhere, which FASTREID_DATASETS names, is not a folder" in said()[1]
@@ -85,7 +85,7 @@ def test_a_root_that_is_not_there_is_named(said, monkeypatch, tmp_path):
     assert f"{tmp_path}/datasets is not a folder; set FASTREID_DATASETS to the folder" in said("DGVIPeR")[1]
 
 
-def test_images_that_are_empty_cut_short_or_gone_are_named(root, said):
+def test_empty_truncated_and_missing_images_are_named(root, said):
     empty, cut, text = sorted((root / "VIPeR/cam_a").iterdir())[:3]
     empty.write_bytes(b"")
     cut.write_bytes(cut.read_bytes()[:30])

@@ -1,4 +1,4 @@
-"""The demo at toy size: its table, its figure, and that what is done is kept."""
+"""The demo at toy size: its table, its figures, and that finished trainings are kept."""
 
 import csv
 import json
@@ -17,7 +17,7 @@ DOMAINS = {"sources": SOURCES, "targets": ("RenderedStation", "RenderedNight")}
 
 
 @pytest.mark.long
-def test_demo_prints_and_saves_one_table_and_a_figure_and_keeps_what_is_done(datasets, tmp_path, capsys):
+def test_the_demo_prints_and_saves_its_results_and_keeps_finished_trainings(datasets, tmp_path, capsys):
     run_demo(tmp_path, overrides=TINY, **DOMAINS)
     said = capsys.readouterr().out
     rows = json.loads((tmp_path / "results.json").read_text())

@@ -74,7 +74,7 @@ def test_a_missing_torch_is_reported_in_one_line(without_torch, exported, toy_ru
             ["extract", "--model", tmp_path / "export", images],
             "has no model.onnx: export with --onnx, or install torch",
         ),
-        (["datasets"], "needs fastreid, which is not installed here"),
+        (["datasets"], "needs fastreid, which is not installed"),
     ]:
         done = without_torch(*words, *["--output", tmp_path / "f.npz"][: 2 * (words[0] == "extract")])
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

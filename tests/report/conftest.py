@@ -1,4 +1,4 @@
-"""A browser for the pages."""
+"""A browser to look at the pages with."""
 
 import importlib
 import os
@@ -7,20 +7,20 @@ import shutil
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-# for root, without a GPU, and without a request of the browser's own
+# to run as root, without a GPU, and without requests of the browser's own
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --disable-component-update --disable-sync".split()
 
 
 def find_browser():
-    """Playwright and a browser that is on this machine.
+    """Playwright and an installed browser.
 
-    Without them a test is skipped; it fails if the environment variable REQUIRE_BROWSER is set.
+    Without them the test is skipped, or fails if the environment variable REQUIRE_BROWSER is set.
     """
     give_up = pytest.fail if os.environ.get("REQUIRE_BROWSER") else pytest.skip
     try:
         sync_api = importlib.import_module("playwright.sync_api")
     except ImportError as error:
-        give_up(f"playwright cannot be imported, which drives the browser: {error}")
+        give_up(f"playwright, which drives the browser, cannot be imported: {error}")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         give_up(f"no browser to look at the pages with: install one of {', '.join(BROWSERS)}")
@@ -29,7 +29,7 @@ def find_browser():
 
 @pytest.fixture(scope="module")
 def browser():
-    """A browser that is on this machine; nothing is downloaded."""
+    """An installed browser; nothing is downloaded."""
     sync_api, program = find_browser()
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=program, args=FLAGS, timeout=120_000)
@@ -39,9 +39,9 @@ def browser():
 
 @pytest.fixture
 def shown(browser):
-    """A function (HTML file, width) -> the page in the browser, where nothing sticks out.
+    """A function (HTML file, width) -> the page in the browser, checked to be no wider than the window.
 
-    In the end it must have asked for nothing else, and have no errors.
+    At the end of the test, no page may have requested anything else or reported an error.
     """
     requested, said, pages = [], [], []
 

@@ -1,4 +1,4 @@
-"""A document in both its forms: what is escaped, what is folded, what is said of differences."""
+"""A document in both its forms: escaping, folding, differences."""
 
 import base64
 
@@ -27,7 +27,7 @@ def test_every_text_is_escaped_in_both_forms(tmp_path):
     assert f"]({file.name})" in text
 
 
-def test_cells_have_their_difference_and_bars_do_not_end_them():
+def test_cells_show_their_difference_and_bars_are_escaped():
     table = Table(["", "a|b"], [["up", Cell("3.0", 1.0)], ["down", Cell("2.0", -0.5)], ["same", Cell("1.0", 0.0)]])
     page, text = to_html([Heading(1, "Title"), table]), to_markdown([Heading(1, "Title"), table])
     for kind, value, delta in ("up", "3.0", "+1.0"), ("down", "2.0", "-0.5"), ("same", "1.0", "+0.0"):

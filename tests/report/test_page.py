@@ -1,4 +1,4 @@
-"""The page about runs: its numbers are the tests', it needs nothing else, and a browser shows it."""
+"""The page about runs: its numbers match the tests, it is self-contained, and a browser shows it."""
 
 import importlib.metadata
 import json
@@ -41,7 +41,7 @@ def baseline(datasets, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def gdnorm(toy_run, tmp_path_factory):
-    """A toy run of GDNorm that was moved, with a path sweep; the sampled paths' numbers are made up."""
+    """A toy run of GDNorm that was moved, with a path sweep whose numbers for sampled paths are made up."""
     folder = tmp_path_factory.mktemp("moved") / "gdnorm"
     shutil.copytree(toy_run, folder)
     metrics = json.loads((folder / "test_results.json").read_text())["RenderedStation"]
@@ -55,13 +55,13 @@ def gdnorm(toy_run, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def pages(baseline, gdnorm, tmp_path_factory):
-    """The folder of a report on both runs, made by the command."""
+    """The folder of a report on both runs, written by the command."""
     folder = tmp_path_factory.mktemp("report")
     assert cli.main(["report", str(baseline), str(gdnorm), "--output", str(folder)]) == 0
     return folder
 
 
-def test_numbers_are_the_tests_with_deltas_in_both_forms(pages, baseline, gdnorm):
+def test_both_forms_show_the_test_results_and_their_differences(pages, baseline, gdnorm):
     page, text = ((pages / name).read_text() for name in ("report.html", "report.md"))
     first, second = (
         json.loads((folder / "test_results.json").read_text())["RenderedStation"] for folder in (baseline, gdnorm)
@@ -75,7 +75,7 @@ def test_numbers_are_the_tests_with_deltas_in_both_forms(pages, baseline, gdnorm
         assert float(delta) == pytest.approx(second[metric] - first[metric], abs=0.051)
 
 
-def test_every_section_is_in_both_forms_and_the_html_needs_nothing_else(pages):
+def test_both_forms_have_every_section_and_the_html_is_self_contained(pages):
     page, text = ((pages / name).read_text() for name in ("report.html", "report.md"))
     for heading in HEADINGS:
         assert re.search(rf"<h[23]>{heading}</h[23]>", page) and re.search(rf"^##+ {heading}$", text, re.MULTILINE)
@@ -87,7 +87,7 @@ def test_every_section_is_in_both_forms_and_the_html_needs_nothing_else(pages):
     assert page.count("alt=") == len(images)
 
 
-def test_words_say_what_was_done_and_what_to_be_careful_about(pages):
+def test_the_text_says_what_was_done_and_where_to_be_careful(pages):
     text = (pages / "report.md").read_text()
     assert f"trained for 2 epochs on RenderedStreet, RenderedMall and RenderedCampus with seed {TOY_SEED}" in text
     assert "On RenderedStation, which it has not seen, it reaches Rank-1" in text
@@ -107,7 +107,7 @@ def test_a_run_without_test_results_json_is_read_from_its_metrics(gdnorm, tmp_pa
     assert results == {name: pytest.approx(expected["RenderedStation"][name]) for name in METRICS}
 
 
-def test_metrics_of_a_resumed_run_are_of_its_last_time(tmp_path):
+def test_metrics_of_a_resumed_run_are_the_latest_ones(tmp_path):
     lines = [{"iteration": 1, "lr": 1}, {"iteration": 2, "lr": 2}, {"iteration": 3}, {"iteration": 2, "lr": 5}]
     file = tmp_path / "metrics.json"
     file.write_text("\n".join(map(json.dumps, [*lines, {"iteration": 2, "mAP": 7}])))
@@ -123,7 +123,7 @@ def test_metrics_of_a_resumed_run_are_of_its_last_time(tmp_path):
     ],
     ids=["no run", "no results", "no checkpoint"],
 )
-def test_what_is_no_finished_run_is_one_line(gdnorm, tmp_path, missing, said):
+def test_an_unfinished_run_is_one_line(gdnorm, tmp_path, missing, said):
     for file in gdnorm.iterdir():
         if file.is_file() and file.name not in missing:
             (tmp_path / file.name).symlink_to(file)
@@ -133,7 +133,7 @@ def test_what_is_no_finished_run_is_one_line(gdnorm, tmp_path, missing, said):
     assert not (tmp_path / "report").exists()
 
 
-def test_a_run_whose_weights_are_not_finite_is_one_line(gdnorm, tmp_path, fastreid_here):
+def test_a_run_with_nan_weights_is_one_line(gdnorm, tmp_path, fastreid_here):
     run = shutil.copytree(gdnorm, tmp_path / "diverged")
     checkpoint = torch.load(run / "model_final.pth", weights_only=True)
     checkpoint["model"] = {name: value * float("nan") for name, value in checkpoint["model"].items()}
@@ -142,7 +142,7 @@ def test_a_run_whose_weights_are_not_finite_is_one_line(gdnorm, tmp_path, fastre
     assert done.returncode == 2 and f"{run / 'model_final.pth'} gives no usable features for " in done.stderr
 
 
-def test_targets_that_are_not_here_are_said_to_be(datasets, gdnorm, tmp_path, monkeypatch):
+def test_targets_that_are_not_on_disk_are_named(datasets, gdnorm, tmp_path, monkeypatch):
     (tmp_path / "data").mkdir()
     for folder in datasets.glob("Rendered*"):
         (tmp_path / "data" / folder.name).symlink_to(folder)
@@ -166,7 +166,7 @@ def test_queries_that_results_leave_out_are_counted(gdnorm, station, tmp_path):
     assert "2 queries of RenderedStation are left out of the results" in (run / "report" / "report.md").read_text()
 
 
-def test_a_missing_browser_is_a_failure_where_one_is_required(monkeypatch):
+def test_a_missing_browser_is_a_failure_if_one_is_required(monkeypatch):
     monkeypatch.setenv("PATH", "")
     monkeypatch.delenv("REQUIRE_BROWSER", raising=False)
     with pytest.raises(pytest.skip.Exception, match="no browser"):
@@ -177,7 +177,7 @@ def test_a_missing_browser_is_a_failure_where_one_is_required(monkeypatch):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_browser_shows_it_without_errors_or_requests_and_nothing_sticks_out(pages, shown, width):
+def test_a_browser_shows_the_page_without_errors_requests_or_overflow(pages, shown, width):
     page = shown(pages / "report.html", width)
     assert page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 100)")
     assert len(page.screenshot(full_page=True)) > 100_000

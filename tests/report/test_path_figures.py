@@ -29,7 +29,7 @@ RECORDS = [
 ]
 
 
-def test_every_single_path_has_a_bar_of_its_height_for_each_metric_and_the_mean_paths_are_red():
+def test_every_single_path_has_a_bar_per_metric_and_the_mean_path_is_red():
     (axis,) = paths_figure(RECORDS, "Here").axes
     rank_1, mean_ap = axis.containers
     for bars, heights in (rank_1, [30, 50, 45]), (mean_ap, [20, 40, 35]):

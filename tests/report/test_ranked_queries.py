@@ -1,4 +1,4 @@
-"""The picture of ranked results, of features for which right and wrong matches are certain."""
+"""The picture of ranked results, for features whose right and wrong matches are known."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ from fastreid_gdnorm.report.ranked_queries import RankedQuery, rank_queries, ran
 
 
 def test_queries_go_from_worst_to_best_and_matches_from_near_to_far():
-    """Against a plain loop over queries, on random features; three queries have no match."""
+    """Compare with a plain loop over queries, on random features; three queries have no match."""
     generator = np.random.default_rng(0)
     pids, cameras = generator.integers(0, 6, 60), generator.integers(0, 3, 60)
-    pids[:20:7] = 9  # with nothing in the gallery
+    pids[:20:7] = 9  # of whom the gallery has no image
     features = torch.from_numpy(generator.standard_normal((60, 4)))
     found = []
     for query in range(20):
@@ -38,7 +38,7 @@ def test_queries_go_from_worst_to_best_and_matches_from_near_to_far():
 
 @pytest.fixture
 def photographs(tmp_path):
-    """Image files, each of one grey."""
+    """Image files, each of a single grey."""
     files = [str(tmp_path / f"{number}.png") for number in range(4)]
     for number, file in enumerate(files):
         Image.new("RGB", (20, 40), (60 * number,) * 3).save(file)
@@ -61,7 +61,7 @@ def test_frames_say_which_matches_are_right(photographs):
 
 
 class ByIdentity(torch.nn.Module):
-    """One axis for each identity, so that right matches are nearest."""
+    """One axis per identity, so that right matches are nearest."""
 
     def forward(self, batch):
         return torch.nn.functional.one_hot(batch["targets"], 20).float()

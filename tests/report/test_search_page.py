@@ -11,7 +11,7 @@ from fastreid_gdnorm.report.search_page import write_search_page
 
 @pytest.fixture(scope="module")
 def page_file(datasets, tmp_path_factory):
-    """A page of two queries, of which one match is below the threshold and one is gone."""
+    """A page of two queries; one match is below the threshold, and the file of another is gone."""
     people = [str(path) for path in sorted((datasets / "RenderedStation" / "query").iterdir())]
     matches = [Match(row, 0.9 - 0.2 * row, Record(path, "1", "s1_2", "7")) for row, path in enumerate(people[2:5])]
     matches[1] = matches[1]._replace(record=Record("/gone/with/a_very_long_name_that_does_not_fit_anywhere.jpg"))
@@ -24,7 +24,7 @@ def page_file(datasets, tmp_path_factory):
 
 
 @pytest.mark.parametrize("width", [360, 1280])
-def test_a_browser_shows_pictures_captions_and_who_is_the_same(page_file, shown, width):
+def test_a_browser_shows_pictures_captions_and_verdicts(page_file, shown, width):
     page = shown(page_file, width)
     assert page.evaluate("[...document.images].map(image => image.complete && image.naturalWidth > 20)") == [True] * 4
     figures = page.query_selector_all(".thumbnails figure")

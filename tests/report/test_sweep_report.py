@@ -1,4 +1,4 @@
-"""``fastreid paths``: fast-reid's own numbers, kept through a kill, and what is said of them."""
+"""``fastreid paths``: its numbers match ``fastreid eval``, survive a kill, and are summarised correctly."""
 
 import contextlib
 import csv
@@ -35,7 +35,7 @@ SWEEP = {"samples": 6, "lambdas": (0.0, 0.6, 3.0), "overrides": BOTH}
 
 @pytest.fixture(scope="module")
 def swept(toy_run, tmp_path_factory):
-    """The folder of a sweep of two targets, and what it said."""
+    """The folder of a sweep of two targets, and its output."""
     folder = tmp_path_factory.mktemp("swept")
     with contextlib.redirect_stdout(io.StringIO()) as said:
         sweep_paths(toy_run / "config.yaml", folder, **SWEEP)
@@ -43,7 +43,7 @@ def swept(toy_run, tmp_path_factory):
 
 
 @pytest.mark.long
-def test_a_sweep_goes_on_after_a_kill_and_repeats_nothing_that_is_done(toy_run, swept, tmp_path):
+def test_a_killed_sweep_resumes_and_repeats_nothing(toy_run, swept, tmp_path):
     config = toy_run / "config.yaml"
     words = ["paths", "--config-file", config, "--output", tmp_path, "--samples", 6, "--lambdas", "0,0.6,3", *BOTH]
     process = subprocess.Popen(**command(*words), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -72,7 +72,7 @@ def records_of(folder, target="RenderedStation"):
 @pytest.fixture
 def evaluated(toy_run, tmp_path, monkeypatch):
     """A function (path, *overrides) -> the results of ``fastreid eval --path``, {target: metrics}."""
-    monkeypatch.setattr(run, "setup_logger", lambda distributed_rank: None)  # it is for a process of its own
+    monkeypatch.setattr(run, "setup_logger", lambda distributed_rank: None)  # which sets up the whole process
 
     def evaluated(path, *overrides):
         run.evaluate(toy_run / "config.yaml", overrides, path, tmp_path)
@@ -81,7 +81,7 @@ def evaluated(toy_run, tmp_path, monkeypatch):
     return evaluated
 
 
-def test_its_numbers_are_those_of_eval(swept, evaluated):
+def test_the_numbers_match_those_of_eval(swept, evaluated):
     paths_of = {record["path"]: record for record in records_of(swept[0]) if not record["lambda"]}
     assert list(paths_of) == ["source:0", "source:1", "source:2", "mean", "ensemble"]
     for path in ("mean", "source:1", "ensemble"):
@@ -94,7 +94,7 @@ def test_its_numbers_are_those_of_eval(swept, evaluated):
     assert float(sampled["mAP"]) == own["RenderedStation"]["mAP"]
 
 
-def test_every_path_makes_features_of_its_own_and_those_of_lambda_0_are_the_mean_paths(toy_run, tmp_path):
+def test_every_path_gives_different_features_except_that_lambda_0_is_the_mean_path(toy_run, tmp_path):
     cfg = load_config(str(toy_run / "config.yaml"))
     model, features = load_model(cfg), []
     model.register_forward_hook(lambda model, batch, out: features.append(out))
@@ -111,7 +111,7 @@ def test_every_path_makes_features_of_its_own_and_those_of_lambda_0_are_the_mean
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(of_path.values(), 2))
 
 
-def test_lambda_0_is_the_mean_path_and_the_summary_says_where_it_stands(swept):
+def test_the_summary_ranks_the_mean_path_among_the_samples(swept):
     folder, said = swept
     records = records_of(folder)
     (mean_path,) = [float(record["mAP"]) for record in records if record["path"] == "mean"]

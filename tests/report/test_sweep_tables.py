@@ -21,14 +21,14 @@ def lines(table):
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in to_markdown([table]).splitlines()]
 
 
-def test_single_paths_have_all_metrics_and_their_time_and_samples_where_the_mean_path_stands():
+def test_the_tables_show_single_paths_and_the_rank_of_the_mean_path_among_samples():
     single, sampled = map(lines, tables_of_sweep(RECORDS)["Here"])
     assert single[0] == ["path", *METRICS, "time per batch"] and single[2:] == [["mean", *["50.0"] * 5, "250 ms"]]
     assert sampled[0] == ["lambda", "", "mean path", "its rank", "average sample", "worst", "best"]
     assert sampled[2:] == [["0.5", metric, "50.0", "2 of 4", "48.0", "40.0", "56.0"] for metric in ("Rank-1", "mAP")]
 
 
-def test_a_target_without_samples_has_neither_table_nor_figure_of_them():
+def test_a_target_without_samples_has_no_table_or_figure_of_samples():
     assert len(tables_of_sweep(RECORDS)["There"]) == 1
     assert list(sweep_figures(RECORDS, "Here")) == ["paths", "samples"]
     assert list(sweep_figures(RECORDS, "There")) == ["paths"]

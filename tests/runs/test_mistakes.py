@@ -1,4 +1,4 @@
-"""Users' mistakes in a training or a test: each gets one line, and nothing is overwritten."""
+"""Mistakes in the arguments of a training or a test: each gets one line, and nothing is overwritten."""
 
 import re
 import shutil
@@ -101,7 +101,7 @@ MISTAKES.update((values, (values.split(), said)) for values, said in VALUES.item
 
 @pytest.fixture
 def held(toy_run):
-    """The folder of a finished run; checks that its files, except the log, do not change."""
+    """The folder of a finished run; afterwards its files must be unchanged, except for the log."""
 
     def contents():
         small = {path: path.read_bytes() for path in toy_run.iterdir() if path.suffix in (".yaml", ".json", ".csv")}
@@ -129,12 +129,12 @@ def test_a_missing_checkpoint_is_reported_before_the_model_is_printed(datasets, 
     assert "Model:" not in done.stdout
 
 
-def test_a_mistake_gets_one_line_in_a_separate_process_too(held):
+def test_a_mistake_gets_one_line_in_its_own_process_too(held):
     overrides, said = MISTAKES["impossible batch"]
     assert re.search(said, one_line(fastreid(*training(held, overrides=overrides))))
 
 
-def test_a_checkpoint_that_is_damaged_or_of_another_model_is_refused_and_kept(held, tmp_path, fastreid_here):
+def test_a_checkpoint_that_does_not_fit_or_is_damaged_is_reported_and_kept(held, tmp_path, fastreid_here):
     final = held / "model_final.pth"
     two = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", "MODEL.WEIGHTS", final]
     line = one_line(fastreid_here(*training(tmp_path / "two", overrides=two)))
@@ -152,7 +152,7 @@ def test_a_checkpoint_that_is_damaged_or_of_another_model_is_refused_and_kept(he
 
 
 @pytest.mark.parametrize("share", [0, 0.001, 0.5, 0.999])
-def test_every_command_refuses_a_cut_checkpoint_in_one_line(datasets, toy_run, tmp_path, share, fastreid_here):
+def test_every_command_reports_a_truncated_checkpoint_in_one_line(datasets, toy_run, tmp_path, share, fastreid_here):
     whole = (toy_run / "model_final.pth").read_bytes()
     cut = tmp_path / "model_final.pth"
     cut.write_bytes(whole[: int(share * len(whole))])
@@ -175,7 +175,7 @@ def test_every_command_refuses_a_cut_checkpoint_in_one_line(datasets, toy_run, t
         assert f"{cut} is damaged" in line, line
 
 
-def test_a_training_that_diverges_keeps_its_last_good_checkpoint(datasets, tmp_path, fastreid_here):
+def test_a_diverged_training_stops_and_names_its_last_good_checkpoint(datasets, tmp_path, fastreid_here):
     grows = "SOLVER.WARMUP_ITERS 0 SOLVER.STEPS [1] SOLVER.GAMMA 1e30".split()
     done = fastreid_here(*training(tmp_path, overrides=grows))
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
@@ -224,7 +224,7 @@ def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastre
     assert re.search(f"bad.yml: .*{said}", line), line
 
 
-def test_missing_hooks_paths_and_samplers_are_named(toy_run, tmp_path, fastreid_here):
+def test_a_missing_hook_path_or_sampler_is_named(toy_run, tmp_path, fastreid_here):
     without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
     line = one_line(fastreid_here(*training(tmp_path / "without", overrides=without)))
     assert "MEAN_OF path needs the statistics that DomainPreciseBN takes: add it to SOLVER.HOOKS" in line
