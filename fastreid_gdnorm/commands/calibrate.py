@@ -28,7 +28,7 @@ folder of images named like Market-1501's; or a data set that is registered
 with fast-reid, whose query and gallery images are used. By default, it is what
 the run is tested on. The images must not be among those that the model was
 trained on. They should look like those you will search, because a threshold
-depends on the cameras as well as on the model (projects/GDNorm/README.md).
+depends on the cameras as well as on the model (docs/your-own-data.md).
 Copies of an image count once.
 
 --false-accept is a share of pairs, and a search compares each query with every
@@ -122,7 +122,7 @@ def run(args: Namespace) -> None:
         f"{name}: {threshold.images} of {len(labelled.records)} images, {threshold.identities} people\n"
         f"the same person at {threshold.score:.4f} or above ({description.metric})\n"
         f"  false accepts: {threshold.false_accept} of {threshold.different:,} pairs of different people\n"
-        f"  true accepts:  {threshold.true_accept} of {threshold.same:,} pairs of one person, across cameras\n"
+        f"  true accepts:  {threshold.true_accept} of {threshold.same:,} pairs of one person, except within a camera\n"
         f"{_of_cameras('within a camera', threshold.within)}\n"
         f"{_of_cameras('across cameras', threshold.across)}\n"
         f"of 1,000 images of other people, a search calls about {1000 * threshold.false_accept.value:.1f} the same\n"

@@ -27,7 +27,7 @@ To resume a training that was stopped, repeat its command with --resume before
 the first KEY.
 
 To train in several processes, on GPUs or on the CPU, pass --num-gpus N or use
-torchrun (projects/GDNorm/README.md, "Several processes"):
+torchrun (docs/several-processes.md):
   torchrun --nproc_per_node 2 -m fastreid_gdnorm train --config-file configs/Base-GDNorm.yml ...
 
 To add a source to a trained model:

@@ -1,4 +1,4 @@
-"""The command line: its help, other packages' plugins, and the command lines in the documents."""
+"""The command line: help that teaches, plugins of others, and the manual's own lines."""
 
 import importlib.metadata
 import pkgutil
@@ -124,7 +124,7 @@ def commands_of(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
-def test_every_command_in_the_documents_parses_and_every_file_exists(document):
+def test_every_command_of_the_documents_parses_and_every_file_is_there(document):
     lines = commands_of(document)
     assert lines
     for line in lines:
@@ -138,7 +138,7 @@ def test_every_command_in_the_documents_parses_and_every_file_exists(document):
 
 
 def test_the_readmes_python_runs(datasets, tmp_path):
-    """Run the first block in a folder with the project's configs, and the second on a small network."""
+    """The first block from a folder with the project's configs, the second on a small network."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
     first, second, _of_own_images, of_cameras = re.findall(
