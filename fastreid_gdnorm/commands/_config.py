@@ -32,7 +32,8 @@ come last. The keys that matter most:
   MODEL.META_ARCHITECTURE GDNormBaseline
   MODEL.BACKBONE.NAME build_gdnorm_backbone
       GDNorm; both are needed
-  MODEL.GDNORM.BACKBONE, .LAMBDA, .NOISE, .NUM_PATHS, .HEADS, .TEST_PATH, .MEAN_OF
+  MODEL.GDNORM.LAMBDA, .NOISE, .NUM_PATHS, .BACKBONE, .HEADS, .TEST_PATH,
+  .MEAN_OF
       its settings; configs/Base-GDNorm.yml explains them
   DATALOADER.DOMAIN_BATCH full
       a full batch of every source per step, instead of one batch that all share

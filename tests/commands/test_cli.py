@@ -42,12 +42,15 @@ DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS
     ],
     ids=["fastreid", "train", "eval", "adapt", "adapt by", "demo", "datasets", "protocol", "paths", "export", "report"],
 )
-def test_help_teaches(words, taught, capsys):
+def test_help_teaches(words, taught, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
     with pytest.raises(SystemExit) as stopped:
         cli.main([*words, "--help"])
     assert stopped.value.code == 0
     text = capsys.readouterr().out
     assert all(word in text for word in taught)
+    before_examples = text.partition("examples:")[0].splitlines()
+    assert [line for line in before_examples if len(line) > 80] == []
 
 
 def test_version_names_the_plugin_fastreid_and_torch(fastreid_here):

@@ -29,6 +29,7 @@ def test_rows_follow_the_order_of_the_input_and_carry_the_images_records(toy_run
     for name in "features.npz", "features.parquet":
         done = fastreid_here("extract", "--model", toy_run, *words, "--output", tmp_path / name)
         assert done.returncode == 0, done.stderr
+        assert "features:" not in done.stderr, "a progress bar is for terminals only"
     like_first = sorted(crops.glob(f"{first.name[:4]}*"))
     expected = FeatureExtractor(toy_run)([second, first, third, *like_first])
     found = np.load(tmp_path / "features.npz", allow_pickle=False)
