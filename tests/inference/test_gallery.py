@@ -374,7 +374,7 @@ def test_index_follows_images_that_are_overwritten_moved_or_given_cameras(toy_ru
     shutil.copy(crops / "a.jpg", crops / "z.jpg")
     (crops / "text.jpg").write_text("no picture")
     said = index(crops, "--skip-unreadable")
-    assert "1 images added, 0 updated, 2 unchanged, 1 left out, 1 given more than once (the first counts), " in said
+    assert "1 images added, 0 updated, 2 unchanged, 1 left out, 1 given more than once (the first one counts), " in said
     assert "1 removed because their files have changed; 3 in total" in said
     crops.rename(tmp_path / "moved")
     assert "0 images added, 3 updated, 0 unchanged" in index(tmp_path / "moved", "--skip-unreadable")
