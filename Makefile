@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.fastreid_gdnorm-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-all test-cuda matrix corner lint clean
+.PHONY: help setup demo test test-long test-all test-cuda matrix corner lint docs clean
 
 help:  ## this list
 	@echo "usage: make TARGET [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -37,14 +37,18 @@ corner: $(READY)  ## run what hangs on versions most on the oldest of them
 	$(RUN) -m nox --session 'corner(oldest)' -- tests/layers tests/commands/test_cli.py \
 		tests/data/test_domain_balanced_sampler.py tests/inference
 
-lint: $(READY)  ## check style, import contracts and types
+lint: docs  ## check style, import contracts, types and the manual's links
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
 
+# its warnings are errors; the variable silences a notice about the next mkdocs
+docs: $(READY)  ## build the manual into site/
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
+
 clean:  ## remove what builds and tests leave behind; VENV stays
-	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox
+	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox
 	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,

@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = ("configs", "projects/GDNorm/configs")
 WEIGHTS = (path.relative_to(ROOT).as_posix() for path in (ROOT / "projects/GDNorm/weights").iterdir())
 OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md", *WEIGHTS)
-PACKAGED = ("fastreid_gdnorm", "configs", "projects", "tests", ".ci")
+PACKAGED = ("fastreid_gdnorm", "configs", "docs", "projects", "tests", ".ci")
 
 # Import names that are not their distribution's name.
 DISTRIBUTIONS = {
@@ -125,7 +125,7 @@ def test_sdist_builds_the_same_wheel(checkout, wheel, tmp_path):
     (unpacked,) = (tmp_path / "unpacked").iterdir()
     again = zipfile.ZipFile(build(unpacked, tmp_path / "wheel", "wheel"))
     assert {i.filename: i.CRC for i in again.infolist()} == {i.filename: i.CRC for i in wheel.infolist()}
-    for name in ("Makefile", "README.md", "pyproject.toml", ".ci/run", "tests/test_packaging.py"):
+    for name in ("Makefile", "mkdocs.yml", "docs/method.md", "pyproject.toml", ".ci/run", "tests/test_packaging.py"):
         assert (unpacked / name).is_file(), f"{name} is missing from the sdist"
 
 
@@ -156,6 +156,7 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.9"
     assert metadata["Version"] == fastreid_gdnorm.__version__
     assert "Apache-2.0" in (metadata["License"] or metadata["License-Expression"])
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"] == fastreid_gdnorm.__version__
     assert "fastreid" not in requirements(metadata), "pip could not resolve it; pyproject.toml says why"
     required = metadata.get_all("Requires-Dist")
     assert not [r for r in required if "==" in r.split(";")[0]]

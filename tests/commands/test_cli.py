@@ -16,7 +16,13 @@ from ..conftest import REPOSITORY, command, fastreid, small_files
 from ..runs.toy import one_line
 from ..test_house import PACKAGE, strings_of
 
-DOCUMENTS = ["README.md", "projects/GDNorm/README.md", "projects/GDNorm/DATASETS.md"]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "projects/GDNorm/README.md",
+    "projects/GDNorm/DATASETS.md",
+    *sorted(f"docs/{page.name}" for page in (REPOSITORY / "docs").glob("*.md")),
+]
 
 
 @pytest.mark.parametrize(
@@ -128,9 +134,7 @@ def commands_of(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_command_of_the_documents_parses_and_every_file_is_there(document):
-    lines = commands_of(document)
-    assert lines
-    for line in lines:
+    for line in commands_of(document):
         words = shlex.split(line)[1:]
         if words != ["--help"]:
             args = cli.parse(words)
@@ -140,13 +144,22 @@ def test_every_command_of_the_documents_parses_and_every_file_is_there(document)
         assert ((REPOSITORY / document).parent / link).exists(), link
 
 
-def test_the_readmes_python_runs(datasets, tmp_path):
-    """The first block from a folder with the project's configs, the second on a small network."""
+def test_every_command_has_a_line_to_try_in_the_documents():
+    tried = {line.split()[1] for document in DOCUMENTS for line in commands_of(document)}
+    assert tried >= {module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_"}
+
+
+def python_of(page):
+    return re.findall(r"```python\n(.*?)```", (REPOSITORY / "docs" / page).read_text(), re.DOTALL)
+
+
+def test_the_manuals_python_runs(datasets, tmp_path):
+    """The first block from a folder with the project's configs, the others on a small network or numbers."""
     for name in ("configs", "projects"):
         (tmp_path / name).symlink_to(REPOSITORY / name)
-    first, second, _of_own_images, of_cameras = re.findall(
-        r"```python\n(.*?)```", (REPOSITORY / "README.md").read_text(), re.DOTALL
-    )
+    first, second, mixin = python_of("train.md")
+    (of_cameras,) = python_of("adapt.md")
+    mixin = f"import fastreid_gdnorm\nfrom fastreid.modeling.meta_arch import Baseline as Mine\n{mixin}"
     before = (
         "import fastreid_gdnorm, torch\n"
         "model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4)).train()\n"
@@ -159,7 +172,7 @@ def test_the_readmes_python_runs(datasets, tmp_path):
         "import numpy\nunlabelled, cameras = numpy.random.rand(6, 9), list('aaabbb')\n"
         f"features, their_cameras = numpy.random.rand(2, 9), ['b', '']\n{of_cameras}\nassert features.shape == (2, 9)"
     )
-    code = "\n".join(f"exec({block!r}, {{}})" for block in (first, before + second + after, of_cameras))
+    code = "\n".join(f"exec({block!r}, {{}})" for block in (first, before + second + after, mixin, of_cameras))
     words = {**command(cwd=tmp_path), "args": [sys.executable, "-c", code]}
     done = subprocess.run(**words, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr

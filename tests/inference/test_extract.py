@@ -54,8 +54,8 @@ def test_the_guides_code_loads_a_parquet_file_into_a_vector_database(
     monkeypatch.chdir(tmp_path)
     done = fastreid_here("extract", "--model", toy_run, crops, "--output", "features.parquet")
     assert done.returncode == 0, done.stderr
-    guide = (REPOSITORY / "projects/GDNorm/README.md").read_text()
-    _, _, section = guide.partition("### Into a vector database")
+    guide = (REPOSITORY / "docs/your-own-data.md").read_text()
+    _, _, section = guide.partition("## Into a vector database")
     (lines,) = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
     known = {}
     exec(lines, known)
