@@ -1,4 +1,4 @@
-"""A hook of mkdocs: pages keep their places in the repository, and equations become MathML."""
+"""A hook of mkdocs: pages keep their places in the repository, and equations and narrow tables are legible."""
 
 import html
 import re
@@ -15,13 +15,14 @@ OUTSIDE = (  # of docs/: pages, and files that pages link to
     "fastreid_gdnorm/patches/__init__.py",
     "projects/GDNorm/*.md",
     "projects/GDNorm/slurm.sh",
-    "projects/GDNorm/benchmarks/**/*.*",
+    "projects/GDNorm/benchmarks/**/*.py",
     "projects/GDNorm/configs/demo/*.yml",
     "projects/GDNorm/images/*",
     "projects/GDNorm/results/*",
     "projects/GDNorm/weights/*.json",
     "projects/GDNorm/weights/*.md",
 )
+KEY = re.compile(r"(?<=<td>)<code>[^<]*</code>")
 EQUATION = re.compile(r'<(div|span) class="arithmatex">\\[\[(](.*?)\\[\])]</\1>', re.DOTALL)
 
 
@@ -39,10 +40,11 @@ def on_files(files, config):
 
 
 def on_page_content(content, page, config, files):
-    """MathML, which browsers draw without a script."""
+    """MathML, which browsers draw without a script; and config keys in tables break after dots and underscores."""
 
     def mathml(found):
         display = "block" if found[1] == "div" else "inline"
         return f'<{found[1]} class="equation">{convert(html.unescape(found[2]), display=display)}</{found[1]}>'
 
+    content = KEY.sub(lambda found: re.sub(r"(?<=[._])(?=\w)", "<wbr>", found[0]), content)
     return EQUATION.sub(mathml, content)
