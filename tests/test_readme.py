@@ -33,6 +33,19 @@ def test_no_sentence_stands_on_two_pages():
             seen[sentence] = page.name
 
 
+def test_what_contributing_names_is_there():
+    """Files, from the repository or the package, and what is said to be in them."""
+    text = (REPOSITORY / "CONTRIBUTING.md").read_text().replace("`fastreid_gdnorm/commands/hello.py`", "")
+    roots = (REPOSITORY, REPOSITORY / "fastreid_gdnorm")
+    names = re.findall(r"`([\w./-]+(?:\.(?:py|yml|toml|csv)|/))`", text)
+    assert len(names) > 50
+    for name in {*names, "projects/GDNorm/configs/protocol1", "projects/GDNorm/benchmarks"}:
+        assert any((root / name).exists() for root in roots), name
+    for words, name in re.findall(r"((?:`\w+`,? (?:and )?)+)in\s+`([\w./-]+\.py)`", text):
+        file = next(root / name for root in roots if (root / name).exists())
+        assert all(word in file.read_text() for word in re.findall(r"\w{4,}", words)), f"{words} in {name}"
+
+
 @pytest.fixture
 def newcomer(toy_run, datasets, tmp_path):
     """A folder with a model in logs/mine, crops, queries and labelled people."""
