@@ -151,6 +151,21 @@ def test_upstreams_script_trains_and_evaluates(toy_run, tmp_path, how):
     assert metrics(tmp_path / "run") == metrics(toy_run)
 
 
+@pytest.mark.long
+def test_upstreams_script_trains_the_recommended_config(datasets, tmp_path):
+    small = "MODEL.DEVICE cpu MODEL.BACKBONE.PRETRAIN False MODEL.BACKBONE.DEPTH 18x MODEL.BACKBONE.FEAT_DIM 512"
+    data = ["DATASETS.NAMES", "('RenderedMall','RenderedCampus')", *ONE_TARGET]
+    arguments = ["--config-file", REPOSITORY / "configs/GDNorm-recommended.yml", *TINY, *small.split(), *data]
+    script = REPOSITORY / "projects/GDNorm/train_net.py"
+    words = [sys.executable, script, *arguments, "SOLVER.AMP.ENABLED", "False", "OUTPUT_DIR", tmp_path]
+    done = subprocess.run(**{**command(), "args": list(map(str, words))}, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    state = torch.load(tmp_path / "model_final.pth", weights_only=True)["model"]
+    assert any(key.endswith("branches.1.weight") for key in state)
+    assert any(key.endswith("path_mean") for key in state)  # what MEAN_OF path tests along
+    assert last_test(tmp_path)["mAP"] > 0
+
+
 def test_the_train_command_runs_stock_configs_too(datasets, tmp_path, fastreid_here):
     done = fastreid_here(*training(tmp_path, config="baseline", overrides=["SOLVER.MAX_EPOCH", "1"]))
     assert done.returncode == 0, done.stderr
