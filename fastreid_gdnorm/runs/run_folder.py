@@ -79,9 +79,9 @@ def _relocate(cfg: CfgNode, folder: Path) -> None:
     # a checkpoint in MODEL.WEIGHTS was tested if it belongs to this run; otherwise training started from it
     weights = Path(moved(cfg.MODEL.WEIGHTS)) if cfg.MODEL.WEIGHTS else Path()
     is_own = weights.parent.resolve() == folder.resolve() and weights.name not in ("", files.START)
-    cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or cfg.MODEL.WEIGHTS
-    if not cfg.MODEL.WEIGHTS and len(list(folder.glob("*.pth"))) == 1:
-        (cfg.MODEL.WEIGHTS,) = map(str, folder.glob("*.pth"))
+    found = [str(file) for file in folder.glob("*.pth") if file.name != files.START]
+    only = found[0] if len(found) == 1 else ""
+    cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or only or cfg.MODEL.WEIGHTS
     cfg.OUTPUT_DIR = str(folder)
 
 

@@ -108,7 +108,7 @@ def test_every_image_follows_its_cameras_path_and_results_say_which_images_were_
     assert fastreid_here(*adapt).returncode == 0
     words[-1] = tmp_path / "seen"
     done = fastreid_here(*words, "--path", f"posterior:{tmp_path / 'own'}", *night)
-    assert "RenderedNight: transductive, as " in done.stdout
+    assert "RenderedNight: transductive, because " in done.stdout
     seen = json.loads((tmp_path / "seen" / "test_results.json").read_text())["RenderedNight"]
     assert 0 < seen["adapted to (%)"] < 100
 

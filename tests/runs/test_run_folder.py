@@ -56,6 +56,14 @@ def test_the_files_of_a_moved_run_are_found(moved, weights, meant):
         assert cfg.MODEL.GDNORM.TEST_PATH == "posterior:../moved/site"
 
 
+def test_the_only_checkpoint_of_a_copied_folder_is_taken_rather_than_the_one_that_training_started_from(moved, tmp_path):
+    folder = moved(weights="start/of/training.pth").parent
+    for file in folder.iterdir():
+        if file.name == files.LAST_CHECKPOINT or file.suffix == ".pth" and file.name != files.FINAL:
+            file.unlink()
+    assert Path(load_run_config(folder).MODEL.WEIGHTS).name == files.FINAL
+
+
 def test_overrides_and_other_configs_are_taken_literally(moved):
     config = moved()
     own = {"MODEL.WEIGHTS": "logs/run/other.pth", "MODEL.GDNORM.TEST_PATH": "posterior:logs/run/site"}
