@@ -104,11 +104,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
         parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
-    if sum(word.partition("=")[0] == "--config-file" for word in argv) > 1:
-        parser.exit(
-            2,
-            f"fastreid {args.command}: --config-file is given more than once: pass one, and KEY VALUE\n",
-        )
+    for flag in ("--config-file", "--model"):
+        if args.command != "report" and sum(word.partition("=")[0] == flag for word in argv) > 1:
+            parser.exit(2, f"fastreid {args.command}: {flag} is given more than once: pass one\n")
     if rest:
         args.opts = [*args.opts, *rest]  # argparse ends a list of words at the first option after it
     return args
@@ -149,7 +147,10 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
 def _versions() -> str:
     """The installed versions, without importing the packages."""
     found = {"fastreid_gdnorm": __version__, **installed("fastreid", "torch")}
-    return ", ".join(f"{package} {version or 'not installed'}" for package, version in found.items())
+    unknown = {
+        package: "(version unknown)" if importlib.util.find_spec(package) else "not installed" for package in found
+    }
+    return ", ".join(f"{package} {version or unknown[package]}" for package, version in found.items())
 
 
 def _command(argv: Sequence[str]) -> str:

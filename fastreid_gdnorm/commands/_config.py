@@ -57,13 +57,16 @@ def add_overrides(parser: argparse.ArgumentParser) -> None:
 
 
 def config_file_of(args: argparse.Namespace) -> str:
-    """The config file that ``--config-file`` or ``--model`` names.
+    """The config file that ``--config-file`` names, or the run's folder that ``--model`` names.
 
     Raises:
-        UserError: neither is given, they name different files, or the model is not a run.
+        UserError: neither is given or only after the first KEY, they name different files, or the model is not a run.
     """
     if not args.model:
         if not args.config_file:
+            late = next((word for word in args.opts if word.startswith("--")), "")
+            if late:
+                raise UserError(f"{late} is a flag: flags must come before the first KEY")
             raise UserError("name a model: --model RUN (an output folder of fastreid train) or --config-file FILE")
         return str(args.config_file)
     from ..runs import files
@@ -75,4 +78,4 @@ def config_file_of(args: argparse.Namespace) -> str:
         )
     if args.config_file and os.path.realpath(args.config_file) != os.path.realpath(config):
         raise UserError(f"--model {args.model} and --config-file {args.config_file} name different models: pass one")
-    return str(config)
+    return str(args.model)

@@ -40,7 +40,9 @@ def find_weights(cfg: CfgNode) -> str:
     if not weights:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or set MODEL.WEIGHTS")
     if "://" not in weights and not Path(weights).is_file():
-        raise UserError(f"checkpoint {weights} is not found: see MODEL.WEIGHTS")
+        if cfg.MODEL.WEIGHTS:
+            raise UserError(f"MODEL.WEIGHTS {weights} does not exist: name a checkpoint")
+        raise UserError(f"{weights}, the last checkpoint of {cfg.OUTPUT_DIR}, does not exist: set MODEL.WEIGHTS")
     return weights
 
 

@@ -50,8 +50,19 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
     """The config of a trained model, as :func:`load_config`; a config.yaml in a run's folder refers to that run.
 
     So OUTPUT_DIR and MODEL.WEIGHTS are found from any working directory, even if the run was moved, unless the
-    overrides set them.
+    overrides set them. ``config_file`` can also be a run's folder: then MODEL.WEIGHTS is that run's checkpoint even if
+    the overrides set OUTPUT_DIR.
+
+    Raises:
+        UserError: as :func:`load_config`; ``config_file`` is a folder without checkpoints.
     """
+    if Path(config_file).is_dir():
+        cfg = load_config(Path(config_file, files.CONFIG), overrides)
+        _relocate(cfg, Path(config_file))
+        if "MODEL.WEIGHTS" not in overrides[::2]:
+            find_weights(cfg)
+        cfg.merge_from_list(list(overrides))
+        return cfg
     cfg = load_config(config_file, overrides)
     folder = Path(config_file).parent
     if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in overrides[::2] and _is_run(folder, cfg):
@@ -81,7 +92,7 @@ def _relocate(cfg: CfgNode, folder: Path) -> None:
     is_own = weights.parent.resolve() == folder.resolve() and weights.name not in ("", files.START)
     found = [str(file) for file in folder.glob("*.pth") if file.name != files.START]
     only = found[0] if len(found) == 1 else ""
-    cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or only or cfg.MODEL.WEIGHTS
+    cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or only
     cfg.OUTPUT_DIR = str(folder)
 
 

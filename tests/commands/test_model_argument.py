@@ -34,13 +34,13 @@ def given(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("command", WORK)
-def test_model_run_means_the_config_in_it(command, given):
-    for words in (
-        ["--model", "run"],
-        ["--config-file", "run/config.yaml"],
-        ["--model", "run", "--config-file", "./run/config.yaml"],
+def test_a_model_is_a_runs_folder_or_a_config(command, given):
+    for words, meant in (
+        (["--model", "run"], "run"),
+        (["--config-file", "run/config.yaml"], "run/config.yaml"),
+        (["--model", "run", "--config-file", "./run/config.yaml"], "run"),
     ):
-        assert given(command, WORK[command], *words, *OUTPUT[command]) == "run/config.yaml"
+        assert given(command, WORK[command], *words, *OUTPUT[command]) == meant
 
 
 def test_report_takes_runs_as_words_and_by_model(given):
@@ -54,6 +54,8 @@ MISTAKES = {
     "": "name a model: --model RUN (an output folder of fastreid train) or --config-file FILE",
     "--model nowhere": "--model nowhere is not a run: it has no config.yaml; pass an output folder of fastreid train",
     "--model model.onnx": "--model model.onnx is not a run",
+    "SEED 1 --model run": "--model is a flag: flags must come before the first KEY",
+    "--model run --model run": "--model is given more than once: pass one",
     "--model run --config-file other.yml": "--model run and --config-file other.yml name different models: pass one",
 }
 
@@ -62,7 +64,7 @@ MISTAKES = {
 @pytest.mark.parametrize("words", MISTAKES)
 def test_a_wrong_combination_is_one_line(command, words, given, tmp_path, fastreid_here):
     (tmp_path / "model.onnx").touch()
-    line = one_line(fastreid_here(command, *words.split(), *OUTPUT[command]))
+    line = one_line(fastreid_here(command, *OUTPUT[command], *words.split()))
     assert line.startswith(f"fastreid {command}: {MISTAKES[words]}")
     assert not (tmp_path / "new").exists()
 

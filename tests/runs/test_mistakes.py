@@ -125,7 +125,7 @@ def test_a_mistake_gets_one_line_and_overwrites_nothing(held, mistake, fastreid_
 def test_a_missing_checkpoint_is_reported_before_the_model_is_printed(datasets, tmp_path, command, fastreid_here):
     words = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, *ONE_TARGET, "OUTPUT_DIR", tmp_path]
     done = fastreid_here(*command.split(), *words, "MODEL.WEIGHTS", "nowhere.pth")
-    assert one_line(done).endswith(": checkpoint nowhere.pth is not found: see MODEL.WEIGHTS")
+    assert one_line(done).endswith(": MODEL.WEIGHTS nowhere.pth does not exist: name a checkpoint")
     assert "Model:" not in done.stdout
 
 

@@ -56,12 +56,23 @@ def test_the_files_of_a_moved_run_are_found(moved, weights, meant):
         assert cfg.MODEL.GDNORM.TEST_PATH == "posterior:../moved/site"
 
 
-def test_the_only_checkpoint_of_a_copied_folder_is_taken_rather_than_the_one_that_training_started_from(moved, tmp_path):
-    folder = moved(weights="start/of/training.pth").parent
+def test_a_runs_folder_means_its_own_checkpoint(moved, tmp_path):
+    started_from = tmp_path / "start.pth"
+    started_from.touch()
+    folder = moved(weights=str(started_from)).parent
+    for overrides in ([], ["OUTPUT_DIR", str(tmp_path / "out")], ["OUTPUT_DIR", str(folder)]):
+        cfg = load_trained_config(folder, overrides)
+        assert Path(cfg.MODEL.WEIGHTS) == folder / files.FINAL
+        assert (overrides[1] if overrides else str(folder)) == cfg.OUTPUT_DIR
     for file in folder.iterdir():
-        if file.name == files.LAST_CHECKPOINT or file.suffix == ".pth" and file.name != files.FINAL:
+        if file.name == files.LAST_CHECKPOINT or (file.suffix == ".pth" and file.name != files.FINAL):
             file.unlink()
-    assert Path(load_run_config(folder).MODEL.WEIGHTS).name == files.FINAL
+    for cfg in (load_trained_config(folder), load_run_config(folder)):  # the only checkpoint that is left
+        assert Path(cfg.MODEL.WEIGHTS) == folder / files.FINAL
+    (folder / files.FINAL).unlink()
+    for load in (load_trained_config, load_run_config):
+        with pytest.raises(UserError, match="has no checkpoint"):
+            load(folder)
 
 
 def test_overrides_and_other_configs_are_taken_literally(moved):
