@@ -14,7 +14,7 @@ help:  ## this list
 
 setup: $(READY)  ## install the plugin, fast-reid and the tools into VENV, made with PYTHON if it is not there
 
-demo: $(READY)  ## train a baseline, branches only and GDNorm, and test them on unseen drawn domains
+demo: $(READY)  ## train four small models, and test them on unseen synthetic domains
 	$(VENV)/bin/fastreid demo
 
 # two files of tests at a time: toy networks use one thread each
