@@ -52,7 +52,7 @@ def write_page(found):
         "# Why GDNorm as printed diverges",
         f"{written_by('why/apart.py')}\n"
         "Trained from the shipped start with the demo's configs at 64x32, seed 0, on photographs (CUHK03 pair 2,\n"
-        "pairs 3 to 5, CUHK01) and on drawings (RenderedDraw300 to 302).\n\n"
+        "pairs 3 to 5, CUHK01) and on synthetic domains (drawings: RenderedDraw300 to 302).\n\n"
         "- Noise / M(a): lambda times the variance (or std) of a, divided by M(a); both are root mean squares over\n"
         "  a layer's channels, in the noisiest layer. By variance, it is what Eq. 11 adds as printed; it is measured\n"
         f"  in every row. Above {LIMIT}, a training warns that it diverges.\n"
