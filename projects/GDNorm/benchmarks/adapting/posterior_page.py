@@ -86,9 +86,10 @@ def guard_text(guards, development):
             rows.append([where, name, len(own), f"{rho:.2f}", f"{hits} of {losses}", int((warns & (gains >= 0)).sum())])
     headers = ["domains", "candidate", "sites", "rank correlation with the gain", "losses warned of", "gains warned of"]
     about = (
-        "A site is a set of unlabelled images of one synthetic domain: 64 at random, 64 of one camera, 16 of two\n"
-        "people, or 4 at random. The gain is the posterior path's mAP minus the mean path's. Repeatability warns\n"
-        f"below {MIN_REPEATABILITY}, the others below 0."
+        "A guard is a check that warns if adapting to a site may lose mAP; the table compares candidates. A site is\n"
+        "a set of unlabelled images of one synthetic domain: 64 at random, 64 of one camera, 16 of two people, or 4\n"
+        "at random. The gain is the posterior path's mAP minus the mean path's. Repeatability warns below\n"
+        f"{MIN_REPEATABILITY}, the others below 0. The guard was chosen on some domains and tested on others."
     )
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
 
