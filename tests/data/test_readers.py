@@ -28,6 +28,7 @@ from fastreid_gdnorm.data.readers import (
     DGGRID,
     DGMSMT17,
     DGPRID,
+    READERS,
     DGDukeMTMC,
     DGiLIDS,
     DGMarket1501,
@@ -191,6 +192,10 @@ def test_parts_are_as_the_file_names_say(reader, kwargs, build, counts, patterns
         told = {part: named(tmp_path, pattern) for part, pattern in patterns.items()}
     check(reader, tmp_path, found, told)
     assert tuple(map(len, found.values())) == counts
+
+
+def test_every_reader_is_tested():
+    assert {reader for reader, *_ in SETS.values()} == set(READERS)
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -25,7 +25,7 @@ def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
     [
         *(
             (["MODEL.GDNORM.TEST_PATH", path], f"TEST_PATH must be mean, .*sample:SEED, source:0 .*; got '{path}'")
-            for path in ("source:3", "source:x", "median", "sample", "mean:1", "posterior:", "instance:2")
+            for path in ("source:3", "source:x", "nowhere", "sample", "mean:1", "posterior:", "instance:2")
         ),
         *(
             (
