@@ -12,6 +12,7 @@ import pkgutil
 import select
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from . import commands
 from ._version import __version__, installed
@@ -98,6 +99,13 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+class _Parser(argparse.ArgumentParser):
+    """An ArgumentParser that reports a mistake in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line; exits if they are wrong."""
     parser = build_parser(_command(argv))
@@ -106,7 +114,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
     for flag in ("--config-file", "--model"):
         if args.command != "report" and sum(word.partition("=")[0] == flag for word in argv) > 1:
-            parser.exit(2, f"fastreid {args.command}: {flag} is given more than once: pass one\n")
+            parser.exit(2, f"fastreid {args.command}: {flag} is given more than once: pass it once\n")
     if rest:
         args.opts = [*args.opts, *rest]  # argparse ends a list of words at the first option after it
     return args
@@ -115,7 +123,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 def build_parser(chosen: str) -> argparse.ArgumentParser:
     """The parser of all commands, with the arguments of the chosen one."""
     as_written = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("fastreid", description=DESCRIPTION, epilog=EPILOG, formatter_class=as_written)
+    parser = _Parser("fastreid", description=DESCRIPTION, epilog=EPILOG, formatter_class=as_written)
     about_version = "print the versions of the plugin, fast-reid and torch"
     parser.add_argument("-V", "--version", action="version", version=_versions(), help=about_version)
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
@@ -128,7 +136,7 @@ def build_parser(chosen: str) -> argparse.ArgumentParser:
         except ModuleNotFoundError as error:
             if HAS_TORCH:
                 raise
-            parser.error(f"{name} needs {error.name}, which is not installed")
+            parser.exit(2, f"fastreid {name}: needs {error.name}, which is not installed\n")
         own = parsers.add_parser(
             name,
             help=command.SUMMARY,

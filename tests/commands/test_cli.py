@@ -189,10 +189,14 @@ def test_the_manuals_python_runs(datasets, tmp_path):
         ("protocol 1 --seed -5", "--seed: must be a whole number, -1 or more; got '-5'"),
         ("eval --config-file projects", "--config-file projects is a folder: name a config file in it"),
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
+        ("extract crops --output FILE", "arguments are required: --model; see fastreid extract --help"),
+        ("protocol 3", "invalid choice: 3 (choose from 1, 2); see fastreid protocol --help"),
     ],
 )
 def test_an_invalid_value_is_one_line(words, said, fastreid_here):
-    assert said in one_line(fastreid_here(*words.split()))
+    done = fastreid_here(*words.split())
+    assert said in one_line(done)
+    assert "usage:" not in done.stderr
 
 
 OUTPUTS = {
