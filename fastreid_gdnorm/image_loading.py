@@ -72,7 +72,7 @@ def list_folder(folder: str | os.PathLike[str]) -> list[str]:
     others = sorted(set(files) - set(found))
     if others:
         logger.warning(
-            "%s: left out %d of %d files without an image suffix, first %s",
+            "%s: left out %d of %d files without an image suffix; the first is %s",
             *(folder, len(others), len(files), others[0]),
         )
     return found
@@ -99,7 +99,7 @@ def _walk(folder: str) -> Iterator[tuple[str, list[str]]]:
 
 def _refuse(error: OSError) -> None:
     raise UserError(
-        f"cannot search folder {error.filename} ({error.strerror}): change its permissions, or name another folder"
+        f"cannot search folder {error.filename} ({error.strerror}): change its permissions, or choose another folder"
     )
 
 
@@ -151,7 +151,7 @@ def list_pictures(images: Any) -> list[Picture]:
         if len(given) == 2 and isinstance(given[0], np.ndarray) and _are_boxes(given[1]):
             return list(crops(*given))
         return given
-    raise UserError(f"images must be files, folders, PIL images or arrays, got {type(images).__name__}")
+    raise UserError(f"images must be files, folders, PIL images or arrays; got {type(images).__name__}")
 
 
 def _are_boxes(given: Any) -> bool:
@@ -160,7 +160,7 @@ def _are_boxes(given: Any) -> bool:
 
 def _from_array(array: NDArray[Any], order: str) -> Image.Image:
     if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3:
-        raise UserError(f"an image array must be uint8 of shape (H, W, 3), got {array.dtype} of shape {array.shape}")
+        raise UserError(f"an image array must be uint8 of shape (H, W, 3); got {array.dtype} of shape {array.shape}")
     if not array.size:
         raise UserError(f"an image array has no pixels: its shape is {array.shape}; a box may lie outside its frame")
     return Image.fromarray(np.ascontiguousarray(array[..., ::-1] if order == "BGR" else array))

@@ -28,8 +28,8 @@ def read_summary(folder: Path) -> dict[str, Any]:
         return summary
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(
-            f"{folder} is not a folder of fastreid adapt, or its {SUMMARY} is damaged ({error}): name another folder, "
-            "or adapt again"
+            f"{folder} is not a folder of fastreid adapt, or its {SUMMARY} is damaged ({error}): choose another "
+            "folder, or run fastreid adapt again"
         ) from error
 
 
@@ -59,7 +59,7 @@ def files_of(place: str | Path) -> dict[str, Path]:
         cameras: Mapping[str, Any] = summary["cameras"]
         return {"": place / SITE, **{camera: place / found["file"] for camera, found in cameras.items()}}
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{place / SUMMARY} is damaged ({error}): adapt again") from error
+        raise UserError(f"{place / SUMMARY} is damaged ({error}): run fastreid adapt again") from error
 
 
 def written_files(folder: Path) -> dict[str, str]:

@@ -60,7 +60,8 @@ def config_file_of(args: argparse.Namespace) -> str:
     """The config file that ``--config-file`` names, or the run's folder that ``--model`` names.
 
     Raises:
-        UserError: neither is given or only after the first KEY, they name different files, or the model is not a run.
+        UserError: neither is given or only after the first KEY, they name different files, the model is not a run, or
+            the config file is a folder.
     """
     if not args.model:
         if not args.config_file:
@@ -68,6 +69,10 @@ def config_file_of(args: argparse.Namespace) -> str:
             if late:
                 raise UserError(f"{late} is a flag: flags must come before the first KEY")
             raise UserError("name a model: --model RUN (an output folder of fastreid train) or --config-file FILE")
+        if os.path.isdir(args.config_file):
+            raise UserError(
+                f"--config-file {args.config_file} is a folder: name a file, or pass a run's folder as --model"
+            )
         return str(args.config_file)
     from ..runs import files
 

@@ -70,7 +70,9 @@ examples:
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("--model", required=True, metavar="MODEL", help="a run; for features also an export or ONNX")
+    parser.add_argument(
+        "--model", required=True, metavar="MODEL", help="a run; by features, also an export or an ONNX file"
+    )
     add_images(parser, nargs="*")
     parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same as IMAGES")
     parser.add_argument("--output", required=True, metavar="DIR", help="the folder to write the site to")
@@ -86,7 +88,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar="NAME",
-        help="for norms: BN layers that keep the statistics of the sources, by their names in the model or by "
+        help="by norms: BN layers that keep the statistics of the sources, by their names in the model or by "
         "patterns such as 'heads.*'",
     )
     add_hardware(parser)

@@ -12,7 +12,7 @@ from ._values import share
 if TYPE_CHECKING:
     from ..inference.thresholds import OfCameras
 
-SUMMARY = "find the score above which two images show one person"
+SUMMARY = "find the score above which two images count as the same person"
 DESCRIPTION = (
     """\
 Find the score above which two images count as the same person: the lowest
@@ -25,8 +25,8 @@ through a model, and each site, has its own scores.
 
 LABELLED is a CSV file with the columns path, identity and preferably camera; a
 folder of images named like Market-1501's; or a data set that is registered
-with fast-reid, whose query and gallery images are used. By default, it is what
-the run is tested on. The images must not be among those that the model was
+with fast-reid, whose query and gallery images are used. By default, the run's
+test sets are used. The images must not be among those that the model was
 trained on. They should look like those you will search, because a threshold
 depends on the cameras as well as on the model (docs/your-own-data.md).
 Copies of an image count once.
@@ -93,7 +93,7 @@ def run(args: Namespace) -> None:
         check_writable(folder)
     except OSError as error:
         raise UserError(
-            f"{folder} cannot be written to ({error.strerror}): name another folder with --output, preferably the "
+            f"{folder} cannot be written to ({error.strerror}): choose another folder with --output, preferably the "
             "gallery's, where fastreid search also looks"
         ) from error
     read_thresholds(folder)
@@ -101,7 +101,7 @@ def run(args: Namespace) -> None:
     name, (records, copies) = labelled.name, distinct(labelled.records)
     check_labels(copies)
     if copies:
-        say(f"{len(copies)} images are copies of others and count once, for example {copies[0][0].path}")
+        say(f"{len(copies)} images are copies of others and count once, such as {copies[0][0].path}")
     chosen = choose_images(records)
     if not chosen:
         raise UserError(f"{name} has no image of known identity: pass a table with the column identity")

@@ -31,7 +31,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "opts",
         nargs="*",
-        metavar="NAME ... KEY VALUE ...",
+        metavar="NAME ... KEY VALUE",
         help="data sets to check, then config keys to override; default: all data sets of both protocols",
     )
 
@@ -43,7 +43,7 @@ def run(args: Namespace) -> None:
 
     if args.root is not None:
         if not os.path.isdir(args.root):
-            raise UserError(f"--root {args.root} is not a folder")
+            raise UserError(f"--root {args.root} is not a folder: name the folder that holds the data sets")
         os.environ["FASTREID_DATASETS"] = args.root
     names = list(itertools.takewhile(lambda word: "." not in word, args.opts))
     overrides = args.opts[len(names) :]

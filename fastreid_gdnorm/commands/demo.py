@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 
 SUMMARY = "train, test and adapt four small models, in five minutes"
 DESCRIPTION = """\
-Draw synthetic domains of people and train four small models on three of them:
+Render synthetic domains of people and train four small models on three of them:
 a baseline, branches only, GDNorm, and configs/GDNorm-recommended.yml. All start
 from a pretrained network that comes with the plugin. Test each model on twelve
 other domains that it has not seen, before and after adapting it with 16

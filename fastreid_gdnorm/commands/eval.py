@@ -65,5 +65,5 @@ def run(args: Namespace) -> None:
 
     site = open_site(args.site) if args.site else Site()
     if site.path and args.path:
-        raise UserError(f"--path {args.path}: site {args.site} has its own posterior paths; leave --path out")
+        raise UserError(f"--path {args.path}: site {args.site} has its own posterior paths; leave out --path")
     evaluate(config_file_of(args), args.opts, site.path or args.path, args.output, site.offsets)

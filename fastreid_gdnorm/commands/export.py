@@ -80,7 +80,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         choices=CONSUMERS,
-        help="a program to export for; can be given several times",
+        help="a program to export for; can be repeated",
     )
     add_overrides(parser)
 

@@ -13,8 +13,8 @@ DESCRIPTION = (
 Write the features of images to a file, .npz for NumPy or .parquet for a vector
 database. The images keep the order in which they are given. Each has its path,
 camera, time and identity, and the SHA-256 of its contents; the file also holds
-the model's digest and the metric to compare features by. An interrupted run
-resumes when restarted.
+the model's digest and the metric to compare features by. It is safe to
+interrupt: rerunning the command resumes.
 
 """
     + ABOUT_MODELS

@@ -13,7 +13,7 @@ DESCRIPTION = (
 Test a trained model on DATASETS.TESTS along every source's path, the mean
 path, the ensemble of the sources, and sampled paths, as in the paper's Figure 2
 and Table 5. Images are decoded once and kept in memory (3 bytes per pixel).
-Stop at any moment: rerunning the command resumes.
+It is safe to interrupt: rerunning the command resumes.
 
 """
     + ABOUT_RUNS

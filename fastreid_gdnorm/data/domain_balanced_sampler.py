@@ -70,7 +70,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
             raise ValueError(f"got {len(domains)} domains for {len(items)} items")
         if batch_size < 1 or num_instances < 1:
             raise UserError(
-                "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE must be 1 or more, got "
+                "SOLVER.IMS_PER_BATCH and DATALOADER.NUM_INSTANCE must be 1 or more; got "
                 f"{batch_size} and {num_instances}"
             )
         self._cameras = [item[2] for item in items]

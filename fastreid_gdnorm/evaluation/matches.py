@@ -52,7 +52,7 @@ def check_matches(target: str, splits: Iterable[tuple[Sequence[Item], Sequence[I
         left_out, total = left_out + len(queries) - matched, total + len(queries)
     if left_out and comm.is_main_process():
         logger.warning(
-            "%s: %d of %d queries are left out of the results because no gallery image shows their identity from "
-            "another camera",
+            "%s: %d of %d queries are left out of the results because no gallery image shows the same person "
+            "from another camera",
             *(target, left_out, total),
         )

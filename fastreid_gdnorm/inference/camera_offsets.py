@@ -130,7 +130,7 @@ class CameraOffsets:
         width = self.estimate.offsets.shape[1]
         if features.shape != (len(names), width):
             raise UserError(
-                f"camera offsets take features of shape (N, {width}) and N cameras, got shape {features.shape} and "
+                f"camera offsets take features of shape (N, {width}) and N cameras; got shape {features.shape} and "
                 f"{len(names)} cameras"
             )
         last = len(self._rows)  # the mean of all cameras
@@ -182,7 +182,8 @@ class CameraOffsets:
                 about = json.loads(str(stored["about"]))
                 if about["version"] != VERSION:
                     raise UserError(
-                        f"site {site} has format version {about['version']}, this package reads {VERSION}: adapt again"
+                        f"site {site} has format version {about['version']}, this package reads {VERSION}: run "
+                        "fastreid adapt again"
                     )
                 names = stored["cameras"].tolist()
                 estimate = Estimate(names, stored["images"], stored["weights"], stored["offsets"])
@@ -191,7 +192,9 @@ class CameraOffsets:
                     raise ValueError(f"{len(names)} cameras and offsets of shape {offsets.shape}")
                 return cls(estimate, str(about["model"]), stored["pictures"], site)
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            raise UserError(f"the offsets of site {site} are missing or damaged ({error}): adapt again") from error
+            raise UserError(
+                f"the offsets of site {site} are missing or damaged ({error}): run fastreid adapt again"
+            ) from error
 
 
 def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
@@ -218,7 +221,7 @@ def _unit(features: NDArray[Any]) -> NDArray[Any]:
         UserError: they have another shape, or one is NaN, infinite or all zero.
     """
     if features.ndim != 2:
-        raise UserError(f"features must have shape (N, D), got {features.shape}")
+        raise UserError(f"features must have shape (N, D); got {features.shape}")
     lengths = lengths_of(features)
     unusable = np.flatnonzero(~np.isfinite(lengths) | (lengths <= 1e-6))
     if len(unusable):

@@ -36,13 +36,13 @@ def as_comparable(features: Any, description: Description, name: str, count: str
     given = np.asarray(features)
     if given.dtype.kind not in "fiu" or given.ndim != 2 or given.shape[1] != description.features:
         dtype = "" if given.dtype.kind in "fiu" else f"{given.dtype} "
-        raise UserError(f"{name} must be numbers of shape ({count}, {description.features}), got {dtype}{given.shape}")
+        raise UserError(f"{name} must be numbers of shape ({count}, {description.features}); got {dtype}{given.shape}")
     comparable: NDArray[np.float32] = np.ascontiguousarray(given, np.float32)
     unusable = unusable_rows(comparable, description.metric)
     if len(unusable):
         raise UserError(
-            f"{name} cannot be compared: {len(unusable)} of {len(comparable)} are NaN, infinite or all zero, first at "
-            f"index {unusable[0]}; leave them out"
+            f"{name} cannot be compared: {len(unusable)} of {len(comparable)} are NaN, infinite or all zero; the first "
+            f"is number {unusable[0]}, counting from 0: leave them out"
         )
     if description.metric == "cosine":
         lengths = lengths_of(comparable)

@@ -84,7 +84,7 @@ def extract(
             progress.update(len(chunk))
     left_out = len(records) - len(kept) - len(already_known)
     if records and left_out == len(records):
-        raise UserError(f"none of the {left_out} images can be read, first {records[0].path}: check the files")
+        raise UserError(f"none of the {left_out} images can be read; the first is {records[0].path}: check the files")
     if extractor.cameras.names and kept:
         say(extractor.cameras.usage(record.camera for record, _ in kept))
     features = np.array([journal[_key(extractor, *pair)] for pair in kept], np.float32)

@@ -84,15 +84,15 @@ class FeatureExtractor:
         site: str | Path | CameraOffsets | None = None,
     ) -> None:
         if order not in ("RGB", "BGR"):
-            raise UserError(f"order must be RGB or BGR, got {order!r}")
+            raise UserError(f"order must be RGB or BGR; got {order!r}")
         if batch_size < 1 or workers < 0:
-            raise UserError(f"--batch-size must be at least 1 and --workers at least 0, got {batch_size} and {workers}")
+            raise UserError(f"--batch-size must be 1 or more and --workers 0 or more; got {batch_size} and {workers}")
         self.model = str(Path(model).resolve())
         kind, _, file = path.partition(":")
         path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
         at = Site("", site) if isinstance(site, CameraOffsets) else open_site(site) if site else Site()
         if at.path and path not in ("", at.path):
-            raise UserError(f"--path {path}: site {site} already sets the path; leave out --path")
+            raise UserError(f"--path {path}: site {site} has its own posterior paths; leave out --path")
         self.path = at.path or path
         self._network = open_network(model, device, half, self.path)
         self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, at.offsets
@@ -127,7 +127,7 @@ class FeatureExtractor:
                 the numbers of cameras and images differ.
         """
         if unreadable not in ("fail", "skip"):
-            raise UserError(f"unreadable must be 'fail' or 'skip', got {unreadable!r}")
+            raise UserError(f"unreadable must be 'fail' or 'skip'; got {unreadable!r}")
         skipped: list[Skipped] = []
         batches = [np.empty((0, self.description.features), np.float32)]
         pictures = list_pictures(images)

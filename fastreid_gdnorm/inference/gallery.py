@@ -247,7 +247,7 @@ class Gallery:
                 reject the queries' features.
         """
         if top < 1:
-            raise UserError(f"top must be at least 1, got {top}")
+            raise UserError(f"top must be 1 or more; got {top}")
         queries = as_comparable(queries, self.description, "queries", "Q")
         for name, given in (("exclude_cameras", exclude_cameras), ("exclude_digests", exclude_digests)):
             if given is not None and len(given) != len(queries):

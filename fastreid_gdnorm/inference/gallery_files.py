@@ -166,7 +166,7 @@ def read_contents(folder: Path) -> dict[str, Any]:
     """
     file = folder / CONTENTS
     if not is_gallery(folder):
-        raise UserError(f"{folder} is not a gallery, as it has no {CONTENTS}: build one with fastreid index")
+        raise UserError(f"{folder} is not a gallery: it has no {CONTENTS}; build one with fastreid index")
     try:
         contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if contents["version"] != VERSION:

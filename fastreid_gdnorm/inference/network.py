@@ -50,7 +50,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         UserError: ``model`` is none of these, or a package or file that it needs is missing.
     """
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", device):
-        raise UserError(f"--device must be cpu, cuda or cuda:N, got {device!r}")
+        raise UserError(f"--device must be cpu, cuda or cuda:N; got {device!r}")
     place = Path(model)
     has_torch = importlib.util.find_spec("torch") is not None
     if place.is_file() and place.suffix == ".onnx":
@@ -60,7 +60,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         check_written(place)
         return OnnxNetwork(place, device, half)
     if not place.is_dir():
-        raise UserError(f"--model {model} does not exist: name a run's folder, an export's folder or an ONNX file")
+        raise UserError(f"--model {model} does not exist: pass a run's folder, an export's folder or an ONNX file")
     is_export = (place / MANIFEST).is_file()
     if is_export:
         _check_folded(model, path)
@@ -68,7 +68,8 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         return open_network(_onnx_of(place), device, half)
     if not (place / files.CONFIG).is_file():
         raise UserError(
-            f"--model {model} has no {files.CONFIG}, so it is neither a run nor an export: name the folder of one"
+            f"--model {model} is neither a run nor an export: it has no {files.CONFIG}; pass an output folder of "
+            "fastreid train or export"
         )
     if not has_torch:
         raise UserError(

@@ -29,7 +29,9 @@ def of_known_camera(records: Sequence[Record]) -> list[Record]:
     known = [record for record in records if record.camera]
     unknown = [record for record in records if not record.camera]
     if not known:
-        raise UserError(f"none of the {len(records)} images has a known camera, first {records[0].path}: {NAME_THEM}")
+        raise UserError(
+            f"none of the {len(records)} images has a known camera; the first is {records[0].path}: {NAME_THEM}"
+        )
     if unknown:
         say(f"{len(unknown)} images with unknown camera are left out, such as {unknown[0].path}: {NAME_THEM}")
     return known

@@ -129,7 +129,7 @@ def check_enough(pairs: Pairs, asked: float, data: str) -> None:
         UserError: ``asked`` is not between 0 and 1, or there are too few people or pairs.
     """
     if not 0 < asked < 1:
-        raise UserError(f"--false-accept must be between 0 and 1, got {asked}")
+        raise UserError(f"--false-accept must be between 0 and 1; got {asked}")
     counted = pairs.counted()
     different, people = int((~counted.is_same).sum()), counted.people(same=True)
     if not people:
@@ -208,7 +208,7 @@ def read_thresholds(folder: Path) -> dict[str, Threshold]:
         if content.get("version", VERSION) > VERSION:
             raise UserError(
                 f"{file} has format version {content['version']}, this package reads up to {VERSION}: upgrade "
-                "fastreid_gdnorm, or calibrate again"
+                "fastreid_gdnorm, or run fastreid calibrate again"
             )
         thresholds = map(_from_json, content.get("thresholds", [content]))  # version 1 is a single threshold
         return {threshold.model: threshold for threshold in thresholds}

@@ -42,7 +42,7 @@ class TorchNetwork:
         self._device = torch.device(cfg.MODEL.DEVICE)
         if half and self._device.type != "cuda":
             raise UserError(
-                f"--half needs CUDA, but the model runs on {self._device}: leave it out, or use --device cuda"
+                f"--half needs CUDA, but the model runs on {self._device}: leave out --half, or use --device cuda"
             )
         self._half = half
         model = load_model(cfg).eval()

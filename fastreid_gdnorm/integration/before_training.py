@@ -49,7 +49,7 @@ def check_tests(trainer: type, cfg: CfgNode) -> None:
     ):
         return
     if cfg.DATASETS.TESTS and cfg.TEST.METRIC not in METRICS and is_fastreids(reid_evaluation.build_dist):
-        raise UserError(f"TEST.METRIC is {cfg.TEST.METRIC!r}, but must be {' or '.join(METRICS[:2])}")
+        raise UserError(f"TEST.METRIC must be {' or '.join(METRICS[:2])}; got {cfg.TEST.METRIC!r}")
     for target in dict.fromkeys(cfg.DATASETS.TESTS):
         data = read(cfg, target)
         check_matches(target, splits_of(data))

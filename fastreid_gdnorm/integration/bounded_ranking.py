@@ -1,4 +1,4 @@
-"""Ranking: of finite features only, and with TEST.RANKING bounded in bounded memory."""
+"""Ranking of finite features only and, with TEST.RANKING bounded, in bounded memory."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def connect() -> None:
         features = outputs.reshape(len(outputs), -1)
         image = _first(~features.isfinite().all(dim=1), inputs)
         if image:
-            begun = f", started from {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
-            raise not_finite(image, f"the model of {self.cfg.OUTPUT_DIR}{begun}")
+            origin = f", started from {self.cfg.MODEL.WEIGHTS}," if self.cfg.MODEL.WEIGHTS else ""
+            raise not_finite(image, f"the model of {self.cfg.OUTPUT_DIR}{origin}")
         image = _first(~features.any(dim=1), inputs)
         if image and self.cfg.TEST.METRIC == "cosine" and self not in warned:
             warned.add(self)
             logger.warning(
                 "The features of %s, and perhaps of more images, are all zero: cosine cannot compare them, so their "
-                "ranks are chance",
+                "ranks are random",
                 image,
             )
         stock_process(self, inputs, outputs)
@@ -80,7 +80,7 @@ def is_bounded(cfg: CfgNode) -> bool:
     """
     ranking = cfg.TEST.get("RANKING", "bounded")  # an evaluator's config may lack the plugin's keys
     if ranking not in ("bounded", "stock"):
-        raise UserError(f'TEST.RANKING is {ranking!r}, but must be "bounded" or "stock"')
+        raise UserError(f"TEST.RANKING must be bounded or stock; got {ranking!r}")
     return bool(ranking == "bounded")
 
 

@@ -26,7 +26,7 @@ def connect() -> None:
             self._convert_ndarray_to_tensor(state)
             _strip_prefix_if_present(state, "module.")
         if layers and settings and settings[BRANCHED]:
-            logger.info("The checkpoint has the branches of %s, in this order", ", ".join(settings[SOURCES]))
+            logger.info("The checkpoint has branches for %s, in this order", ", ".join(settings[SOURCES]))
         for name, layer in layers.items():
             layer.spread_stock_state(state, f"{name}.")
         return stock_load(self, checkpoint)

@@ -114,10 +114,10 @@ def _train_set_and_sampler(
 
 
 def _with_whole_batch(cfg: CfgNode) -> CfgNode:
-    """``cfg``, whose SOLVER.IMS_PER_BATCH is the size of a whole training batch whatever DATALOADER.DOMAIN_BATCH is."""
+    """``cfg`` with SOLVER.IMS_PER_BATCH set to the size of a whole training batch, for any DATALOADER.DOMAIN_BATCH."""
     domain_batch, sampler = cfg.DATALOADER.DOMAIN_BATCH, cfg.DATALOADER.SAMPLER_TRAIN
     if domain_batch not in ("mixed", "full"):
-        raise UserError(f'DATALOADER.DOMAIN_BATCH is {domain_batch!r}, but must be "mixed" or "full"')
+        raise UserError(f"DATALOADER.DOMAIN_BATCH must be mixed or full; got {domain_batch!r}")
     if domain_batch == "full" and sampler != "DomainBalancedIdentitySampler":
         raise UserError(
             "DATALOADER.DOMAIN_BATCH full, a batch of every domain, needs DATALOADER.SAMPLER_TRAIN "
@@ -157,9 +157,8 @@ def _check_set_weights(cfg: CfgNode) -> None:
     share = sum(weights) * instances
     if share <= 0 or images % share or images <= share:
         raise UserError(
-            f"SOLVER.IMS_PER_BATCH {images} must be a multiple, at least double, of DATALOADER.NUM_INSTANCE "
-            f"{instances} times the sum of DATALOADER.SET_WEIGHT {weights}, which needs a weight above 0 for each of "
-            "DATASETS.NAMES"
+            f"SOLVER.IMS_PER_BATCH {images} must be a multiple of DATALOADER.NUM_INSTANCE {instances} times the sum of "
+            f"DATALOADER.SET_WEIGHT {weights}, and at least twice that; each of DATASETS.NAMES needs a weight above 0"
         )
 
 
@@ -170,7 +169,7 @@ def _test_set(
         return cfg, {"dataset_name": dataset_name, "test_set": test_set, "transforms": transforms, **others}
     data = read(cfg, dataset_name, **others)
     if is_read_by(Reader, dataset_name) and not data.query:
-        raise UserError(f"DATASETS.TESTS: {dataset_name} is for training only, it has no queries")
+        raise UserError(f"DATASETS.TESTS: {dataset_name} has no queries and is for training only: name another target")
     if comm.is_main_process():
         data.show_test()
     transforms = transforms or build_transforms(cfg, is_train=False)

@@ -103,9 +103,9 @@ class _ProcessCount:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         if state["number"] != self._own:
             logger.warning(
-                "The run began with %d processes and continues with %d: from here on its numbers differ from those of "
-                "an uninterrupted run",
-                *(state["number"], self._own),
+                "Resuming with %d processes, before %d: from here on, the results differ from those of an "
+                "uninterrupted run",
+                *(self._own, state["number"]),
             )
 
 
@@ -127,8 +127,8 @@ class _FittingOptimizer:
                 fits = fits and all(shape == parameter.shape for shape in shapes)
         if not fits:
             raise UserError(
-                "--resume: the run began with other parameters or parameter groups, because its sources had another "
-                "number of identities or a key of MODEL or SOLVER had another value: restore these, or choose another "
+                "--resume: the run started with other parameters or parameter groups, because its sources had another "
+                "number of identities or a key of MODEL or SOLVER had another value: set these back, or choose another "
                 "OUTPUT_DIR"
             )
         self._optimizer.load_state_dict(state)

@@ -36,7 +36,7 @@ class BranchedNorm(nn.Module):
     def __init__(self, bn: nn.BatchNorm2d | nn.SyncBatchNorm, num_domains: int) -> None:
         super().__init__()
         if num_domains < 1:
-            raise ValueError(f"GDNorm needs at least 1 domain, got {num_domains}")
+            raise ValueError(f"num_domains must be 1 or more; got {num_domains}")
         reason = why_not_branchable(bn)
         if reason:
             raise ValueError(f"GDNorm cannot branch {type(bn).__name__}: {reason}")

@@ -73,7 +73,7 @@ class MeanPath(AffinePath):
 
     def __init__(self, of: str = "affine") -> None:
         if of not in MEANS:
-            raise ValueError(f"the mean path averages one of {', '.join(map(repr, MEANS))}, got {of!r}")
+            raise ValueError(f"MeanPath: of must be one of {', '.join(map(repr, MEANS))}; got {of!r}")
         self.of = of
 
     def affine(self, layer: BranchedNorm) -> tuple[Tensor, Tensor]:
@@ -149,7 +149,7 @@ class SampledPath(AffinePath):
 
     def __init__(self, scale: float = 0.6, noise: str = "variance", generator: torch.Generator | None = None) -> None:
         if noise not in ("variance", "std"):
-            raise ValueError(f"noise is 'variance' or 'std', got {noise!r}")
+            raise ValueError(f"noise must be 'variance' or 'std'; got {noise!r}")
         self.scale = scale
         self.noise = noise
         self.generator = generator
@@ -248,7 +248,7 @@ def normalize_each(x: Tensor, a: Tensor, b: Tensor) -> Tensor:
 def check_numbers(what: str, numbers: Tensor) -> None:
     """Raise ValueError unless ``numbers`` is a LongTensor (B,)."""
     if numbers.dim() != 1 or numbers.dtype is not torch.long:
-        raise ValueError(f"{what} must be a LongTensor (B,), got {numbers.dtype} of shape {tuple(numbers.shape)}")
+        raise ValueError(f"{what} must be a LongTensor (B,); got {numbers.dtype} of shape {tuple(numbers.shape)}")
 
 
 def check_images(x: Tensor, images: int) -> None:

@@ -94,9 +94,9 @@ class GDNormTraining(Stock):
         cfg = completed(cfg)
         gdnorm = cfg.MODEL.GDNORM
         if gdnorm.NOISE not in ("variance", "std"):
-            raise UserError(f"MODEL.GDNORM.NOISE must be variance or std, got {gdnorm.NOISE!r}")
+            raise UserError(f"MODEL.GDNORM.NOISE must be variance or std; got {gdnorm.NOISE!r}")
         if gdnorm.NUM_PATHS < 0:
-            raise UserError(f"MODEL.GDNORM.NUM_PATHS must be 0 or more, got {gdnorm.NUM_PATHS}")
+            raise UserError(f"MODEL.GDNORM.NUM_PATHS must be 0 or more; got {gdnorm.NUM_PATHS}")
         if cfg.TEST.PRECISE_BN.ENABLED:
             raise UserError(
                 "TEST.PRECISE_BN.ENABLED ignores domains: set it False, and SOLVER.HOOKS to ('DomainPreciseBN',)"

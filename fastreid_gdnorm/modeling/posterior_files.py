@@ -64,14 +64,19 @@ def load_posterior(file: str | Path) -> PosteriorFile:
         with np.load(file, allow_pickle=False) as stored:
             head = json.loads(str(stored["head"]))
             if head["version"] != VERSION:
-                raise UserError(f"posterior {file} has version {head['version']}, expected {VERSION}: adapt again")
+                raise UserError(
+                    f"posterior {file} has format version {head['version']}, this package reads {VERSION}: run "
+                    "fastreid adapt again"
+                )
             names = [key.partition("/")[2] for key in stored.files if key.startswith("mean/")]
             layers = {name: _layer(stored, name) for name in names}
             return PosteriorFile(PosteriorPath(layers, int(head["n"])), head["checkpoint"], stored["images"])
     except FileNotFoundError:
         raise _not_there(file) from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise UserError(f"posterior {file} is damaged or not a posterior path ({error}): adapt again") from error
+        raise UserError(
+            f"posterior {file} is damaged or not a posterior path ({error}): run fastreid adapt again"
+        ) from error
 
 
 def _layer(stored: Mapping[str, NDArray[np.float64]], name: str) -> LayerPosterior:

@@ -141,9 +141,9 @@ class Protocol:
         for run in runs:
             checkpoint = given.get(run.direction) or last_checkpoint(run.folder)
             if not checkpoint:
-                raise UserError(f"{run.name}: no checkpoint in {run.folder}; train first, or name one with --weights")
+                raise UserError(f"{run.name}: {run.folder} has no checkpoint: train first, or name one with --weights")
             if not Path(checkpoint).is_file():
-                raise UserError(f"{run.name}: checkpoint {checkpoint} is not found")
+                raise UserError(f"{run.name}: checkpoint {checkpoint} does not exist")
             found[run] = checkpoint
         return found
 

@@ -44,7 +44,7 @@ def patch_checkpoints() -> None:
     @functools.wraps(stock_load)
     def load(self: Any, path: str, checkpointables: Any = None) -> Any:
         if path and "://" not in path and not os.path.isfile(path):
-            raise explained(AssertionError(), f"checkpoint {path} is not found: correct MODEL.WEIGHTS")
+            raise explained(AssertionError(), f"checkpoint {path} does not exist: correct MODEL.WEIGHTS")
         try:
             return stock_load(self, path, checkpointables)
         except UserError:

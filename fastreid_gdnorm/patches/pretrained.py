@@ -86,7 +86,7 @@ def _find(path: str) -> str:
     places = (Path(path), *(Path(root) / path for root in ROOTS))
     place = next((str(place) for place in places if place.is_file()), None)
     if place is None:
-        raise MissingFile(f"pretrained file {path!r} is not found: {OWN_FILE}")
+        raise MissingFile(f"pretrained file {path!r} does not exist: {OWN_FILE}")
     return place
 
 

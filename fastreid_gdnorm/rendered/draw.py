@@ -49,7 +49,7 @@ def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: 
         _warn_if_other(folder, recipe)
         return
     if os.path.exists(folder) and os.listdir(folder):
-        raise UserError(f"{folder} is not a rendered domain (it has no {RECORD}): remove it to render one there")
+        raise UserError(f"{folder} is not a rendered domain: it has no {RECORD}; remove it to render one there")
 
     parent, name = os.path.split(folder)
     os.makedirs(parent, exist_ok=True)
@@ -83,7 +83,7 @@ def _style(style: str | DomainStyle) -> DomainStyle:
     if isinstance(style, DomainStyle):
         return style
     if style not in STYLES:
-        raise ValueError(f"there is no style '{style}': choose one of {', '.join(STYLES)}")
+        raise ValueError(f"there is no style '{style}'; choose from {', '.join(STYLES)}")
     return STYLES[style]
 
 

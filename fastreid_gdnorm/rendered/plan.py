@@ -46,10 +46,12 @@ class Plan:
 
     def __post_init__(self) -> None:
         if self.images_per_id < 3:
-            raise ValueError(f"images_per_id is {self.images_per_id}: two queries and a gallery image need 3 or more")
+            raise ValueError(
+                f"images_per_id must be 3 or more, for two queries and a gallery image; got {self.images_per_id}"
+            )
         ids = self.train_ids + self.test_ids
         if not 2 <= ids <= 1501:
-            raise ValueError(f"train_ids + test_ids is {ids}: Market-1501 numbers 2 to 1501")
+            raise ValueError(f"train_ids + test_ids must be from 2 to 1501, as in Market-1501; got {ids}")
 
     def shots(self) -> list[Shot]:
         """All images; each test identity has one query from each of two cameras."""

@@ -59,8 +59,8 @@ def warnings_about(runs: Runs, data: Data) -> list[Paragraph]:
         ]
     left_out = {item for of_run in data.values() for item in of_run.unmatched.items()}
     texts += [
-        f"{count:,} queries of {target} are left out of the results, because no gallery image shows the same person "
-        "in another camera."
+        f"{count:,} queries of {target} are left out of the results because no gallery image shows the same person "
+        "from another camera."
         for target, count in sorted(left_out)
         if count
     ]

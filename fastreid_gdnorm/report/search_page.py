@@ -31,7 +31,7 @@ def check_page(file: Path) -> None:
     if file.is_file() and file.stat().st_size:
         with open(file, "rb") as stream:
             if stream.read(len(DOCTYPE)).lower() != DOCTYPE:
-                raise UserError(f"--html {file} exists and is not an HTML page: name another file")
+                raise UserError(f"--html {file} already exists and is not an HTML page: choose another file")
 
 
 def write_search_page(file: Path, found: Sequence[Found], introduction: str) -> None:

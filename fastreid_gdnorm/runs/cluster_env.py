@@ -80,5 +80,5 @@ def _from_slurm(environment: Mapping[str, str]) -> dict[str, str]:
 
 def _whole(environment: Mapping[str, str], name: str) -> int:
     if not environment[name].isdigit():
-        raise UserError(f"{name} is {environment[name]!r}: it must be a whole number")
+        raise UserError(f"{name} must be a whole number; got {environment[name]!r}")
     return int(environment[name])

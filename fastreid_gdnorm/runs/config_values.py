@@ -113,13 +113,13 @@ def out_of_bounds(cfg: CfgNode, trains: bool) -> Iterator[str]:
             value = value.get(name)
         if not (value >= low and value <= (math.inf if high is None else high)):  # true for NaN
             bounds = "above 0" if low == ABOVE_ZERO else f"{low} or more" if high is None else f"from {low} to {high}"
-            yield f"{key} is {value}; it must be {bounds}"
+            yield f"{key} must be {bounds}; got {value}"
     for key in ("INPUT.SIZE_TEST", *(["INPUT.SIZE_TRAIN"] if trains else [])):
         size = cfg.INPUT[key.split(".")[1]]
         is_whole = len(size) in (1, 2) and all(type(pixels) is int for pixels in size)
         keeps_size = is_whole and size[0] < 1 and cfg.INPUT.CROP.ENABLED  # cropping gives all images one size
         if not is_whole or (min(size) < 1 and not keeps_size):
-            yield f"{key} is {size}; it must be [height, width] in whole pixels"
+            yield f"{key} must be [height, width] in whole pixels; got {size}"
     mean, std = cfg.MODEL.PIXEL_MEAN, cfg.MODEL.PIXEL_STD
     if not (len(mean) == len(std) and len(std) in (1, 3) and min(std) > 0):
         yield f"MODEL.PIXEL_MEAN {mean} and MODEL.PIXEL_STD {std} must have one number per channel, STD above 0"

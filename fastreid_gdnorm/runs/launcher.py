@@ -71,7 +71,7 @@ def launch(
     if place and processes.number > 1:
         raise UserError(
             f"--num-gpus {processes.num_gpus} --num-machines {processes.num_machines}: torchrun or Slurm has already "
-            f"started {place.number} processes; omit these flags"
+            f"started {place.number} processes; leave out these flags"
         )
     if place:
         _work_at(place, device, main, args)

@@ -57,7 +57,7 @@ def join(place: Place) -> Store:
 def _join_timeout() -> timedelta:
     seconds = os.environ.get(JOIN_TIMEOUT, "300")
     if not seconds.isdigit():
-        raise UserError(f"{JOIN_TIMEOUT} is {seconds!r}: it must be a whole number of seconds")
+        raise UserError(f"{JOIN_TIMEOUT} must be a whole number of seconds; got {seconds!r}")
     return timedelta(seconds=int(seconds))
 
 

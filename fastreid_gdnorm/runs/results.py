@@ -40,7 +40,7 @@ def read_json(file: Path) -> dict[str, Any] | None:
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
     except (ValueError, TypeError) as error:
-        raise UserError(f"{file} is damaged ({error}): remove it, then test again") from error
+        raise UserError(f"{file} is damaged ({error}): remove it, and test again") from error
 
 
 def _rows(results: Mapping[str, Mapping[str, float]], names: Sequence[str]) -> Iterator[list[object]]:

@@ -41,7 +41,7 @@ def find_weights(cfg: CfgNode) -> str:
         raise UserError(f"OUTPUT_DIR {cfg.OUTPUT_DIR} has no checkpoint: train first, or set MODEL.WEIGHTS")
     if "://" not in weights and not Path(weights).is_file():
         if cfg.MODEL.WEIGHTS:
-            raise UserError(f"MODEL.WEIGHTS {weights} does not exist: name a checkpoint")
+            raise UserError(f"checkpoint {weights} does not exist: correct MODEL.WEIGHTS")
         raise UserError(f"{weights}, the last checkpoint of {cfg.OUTPUT_DIR}, does not exist: set MODEL.WEIGHTS")
     return weights
 
@@ -96,5 +96,5 @@ class _WholeModel(Checkpointer):
         of_classifier = {name for name, p in self.model.named_parameters() if is_classifier(name, p)}
         missing = [key for key in incompatible.missing_keys if key not in of_classifier]
         if missing:
-            raise ValueError(f"it lacks {len(missing)} of the model's tensors, the first is {missing[0]}")
+            raise ValueError(f"it lacks {len(missing)} of the model's tensors; the first is {missing[0]}")
         super()._log_incompatible_keys(incompatible)

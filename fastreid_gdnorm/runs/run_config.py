@@ -47,7 +47,7 @@ def find_config(config_file: str | Path) -> str:
         return path
     if str(config_file) and Path(config_file).is_dir():
         raise UserError(f"--config-file {config_file} is a folder: name a config file in it; a run's is config.yaml")
-    raise UserError(f"--config-file {str(config_file)!r} is not found; try projects/GDNorm/configs/demo/gdnorm.yml")
+    raise UserError(f"--config-file {str(config_file)!r} does not exist; try projects/GDNorm/configs/demo/gdnorm.yml")
 
 
 def load_config(
@@ -112,7 +112,7 @@ def _check_device(name: str) -> None:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UserError(f"MODEL.DEVICE is {name!r}; it must be cpu, cuda or cuda:N") from error
+        raise UserError(f"MODEL.DEVICE must be cpu, cuda or cuda:N; got {name!r}") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UserError(f"MODEL.DEVICE is {name}, but torch finds no CUDA device: set MODEL.DEVICE cpu")
     if device.type == "cuda" and (device.index or 0) >= (number := torch.cuda.device_count()):

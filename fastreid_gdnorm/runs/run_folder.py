@@ -37,7 +37,7 @@ def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = 
     folder = Path(folder)
     config_file = folder / files.CONFIG
     if not config_file.is_file():
-        raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; name a folder that fastreid train wrote")
+        raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; pass an output folder of fastreid train")
     if not device and not torch.cuda.is_available():
         device = "cpu"
     cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [], has_data_sets)

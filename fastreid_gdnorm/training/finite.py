@@ -25,7 +25,7 @@ class Finite(HookBase):
     def after_epoch(self) -> None:
         broken = [name for name in self._with_nan() if name not in self._before]
         if broken:
-            raise FloatingPointError(f"{len(broken)} of the model's tensors contain NaN, the first is {broken[0]}")
+            raise FloatingPointError(f"{len(broken)} of the model's tensors contain NaN; the first is {broken[0]}")
 
     def _with_nan(self) -> list[str]:
         checkpointer = self.trainer.checkpointer

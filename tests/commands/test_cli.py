@@ -42,7 +42,7 @@ DOCUMENTS = [
         (["demo"], ["--output", "three of them", "twelve\nother domains"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
-        (["paths"], ["--model RUN", "--samples", "--lambdas", "ensemble", "Stop at any moment", "examples:"]),
+        (["paths"], ["--model RUN", "--samples", "--lambdas", "ensemble", "safe to interrupt", "examples:"]),
         (["export"], ["--model RUN", "--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
         (["report"], ["--model", "RUN_DIR", "report.html", "no network", "examples:"]),
     ],
@@ -70,7 +70,7 @@ def test_a_missing_command_or_config_is_a_mistake(fastreid_here):
     done = fastreid_here()
     assert done.returncode == 2 and "COMMAND" in done.stderr
     done = fastreid_here("train", "SEED", "1")
-    assert done.returncode == 2 and "--config-file '' is not found; try projects/GDNorm" in done.stderr
+    assert done.returncode == 2 and "--config-file '' does not exist; try projects/GDNorm" in done.stderr
 
 
 def test_an_error_in_a_loader_worker_is_one_line(tmp_path, monkeypatch, fastreid_here):
@@ -187,7 +187,10 @@ def test_the_manuals_python_runs(datasets, tmp_path):
         ("paths --model RUN --output DIR --samples -1", "--samples: must be a whole number, 0 or more; got '-1'"),
         ("paths --config-file FILE --output DIR --lambdas nan", "--lambdas: must be numbers of 0 or more"),
         ("protocol 1 --seed -5", "--seed: must be a whole number, -1 or more; got '-5'"),
-        ("eval --config-file projects", "--config-file projects is a folder: name a config file in it"),
+        (
+            "eval --config-file projects",
+            "--config-file projects is a folder: name a file, or pass a run's folder as --model",
+        ),
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
         ("extract crops --output FILE", "arguments are required: --model; see fastreid extract --help"),
         ("protocol 3", "invalid choice: 3 (choose from 1, 2); see fastreid protocol --help"),

@@ -181,7 +181,7 @@ def test_a_source_without_images_is_named(sizes, named):
         DomainBalancedIdentitySampler(items, domains, 12, 2, seed=0, sources="abc")
     with pytest.raises(UserError, match="the training set has no training images"):
         DomainBalancedIdentitySampler([], [], 12, 2, seed=0)
-    with pytest.raises(UserError, match="NUM_INSTANCE must be 1 or more, got 12 and 0"):
+    with pytest.raises(UserError, match="NUM_INSTANCE must be 1 or more; got 12 and 0"):
         DomainBalancedIdentitySampler(items, domains, 12, 0, seed=0)
 
 

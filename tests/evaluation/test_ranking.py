@@ -199,7 +199,7 @@ def test_bounded_ranking_needs_no_compiler_and_an_unknown_one_is_an_error(tiny, 
     ReidEvaluator(tiny(), num_query=1)
     cfg = tiny()
     cfg.TEST.RANKING = "fast"
-    with pytest.raises(UserError, match='TEST.RANKING is \'fast\', but must be "bounded" or "stock"'):
+    with pytest.raises(UserError, match="TEST.RANKING must be bounded or stock; got 'fast'"):
         ReidEvaluator(cfg, num_query=1)
 
 

@@ -136,4 +136,4 @@ def test_the_average_has_the_deviation_of_independent_splits():
 @pytest.mark.parametrize("name", ["DGCUHK02", "DGCUHKSYSU"])
 def test_a_data_set_without_queries_cannot_be_a_target(run, public_datasets, name, fastreid_here):
     done = fastreid_here("eval", "--config-file", run[0] / "config.yaml", "DATASETS.TESTS", f"('{name}',)")
-    assert done.returncode == 2 and f"DATASETS.TESTS: {name} is for training only" in done.stderr
+    assert done.returncode == 2 and f"DATASETS.TESTS: {name} has no queries and is for training only" in done.stderr

@@ -220,7 +220,7 @@ def test_an_impossible_export_is_refused_with_the_reason(toy_run, tmp_path, monk
         export_model(config, tmp_path, "source:7")
     with pytest.raises(UserError, match="--path instance depends on the image and cannot be folded"):
         export_model(config, tmp_path, "instance")
-    with pytest.raises(UserError, match="checkpoint nowhere.pth is not found"):
+    with pytest.raises(UserError, match="checkpoint nowhere.pth does not exist"):
         export_model(config, tmp_path, overrides=["MODEL.WEIGHTS", "nowhere.pth"])
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match="an ONNX export needs onnxruntime: pip install onnx onnxruntime"):

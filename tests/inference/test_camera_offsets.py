@@ -142,7 +142,7 @@ def test_saved_offsets_are_loaded_and_damaged_files_and_bad_input_are_refused(tm
     np.savez(short, **{**arrays, "offsets": arrays["offsets"][1:]})
     cut = (tmp_path / "offsets.npz").read_bytes()[:200]
     for damaged in later.getvalue(), short.getvalue(), cut, b"":
-        with pytest.raises(UserError, match="site site .*: adapt again"):
+        with pytest.raises(UserError, match="site site .*: run fastreid adapt again"):
             CameraOffsets.load(io.BytesIO(damaged), "site")
     for given, of, message in [
         (features[:1], ["1"], "at least two images with a known camera, .*; got 1"),
@@ -154,7 +154,7 @@ def test_saved_offsets_are_loaded_and_damaged_files_and_bad_input_are_refused(tm
         with pytest.raises(UserError, match=message):
             CameraOffsets.from_features(given, of)
     with pytest.raises(
-        UserError, match=r"features of shape \(N, 12\) and N cameras, got shape \(2, 12\) and 1 cameras"
+        UserError, match=r"features of shape \(N, 12\) and N cameras; got shape \(2, 12\) and 1 cameras"
     ):
         offsets(features[:2], ["2"])
     alone = CameraOffsets.from_features(np.array([[1, 0], [1, 0]], float), ["1", "1"])

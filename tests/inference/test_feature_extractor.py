@@ -122,7 +122,7 @@ def test_an_unreadable_image_is_an_error_or_is_skipped_and_reported(toy_run, eva
 
 
 def test_invalid_models_and_arguments_are_refused_with_a_fix(toy_run, exported, tmp_path):
-    with pytest.raises(UserError, match="nowhere does not exist: name a run's folder"):
+    with pytest.raises(UserError, match="nowhere does not exist: pass a run's folder"):
         FeatureExtractor("nowhere")
     with pytest.raises(UserError, match="neither a run nor an export"):
         FeatureExtractor(tmp_path)
@@ -141,7 +141,7 @@ def test_invalid_models_and_arguments_are_refused_with_a_fix(toy_run, exported, 
             FeatureExtractor(tmp_path)
     with pytest.raises(UserError, match="--half needs CUDA, but the model runs on cpu"):
         FeatureExtractor(toy_run, device="cpu", half=True)
-    with pytest.raises(UserError, match="--device must be cpu, cuda or cuda:N, got 'gpu'"):
+    with pytest.raises(UserError, match="--device must be cpu, cuda or cuda:N; got 'gpu'"):
         FeatureExtractor(toy_run, device="gpu")
     with pytest.raises(UserError, match="order must be RGB or BGR"):
         FeatureExtractor(toy_run, order="GBR")

@@ -93,9 +93,9 @@ def test_an_image_is_added_once_and_can_be_removed(tmp_path):
     assert changed.digests == [*(f"0-{row}" for row in kept), *(f"1-{row}" for row in range(9))]
     assert np.array_equal(changed.features(), np.concatenate((random_images(20).features[kept], more.features[:9])))
     assert changed.search(more.features[:1], 1)[0][0].record.path == "/1/0.jpg"
-    with pytest.raises(UserError, match=r"features must be numbers of shape \(N, 24\), got \(1, 3\)"):
+    with pytest.raises(UserError, match=r"features must be numbers of shape \(N, 24\); got \(1, 3\)"):
         changed.add(Extraction(more.records[:1], ["new"], np.ones((1, 3), np.float32)))
-    with pytest.raises(UserError, match=r"queries must be numbers of shape \(Q, 24\), got \(24,\)"):
+    with pytest.raises(UserError, match=r"queries must be numbers of shape \(Q, 24\); got \(24,\)"):
         changed.search(more.features[0])
 
 
@@ -158,7 +158,7 @@ DAMAGE = {
         lambda file: file.write_text(file.read_text().replace('"version": 2', '"version": 3')),
         "has format version 3",
     ),
-    "none": ("gallery.json", Path.unlink, "is not a gallery, as it has no gallery.json: build one with fastreid index"),
+    "none": ("gallery.json", Path.unlink, "is not a gallery: it has no gallery.json; build one with fastreid index"),
 }
 
 
@@ -450,11 +450,11 @@ def test_features_that_cannot_be_compared_are_refused(value):
     features[1] = value
     for call in (searched.search, lambda features: searched.add(random_images(3, seed=1)._replace(features=features))):
         with pytest.raises(
-            UserError, match="cannot be compared: 1 of 3 are NaN, infinite or all zero, first at index 1"
+            UserError, match="cannot be compared: 1 of 3 are NaN, infinite or all zero; the first is number 1"
         ):
             call(features)
     assert len(searched) == 20
-    with pytest.raises(UserError, match=r"of shape \(Q, 24\), got object \(1, 24\)"):
+    with pytest.raises(UserError, match=r"of shape \(Q, 24\); got object \(1, 24\)"):
         searched.search(np.full((1, DIMENSIONS), None))
     with pytest.raises(UserError, match="exclude_cameras has 1 entries for 2 queries"):
         searched.search(random_images(2).features, exclude_cameras=["1"])

@@ -321,7 +321,7 @@ def test_mistakes_about_sites_are_one_line(run, exported, site, crops, queries, 
     assert fastreid_here(*norms).returncode == 0
     with pytest.raises(UserError, match="is an export, which has only its own path: for posterior:"):
         FeatureExtractor(exported, site=tmp_path / "norms")
-    with pytest.raises(UserError, match="--path mean: site .* already sets the path"):
+    with pytest.raises(UserError, match="--path mean: site .* has its own posterior paths; leave out --path"):
         FeatureExtractor(run, path="mean", site=tmp_path / "norms")
     summary = json.loads((tmp_path / "norms" / "adapt.json").read_text())
     del summary["files"]  # as an earlier version wrote it

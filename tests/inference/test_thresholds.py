@@ -300,7 +300,7 @@ def test_mistakes_are_found_before_the_model_is_loaded(model, datasets, tmp_path
     for words, message in [
         (["--false-accept", 0.001], "too few for a false-accept rate of 0.001"),
         ([tmp_path / "two.csv"], "is a copy of .* but has identity b instead of a"),
-        (["--output", tmp_path / "file" / "x"], "cannot be written to .*: name another folder with --output"),
+        (["--output", tmp_path / "file" / "x"], "cannot be written to .*: choose another folder with --output"),
     ]:
         assert re.search(message, one_line(fastreid_here("calibrate", "--model", model, *words)))
     (model / "threshold.json").write_text("notes of mine")

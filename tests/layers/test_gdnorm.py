@@ -179,7 +179,7 @@ def test_the_mean_path_averages_what_its_argument_says():
             folded = layer.fold(MeanPath(of))
             assert torch.allclose(folded(x)[:, c], a * x[:, c] + b, atol=1e-12)
             assert folded.running_var[c].item() == pytest.approx(variance)
-    with pytest.raises(ValueError, match="'affine', 'statistics', 'path', got 'median'"):
+    with pytest.raises(ValueError, match="'affine', 'statistics', 'path'; got 'median'"):
         MeanPath("median")
 
 
@@ -210,7 +210,7 @@ def test_errors_name_the_value_and_the_fix():
         along(DomainPath(torch.tensor([0, 1, 0])), x[:, :, :1, :1])
     with pytest.raises(ValueError, match="no source 3: the model has the sources 0 to 2"):
         along(SourcePath(3), x)
-    with pytest.raises(ValueError, match="at least 1 domain, got 0"):
+    with pytest.raises(ValueError, match="num_domains must be 1 or more; got 0"):
         GDNorm(nn.BatchNorm2d(C), 0)
     with pytest.raises(ValueError, match="population statistics"):
         GDNorm(nn.BatchNorm2d(C, affine=False), 2)

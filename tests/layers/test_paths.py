@@ -200,10 +200,10 @@ def test_a_path_for_each_image_needs_as_many_images(kind):
     [
         (
             lambda: DomainPath(LONG([[0], [1]])),
-            r"domains must be a LongTensor \(B,\), got .* shape \(2, 1\)",
+            r"domains must be a LongTensor \(B,\); got .* shape \(2, 1\)",
         ),
-        (lambda: DomainPath(torch.tensor([True, False])), r"domains must be a LongTensor \(B,\), got torch.bool"),
-        (lambda: PathOfEach(EACH, torch.tensor([0.0])), r"choice must be a LongTensor \(B,\), got torch.float32"),
+        (lambda: DomainPath(torch.tensor([True, False])), r"domains must be a LongTensor \(B,\); got torch.bool"),
+        (lambda: PathOfEach(EACH, torch.tensor([0.0])), r"choice must be a LongTensor \(B,\); got torch.float32"),
         (lambda: PathOfEach(EACH, LONG([0, -1])), r"choice has numbers \[-1, 0\], but there are 2 paths"),
         (lambda: PathOfEach(EACH, LONG([2])), r"choice has numbers \[2\], but there are 2 paths"),
     ],
@@ -269,5 +269,5 @@ def test_the_gaussian_process_is_indexed_by_depth_and_follows_the_model():
 
 
 def test_unknown_noise_is_refused():
-    with pytest.raises(ValueError, match="'variance' or 'std', got 'sigma'"):
+    with pytest.raises(ValueError, match="'variance' or 'std'; got 'sigma'"):
         SampledPath(noise="sigma")

@@ -39,8 +39,8 @@ def test_a_batch_without_domains_says_which_loader_to_use(model, batch):
             "posterior nowhere.npz does not exist: create it with fastreid",
         ),
         (["MODEL.GDNORM.MEAN_OF", "median"], "MEAN_OF must be one of affine, statistics, path; got 'median'"),
-        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE must be variance or std, got 'sigma'"),
-        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS must be 0 or more, got -1"),
+        (["MODEL.GDNORM.NOISE", "sigma"], "MODEL.GDNORM.NOISE must be variance or std; got 'sigma'"),
+        (["MODEL.GDNORM.NUM_PATHS", "-1"], "NUM_PATHS must be 0 or more; got -1"),
         (["TEST.PRECISE_BN.ENABLED", "True"], "SOLVER.HOOKS to .'DomainPreciseBN',."),
         (
             ["MODEL.BACKBONE.NORM", "GhostBN"],

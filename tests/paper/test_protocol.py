@@ -104,12 +104,12 @@ MISTAKES = {
     "no checkpoint": (
         "--eval-only",
         [],
-        "no checkpoint in .*to-market.gdnorm; train first, or name one with --weights",
+        "to-market.gdnorm has no checkpoint: train first, or name one with --weights",
     ),
     "lost checkpoint": (
         "--eval-only --only D+C3+MT->M --weights nowhere.pth",
         [],
-        "checkpoint nowhere.pth is not found",
+        "checkpoint nowhere.pth does not exist",
     ),
     "one checkpoint for methods": (
         "--eval-only --methods gdnorm,baseline --weights D+C3+MT->M=x.pth",

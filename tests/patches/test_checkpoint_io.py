@@ -83,5 +83,5 @@ def test_damaged_foreign_and_missing_checkpoints_are_named(tmp_path):
     torch.save([1], tmp_path / "list")
     with pytest.raises(UserError, match="list does not fit this model"):
         checkpointer.load(str(tmp_path / "list"))
-    with pytest.raises(AssertionError, match="nowhere is not found"):
+    with pytest.raises(AssertionError, match="nowhere does not exist"):
         checkpointer.load(str(tmp_path / "nowhere"))

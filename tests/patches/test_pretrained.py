@@ -73,7 +73,7 @@ def test_a_good_file_is_loaded_and_a_bad_one_named(name, tmp_path):
     (tmp_path / "foreign").write_bytes(saved([1]))
     with pytest.raises(UserError, match=f"{tmp_path / 'foreign'} does not fit build_{name}_backbone.*{PRETRAIN_PATH}"):
         build(name, path=tmp_path / "foreign")
-    with pytest.raises(FileNotFoundError, match=f"nowhere' is not found.*{PRETRAIN_PATH}"):
+    with pytest.raises(FileNotFoundError, match=f"nowhere' does not exist.*{PRETRAIN_PATH}"):
         build(name, path=tmp_path / "nowhere")
 
 

@@ -176,15 +176,15 @@ def test_existing_files_are_kept(root, tmp_path, caplog, monkeypatch):
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    with pytest.raises(UserError, match=r"mine is not a rendered domain .*: remove it"):
+    with pytest.raises(UserError, match=r"mine is not a rendered domain: .*; remove it"):
         draw_domain("street", tmp_path / "mine", SMALL)
     assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
 
 
 def test_mistakes_are_named(tmp_path):
-    with pytest.raises(ValueError, match="there is no style 'beach': choose one of street, mall"):
+    with pytest.raises(ValueError, match="there is no style 'beach'; choose from street, mall"):
         draw_domain("beach", tmp_path / "a", SMALL)
-    with pytest.raises(ValueError, match="images_per_id is 2"):
+    with pytest.raises(ValueError, match="images_per_id must be 3 or more, .*; got 2"):
         Plan(images_per_id=2)
     with pytest.raises(ValueError, match="is 1600: Market-1501"):
         Plan(train_ids=1500, test_ids=100)

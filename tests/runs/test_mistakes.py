@@ -25,7 +25,7 @@ MISTAKES = {
     "late flag": (["SEED", "3", "--resume"], "--resume is a flag: flags must come before the first KEY"),
     "value of a flag": (["--resume", "logs/mine"], "--resume takes no value: .* OUTPUT_DIR logs/mine"),
     "two configs": (["--config-file", "configs/Base-GDNorm.yml"], "--config-file is given more than once"),
-    "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS is -1; it must be 0 or more"),
+    "workers": (["DATALOADER.NUM_WORKERS", "-1"], "DATALOADER.NUM_WORKERS must be 0 or more; got -1"),
     "negative seed": (["--seed", "-5"], "--seed: must be a whole number, -1 or more; got '-5'"),
     "fewer than no GPUs": (["--num-gpus", "-1"], "--num-gpus must be 0 or more"),
     "rank without machine": (["--machine-rank", "1"], "--machine-rank counts the machines from 0; got 1, 1 and 1"),
@@ -51,10 +51,10 @@ MISTAKES = {
     "folder not in UTF-8": (["OUTPUT_DIR", "caf\udce9"], "OUTPUT_DIR is .*caf.udce9': name a folder, in UTF-8"),
     "amp": (["SOLVER.AMP.ENABLED", "True", "MODEL.DEVICE", "cpu"], "set SOLVER.AMP.ENABLED False"),
     "test path": (["MODEL.GDNORM.TEST_PATH", "source:9"], "TEST_PATH must be mean, .*; got 'source:9'"),
-    "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth is not found"),
+    "missing checkpoint": (["MODEL.WEIGHTS", "nowhere.pth"], "checkpoint nowhere.pth does not exist"),
     "missing pretrained file": (
         ["MODEL.BACKBONE.PRETRAIN", "True", "MODEL.BACKBONE.PRETRAIN_PATH", "nowhere.pth"],
-        "pretrained file 'nowhere.pth' is not found: name a file with MODEL.BACKBONE.PRETRAIN_PATH",
+        "pretrained file 'nowhere.pth' does not exist: name a file with MODEL.BACKBONE.PRETRAIN_PATH",
     ),
 }
 
@@ -69,29 +69,29 @@ VALUES = {
     "MODEL.HEADS.POOL_LAYER GlobalAveragePool": "POOL_LAYER: .* did you mean GlobalAvgPool",
     "MODEL.HEADS.CLS_LAYER ArcFace": "CLS_LAYER: there is no 'ArcFace'",
     "MODEL.HEADS.NECK_FEAT middle": "NECK_FEAT: .* choose from after, before",
-    "MODEL.DEVICE gpu": "MODEL.DEVICE is 'gpu'; it must be cpu",
+    "MODEL.DEVICE gpu": "MODEL.DEVICE must be cpu, cuda or cuda:N; got 'gpu'",
     "MODEL.PIXEL_STD [0.0,1.0,1.0]": "MODEL.PIXEL_STD .* STD above 0",
     "SOLVER.OPT adam": "SOLVER.OPT: there is no 'adam'; did you mean Adam",
     "SOLVER.OPT LBFGS": "SOLVER.OPT: there is no 'LBFGS'",
     "SOLVER.SCHED Cosine": "SOLVER.SCHED: .* did you mean CosineAnnealingLR",
     "SOLVER.WARMUP_METHOD line": "did you mean linear",
-    "SOLVER.MAX_EPOCH 0": "SOLVER.MAX_EPOCH is 0; it must be 1 or more",
-    "SOLVER.CHECKPOINT_PERIOD 0": "SOLVER.CHECKPOINT_PERIOD is 0; it must be 1 or more",
-    "SOLVER.BASE_LR 0.0": "SOLVER.BASE_LR is 0.0; it must be above 0",
+    "SOLVER.MAX_EPOCH 0": "SOLVER.MAX_EPOCH must be 1 or more; got 0",
+    "SOLVER.CHECKPOINT_PERIOD 0": "SOLVER.CHECKPOINT_PERIOD must be 1 or more; got 0",
+    "SOLVER.BASE_LR 0.0": "SOLVER.BASE_LR must be above 0; got 0.0",
     "SOLVER.BASE_LR nan": "SOLVER.BASE_LR",
-    "SOLVER.IMS_PER_BATCH 0": "SOLVER.IMS_PER_BATCH is 0",
+    "SOLVER.IMS_PER_BATCH 0": "SOLVER.IMS_PER_BATCH must be 1 or more; got 0",
     "SOLVER.IMS_PER_BATCH 600": "SOLVER.IMS_PER_BATCH",
     "SOLVER.SCHED CosineAnnealingLR SOLVER.WARMUP_ITERS 12": "SOLVER.WARMUP_ITERS 12 takes all",
-    "DATALOADER.NUM_INSTANCE 0": "DATALOADER.NUM_INSTANCE is 0",
+    "DATALOADER.NUM_INSTANCE 0": "DATALOADER.NUM_INSTANCE must be .*; got 0",
     "DATALOADER.SAMPLER_TRAIN InferenceSampler": "DATALOADER.SAMPLER_TRAIN: there is no 'InferenceSampler'",
     f"{STOCK} DATALOADER.SAMPLER_TRAIN SetReWeightSampler": "the sum of DATALOADER.SET_WEIGHT",
-    "INPUT.SIZE_TRAIN [32,0]": "INPUT.SIZE_TRAIN is .32, 0.; it must be",
-    "INPUT.FLIP.PROB 50.0": "INPUT.FLIP.PROB is 50.0; it must be from 0 to 1",
-    "TEST.EVAL_PERIOD 0": "TEST.EVAL_PERIOD is 0; it must be 1 or more",
+    "INPUT.SIZE_TRAIN [32,0]": "INPUT.SIZE_TRAIN must be .* in whole pixels; got .32, 0.",
+    "INPUT.FLIP.PROB 50.0": "INPUT.FLIP.PROB must be from 0 to 1; got 50.0",
+    "TEST.EVAL_PERIOD 0": "TEST.EVAL_PERIOD must be 1 or more; got 0",
     "TEST.METRIC cosin": "TEST.METRIC: .* did you mean cosine",
     "TEST.METRIC jaccard": "TEST.METRIC must be cosine or euclidean; .* TEST.RERANK.ENABLED True",
-    "TEST.RERANK.K1 0": "TEST.RERANK.K1 is 0",
-    "INPUT.SIZE_TEST [0,16]": "INPUT.SIZE_TEST is .* in whole pixels",
+    "TEST.RERANK.K1 0": "TEST.RERANK.K1 must be .*; got 0",
+    "INPUT.SIZE_TEST [0,16]": "INPUT.SIZE_TEST must be .* in whole pixels",
     "DATASETS.NAMES ('RenderedMall','RenderedMall')": "DATASETS.NAMES lists RenderedMall more than once",
     "DATASETS.TESTS ()": "DATASETS.TESTS is empty",
     f"{STOCK} DATALOADER.SAMPLER_TRAIN TrainingSampler SOLVER.IMS_PER_BATCH 600": "fewer images to train on than",
@@ -125,7 +125,7 @@ def test_a_mistake_gets_one_line_and_overwrites_nothing(held, mistake, fastreid_
 def test_a_missing_checkpoint_is_reported_before_the_model_is_printed(datasets, tmp_path, command, fastreid_here):
     words = ["--config-file", f"{DEMO}/gdnorm.yml", *TINY, *ONE_TARGET, "OUTPUT_DIR", tmp_path]
     done = fastreid_here(*command.split(), *words, "MODEL.WEIGHTS", "nowhere.pth")
-    assert one_line(done).endswith(": MODEL.WEIGHTS nowhere.pth does not exist: name a checkpoint")
+    assert one_line(done).endswith(": checkpoint nowhere.pth does not exist: correct MODEL.WEIGHTS")
     assert "Model:" not in done.stdout
 
 
@@ -142,7 +142,7 @@ def test_a_checkpoint_that_does_not_fit_or_is_damaged_is_reported_and_kept(held,
 
     stock = ["MODEL.META_ARCHITECTURE", "Baseline", "MODEL.BACKBONE.NAME", "build_mobilenetv2_backbone"]
     line = one_line(fastreid_here("eval", "--config-file", held / "config.yaml", *stock))
-    assert re.search("does not fit this model: it lacks .* of the model's tensors, the first is backb", line)
+    assert re.search("does not fit this model: it lacks .* of the model's tensors; the first is backb", line)
 
     (tmp_path / "model_0000.pth").write_bytes(final.read_bytes()[:-1000])
     (tmp_path / "last_checkpoint").write_text("model_0000.pth")
@@ -190,7 +190,7 @@ def test_a_model_with_nan_is_not_saved(tiny):
     (finite,) = [hook for hook in trainer._hooks if isinstance(hook, Finite)]
     finite.after_epoch()
     trainer.model.backbone.features[0][1].branches[1].running_var[0] = float("nan")
-    with pytest.raises(FloatingPointError, match="1 of .* tensors contain NaN, the first is .*branches.1.running_var"):
+    with pytest.raises(FloatingPointError, match="1 of .* tensors contain NaN; the first is .*branches.1.running_var"):
         finite.after_epoch()
 
 

@@ -260,7 +260,7 @@ def test_two_agents_train_together_and_a_run_resumes_in_another_number_of_proces
         assert machine.returncode == 0, said
     assert "World size: 2" in (tmp_path / "log.txt").read_text()
     again = fastreid(*training(tmp_path, "--resume", overrides=["SOLVER.MAX_EPOCH", 2, *SYNCED]))
-    assert again.returncode == 0 and "began with 2 processes and continues with 1" in again.stdout
+    assert again.returncode == 0 and "Resuming with 1 processes, before 2" in again.stdout
     assert "Starting training from epoch 1" in again.stdout
 
 
@@ -282,7 +282,7 @@ def test_a_process_that_never_joins_is_named(tmp_path):
     [
         ({"RANK": "0", "WORLD_SIZE": "2"}, "RANK 0, WORLD_SIZE 2: several processes also need LOCAL_RANK, MASTER_ADDR"),
         ({"WORLD_SIZE": "2"}, "several processes also need RANK"),
-        ({"WORLD_SIZE": "two"}, "WORLD_SIZE is 'two': it must be a whole number"),
+        ({"WORLD_SIZE": "two"}, "WORLD_SIZE must be a whole number; got 'two'"),
     ],
 )
 def test_an_incomplete_environment_is_refused_in_one_line(environment, said):
@@ -317,4 +317,4 @@ def test_processes_that_have_not_joined_each_other_do_not_train(tiny, as_one_of_
 
 def test_flags_for_processes_that_torchrun_has_started_are_a_mistake(datasets, as_one_of_two, fastreid_here, tmp_path):
     done = fastreid_here(*training(tmp_path, *TWO))
-    assert done.returncode == 2 and "has already started 2 processes; omit these flags" in done.stderr
+    assert done.returncode == 2 and "has already started 2 processes; leave out these flags" in done.stderr

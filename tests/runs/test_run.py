@@ -88,7 +88,7 @@ def test_a_users_own_config_is_kept(toy_run, datasets, tmp_path, fastreid_here):
 def test_shipped_configs_are_found_from_anywhere(datasets, tmp_path, fastreid_here, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = training("run", "--eval-only", overrides=["MODEL.WEIGHTS", "nowhere.pth"])
-    assert "checkpoint nowhere.pth is not found" in one_line(fastreid_here(*words))
+    assert "checkpoint nowhere.pth does not exist" in one_line(fastreid_here(*words))
 
 
 def results_of_equal_distances():

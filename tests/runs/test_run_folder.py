@@ -107,5 +107,5 @@ def test_commands_work_on_a_moved_run(moved, tmp_path, fastreid_here):
 def test_damaged_results_are_named(tmp_path):
     assert read_test_results(tmp_path) is None
     (tmp_path / "test_results.json").write_text('{"RenderedStation": {"mAP"')
-    with pytest.raises(UserError, match="test_results.json is damaged .*: remove it, then test again"):
+    with pytest.raises(UserError, match="test_results.json is damaged .*: remove it, and test again"):
         read_test_results(tmp_path)

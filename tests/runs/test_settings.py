@@ -40,7 +40,7 @@ def test_branches_keep_their_sources(toy_run, started, sources, fastreid_here):
 )
 def test_a_run_with_other_parameters_is_refused(started, config, others, fastreid_here):
     line = one_line(fastreid_here(*training(started, "--resume", config=config, overrides=others)))
-    assert "--resume: the run began with other parameters" in line
+    assert "--resume: the run started with other parameters" in line
 
 
 def test_a_checkpoint_from_an_earlier_version_loads(toy_run, started, fastreid_here):

@@ -52,7 +52,7 @@ class DGCUHK03(Reader):
 
     def __init__(self, root: str = "datasets", boxes: str = "detected", **kwargs: Any) -> None:
         if boxes not in PUBLISHED:
-            raise UserError(f"DATASETS.CUHK03.BOXES must be detected or labeled, got {boxes!r}")
+            raise UserError(f"DATASETS.CUHK03.BOXES must be detected or labeled; got {boxes!r}")
         self.boxes, self.variant, self.published = boxes, f"{boxes} boxes", PUBLISHED[boxes]
         super().__init__(root, **kwargs)
 

@@ -33,7 +33,7 @@ class DGMSMT17(Reader):
 
     def __init__(self, root: str = "datasets", version: str = "V1", val: bool = True, **kwargs: Any) -> None:
         if version not in VERSIONS:
-            raise UserError(f"DATASETS.MSMT17.VERSION must be V1 or V2, got {version!r}")
+            raise UserError(f"DATASETS.MSMT17.VERSION must be V1 or V2; got {version!r}")
         folder, self.train_folder, self.test_folder = VERSIONS[version]
         others = [name for name, folders in VERSIONS.items() if os.path.isdir(os.path.join(root, folders[0]))]
         if others and version not in others:
