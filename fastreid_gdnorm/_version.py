@@ -1,4 +1,4 @@
-"""This package's version, once: setuptools reads it from here without importing the package. And others' versions."""
+"""The versions of this package, which setuptools reads without importing the package, and of other packages."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 
 
 def installed(*packages: str) -> dict[str, str | None]:
-    """The versions of packages as pip knows them; None for one that it does not know."""
+    """The installed versions of packages; None for a package that is not installed."""
     return {package: _installed(package) for package in packages}
 
 

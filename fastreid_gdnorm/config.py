@@ -2,7 +2,7 @@
 
 from fastreid.config import CfgNode
 
-SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # sections of fast-reid's own that get keys
+SECTIONS = ("MODEL", "DATASETS", "DATALOADER", "SOLVER", "TEST")  # fast-reid's sections that get keys of the plugin
 
 
 def remove_gdnorm_config(cfg: CfgNode) -> None:

@@ -47,7 +47,7 @@ Results = dict[str, Mapping[str, float]]  # metrics by target
 
 
 class Tested(NamedTuple):
-    """A row's tests: as trained, with MEAN_OF path (if it has branches), and as fastreid adapt adapts it."""
+    """A row's tests: as trained, with MEAN_OF path (if it has branches), and after ``fastreid adapt``."""
 
     trained: Results
     mean_of_path: Results
@@ -74,8 +74,7 @@ def run_demo(
         warnings.simplefilter("ignore")
         draw((*sources, *targets))
         say(
-            f"Training on {', '.join(sources)}; testing on {len(targets)} domains that no row has seen, "
-            f"{targets[0]} to {targets[-1]}"
+            f"Training on {', '.join(sources)}; testing on {len(targets)} unseen domains, {targets[0]} to {targets[-1]}"
         )
         run_side_by_side(
             {

@@ -1,8 +1,8 @@
 """Registers the plugin with fast-reid just before fast-reid is first used.
 
 ``import fastreid_gdnorm`` installs this hook and imports neither torch nor fast-reid, so ``fastreid --help`` is quick.
-The first import of a module of fast-reid, or of one of the plugin's that needs fast-reid, then imports
-``registration.py``, and goes on when that is done. After that the hook does nothing.
+The first import of a module of fast-reid, or of one of the plugin's that needs fast-reid, first imports
+``registration.py``. After that the hook does nothing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _has_torch() -> bool:
 
 
 class _Finder(MetaPathFinder):
-    """Finds what the later finders find, and registers when it is loaded."""
+    """Finds modules by the finders after it, and registers the plugin before one that needs this is loaded."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -86,7 +86,7 @@ class _Finder(MetaPathFinder):
                 self._thread = None
 
     def hold(self, module: ModuleType) -> None:
-        """If this thread is registering, let other threads that import ``module`` wait for the end of that."""
+        """If this thread is registering, make other threads that import ``module`` wait until it is done."""
         if self._thread == threading.get_ident():
             self._held.enter_context(held(module))
 

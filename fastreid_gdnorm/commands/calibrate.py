@@ -12,7 +12,7 @@ from ._values import share
 if TYPE_CHECKING:
     from ..inference.thresholds import OfCameras
 
-SUMMARY = "find the score above which two images count as the same person"
+SUMMARY = "find the score above which two images show one person"
 DESCRIPTION = (
     """\
 Find the score above which two images count as the same person: the lowest

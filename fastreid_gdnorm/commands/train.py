@@ -23,8 +23,8 @@ examples:
   fastreid train --config-file configs/Base-GDNorm.yml \\
       DATASETS.NAMES "('DGMSMT17','DGCUHK03')" DATASETS.TESTS "('DGMarket1501',)" OUTPUT_DIR logs/to-market
 
-To resume a training that was stopped, repeat its command with --resume before
-the first KEY.
+To resume an interrupted training, repeat its command with --resume before the
+first KEY.
 
 To train in several processes, on GPUs or on the CPU, pass --num-gpus N or use
 torchrun (docs/several-processes.md):

@@ -69,7 +69,7 @@ def _warn_of_unread(name: str, data: Dataset) -> None:
 
 
 def is_read_by(kind: type | tuple[type, ...], name: str) -> bool:
-    """Whether the registered data set ``name`` is a class of that kind, or one of those kinds."""
+    """Whether the registered data set ``name`` is of this kind, or of one of these kinds."""
     reader = DATASET_REGISTRY._obj_map.get(name)
     return isinstance(reader, type) and issubclass(reader, kind)
 
@@ -77,8 +77,8 @@ def is_read_by(kind: type | tuple[type, ...], name: str) -> bool:
 def read_sources(cfg: CfgNode, **kwargs: Any) -> list[list[tuple[str, Any, Any]]]:
     """The training items of DATASETS.NAMES, one list for each.
 
-    Data sets do not share identities or cameras, unless both name one as text that begins with the same
-    ``dataset_name``, as fast-reid's readers do.
+    Identities and cameras of different data sets are kept apart, except text that begins with the same
+    ``dataset_name``, as fast-reid's readers write it.
 
     Args:
         kwargs: passed to the readers (combineall).

@@ -26,9 +26,9 @@ INTEGERS = {1: r"-?(0|[1-9]\d*)", 2: r"\d+"}
 def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Sequence[str]) -> list[list[Item]]:
     """Rename identities and cameras of training items so that sources share none by accident.
 
-    fast-reid's own readers make both text that begins with the data set's name, the prefix; such values never change.
-    All others get their source's name in front if two sources share one of them, or if some values are numbers and
-    others text. Images whose identity is None, empty or negative are left out, and a warning counts them.
+    fast-reid's own readers turn both into text that begins with the data set's name, the prefix; such text never
+    changes. All other values get their source's name in front if two sources share one of them, or if some values are
+    numbers and others text. Images whose identity is None, empty or negative are left out, and a warning counts them.
 
     Args:
         names: the sources' names, all different.

@@ -42,7 +42,7 @@ class Part(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What was found of a data set.
+    """The result of checking a data set.
 
     Args:
         missing: why it could not be read, or "".

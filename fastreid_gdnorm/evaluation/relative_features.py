@@ -41,7 +41,7 @@ def following_offsets(model: nn.Module, offsets: Offsets, name: object) -> Itera
     """Subtract ``offsets`` from a model's features in eval mode, by the camera of each image.
 
     Args:
-        model: it has the attribute ``camera_offsets`` meanwhile, so that a test can report them.
+        model: inside the block, it has the attribute ``camera_offsets``, so that a test can report them.
         name: the model's name in errors.
     """
 

@@ -42,7 +42,7 @@ def nearest(
     top = min(top, int(allowed.sum()))
     if not top or not len(queries):
         return [[] for _ in queries]
-    # A graph search restricted to few features stops too early, so it searches among all and the rest is dropped.
+    # A graph search restricted to few features stops too early, so search among all and drop the rest.
     wanted = max(top, EF_SEARCH // 2) if restricted else top
     if exact or not is_graph(index) or wanted * WORTHWHILE > index.ntotal:
         selector = faiss.IDSelectorBitmap(np.packbits(allowed, bitorder="little")) if restricted else None

@@ -20,7 +20,7 @@ from .pairs import ACROSS, FEWEST_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_r
 from .records import Record
 
 FILE, VERSION = "threshold.json", 2  # lies beside the model
-MOST_IMAGES = 4000  # more images are thinned out; all pairs of these are compared, 8 million
+MOST_IMAGES = 4000  # with more, some identities are left out; 4,000 images make 8 million pairs
 ENOUGH_PAIRS = 10  # false accepts needed for an estimate of the false-accept rate
 BLOCK = 512  # images compared with all others at a time
 

@@ -1,13 +1,13 @@
 """What the plugin adds to fast-reid where fast-reid has no registry, one file for each place.
 
-``registration.py`` first applies ``patches/`` and then connects these, so an addition is the outer layer and calls the
-repaired method. Each package wraps a method at most once, so the order within a package does not matter. Both packages
-wrap these three:
+``registration.py`` first applies ``patches/`` and then connects these, so the plugin's method is the outer one and
+calls the repaired method. Each package wraps a method at most once, so the order within a package does not matter.
+Both packages wrap these three:
 
 ``DefaultTrainer.__init__``
-    ``trainer`` completes the config, sets the allocator, checks the config and seeds. The repaired method follows:
-    ``training`` in patches/ refuses AMP without CUDA and makes OUTPUT_DIR, then stock runs. Last, ``trainer`` adds to
-    the checkpoint and warns of keys that are ignored.
+    ``trainer`` completes the config, sets the allocator, checks the config and seeds random numbers. The repaired
+    method follows: ``training`` in patches/ refuses AMP without CUDA and makes OUTPUT_DIR, then stock runs. Last,
+    ``trainer`` adds to the checkpoint and warns of keys that are ignored.
 ``AMPTrainer.run_step``
     ``trainer`` tells the model the loss scale. ``precision`` in patches/ then runs stock, and restores the running
     statistics if GradScaler skips the step.

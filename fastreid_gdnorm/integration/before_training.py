@@ -27,7 +27,7 @@ from .bounded_ranking import is_fastreids
 logger = logging.getLogger("fastreid.gdnorm.trainer")
 
 METRICS = ("cosine", "euclidean", "jaccard")  # the metrics of stock's build_dist
-DECODED = 4  # of a target's queries, and of its gallery
+DECODED = 4  # images to decode of a target's queries, and of its gallery
 
 
 def check_before_training(trainer: type, cfg: CfgNode) -> None:

@@ -1,4 +1,4 @@
-"""The registry of data sets: it lists names, but there is no end of names RenderedDraw<seed>."""
+"""Registers the data sets RenderedDraw<seed>: any seed is valid, so the registry cannot list them all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def connect() -> None:
 
 
 class _WithDrawn(dict[str, Any]):
-    """{name: reader}; the reader of a drawn domain is made, and listed, when it is first asked for."""
+    """{name: reader}; the reader of a drawn domain is created and listed on first use."""
 
     def __missing__(self, name: str) -> Any:
         reader = drawn_domain_of(name)

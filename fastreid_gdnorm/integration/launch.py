@@ -1,6 +1,6 @@
-"""fast-reid's ``launch``, with which upstream's train_net.py starts processes: the plugin's own replaces it.
+"""Replaces fast-reid's ``launch``, with which upstream's train_net.py starts processes.
 
-The processes that stock starts import an unpatched fast-reid, and without CUDA a bare assert ends them.
+Stock's processes import an unpatched fast-reid, and without CUDA they end with a bare assert.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ from ..layers.distributed import gather_rows
 def connect() -> None:
     """With SOLVER.GLOBAL_LOSSES, a meta-architecture's losses take the outputs of every process's network.
 
-    Leave the key off for MoCo: its losses already do, and its queue would take every process's keys once per process.
+    Do not set the key for MoCo: its losses already do this, and its queue would take every process's keys once per
+    process.
     """
     stock_build = DefaultTrainer.build_model.__func__
 

@@ -1,4 +1,4 @@
-"""K ordinary ``BatchNorm2d`` branches in the place of one, and what a path can ask of them."""
+"""K ordinary ``BatchNorm2d`` branches that replace one, and the values of them that paths use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BRANCHABLE = (nn.BatchNorm2d, nn.SyncBatchNorm)
 
 
 class BranchedNorm(nn.Module):
-    """The branches of a :class:`GDNorm` layer, and the affine maps that they are.
+    """The branches of a :class:`GDNorm` layer, and their affine maps.
 
     Args:
         bn: the layer to copy into every branch: weights, population statistics, eps, momentum, mode, and which

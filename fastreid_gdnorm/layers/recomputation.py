@@ -30,7 +30,7 @@ class PathHistory:
 
     @classmethod
     def starting_on(cls, path: Path) -> PathHistory:
-        """The history of a new layer, on ``path`` since time 0, for every thread has its own sequence numbers."""
+        """The history of a new layer, on ``path`` since time 0, because every thread has its own sequence numbers."""
         return cls(((0, weakref.ref(path)),))
 
     def and_now(self, path: Path) -> PathHistory:

@@ -18,7 +18,7 @@ from .document import Cell, Paragraph, Table
 COARSE = 2  # points of Rank-1; a 95 % interval that is wider to either side is worth a warning
 LOCAL_KEYS = ("OUTPUT_DIR", "MODEL.WEIGHTS", "MODEL.DEVICE")  # keys that do not affect a training's result
 
-Runs = Mapping[str, RunFolder]  # by name; the first is the one that the others are compared with
+Runs = Mapping[str, RunFolder]  # by name; the others are compared with the first
 Data = Mapping[str, RunData]
 
 

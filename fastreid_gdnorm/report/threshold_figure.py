@@ -1,4 +1,4 @@
-"""What a threshold trades: true accepts against false accepts."""
+"""The trade-off of a threshold: true accepts against false accepts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..inference.thresholds import Threshold
 
 
 def save_threshold_figure(file: Path, pairs: Pairs, threshold: Threshold) -> None:
-    """Plot the curve of all thresholds, and mark the one that was found with its intervals."""
+    """Plot the curve of all thresholds, and mark the chosen one with its intervals."""
     false, true, _ = roc_curve(pairs.is_same, pairs.scores)
     figure = Figure(figsize=(6.4, 4.8), layout="constrained")
     axes = figure.subplots()

@@ -13,7 +13,7 @@ from .run_config import flat
 
 # prefixes of the keys that determine features
 FEATURES = ("MODEL.", "INPUT.SIZE_TEST", "INPUT.CROP.", "TEST.METRIC")
-# prefixes of the keys among them that matter only in training, or not at all
+# prefixes of those keys that matter only in training, or not at all
 TRAINING = (
     *("MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN"),  # only the checkpoint's contents count
     "MODEL.DEVICE",  # features are equal up to rounding

@@ -17,7 +17,7 @@ logger = logging.getLogger("fastreid.gdnorm.settings")
 
 SOURCES, BRANCHED = "DATASETS.NAMES", "branched"
 TRAINING_KEYS = ("MODEL.", "KD.", "INPUT.", "DATASETS.", "DATALOADER.", "SOLVER.", "SEED")
-WITHOUT_EFFECT = (  # keys among them that do not change the trained weights
+WITHOUT_EFFECT = (  # prefixes of training keys that do not change the trained weights
     *("MODEL.DEVICE", "MODEL.WEIGHTS", "MODEL.BACKBONE.PRETRAIN", "MODEL.HEADS.NUM_CLASSES"),
     *("MODEL.GDNORM.TEST_PATH", "MODEL.GDNORM.MEAN_OF", "MODEL.GDNORM.EARLY_GRADIENTS", "KD.MODEL_WEIGHTS"),
     *("INPUT.SIZE_TEST", "DATASETS.TESTS", "DATALOADER.NUM_WORKERS", "SOLVER.CHECKPOINT_PERIOD", "SOLVER.KEEP_MEMORY"),

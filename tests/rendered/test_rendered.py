@@ -186,7 +186,7 @@ def test_mistakes_are_named(tmp_path):
         draw_domain("beach", tmp_path / "a", SMALL)
     with pytest.raises(ValueError, match="images_per_id must be 3 or more, .*; got 2"):
         Plan(images_per_id=2)
-    with pytest.raises(ValueError, match="is 1600: Market-1501"):
+    with pytest.raises(ValueError, match="must be from 2 to 1501, .*; got 1600"):
         Plan(train_ids=1500, test_ids=100)
     assert not os.listdir(tmp_path)
 

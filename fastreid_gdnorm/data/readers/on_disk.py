@@ -94,7 +94,7 @@ def read_mat(path: str, *needed: str) -> dict[str, NDArray[Any]]:
 
 
 def check_folder(folder: str) -> None:
-    """Raise UserError if ``folder`` does not exist. It names the missing part of the path, and where that may be."""
+    """Raise UserError if ``folder`` does not exist, naming the missing part of the path and where it may be."""
     if not os.path.isdir(folder):
         parent, name = os.path.split(folder)
         while not os.path.isdir(parent):
