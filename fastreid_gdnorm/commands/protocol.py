@@ -24,9 +24,9 @@ the fourth.
 all-images, or cuhk-sysu in place of Duke, for protocol 2.
 
 Each run is a fastreid train with a config of projects/GDNorm/configs/protocol1
-or protocol2. It is safe to interrupt: rerunning the command skips finished runs
-and resumes the interrupted one. Writes comparison.md, .csv, .json and .png, with
-the paper's numbers beside yours.
+or protocol2. It is safe to interrupt: rerunning the command skips finished
+runs and resumes the interrupted one. Writes comparison.md, .csv, .json and
+.png, with the paper's numbers beside yours.
 """
 EXAMPLES = """\
 examples:

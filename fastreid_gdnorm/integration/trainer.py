@@ -103,7 +103,7 @@ class _ProcessCount:
     def load_state_dict(self, state: Mapping[str, int]) -> None:
         if state["number"] != self._own:
             logger.warning(
-                "Resuming with %d processes, before %d: from here on, the results differ from those of an "
+                "Resuming with %d instead of %d processes: from here on, the results differ from those of an "
                 "uninterrupted run",
                 *(self._own, state["number"]),
             )

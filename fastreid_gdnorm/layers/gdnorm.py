@@ -58,8 +58,8 @@ class GDNorm(BranchedNorm):
         """
         if in_backward_pass() and not self.history.is_of_this_backward_pass(self.path):
             raise RuntimeError(
-                "activation checkpointing runs a GDNorm layer again on another path than in the forward pass, so its "
-                "gradients would be wrong: call backward() inside that pass's `with follow(model, path)`, as "
+                "activation checkpointing runs a GDNorm layer again, on a different path than in the forward pass, so "
+                "its gradients would be wrong: call backward() inside that pass's `with follow(model, path)`, as "
                 "MODEL.GDNORM.EARLY_GRADIENTS True does with checkpoint(..., use_reentrant=False)"
             )
         return self.path.normalize(self, x)

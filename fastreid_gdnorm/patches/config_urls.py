@@ -18,7 +18,7 @@ def patch_config() -> None:
     @functools.wraps(stock)
     def load_yaml_with_base(filename: str, allow_unsafe: bool = False) -> Any:
         if "://" in str(filename):
-            raise UserError(f"{filename} is a URL: download the config, read it and name the copy, also as _BASE_")
+            raise UserError(f"{filename} is a URL: download the config, read it, and name the copy, also in _BASE_")
         return stock(filename, allow_unsafe=allow_unsafe)
 
     if source_has(stock, '"https://"'):

@@ -260,7 +260,7 @@ def test_two_agents_train_together_and_a_run_resumes_in_another_number_of_proces
         assert machine.returncode == 0, said
     assert "World size: 2" in (tmp_path / "log.txt").read_text()
     again = fastreid(*training(tmp_path, "--resume", overrides=["SOLVER.MAX_EPOCH", 2, *SYNCED]))
-    assert again.returncode == 0 and "Resuming with 1 processes, before 2" in again.stdout
+    assert again.returncode == 0 and "Resuming with 1 instead of 2 processes" in again.stdout
     assert "Starting training from epoch 1" in again.stdout
 
 
