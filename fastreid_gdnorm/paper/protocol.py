@@ -112,7 +112,7 @@ class Protocol:
         if variant:
             if variant not in variants(number):
                 known = ", ".join(variants(number))
-                raise UserError(f"--variant: protocol {number} has no variant {variant!r}; choose from {known}")
+                raise UserError(f"--variant: there is no {variant!r} in protocol {number}; choose from {known}")
             folder /= variant
         per_target = [folder / f"to-{target}" for target in TARGETS]
         for subfolder in [subfolder for subfolder in per_target if subfolder.is_dir()] or [folder]:
@@ -136,7 +136,7 @@ class Protocol:
             given[Direction.parse(text)] = file
             if Direction.parse(text) not in [run.direction for run in runs]:
                 directions = dict.fromkeys(str(run.direction) for run in runs)
-                raise UserError(f"--weights {argument}: choose the direction from {', '.join(directions)}")
+                raise UserError(f"--weights: there is no {text!r}; choose from {', '.join(directions)}")
         found = {}
         for run in runs:
             checkpoint = given.get(run.direction) or last_checkpoint(run.folder)

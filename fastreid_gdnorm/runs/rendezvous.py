@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import torch.distributed as dist
 from fastreid.utils import comm
-from torch.distributed import FileStore, TCPStore, distributed_c10d  # type: ignore[attr-defined]  # which they are
+from torch.distributed import FileStore, TCPStore, distributed_c10d  # type: ignore[attr-defined]  # implicit exports
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from ..errors import UserError

@@ -94,7 +94,7 @@ def test_protocol_2_resumes_after_a_kill_and_skips_finished_runs(public_datasets
 
 # {name: (flags, overrides, message)}
 MISTAKES = {
-    "variant": ("--variant no-duke", [], "protocol 2 has no variant 'no-duke'; choose from all-images, cuhk-sysu"),
+    "variant": ("--variant no-duke", [], "there is no 'no-duke' in protocol 2; choose from all-images, cuhk-sysu"),
     "method": (
         "--methods gdn",
         [],
