@@ -194,8 +194,8 @@ def closing(folder: Path, config: Path, targets: Sequence[str]) -> str:
     return (
         f"Averages over {len(targets)} unseen domains; differences from the baseline have 95 % intervals over them.\n"
         "Each row is one short training. The last column is what fastreid adapt does by default: by features for\n"
-        "the baseline, by norms for rows with branches. For photographs and longer trainings, see\n"
-        "projects/GDNorm/results/photographs.md, recipe.md and evidence.md.\n\n"
+        "the baseline, by norms for rows with branches. After longer trainings, recommended was the best row on\n"
+        "photographs and on synthetic domains alike: projects/GDNorm/results/photographs.md.\n\n"
         f"Report: {folder}/report/report.html   Table: {folder}/results.md, .csv, .json\n"
         f"Ranked results: {folder}/ranked_results.png   Stock fast-reid model: {folder}/export   "
         f"Logs: {folder}/*/{files.LOG}\n\n"

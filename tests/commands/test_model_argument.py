@@ -55,7 +55,7 @@ MISTAKES = {
     "--model nowhere": "--model nowhere is not a run: it has no config.yaml; pass an output folder of fastreid train",
     "--model model.onnx": "--model model.onnx is not a run",
     "SEED 1 --model run": "--model is a flag: flags must come before the first KEY",
-    "--model run --model run": "--model is given more than once: pass one",
+    "--model run --model run": "--model is given more than once: pass it once",
     "--model run --config-file other.yml": "--model run and --config-file other.yml name different models: pass one",
 }
 
