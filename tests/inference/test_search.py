@@ -202,7 +202,7 @@ def test_a_page_replaces_nothing_but_another_page(fastreid_here, site, queries, 
     photograph, page = tmp_path / "1.jpg", tmp_path / "found.html"
     shutil.copy(queries[0], photograph)
     line = one_line(fastreid_here("search", "--gallery", site, "--html", photograph, queries[1]))
-    assert f"--html {photograph} exists and is not an HTML page" in line
+    assert f"--html {photograph} already exists and is not an HTML page" in line
     assert photograph.read_bytes() == queries[0].read_bytes()
     for query in queries[:2]:
         assert fastreid_here("search", "--gallery", site, query, "--html", page).returncode == 0

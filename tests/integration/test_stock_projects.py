@@ -232,7 +232,7 @@ def test_what_a_trainer_does_not_use_in_tests_is_not_checked(tiny, monkeypatch):
     cfg, without_tests = tiny("baseline"), tiny("baseline", "DATASETS.TESTS", "()")
     cfg.TEST.METRIC = without_tests.TEST.METRIC = "learned"
     check_tests(DefaultTrainer, without_tests)
-    with pytest.raises(UserError, match="TEST.METRIC is 'learned'"):
+    with pytest.raises(UserError, match="TEST.METRIC must be cosine or euclidean; got 'learned'"):
         check_tests(DefaultTrainer, cfg)
     monkeypatch.setattr(reid_evaluation, "build_dist", lambda *args, **kwargs: None)
     check_tests(DefaultTrainer, cfg)
