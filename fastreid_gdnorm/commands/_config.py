@@ -9,10 +9,10 @@ from pathlib import Path
 from ..errors import UserError
 
 ABOUT_RUNS = """\
---model RUN takes an output folder of fastreid train: its config.yaml and its
-last checkpoint, even if the folder has been moved. --config-file
-RUN/config.yaml means the same. With any other config, the checkpoint is
-MODEL.WEIGHTS, or else the last one in OUTPUT_DIR.
+--model RUN takes an output folder of fastreid train: its config.yaml and the
+checkpoint that was tested, or else the last one, even if the folder was moved.
+--config-file RUN/config.yaml means the same. With any other config, the
+checkpoint is MODEL.WEIGHTS, or else the last one in OUTPUT_DIR.
 
 KEY VALUE pairs override keys of the config and come last, for example
 DATASETS.TESTS "('DGCUHK03',)" or MODEL.WEIGHTS FILE. fastreid train --help

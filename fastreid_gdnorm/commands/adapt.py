@@ -52,11 +52,11 @@ mean of all cameras, or the path of all images), and a line counts them.
 IMAGES are crops as your detector produces them: files, folders, quoted
 patterns, tables with a column path (and camera), or a data set that is
 registered with fast-reid, whose training images are used without their labels.
-Give 16 to 64 images per camera, of different people and at different hours:
-every image counts the same, but ten images of one person tell less than one
-image each of ten people. Copies of an image count once. If you later test on
-the same images, the test is transductive, and fastreid eval says so. In DIR,
-only files of an earlier adaptation are replaced.
+Give 64 images per camera if you can, and at least 16, of different people and
+at different hours: every image counts the same, but ten images of one person
+tell less than one image each of ten people. Copies of an image count once. If
+you later test on the same images, the test is transductive, and fastreid eval
+says so. In DIR, only files of an earlier adaptation are replaced.
 """
 EXAMPLES = """\
 examples:
@@ -71,7 +71,10 @@ examples:
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "--model", required=True, metavar="MODEL", help="a run; by features, also an export or an ONNX file"
+        "--model",
+        required=True,
+        metavar="MODEL",
+        help="a run; by features, also a stock model, an export or an ONNX file",
     )
     add_images(parser, nargs="*")
     parser.add_argument("--images", dest="more", nargs="+", default=[], metavar="IMAGES", help="the same as IMAGES")
@@ -80,8 +83,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--by-camera",
         action="store_true",
-        help="with --by norms: also write a path for each camera with two or more images; the other ways always go by "
-        "camera, and so does the default",
+        help="with --by norms: also write a path for each camera with two or more images; --by features and --by both "
+        "always work per camera, and so does adapt without --by",
     )
     parser.add_argument(
         "--prior-only-layers",

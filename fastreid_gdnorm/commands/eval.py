@@ -12,16 +12,17 @@ DESCRIPTION = (
 Test a trained model on DATASETS.TESTS, along a path through its branches:
 
   mean             the mean path: the usual choice, and what exports contain
-  source:K         the path of the K-th source in DATASETS.NAMES, from 0
+  source:N         the path of source number N in DATASETS.NAMES, counted from 0
   sample:SEED      a path sampled from the Gaussian process
   ensemble         the features averaged over the paths of all sources
   weighted         for each image, the branches weighted by their closeness
+  weighted:W,W,... the branches weighted by W, one weight for each source
   instance         for each image, its own statistics weighed against those of
                    the sources
   posterior:FILE   a posterior path: a file or folder of fastreid adapt
 
-A model without branches gets one per source if you pass --path. This needs the
-source data sets on disk.
+If you pass --path for a model without branches, it first gets one branch per
+source. This needs the source data sets on disk.
 
 """
     + ABOUT_RUNS

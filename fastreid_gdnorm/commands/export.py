@@ -29,10 +29,10 @@ Each file also loads in the other programs, but silently produces wrong
 features there. manifest.json and the metadata of the ONNX file say what input
 a file expects.
 
-An export contains no site, because other programs do not tell it which camera
-took an image. The commands of this package do, and let an export follow one:
-fastreid extract --model EXPORT --site DIR. To make DIR, run fastreid adapt on
-the export, or on its run with --by features.
+An export holds no camera offsets, because other programs do not tell it which
+camera took an image. The commands of this package do, and let an export follow
+a site: fastreid extract --model EXPORT --site DIR. To make DIR, run fastreid
+adapt on the export, or on its run with --by features.
 
 """
     + ABOUT_RUNS

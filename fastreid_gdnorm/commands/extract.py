@@ -24,7 +24,7 @@ EXAMPLES = """\
 examples:
   fastreid extract --model logs/mine crops --output features.npz
   fastreid extract --model logs/mine/export/model.onnx "cam*/*.jpg" more.csv --output features.parquet
-  fastreid extract --model logs/mine/export --site logs/mine/site cameras.csv --output features.npz
+  fastreid extract --model logs/mine/export --site site cameras.csv --output features.npz
   python -c "import numpy; print(numpy.load('features.npz')['features'].shape)"
 """
 

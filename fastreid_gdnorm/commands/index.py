@@ -28,7 +28,7 @@ EXAMPLES = """\
 examples:
   fastreid index --model logs/mine crops --gallery hall
   fastreid index more/*.jpg --gallery hall               (adds images; same model and site)
-  fastreid index cameras.csv --gallery hall              (adds the cameras of images it has)
+  fastreid index cameras.csv --gallery hall              (adds cameras to images in the gallery)
   fastreid index --model logs/mine --site logs/mine/site cameras.csv --gallery station
   fastreid index --gallery hall --list
   fastreid index --gallery hall --remove "*/2024-05-*"

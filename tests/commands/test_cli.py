@@ -35,9 +35,12 @@ DOCUMENTS = [
         ),
         (
             ["eval"],
-            ["--model RUN", "source:K", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"],
+            ["--model RUN", "source:N", "sample:SEED", "ensemble", "posterior:FILE", "MODEL.WEIGHTS", "examples:"],
         ),
-        (["adapt"], ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "16 to 64", "examples:"]),
+        (
+            ["adapt"],
+            ["--by-camera", "--prior-only-layers", "transductive", "posterior:DIR", "at least 16", "examples:"],
+        ),
         (["adapt"], ["--by {features,norms,both}", "ONNX", "different people", "--site DIR", "FeatureExtractor"]),
         (["demo"], ["--output", "three of them", "twelve\nother domains"]),
         (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
