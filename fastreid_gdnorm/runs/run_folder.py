@@ -34,15 +34,21 @@ def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = 
     Raises:
         UserError: the folder is not a run, or has no checkpoint.
     """
-    folder = Path(folder)
+    if not device and not torch.cuda.is_available():
+        device = "cpu"
+    return _load_run(Path(folder), ["MODEL.DEVICE", device] if device else [], has_data_sets)
+
+
+def _load_run(folder: Path, overrides: Sequence[object] = (), has_data_sets: bool = True) -> CfgNode:
+    """A run's config with its own checkpoint in MODEL.WEIGHTS, unless the overrides set that."""
     config_file = folder / files.CONFIG
     if not config_file.is_file():
         raise UserError(f"{folder} is not a run: it has no {files.CONFIG}; pass an output folder of fastreid train")
-    if not device and not torch.cuda.is_available():
-        device = "cpu"
-    cfg = load_config(config_file, ["MODEL.DEVICE", device] if device else [], has_data_sets)
+    cfg = load_config(config_file, overrides, has_data_sets)
     _relocate(cfg, folder)
-    cfg.MODEL.WEIGHTS = find_weights(cfg)
+    if "MODEL.WEIGHTS" not in overrides[::2]:
+        cfg.MODEL.WEIGHTS = find_weights(cfg)
+    cfg.merge_from_list(list(overrides))
     return cfg
 
 
@@ -57,12 +63,7 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
         UserError: as :func:`load_config`; ``config_file`` is a folder without checkpoints.
     """
     if Path(config_file).is_dir():
-        cfg = load_config(Path(config_file, files.CONFIG), overrides)
-        _relocate(cfg, Path(config_file))
-        if "MODEL.WEIGHTS" not in overrides[::2]:
-            find_weights(cfg)
-        cfg.merge_from_list(list(overrides))
-        return cfg
+        return _load_run(Path(config_file), overrides)
     cfg = load_config(config_file, overrides)
     folder = Path(config_file).parent
     if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in overrides[::2] and _is_run(folder, cfg):
