@@ -37,7 +37,8 @@ def explained(error: Exception, text: str) -> UserError:
     It cannot be sent to another process, because pickle does not find its class.
     """
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == "builtins")
-    return type("UserError", (UserError, kind), {})(text)
+    both: type[UserError] = type("UserError", (UserError, kind), {})
+    return both(text)
 
 
 def line_of(error: UserError) -> str:
