@@ -88,10 +88,10 @@ def plan():
         (0, TARGETS, FIRST),
         (0, [DRAWINGS], FIRST),
         (1, TARGETS, FIRST),
-        (1, [DRAWINGS], FIRST),
         (0, TARGETS, others),
         (0, [AT_128], LARGER),
         (0, [WITHOUT], FIRST),
+        (1, [DRAWINGS], FIRST),
         (1, TARGETS, others),
     )
     return [(name, group, seed) for seed, groups, names in waves for group in groups for name in names]
