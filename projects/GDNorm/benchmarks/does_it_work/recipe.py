@@ -32,6 +32,7 @@ GROUPS = {
 }
 LAMBDA, NOISE, ARCH = "MODEL.GDNORM.LAMBDA", "MODEL.GDNORM.NOISE", "MODEL.META_ARCHITECTURE"
 BATCH, HOOKS, IBN = "SOLVER.IMS_PER_BATCH", "SOLVER.HOOKS", "build_mobilenetv2_ibn_backbone"
+MIXSTYLE = "build_mobilenetv2_mixstyle_backbone"
 TWICE = {BATCH: 96}
 FULL = {"DATALOADER.DOMAIN_BATCH": "full"}
 EMA = {HOOKS: "('AveragedWeights','DomainPreciseBN')"}
@@ -61,13 +62,15 @@ ROWS = {
     "branches, twice the batch, EMA": Row("branches", {**TWICE, **EMA}),
     "branches, twice the batch, own classes": Row("branches", {**TWICE, **OWN_CLASSES}),
     "branches, twice the batch, IBN": Row("branches", {**TWICE, "MODEL.GDNORM.BACKBONE": IBN}),
+    "branches, twice the batch, MixStyle": Row("branches", {**TWICE, "MODEL.GDNORM.BACKBONE": MIXSTYLE}),
+    "whole batch, ensemble distilled": Row("gdnorm", {ARCH: "GDNormDistilled", LAMBDA: 0.0}),
     "baseline, twice the batch, EMA": Row("baseline", {**TWICE, **EMA}),
     "baseline, twice the batch, IBN": Row("baseline", {**TWICE, "MODEL.BACKBONE.NAME": IBN}),
     "whole batch, lambda 1": Row("gdnorm", {**POOLED, LAMBDA: 1.0}),
     "statistics": Row("gdnorm", {ARCH: "GDNormStatistics"}),
     "whole batch, 2 images of a person": Row("gdnorm", {**POOLED, "DATALOADER.NUM_INSTANCE": 2}),
     "branches, 2 images of a person": Row("branches", {**TWICE, "DATALOADER.NUM_INSTANCE": 2}),
-    "whole batch, one domain in turn": Row("gdnorm", {**POOLED, "DATALOADER.SAMPLER_TRAIN": "OneDomainInTurn"}),
+    "branches, one domain in turn": Row("branches", {**TWICE, "DATALOADER.SAMPLER_TRAIN": "OneDomainInTurn"}),
 }
 # rows with a full batch of each of k domains: the factor on the steps that keeps the number of image passes
 OF_DOMAINS = {

@@ -14,7 +14,8 @@ from fastreid.modeling.losses import cross_entropy_loss
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler
-from fastreid_gdnorm.layers import Path, SampledPath
+from fastreid_gdnorm.layers import Path, SampledPath, SourcePath, gdnorm_layers
+from fastreid_gdnorm.layers.eval_mode import evaluating
 from fastreid_gdnorm.modeling import GDNormBaseline
 from fastreid_gdnorm.registries import HOOK_REGISTRY, SAMPLER_REGISTRY
 
@@ -106,6 +107,29 @@ class GDNormBatchOwnClasses(GDNormBatch):
                 logits[rows][:, classes], targets, self.loss_kwargs["ce"]["eps"], 0.2
             )
         found["loss_cls"] = loss
+        return found
+
+
+@META_ARCH_REGISTRY.register()
+class GDNormDistilled(GDNormBatch):
+    """On the whole batch's statistics, the network also learns the ensemble's features, those of all source paths."""
+
+    ensemble = None
+
+    def _on_sampled_path(self, batch):
+        num_domains = next(iter(gdnorm_layers(self).values())).num_domains
+        with torch.no_grad(), evaluating(self):
+            self.ensemble = sum(F.normalize(self.embed(batch, [SourcePath(k)])) for k in range(num_domains))
+        try:
+            return super()._on_sampled_path(batch)
+        finally:
+            self.ensemble = None
+
+    def losses(self, outputs, gt_labels):
+        found = super().losses(outputs, gt_labels)
+        if self.ensemble is not None:
+            features = self.heads.bottleneck(outputs["features"][..., None, None])[..., 0, 0]
+            found["loss_ensemble"] = 1 - F.cosine_similarity(features, self.ensemble).mean()
         return found
 
 
