@@ -25,11 +25,14 @@ def run_all(run_one, tasks, jobs, what):
 
 
 def results_of_all(run_one, tasks, jobs, what):
-    """Like :func:`run_all`, but yields each call's result as it finishes."""
+    """Like :func:`run_all`, but yields each call's result as it finishes. A call that fails stops those not begun."""
     with spawned_pool(jobs, threads=1) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
-        for run in tqdm(as_completed(runs), what, len(runs), disable=None):
-            yield run.result()
+        try:
+            for run in tqdm(as_completed(runs), what, len(runs), disable=None):
+                yield run.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def schedule(epochs):
