@@ -14,6 +14,7 @@ import sys
 import threading
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from itertools import accumulate
 from types import ModuleType
 from typing import Any
 
@@ -22,8 +23,9 @@ from .import_locks import held, released
 PACKAGE = __name__.rpartition(".")[0]
 WITHOUT_FASTREID = frozenset(  # parts of the plugin that work without fast-reid
     "__main__ _version cli commands console deprecation disk errors image_loading image_names import_hook import_locks "
-    "inference interrupts layers own_files plugins site_cameras site_files".split()
+    "inference interrupts layers own_files plugins runs.files site_cameras site_files".split()
 )
+PACKAGES_OF_THESE = frozenset({"runs"})  # their other modules do use fast-reid
 
 
 def register_when_needed() -> None:
@@ -39,7 +41,10 @@ def register_when_needed() -> None:
 def _needs_registration(name: str) -> bool:
     """Whether the module ``name`` uses fast-reid; ``fastreid`` itself holds only a version."""
     package, _, part = name.partition(".")
-    return bool(part) and (package == "fastreid" or (package == PACKAGE and part.split(".")[0] not in WITHOUT_FASTREID))
+    if package != PACKAGE:
+        return package == "fastreid" and bool(part)
+    works_without = {*accumulate(part.split("."), "{}.{}".format)} & WITHOUT_FASTREID or part in PACKAGES_OF_THESE
+    return bool(part) and not works_without
 
 
 def _has_torch() -> bool:

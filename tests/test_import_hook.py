@@ -45,6 +45,11 @@ def test_importing_the_plugin_and_help_import_no_torch(first):
     run(check)
 
 
+def test_searching_by_an_onnx_file_imports_no_torch():
+    first = "import sys; from fastreid_gdnorm.inference import gallery, extraction, onnx_network, queries, thresholds"
+    run(f"{first}; assert not {{'torch', 'fastreid'}} & {{*sys.modules}}")
+
+
 AFTER_ERRORS = """
 import importlib, importlib.util, sys, threading, time, traceback
 import fastreid_gdnorm
