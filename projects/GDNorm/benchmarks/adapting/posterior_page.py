@@ -89,7 +89,8 @@ def guard_text(guards, development):
         "A guard is a check that warns if adapting to a site may lose mAP; the table compares candidates. A site is\n"
         "a set of unlabelled images of one synthetic domain: 64 at random, 64 of one camera, 16 of two people, or 4\n"
         "at random. The gain is the posterior path's mAP minus the mean path's. Repeatability warns below\n"
-        f"{MIN_REPEATABILITY}, the others below 0. The guard was chosen on some domains and tested on others."
+        f"{MIN_REPEATABILITY}, the others below 0. The guard was chosen on some domains and tested on others.\n"
+        "`posterior_guards.py` says what each candidate measures."
     )
     return f"{about}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}"
 
