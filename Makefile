@@ -33,7 +33,7 @@ test-cuda: $(READY)  ## run the tests that need a GPU
 matrix: $(READY)  ## run the quick tests on the oldest and the newest Python, torch and NumPy
 	$(RUN) -m nox
 
-corner: $(READY)  ## run what hangs on versions most on the oldest of them
+corner: $(READY)  ## run the tests that depend most on versions, on the oldest ones
 	$(RUN) -m nox --session 'corner(oldest)' -- tests/layers tests/commands/test_cli.py \
 		tests/data/test_domain_balanced_sampler.py tests/inference
 
@@ -43,7 +43,8 @@ lint: docs  ## check style, import contracts, types and the manual's links
 	$(VENV)/bin/lint-imports
 	$(RUN) -m mypy
 
-# Warnings are errors, as of dead links; with --quiet mkdocs would not count them. The variable silences an advertisement.
+# Warnings, such as those of dead links, are errors; with --quiet, mkdocs would not count them. The variable silences an
+# advertisement.
 docs: $(READY)  ## build the manual into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
 
@@ -51,10 +52,10 @@ clean:  ## remove what builds and tests leave behind; VENV stays
 	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox
 	find fastreid_gdnorm projects tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# pip before 23.1, as Python 3.9 and 3.10 bring it, can search without end for versions that a newer one finds,
-# and before 21.3 it makes no editable install with today's setuptools.
-# fast-reid comes after its dependencies and without its metadata; pyproject.toml says why. The import finds a torch and a
-# torchvision that were not made for each other, which an environment from elsewhere may hold.
+# pip before 23.1, which comes with Python 3.9 and 3.10, can search forever for versions that a newer pip finds. Before
+# 21.3, it cannot make an editable install with today's setuptools.
+# fast-reid comes after its dependencies and without its metadata; pyproject.toml says why. The import fails if torch
+# and torchvision were not made for each other, which can be so in an environment from elsewhere.
 $(READY): pyproject.toml setup.py
 	test -x $(RUN) || $(PYTHON) -m venv $(VENV)
 	$(RUN) -m pip --version >/dev/null 2>&1 || $(RUN) -m ensurepip
