@@ -57,7 +57,7 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     gdnorm.setdefault("EARLY_GRADIENTS", True)
     # The path that tests follow:
     #   mean               the mean path
-    #   source:K           the branch of source K, counted from 0
+    #   source:N           the branch of source N, counted from 0
     #   sample:SEED        a sampled path; the seed determines which
     #   ensemble           the features of all sources' branches, averaged
     #   weighted           for each image a mixture of the branches, by how close its statistics are to each branch's

@@ -39,8 +39,8 @@ without training. There are two ways, which can be combined:
 
 Without --by, a run that was trained with branches is adapted by norms, one
 path per camera, which improves such networks most. Every other model is
-adapted by features, which harmed no model in our tests
-(projects/GDNorm/results/recipe.md).
+adapted by features, which harmed no model in our tests with 64 images per
+camera (projects/GDNorm/results/recipe.md).
 
 The folder DIR is then a site: pass it as --site DIR to eval, extract, index,
 search and calibrate, or as site=DIR to FeatureExtractor. If it holds posterior

@@ -11,7 +11,7 @@ DESCRIPTION = (
     """\
 Test a trained model on DATASETS.TESTS, along a path through its branches:
 
-  mean             the mean path: the usual choice, and what exports contain
+  mean             the mean path: the usual choice, and the default of exports
   source:N         the path of source number N in DATASETS.NAMES, counted from 0
   sample:SEED      a path sampled from the Gaussian process
   ensemble         the features averaged over the paths of all sources

@@ -60,7 +60,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--path",
         default="mean",
         metavar="PATH",
-        help="the path to fold: mean, source:K, sample:SEED, weighted:W,W,... (a weight for each source) or "
+        help="the path to fold: mean, source:N, sample:SEED, weighted:W,W,... (a weight for each source) or "
         "posterior:FILE. posterior:DIR, with a path for each camera, writes one folder per camera. Default: "
         "%(default)s",
     )

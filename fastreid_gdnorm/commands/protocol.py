@@ -17,7 +17,7 @@ the fourth.
   gdnorm        GDNorm
   recommended   configs/GDNorm-recommended.yml
   branches      branches only
-  balanced      a baseline that differs from branches in the branches alone
+  balanced      like branches, but with plain batch norm
   baseline      the paper's baseline
 
 --variant changes a protocol as later papers do: without-duke for protocol 1;

@@ -42,7 +42,7 @@ def export_model(
     """Fold a model along ``path``, write it to ``output`` as config.yaml, model.pth and manifest.json, and check it.
 
     Args:
-        path: mean, source:K, sample:SEED, weighted:W,W,... or posterior:FILE.
+        path: mean, source:N, sample:SEED, weighted:W,W,... or posterior:FILE.
         onnx: also write model.onnx, which maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
         fuse: also write model_fused.pt, TorchScript with the same input and output. In both files BN is folded into
             the convolutions.

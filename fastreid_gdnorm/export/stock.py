@@ -29,7 +29,7 @@ def path_to_fold(cfg: CfgNode, path: str) -> AffinePath:
         return MeanPath()
     paths = parse_test_path(path, cfg)
     if len(paths) > 1:
-        raise UserError(f"--path {path} runs {len(paths)} networks: export each source:K, or mean")
+        raise UserError(f"--path {path} runs {len(paths)} networks: export each source:N, or mean")
     (folded,) = paths
     if not isinstance(folded, AffinePath):
         raise UserError(f"--path {path} depends on the image and cannot be folded: export mean, or a posterior:FILE")

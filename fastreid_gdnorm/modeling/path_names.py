@@ -28,7 +28,7 @@ def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
     """The paths to average features over: all sources' paths for ``ensemble``, else a single one.
 
     Args:
-        text: ``mean``, ``source:K`` (K from 0), ``sample:SEED``, ``ensemble``, ``weighted`` (branches weighted for each
+        text: ``mean``, ``source:N`` (N from 0), ``sample:SEED``, ``ensemble``, ``weighted`` (branches weighted for each
             image by how close it is to them), ``weighted:W,W,...`` (a weight for each branch), ``instance`` or
             ``posterior:FILE``.
         cfg: the config, with the sources, what the mean path averages, and how paths are sampled.

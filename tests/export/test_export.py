@@ -214,7 +214,7 @@ def test_a_file_that_differs_from_its_manifest_is_named(exported, tmp_path, name
 
 def test_an_impossible_export_is_refused_with_the_reason(toy_run, tmp_path, monkeypatch):
     config = toy_run / "config.yaml"
-    with pytest.raises(UserError, match="ensemble runs 3 networks: export each source:K, or mean"):
+    with pytest.raises(UserError, match="ensemble runs 3 networks: export each source:N, or mean"):
         export_model(config, tmp_path, "ensemble")
     with pytest.raises(UserError, match="TEST_PATH must be mean, .*; got 'source:7'"):
         export_model(config, tmp_path, "source:7")
