@@ -99,8 +99,8 @@ def page(parts):
         f"tested on {UNSEEN[0]} to {UNSEEN[-1]}, which none of them has seen. On the sources, the\n"
         "threshold accepts the stated share of the pairs of different people. False accepts are a percentage of an\n"
         "unseen domain's pairs of different people, true accepts of its pairs that show one person in two cameras.\n"
-        "A domain's own threshold accepts the stated share on that domain. ± is half of the 95 % interval over the\n"
-        "domains."
+        "A domain's own threshold accepts the stated share on that domain. n counts the images of each camera. ±\n"
+        "is half of the 95 % interval over the domains."
     )
     expected = section(PAGE, "Expected")
     return "\n\n".join(["# A threshold at other sites", about, f"## Expected\n\n{expected}", *parts]) + "\n"

@@ -33,8 +33,10 @@ def write_page(records, name="photographs"):
         "# What holds on photographs",
         f"{written_by('does_it_work/photographs_evidence.py', 'cuda' if 'cuda' in name else 'cpu')}\n"
         f"Trainings: {trainings}; tests: {len(records)}. ± is half of the 95 % interval: a paired bootstrap over the\n"
-        "queried people, or t over the synthetic domains. Every row is averaged over its seeds. Rows with branches\n"
-        "are tested along the mean path as printed (MEAN_OF affine), unless a column says MEAN_OF path.",
+        'queried people, or t over the synthetic domains ("drawings"). Every row is averaged over its seeds. Rows\n'
+        "with branches are tested along the mean path as printed (MEAN_OF affine), unless a column says MEAN_OF path.\n"
+        '"Trained" is the share of training images classified correctly in the last tenth of the steps. In tables of\n'
+        "unlabelled images, the number in brackets is the gain on the worst target.",
         f"## Answers\n\n{section(file, 'Answers')}",
         f"## Registered\n\n{section(file, 'Registered')}",
         *(f"## Trained for {group}\n\n{rows_table(results, of_group)}" for group, of_group in places.items()),

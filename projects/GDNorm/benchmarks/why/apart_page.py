@@ -56,7 +56,9 @@ def write_page(found):
         "- Noise / M(a): lambda times the variance (or std) of a, divided by M(a); both are root mean squares over\n"
         "  a layer's channels, in the noisiest layer. By variance, it is what Eq. 11 adds as printed; it is measured\n"
         f"  in every row. Above {LIMIT}, a training warns that it diverges.\n"
-        f"- A channel is silent if its variance in one source is below {SILENT:.0%} of its mean over the sources.",
+        f"- A channel is silent if its variance in one source is below {SILENT:.0%} of its mean over the sources.\n"
+        "- Precise statistics are estimated anew for the final weights (`DomainPreciseBN`).\n"
+        "- Gradient: the norm of the convolutions' gradient.",
     ]
     for data in dict.fromkeys(data for data, _ in found):
         rows = {row: lines for (of, row), lines in found.items() if of == data}

@@ -153,7 +153,9 @@ def write_page(measured):
         "# What happens inside GDNorm while it trains",
         f"{written_by('why/why.py')}\n"
         f"Rows of [evidence.md](evidence.md) with three sources, measured on {BATCHES} training batches after the\n"
-        "given epochs. Losses are the sum of identity and triplet loss. Noise is relative to |M(a)| over all channels.",
+        "given epochs. Losses are the sum of identity and triplet loss, along paths with the running statistics of\n"
+        "training or with precise ones, estimated anew for the weights (`DomainPreciseBN`). Noise is relative to\n"
+        "|M(a)| over all channels.",
         *(f"## {name}\n\n{table(lines)}" for name, lines in measured.items()),
         "![Losses, noise and gradients over training](why.png)",
     ]
