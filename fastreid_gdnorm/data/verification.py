@@ -155,8 +155,8 @@ def _parts_of_splits(data: SingleShot) -> Iterator[Part]:
     """Query and gallery of split 0, and of every split with other sizes."""
     seen: set[tuple[str, tuple[Any, ...]]] = set()
     for number, split in enumerate(data.splits):
-        for name, places in split._asdict().items():
-            found = _count([data.images[place] for place in places])
+        for name, indices in split._asdict().items():
+            found = _count([data.images[index] for index in indices])
             if (name, found[:2]) not in seen:
                 yield Part(f"{name}, split {number}" if number else name, found, data.published[name])
             seen.add((name, found[:2]))

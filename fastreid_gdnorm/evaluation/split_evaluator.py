@@ -49,9 +49,9 @@ class SplitEvaluator(ReidEvaluator):
         all_images = {key: torch.cat([part[key] for part in predictions]) for key in (predictions or [{}])[0]}
         results = []
         for query, gallery in self._splits:
-            places = torch.tensor([*query, *gallery])
+            indices = torch.tensor([*query, *gallery])
             # ReidEvaluator gathers again, so every process must take part; only the main one has features to send
-            self._predictions = [{key: values[places] for key, values in all_images.items()}] if predictions else []
+            self._predictions = [{key: values[indices] for key, values in all_images.items()}] if predictions else []
             self._num_query = len(query)
             results.append(super().evaluate())
         return SplitResults(results) if comm.is_main_process() else {}

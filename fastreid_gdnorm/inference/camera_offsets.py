@@ -201,7 +201,7 @@ def _estimate(x: NDArray[np.float64], cameras: NDArray[np.str_]) -> Estimate:
     """Estimate the offsets from features of length 1, (N, D), and their cameras' names, (N,)."""
     names, camera, n = np.unique(cameras, return_inverse=True, return_counts=True)
     count, total = len(names), len(x)
-    means = np.array([x[camera == place].mean(0) for place in range(count)])
+    means = np.array([x[camera == index].mean(0) for index in range(count)])
     v = np.square(x - means[camera]).sum() / (total - count) if total > count else np.inf
     spread = 0.0
     if count > 1 and np.isfinite(v):

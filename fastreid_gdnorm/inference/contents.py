@@ -30,18 +30,18 @@ def distinct(records: Sequence[Record]) -> Distinct:
     """
     sizes = [_size(record.path) for record in records]
     size_counts = Counter(sizes)
-    place_of: dict[str, int] = {}
+    index_of: dict[str, int] = {}
     kept: list[Record] = []
     copies = []
     for record, size in zip(records, sizes):
-        place = len(kept)
+        index = len(kept)
         if size >= 0 and size_counts[size] > 1:
-            place = place_of.setdefault(digest(record.path), place)
-        if place == len(kept):
+            index = index_of.setdefault(digest(record.path), index)
+        if index == len(kept):
             kept.append(record)
         else:
-            copies.append((record, kept[place]))
-            kept[place] = Record(*(value or other for value, other in zip(kept[place], record)))
+            copies.append((record, kept[index]))
+            kept[index] = Record(*(value or other for value, other in zip(kept[index], record)))
     return Distinct(kept, copies)
 
 

@@ -75,7 +75,7 @@ def extract(
             paths, cameras = ([getattr(record, field) for record in new.values()] for field in ("path", "camera"))
             features = extractor(paths, unreadable="skip", cameras=cameras)
             unreadable = dict(extractor.skipped)
-            journal.keep([key for place, key in enumerate(new) if place not in unreadable], features)
+            journal.keep([key for index, key in enumerate(new) if index not in unreadable], features)
             for reason in unreadable.values():
                 if not skip_unreadable:
                     raise UserError(f"{reason}: replace it, or leave it out with --skip-unreadable")

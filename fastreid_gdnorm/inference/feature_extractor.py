@@ -144,17 +144,17 @@ class FeatureExtractor:
         prepared = prepared_ahead(self._prepare, pictures, 2 * self._batch_size, self._workers)
         readable = _readable(prepared, skipped if unreadable == "skip" else None)
         while batch := list(itertools.islice(readable, self._batch_size)):
-            batches.append(self._network([image for _, image in batch], [camera_of[place] for place, _ in batch]))
+            batches.append(self._network([image for _, image in batch], [camera_of[index] for index, _ in batch]))
         self.skipped = skipped
-        left_out = {place for place, _ in skipped}
+        left_out = {index for index, _ in skipped}
         features = np.concatenate(batches)
         unusable = unusable_rows(features, "cosine" if self.offsets else self.description.metric)
         if len(unusable):
-            place = [place for place in range(len(pictures)) if place not in left_out][unusable[0]]
-            is_file = isinstance(pictures[place], (str, os.PathLike))
-            raise not_finite(pictures[place] if is_file else f"image {place + 1}", self.model)
+            index = [index for index in range(len(pictures)) if index not in left_out][unusable[0]]
+            is_file = isinstance(pictures[index], (str, os.PathLike))
+            raise not_finite(pictures[index] if is_file else f"image {index + 1}", self.model)
         if self.offsets:
-            return self.offsets(features, [camera for place, camera in enumerate(camera_of) if place not in left_out])
+            return self.offsets(features, [camera for index, camera in enumerate(camera_of) if index not in left_out])
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features
@@ -170,13 +170,13 @@ def _readable(
     prepared: Iterable[NDArray[np.uint8] | UserError], skipped: list[Skipped] | None
 ) -> Iterator[tuple[int, NDArray[np.uint8]]]:
     """Yield the index and pixels of each readable image. Append others to ``skipped``, or raise if that is None."""
-    for place, image in enumerate(prepared):
+    for index, image in enumerate(prepared):
         if not isinstance(image, UserError):
-            yield place, image
+            yield index, image
         elif skipped is None:
-            raise UserError(f"image {place + 1}: {image}")
+            raise UserError(f"image {index + 1}: {image}")
         else:
-            skipped.append(Skipped(place, str(image)))
+            skipped.append(Skipped(index, str(image)))
 
 
 def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, workers: int = 0) -> Iterator[R]:

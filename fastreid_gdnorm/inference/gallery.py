@@ -192,9 +192,9 @@ class Gallery:
     def _renew(self, rows: Sequence[int], extraction: Extraction) -> None:
         """Replace rows' features by those that an extraction has for the same contents and camera, if any."""
         cameras = (canonical_camera(record.camera) for record in extraction.records)
-        places = {image: place for place, image in enumerate(zip(extraction.digests, cameras))}
-        place_of = {row: places.get((self.digests[row], self.records[row].camera)) for row in rows}
-        renewed = {row: place for row, place in place_of.items() if place is not None}
+        indices = {image: index for index, image in enumerate(zip(extraction.digests, cameras))}
+        index_of = {row: indices.get((self.digests[row], self.records[row].camera)) for row in rows}
+        renewed = {row: index for row, index in index_of.items() if index is not None}
         if renewed:
             features = self.features()
             features[list(renewed)] = extraction.features[list(renewed.values())]
@@ -256,15 +256,15 @@ class Gallery:
         cameras = [""] * len(queries) if exclude_cameras is None else list(map(canonical_camera, exclude_cameras))
         excluded = np.array(cameras, str)
         for camera in np.unique(excluded).tolist():
-            places = np.flatnonzero(excluded == camera).tolist()
+            indices = np.flatnonzero(excluded == camera).tolist()
             allowed = np.ones(len(self), bool)
             if camera:
                 same = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
                 allowed = np.array([record.camera not in same for record in self.records], bool)
-            for place, pairs in zip(places, nearest(self._index, queries[places], top + 1, allowed, exact)):
-                own = exclude_digests[place] if exclude_digests is not None else None
+            for index, pairs in zip(indices, nearest(self._index, queries[indices], top + 1, allowed, exact)):
+                own = exclude_digests[index] if exclude_digests is not None else None
                 matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != own]
-                found[place] = matches[:top]
+                found[index] = matches[:top]
         return found
 
     def recall(self, top: int = 10) -> float:

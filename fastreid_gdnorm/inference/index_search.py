@@ -52,9 +52,9 @@ def nearest(
         [(row, score) for row, score in pairs if allowed[row]][:top]
         for pairs in _found(index, queries, wanted, faiss.SearchParametersHNSW(efSearch=max(EF_SEARCH, 2 * wanted)))
     ]
-    short = [place for place, pairs in enumerate(found) if len(pairs) < top]
-    for place, pairs in zip(short, nearest(index, queries[short], top, allowed, exact=True)):
-        found[place] = pairs
+    short = [query for query, pairs in enumerate(found) if len(pairs) < top]
+    for query, pairs in zip(short, nearest(index, queries[short], top, allowed, exact=True)):
+        found[query] = pairs
     return found
 
 

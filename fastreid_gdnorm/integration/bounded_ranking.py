@@ -68,8 +68,8 @@ def _first(unusable: Tensor, inputs: Any) -> str:
     """The name of a batch's first image that is ``unusable`` (B,), or ""."""
     if not unusable.any():
         return ""
-    place = int(unusable.nonzero()[0])
-    return str(inputs["img_paths"][place]) if "img_paths" in inputs else f"image {place + 1} of a batch"
+    index = int(unusable.nonzero()[0])
+    return str(inputs["img_paths"][index]) if "img_paths" in inputs else f"image {index + 1} of a batch"
 
 
 def is_bounded(cfg: CfgNode) -> bool:

@@ -67,9 +67,9 @@ def connect() -> None:
         watch = [NoiseWatch(model)] if isinstance(model, GDNormTraining) else []
         own = [HOOK_REGISTRY.get(name).from_config(cfg, self) for name in cfg.SOLVER.HOOKS]
         self._follows_hooks = True
-        checkpoint = _place(all_hooks, PeriodicCheckpointer, len(all_hooks))
-        before = _place(all_hooks, EvalHook, checkpoint)
-        after = _place(all_hooks, EvalHook, checkpoint - 1) + 1
+        checkpoint = _index_of(all_hooks, PeriodicCheckpointer, len(all_hooks))
+        before = _index_of(all_hooks, EvalHook, checkpoint)
+        after = _index_of(all_hooks, EvalHook, checkpoint - 1) + 1
         tests = [Finite(), *all_hooks[before:after], *reproducible]
         return [*all_hooks[:before], *watch, *own, *tests, *all_hooks[after:]]
 
@@ -102,9 +102,9 @@ def warn_of_ignored_keys(trainer: Any, cfg: CfgNode) -> None:
         logger.warning("%s: ignored, because %s.build_hooks does not call fast-reid's", " and ".join(keys), name)
 
 
-def _place(all_hooks: Sequence[Any], kind: Any, otherwise: int) -> int:
+def _index_of(all_hooks: Sequence[Any], kind: Any, otherwise: int) -> int:
     """The index of the first hook of that kind."""
-    return next((place for place, hook in enumerate(all_hooks) if isinstance(hook, kind)), otherwise)
+    return next((index for index, hook in enumerate(all_hooks) if isinstance(hook, kind)), otherwise)
 
 
 def _check_mean_path(trainer: Any, cfg: CfgNode) -> None:

@@ -34,9 +34,9 @@ def balanced(batch: Batch) -> Batch:
     broadcast_from_rank0([order])
     with_one_more = order[:odd].tolist()
     chosen: set[int] = set()
-    for place, of_domain in enumerate(identities.values()):
+    for index, of_domain in enumerate(identities.values()):
         begin = len(chosen) % len(of_domain)
-        chosen.update([*of_domain[begin:], *of_domain[:begin]][: every + (place in with_one_more)])
+        chosen.update([*of_domain[begin:], *of_domain[:begin]][: every + (index in with_one_more)])
     rows = [row for row, identity in enumerate(batch["targets"].tolist()) if identity in chosen]
     return _select(batch, torch.tensor(rows, device=batch["targets"].device, dtype=torch.long))
 

@@ -22,7 +22,7 @@ def draw_style(seed: int) -> DomainStyle:
 
     def colours(fewest: int, most: int) -> tuple[tuple[int, int, int], ...]:
         chosen = rng.choice(len(COLOURS), size=int(rng.integers(fewest, most + 1)), replace=False)
-        return tuple(COLOURS[int(place)] for place in chosen)
+        return tuple(COLOURS[int(index)] for index in chosen)
 
     def shares(usual: tuple[float, ...]) -> tuple[float, ...]:
         return tuple(map(float, rng.dirichlet(15 * np.asarray(usual))))

@@ -50,8 +50,8 @@ def paths_figure(records: Sequence[Record], target: str) -> Figure:
     figure = Figure(figsize=(max(5, 1.5 * len(own)), 4), layout="constrained")
     axis = figure.subplots()
     for metric, offset, shade in zip(HEADLINE, (-0.2, 0.2), (1.0, 0.5)):
-        places = [place + offset for place in range(len(own))]
-        bars = axis.bar(places, [record[metric] for record in own], 0.38, color=colours, alpha=shade)
+        positions = [bar + offset for bar in range(len(own))]
+        bars = axis.bar(positions, [record[metric] for record in own], 0.38, color=colours, alpha=shade)
         axis.bar_label(bars, [f"{metric}\n{record[metric]:.1f}" for record in own], fontsize=8)
     labels = [f"{record['path']}\n{1000 * record['seconds_per_batch']:.0f} ms per batch" for record in own]
     highest = max(record[metric] for record in own for metric in HEADLINE)

@@ -88,13 +88,13 @@ def rank_queries(
     queries = np.flatnonzero(has_match)  # the rows of precisions
     from_worst = np.argsort(precisions, kind="stable")
     ranked = []
-    for place in from_worst[np.linspace(0, len(queries) - 1, count).round().astype(int)]:
-        query = queries[place]
+    for index in from_worst[np.linspace(0, len(queries) - 1, count).round().astype(int)]:
+        query = queries[index]
         is_right = g_pids == q_pids[query]
         junk = is_right & (g_cameras == q_cameras[query])
         (row,) = distances[query : query + 1]
         order = np.argsort(np.where(junk, np.inf, row), kind="stable")
-        ranked.append(RankedQuery(query, precisions[place], num_query + order, is_right[order]))
+        ranked.append(RankedQuery(query, precisions[index], num_query + order, is_right[order]))
     return ranked
 
 

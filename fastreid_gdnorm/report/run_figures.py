@@ -68,9 +68,13 @@ def width_figure(process: Process, scale: float, noise: str) -> Figure:
     layers = band(process, scale, noise)
     figure = Figure(figsize=(WIDTH, 3.6), layout="constrained")
     axis = figure.subplots()
-    for part, place in ("a", 2), ("b", 4):
+    for part, column in ("a", 2), ("b", 4):
         axis.plot(
-            range(1, len(layers) + 1), [layer[place] for layer in layers], ".-", color=COLOURS[part], label=f"of {part}"
+            range(1, len(layers) + 1),
+            [layer[column] for layer in layers],
+            ".-",
+            color=COLOURS[part],
+            label=f"of {part}",
         )
     axis.set(xlabel="layer, in order of depth", xlim=(0.5, len(layers) + 0.5))
     axis.set(ylabel="lambda × spread")

@@ -98,7 +98,7 @@ def _narrowed_or_widened(spreads: Sequence[dict[str, Any]]) -> str:
         return "Whether it narrowed or widened is not known: metrics.json has too few values of gaussian_process/var_a."
     parts = []
     for part in "ab":
-        first, last = (spreads[place][f"gaussian_process/var_{part}"] for place in (0, -1))
+        first, last = (spreads[index][f"gaussian_process/var_{part}"] for index in (0, -1))
         change = "widened" if last > first else "narrowed"
         times = f" {max(first, last) / min(first, last):.1f}-fold" if min(first, last) > 0 else ""
         parts.append(f"the band of {part} {change}{times} (mean variance {first:.3g} to {last:.3g})")

@@ -31,9 +31,9 @@ class DGiLIDS(SingleShot):
         return list_images(folder, r"(\d{4})(\d{3})")
 
     def draw(self, chance: np.random.RandomState) -> Split:
-        places: dict[int, list[int]] = {}
-        for place, (_, pid, _) in enumerate(self.images):
-            places.setdefault(pid, []).append(place)
-        seen_twice = sorted(pid for pid in places if len(places[pid]) > 1)
-        pairs = [chance.permutation(places[pid])[:2].tolist() for pid in half(chance, seen_twice)]
+        indices: dict[int, list[int]] = {}
+        for index, (_, pid, _) in enumerate(self.images):
+            indices.setdefault(pid, []).append(index)
+        seen_twice = sorted(pid for pid in indices if len(indices[pid]) > 1)
+        pairs = [chance.permutation(indices[pid])[:2].tolist() for pid in half(chance, seen_twice)]
         return Split(*map(list, zip(*pairs)))

@@ -129,7 +129,7 @@ class TwoViews(SingleShot):
 
 def half(chance: np.random.RandomState, identities: list[int]) -> list[int]:
     """Half of the sorted identities, rounded up, in a random order."""
-    return [identities[place] for place in chance.permutation(len(identities))[: (len(identities) + 1) // 2]]
+    return [identities[index] for index in chance.permutation(len(identities))[: (len(identities) + 1) // 2]]
 
 
 def read_splits(path: str, images: list[str]) -> list[Split]:
@@ -138,24 +138,24 @@ def read_splits(path: str, images: list[str]) -> list[Split]:
     Raises:
         UserError: the file has another format, or names an image that does not exist.
     """
-    places: dict[str, int | None] = {}
-    for place, image in enumerate(images):
+    indices: dict[str, int | None] = {}
+    for index, image in enumerate(images):
         name = _end_of(image, 1)
-        places[name] = None if name in places else place  # None: the name is in two folders
-        places[_end_of(image, 2)] = place
+        indices[name] = None if name in indices else index  # None: the name is in two folders
+        indices[_end_of(image, 2)] = index
 
-    def place_of(item: Any) -> int:
+    def index_of(item: Any) -> int:
         # the file may come from another machine, so only the last folder and the name count
         image = item if isinstance(item, str) else str(item[0])
-        place = places.get(_end_of(image, 2))
-        if place is None:
+        index = indices.get(_end_of(image, 2))
+        if index is None:
             raise UserError(f"{path} names {image}, but {_end_of(image, 2)} does not exist: repair or remove {path}")
-        return place
+        return index
 
     try:
         with open(path, encoding="utf-8-sig") as file:
             splits = [
-                Split([place_of(item) for item in split["query"]], [place_of(item) for item in split["gallery"]])
+                Split([index_of(item) for item in split["query"]], [index_of(item) for item in split["gallery"]])
                 for split in json.load(file)
             ]
     except (ValueError, KeyError, TypeError, IndexError) as error:
