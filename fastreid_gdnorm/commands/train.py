@@ -61,7 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> None:
     from ..errors import UserError
-    from ..runs.cluster_env import started_place
+    from ..runs.cluster_env import rank_from_env
     from ..runs.launcher import Processes
     from ..runs.new_source import begin_with_new_source
     from ..runs.run import train
@@ -80,7 +80,7 @@ def run(args: Namespace) -> None:
         )
     processes = Processes(args.num_gpus, args.num_machines, args.machine_rank, args.dist_url)
     if args.add_source:
-        if processes.number > 1 or started_place(os.environ):
+        if processes.number > 1 or rank_from_env(os.environ):
             raise UserError(
                 "--add-source must start in one process; once it is training, stop it and resume in several with "
                 "fastreid train --resume --config-file OUTPUT_DIR/config.yaml"

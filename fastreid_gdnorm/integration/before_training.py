@@ -21,7 +21,7 @@ from ..errors import UserError
 from ..evaluation import check_matches, splits_of
 from ..modeling import is_gdnorm
 from ..modeling.path_names import posterior_place
-from ..runs.cluster_env import started_place
+from ..runs.cluster_env import rank_from_env
 from .bounded_ranking import is_fastreids
 
 logger = logging.getLogger("fastreid.gdnorm.trainer")
@@ -102,9 +102,9 @@ def _check_test_path(cfg: CfgNode) -> None:
 def _check_processes(cfg: CfgNode) -> None:
     """Raise UserError if these processes cannot train; warn of how their training differs from one process's."""
     processes = comm.get_world_size()
-    if processes == 1 and is_gdnorm(cfg) and (place := started_place(os.environ)):
+    if processes == 1 and is_gdnorm(cfg) and (info := rank_from_env(os.environ)):
         raise UserError(
-            f"{place.number} processes are not connected: each would train its own network in the same OUTPUT_DIR. "
+            f"{info.number} processes are not connected: each would train its own network in the same OUTPUT_DIR. "
             "Start them with fastreid train, or with fastreid.engine.launch"
         )
     if processes == 1:

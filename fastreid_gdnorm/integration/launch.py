@@ -15,7 +15,7 @@ from typing import Any
 import fastreid.engine
 from fastreid.config import CfgNode, get_cfg
 
-from ..runs.cluster_env import started_place
+from ..runs.cluster_env import rank_from_env
 from ..runs.launcher import Processes, launch
 
 
@@ -35,7 +35,7 @@ def connect() -> None:
     ) -> None:
         args = tuple(args)
         processes = Processes(num_gpus_per_machine, num_machines, machine_rank, dist_url or "auto")
-        several = processes.number > 1 or started_place(os.environ)
+        several = processes.number > 1 or rank_from_env(os.environ)
         launch(main_func, processes, _device(args) if several else "", args)
 
     fastreid.engine.launch = module.launch = launch_processes

@@ -12,7 +12,7 @@ from ..errors import UserError
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
 
-class Place(NamedTuple):
+class RankInfo(NamedTuple):
     """A process's rank among several, and where they join.
 
     Args:
@@ -34,8 +34,8 @@ class Place(NamedTuple):
     attempt: str = ""
 
 
-def started_place(environment: Mapping[str, str]) -> Place | None:
-    """This process's place as set by torchrun or Slurm's srun; None if it was started alone.
+def rank_from_env(environment: Mapping[str, str]) -> RankInfo | None:
+    """This process's rank as set by torchrun or Slurm's srun; None if it was started alone.
 
     Raises:
         UserError: the environment is incomplete or has an invalid number.
@@ -58,7 +58,7 @@ def started_place(environment: Mapping[str, str]) -> Place | None:
     address = f"tcp://{environment['MASTER_ADDR']}:{environment['MASTER_PORT']}"
     hosts = rank == 0 and environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     attempt = f"{environment.get('FASTREID_ATTEMPT', '')} {environment.get('TORCHELASTIC_RESTART_COUNT', '')}"
-    return Place(rank, number, local_rank, machine, address, hosts, attempt)
+    return RankInfo(rank, number, local_rank, machine, address, hosts, attempt)
 
 
 def _from_slurm(environment: Mapping[str, str]) -> dict[str, str]:

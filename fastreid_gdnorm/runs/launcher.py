@@ -27,7 +27,7 @@ from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedExc
 from ..errors import Failure, UserError, file_mistake, line_of
 from ..interrupts import ending_on_ctrl_c
 from ..plugins import load_plugins
-from .cluster_env import Place, started_place
+from .cluster_env import RankInfo, rank_from_env
 from .process_pool import threads_each
 from .rendezvous import connect, join, leave
 
@@ -67,14 +67,14 @@ def launch(
         Failure: one of several processes failed or was killed.
     """
     processes = processes or Processes()
-    place = started_place(os.environ)
-    if place and processes.number > 1:
+    info = rank_from_env(os.environ)
+    if info and processes.number > 1:
         raise UserError(
             f"--num-gpus {processes.num_gpus} --num-machines {processes.num_machines}: torchrun or Slurm has already "
-            f"started {place.number} processes; leave out these flags"
+            f"started {info.number} processes; leave out these flags"
         )
-    if place:
-        _work_at(place, device, main, args)
+    if info:
+        _work_as(info, device, main, args)
     elif processes.number <= 1:  # fast-reid's --num-gpus 0 is one process on the CPU
         main(*args)
     else:
@@ -167,41 +167,41 @@ def _spawned(
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(threads_each(processes.num_gpus))
     rank = first + local_rank
-    place = Place(rank, processes.number, local_rank, str(processes.machine_rank), address, hosts=rank == 0)
+    info = RankInfo(rank, processes.number, local_rank, str(processes.machine_rank), address, hosts=rank == 0)
     with ending_on_ctrl_c():
-        _work_at(place, device, main, args)
+        _work_as(info, device, main, args)
 
 
-def _work_at(place: Place, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
+def _work_as(info: RankInfo, device: str, main: Callable[..., object], args: Sequence[Any]) -> None:
     """Join the other processes, call ``main`` and leave; an error names the process that it comes from."""
     on_gpu = device.startswith("cuda") and torch.cuda.is_available()
-    if on_gpu and place.local_rank >= torch.cuda.device_count():
+    if on_gpu and info.local_rank >= torch.cuda.device_count():
         raise UserError(
-            f"rank {place.rank} of {place.number} is process {place.local_rank} on its machine, counting from 0, but "
+            f"rank {info.rank} of {info.number} is process {info.local_rank} on its machine, counting from 0, but "
             f"sees {torch.cuda.device_count()} CUDA devices: start one process per device, and let each see all of them"
         )
-    store = join(place)
+    store = join(info)
     if on_gpu:
-        torch.cuda.set_device(place.local_rank)
-    connect(place, store, "nccl" if on_gpu else "gloo")
+        torch.cuda.set_device(info.local_rank)
+    connect(info, store, "nccl" if on_gpu else "gloo")
     try:
         main(*args)
         comm.synchronize()
     except Exception as error:
-        reported = _with_rank(error, place, store)
+        reported = _with_rank(error, info, store)
         if not on_gpu:  # NCCL would wait for the others, which torchrun, srun or the parent process will end
             leave()  # tells the others
-        if place.rank == 0:  # the store may end with this process
-            _wait(store, [f"heard/{rank}" for rank in range(1, place.number)])
+        if info.rank == 0:  # the store may end with this process
+            _wait(store, [f"heard/{rank}" for rank in range(1, info.number)])
         raise reported from error
     leave()
 
 
-def _with_rank(error: Exception, place: Place, store: Store) -> Exception:
+def _with_rank(error: Exception, info: RankInfo, store: Store) -> Exception:
     """The error of the process that failed first, with its rank; the processes share it through the store."""
     if isinstance(error, OSError) and file_mistake(error):
         error = UserError(file_mistake(error))
-    who, lines = f"rank {place.rank} of {place.number}", str(error).strip().splitlines() or [""]
+    who, lines = f"rank {info.rank} of {info.number}", str(error).strip().splitlines() or [""]
     if isinstance(error, UserError):
         line = f"{who}: {line_of(error)}"
     elif isinstance(error, RuntimeError) and CONTACT_LOST.search(str(error)):
@@ -214,7 +214,7 @@ def _with_rank(error: Exception, place: Place, store: Store) -> Exception:
         line = f"{who}: {type(error).__name__}: {lines[0]}"
     with contextlib.suppress(dist.DistError, RuntimeError):  # the store is gone with its process
         line = store.compare_set("failed", "", line).decode()
-        store.set(f"heard/{place.rank}", "")
+        store.set(f"heard/{info.rank}", "")
     return UserError(line) if isinstance(error, UserError) else Failure(line)
 
 

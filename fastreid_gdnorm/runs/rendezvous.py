@@ -12,7 +12,7 @@ from torch.distributed import FileStore, TCPStore, distributed_c10d  # type: ign
 from torch.distributed.distributed_c10d import PrefixStore, Store
 
 from ..errors import UserError
-from .cluster_env import Place
+from .cluster_env import RankInfo
 
 JOIN_TIMEOUT = "FASTREID_ARRIVE"  # environment variable: how many seconds to wait for all processes, 300 by default
 WORK_TIMEOUT = timedelta(minutes=60)  # how long to wait for a process at work, such as the main process's ranking
@@ -26,29 +26,29 @@ def leave() -> None:
     dist.destroy_process_group()
 
 
-def join(place: Place) -> Store:
+def join(info: RankInfo) -> Store:
     """Wait until all processes have joined, and return the store that they share.
 
     Raises:
         UserError: the address cannot be reached, or a process never joins.
     """
-    who = f"rank {place.rank} of {place.number}"
+    who = f"rank {info.rank} of {info.number}"
     try:
-        store = PrefixStore(place.attempt, _store(place))
-        store.set(f"here/{place.rank}", place.machine)
+        store = PrefixStore(info.attempt, _store(info))
+        store.set(f"here/{info.rank}", info.machine)
     except (dist.DistError, RuntimeError, ValueError) as error:
         raise UserError(
-            f"{who} cannot join the others at {place.address}: {str(error).splitlines()[0]}; check the address"
+            f"{who} cannot join the others at {info.address}: {str(error).splitlines()[0]}; check the address"
         ) from error
     try:
-        store.wait([f"here/{rank}" for rank in range(place.number)], _join_timeout())
+        store.wait([f"here/{rank}" for rank in range(info.number)], _join_timeout())
     except (dist.DistError, RuntimeError) as error:
         missing = "another process"
         with contextlib.suppress(dist.DistError, RuntimeError):  # the store is gone with its process
-            absent = [str(rank) for rank in range(place.number) if not store.check([f"here/{rank}"])]
+            absent = [str(rank) for rank in range(info.number) if not store.check([f"here/{rank}"])]
             missing = f"rank {', '.join(absent)}"
         raise UserError(
-            f"{who}: {missing} did not join at {place.address} within {_join_timeout().total_seconds():.0f} s; start "
+            f"{who}: {missing} did not join at {info.address} within {_join_timeout().total_seconds():.0f} s; start "
             f"all processes, or set {JOIN_TIMEOUT} to more seconds"
         ) from error
     return store
@@ -61,16 +61,16 @@ def _join_timeout() -> timedelta:
     return timedelta(seconds=int(seconds))
 
 
-def _store(place: Place) -> Store:
-    if place.address.startswith("file://"):
-        return FileStore(place.address[len("file://") :], place.number)
-    host, _, port = place.address[len("tcp://") :].rpartition(":")
+def _store(info: RankInfo) -> Store:
+    if info.address.startswith("file://"):
+        return FileStore(info.address[len("file://") :], info.number)
+    host, _, port = info.address[len("tcp://") :].rpartition(":")
     return TCPStore(
-        host, int(port), place.number, place.hosts, _join_timeout(), wait_for_workers=False, multi_tenant=True
+        host, int(port), info.number, info.hosts, _join_timeout(), wait_for_workers=False, multi_tenant=True
     )
 
 
-def connect(place: Place, store: Store, backend: str) -> None:
+def connect(info: RankInfo, store: Store, backend: str) -> None:
     """Connect all processes, and tell fast-reid which of them share a machine.
 
     Raises:
@@ -78,22 +78,22 @@ def connect(place: Place, store: Store, backend: str) -> None:
     """
     timeout = _join_timeout()
     try:
-        dist.init_process_group(backend, store=store, rank=place.rank, world_size=place.number, timeout=timeout)
-        _set_local_group(place, store)
+        dist.init_process_group(backend, store=store, rank=info.rank, world_size=info.number, timeout=timeout)
+        _set_local_group(info, store)
         set_timeout(WORK_TIMEOUT)
     except (dist.DistError, RuntimeError) as error:
         raise UserError(
-            f"rank {place.rank} of {place.number} joined at {place.address}, but cannot reach the other processes: "
+            f"rank {info.rank} of {info.number} joined at {info.address}, but cannot reach the other processes: "
             f"{str(error).splitlines()[0]}; set {backend.upper()}_SOCKET_IFNAME to the network interface between them"
         ) from error
 
 
-def _set_local_group(place: Place, store: Store) -> None:
+def _set_local_group(info: RankInfo, store: Store) -> None:
     """Tell fast-reid which processes share this one's machine."""
     machines: dict[str, list[int]] = {}
-    for rank in range(place.number):
+    for rank in range(info.number):
         machines.setdefault(store.get(f"here/{rank}").decode(), []).append(rank)
     for machine, ranks in machines.items():
         group = dist.new_group(ranks)
-        if machine == place.machine:
+        if machine == info.machine:
             comm._LOCAL_PROCESS_GROUP = group

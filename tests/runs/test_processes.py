@@ -16,7 +16,7 @@ from fastreid.engine import DefaultTrainer
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import METRICS, TRANSDUCTIVE
-from fastreid_gdnorm.runs.cluster_env import started_place
+from fastreid_gdnorm.runs.cluster_env import rank_from_env
 
 from ..conftest import DEMO, ONE_TARGET, TINY, TOY_SEED, command, fastreid, training
 from .one_and_two import CASES
@@ -287,19 +287,19 @@ def test_a_process_that_never_joins_is_named(tmp_path):
 )
 def test_an_incomplete_environment_is_refused_in_one_line(environment, said):
     with pytest.raises(UserError, match=said):
-        started_place(environment)
+        rank_from_env(environment)
 
 
 def test_slurms_tasks_find_each_other():
     task = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "5", "SLURM_LOCALID": "1", "SLURM_NODEID": "2"}
     for nodes, first in {"gpu[07-09,12]": "gpu07", "a[1-2]b[03]-ib,c": "a1b03-ib", "one,two": "one"}.items():
         of_step = {"SLURM_STEP_NODELIST": nodes, "SLURM_JOB_ID": "123456", "SLURM_STEP_ID": "2"}
-        place = started_place({**task, **of_step})
-        assert (place.rank, place.number, place.local_rank, place.machine) == (5, 8, 1, "2")
-        assert place.address == f"tcp://{first}:23458"
-    assert started_place({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
+        info = rank_from_env({**task, **of_step})
+        assert (info.rank, info.number, info.local_rank, info.machine) == (5, 8, 1, "2")
+        assert info.address == f"tcp://{first}:23458"
+    assert rank_from_env({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}) is None
     with pytest.raises(UserError, match="also need MASTER_ADDR"):
-        started_place({**task, "SLURM_JOB_ID": "123456"})
+        rank_from_env({**task, "SLURM_JOB_ID": "123456"})
 
 
 @pytest.fixture
