@@ -10,7 +10,7 @@ from ._model import ABOUT_MODELS, add_model, add_skip_unreadable, extractor_of
 from ._values import share
 
 if TYPE_CHECKING:
-    from ..inference.thresholds import OfCameras
+    from ..inference.thresholds import CameraThreshold
 
 SUMMARY = "find the score above which two images show one person"
 DESCRIPTION = (
@@ -123,14 +123,14 @@ def run(args: Namespace) -> None:
         f"the same person at {threshold.score:.4f} or above ({description.metric})\n"
         f"  false accepts: {threshold.false_accept} of {threshold.different:,} pairs of different people\n"
         f"  true accepts:  {threshold.true_accept} of {threshold.same:,} pairs of one person, except within a camera\n"
-        f"{_of_cameras('within a camera', threshold.within)}\n"
-        f"{_of_cameras('across cameras', threshold.across)}\n"
+        f"{_camera_lines('within a camera', threshold.within)}\n"
+        f"{_camera_lines('across cameras', threshold.across)}\n"
         f"of 1,000 images of other people, a search calls about {1000 * threshold.false_accept.value:.1f} the same\n"
         f"written to {folder}: threshold.json, {figure_of(threshold)}"
     )
 
 
-def _of_cameras(what: str, found: OfCameras | None) -> str:
+def _camera_lines(what: str, found: CameraThreshold | None) -> str:
     if found is None or not found.different + found.same:
         return f"  {what}: no pairs, because cameras are not known"
     shares = [

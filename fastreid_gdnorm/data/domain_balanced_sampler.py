@@ -22,7 +22,7 @@ logger = logging.getLogger("fastreid.gdnorm.sampler")
 
 # Per domain and batch. A branch with a frozen beta, as in the neck, outputs features whose mean is zero. With a single
 # identity, its mean logits are zero too, and its loss never falls below the logarithm of the number of classes.
-FEWEST_IDENTITIES = 2
+MIN_IDENTITIES = 2
 
 Identity = tuple[int, Any]  # domain, pid
 
@@ -171,7 +171,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
 
     def _needed_identities(self) -> int:
         """The smallest allowed number of identities in a batch."""
-        return FEWEST_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
+        return MIN_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
 
     def _fitting_instances(self, most: int) -> int | None:
         """The largest num_instances from 2 to ``most`` that works with batch_size, or None."""
@@ -199,13 +199,13 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         if self._num_identities % self._world_size:
             raise UserError(f"{batch} identities cannot be split equally among {self._world_size} processes")
         fewest = min(self._quotas(step=0)) // self._sharers
-        if fewest < FEWEST_IDENTITIES:
+        if fewest < MIN_IDENTITIES:
             smaller = self._fitting_instances(self._num_instances)
             larger = self._needed_identities() * self._num_instances
             raise UserError(
                 f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch"
                 f"{f' on each of {self._sharers} processes' if self._sharers > 1 else ''}, but a branch "
-                f"needs {FEWEST_IDENTITIES}: set "
+                f"needs {MIN_IDENTITIES}: set "
                 + (f"DATALOADER.NUM_INSTANCE {smaller} or " if smaller else "")
                 + f"SOLVER.IMS_PER_BATCH {larger}"
                 + (", or MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN" if self._sharers > 1 else "")

@@ -17,7 +17,7 @@ from ..rendered import draw_people
 from .consumers import Resize, resize_as_evaluation
 
 CROPS = 8  # number of rendered people used for the check
-LEAST_COSINE = 0.999  # lowest accepted cosine between a consumer's features and the trained model's
+MIN_COSINE = 0.999  # lowest accepted cosine between a consumer's features and the trained model's
 
 
 def check_images(cfg: CfgNode) -> Tensor:
@@ -67,7 +67,7 @@ def compare_fed(
     run: Callable[[Tensor], Tensor],
     trained: Callable[[Tensor], Tensor],
     resize: Resize,
-    takes: ModelInput,
+    model_input: ModelInput,
 ) -> dict[str, float]:
     """Feed a file as its consumer does, and compare its features with the trained model's.
 
@@ -75,26 +75,26 @@ def compare_fed(
         name: the file's name, for errors.
         run: runs the file: maps the consumer's input (B, 3, H, W) to features (B, D).
         trained: the trained model: maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
-        resize, takes: how the consumer resizes crops, and what it feeds to the network.
+        resize, model_input: how the consumer resizes crops, and what it feeds to the network.
 
     Returns:
         The lowest cosine over all crops: ``cosine`` to the trained model on crops resized by the consumer, and
         ``cosine_to_evaluation`` to the trained model on crops resized as in fast-reid's evaluation.
 
     Raises:
-        UserError: ``cosine`` is below LEAST_COSINE.
+        UserError: ``cosine`` is below MIN_COSINE.
     """
     crops = draw_people("street", CROPS)
     resized, as_evaluated = (
-        np.stack([function(crop, takes.size) for crop in crops]) for function in (resize, resize_as_evaluation)
+        np.stack([function(crop, model_input.size) for crop in crops]) for function in (resize, resize_as_evaluation)
     )
-    found = run(torch.from_numpy(takes.feed(resized))).double()
-    plain = ModelInput(takes.size)
+    found = run(torch.from_numpy(model_input.feed(resized))).double()
+    plain = ModelInput(model_input.size)
     expected = [trained(torch.from_numpy(plain.feed(images))).double() for images in (resized, as_evaluated)]
     cosine, to_evaluation = (float(torch.cosine_similarity(found, other).min()) for other in expected)
-    if not cosine >= LEAST_COSINE:
+    if not cosine >= MIN_COSINE:
         raise UserError(
-            f"{name}: the cosine between its features and the trained model's is {cosine:.4f}, below {LEAST_COSINE}; "
+            f"{name}: the cosine between its features and the trained model's is {cosine:.4f}, below {MIN_COSINE}; "
             "nothing was exported"
         )
     return {"cosine": cosine, "cosine_to_evaluation": to_evaluation}

@@ -90,18 +90,18 @@ class _Deployed(nn.Module):
     """A stock model that takes images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
 
     Args:
-        takes: the images' range and normalisation, which are undone before the model runs.
+        model_input: the images' range and normalisation, which are undone before the model runs.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, model: nn.Module, takes: ModelInput, memory_format: torch.memory_format) -> None:
+    def __init__(self, model: nn.Module, model_input: ModelInput, memory_format: torch.memory_format) -> None:
         super().__init__()
         self.model = model
         self.memory_format = memory_format
-        (low, high), mean, std = takes.range, torch.tensor(takes.mean), torch.tensor(takes.std)
-        self.is_plain = takes == ModelInput(takes.size)
+        (low, high), mean, std = model_input.range, torch.tensor(model_input.mean), torch.tensor(model_input.std)
+        self.is_plain = model_input == ModelInput(model_input.size)
         self.register_buffer("scale", (std * 255 / (high - low)).view(3, 1, 1))
         self.register_buffer("shift", ((mean - low) * 255 / (high - low)).view(3, 1, 1))
 

@@ -82,12 +82,12 @@ def export_model(
         of_consumers = {}
         for name in consumers:
             consumer = CONSUMERS[name]
-            takes, file = consumer.input(size), part / consumer.file
+            model_input, file = consumer.input(size), part / consumer.file
             if consumer.has_own_file:
-                runs[consumer.file] = ONNX.write(stock, description._replace(input=takes), file)
+                runs[consumer.file] = ONNX.write(stock, description._replace(input=model_input), file)
                 write_sidecar(name, file, description)
-            fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, takes)
-            of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": takes.as_json(), **fed}
+            fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, model_input)
+            of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": model_input.as_json(), **fed}
         manifest = write_manifest(part, config_file, cfg, stock_cfg, description, checks, of_consumers)
     threshold = read_thresholds(Path(cfg.MODEL.WEIGHTS).parent).get(description.model)
     if threshold:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 UNKNOWN, WITHIN, ACROSS = 0, 1, 2  # a pair's cameras: one or both unknown, the same, different
 RESAMPLES = 1000
 # A 95 % interval needs 40 different resamples of the people: 5 people have 126, 4 people only 35.
-FEWEST_PEOPLE = 5
+MIN_PEOPLE = 5
 
 
 class Rate(NamedTuple):

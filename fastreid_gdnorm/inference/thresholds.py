@@ -16,16 +16,16 @@ from ..disk import replacing
 from ..errors import UserError
 from ..site_cameras import same_camera
 from .description import Description, other_version
-from .pairs import ACROSS, FEWEST_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
+from .pairs import ACROSS, MIN_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
 from .records import Record
 
 FILE, VERSION = "threshold.json", 2  # lies beside the model
-MOST_IMAGES = 4000  # with more, some identities are left out; 4,000 images make 8 million pairs
-ENOUGH_PAIRS = 10  # false accepts needed for an estimate of the false-accept rate
+MAX_IMAGES = 4000  # with more, some identities are left out; 4,000 images make 8 million pairs
+MIN_FALSE_ACCEPTS = 10  # false accepts needed for an estimate of the false-accept rate
 BLOCK = 512  # images compared with all others at a time
 
 
-class OfCameras(NamedTuple):
+class CameraThreshold(NamedTuple):
     """Results for the pairs within a camera, or for the pairs across cameras.
 
     Args:
@@ -74,8 +74,8 @@ class Threshold(NamedTuple):
     images: int
     identities: int
     data: str
-    within: OfCameras | None = None
-    across: OfCameras | None = None
+    within: CameraThreshold | None = None
+    across: CameraThreshold | None = None
 
     def score_for(self, camera: str, other: str) -> float:
         """The threshold for a pair of images from these cameras, by whether :func:`same_camera` calls them the same."""
@@ -84,10 +84,10 @@ class Threshold(NamedTuple):
 
 
 def choose_images(records: Sequence[Record]) -> list[Record]:
-    """The images of known identity; if there are more than MOST_IMAGES, all images of every n-th identity."""
+    """The images of known identity; if there are more than MAX_IMAGES, all images of every n-th identity."""
     labelled = [record for record in records if record.identity]
     identities = sorted({record.identity for record in labelled})
-    every = -(-len(labelled) // MOST_IMAGES)
+    every = -(-len(labelled) // MAX_IMAGES)
     chosen = set(identities[:: max(1, every)])
     return [record for record in labelled if record.identity in chosen]
 
@@ -134,17 +134,17 @@ def check_enough(pairs: Pairs, asked: float, data: str) -> None:
     different, people = int((~counted.is_same).sum()), counted.people(same=True)
     if not people:
         raise UserError(
-            f"{data} has nobody with images from two cameras: label at least {FEWEST_PEOPLE} people in two cameras each"
+            f"{data} has nobody with images from two cameras: label at least {MIN_PEOPLE} people in two cameras each"
         )
-    if people < FEWEST_PEOPLE:
+    if people < MIN_PEOPLE:
         raise UserError(
             f"{data} has only {people} people with images from two cameras; the rates' confidence intervals need "
-            f"{FEWEST_PEOPLE}: label more people"
+            f"{MIN_PEOPLE}: label more people"
         )
-    if different * asked < ENOUGH_PAIRS:
+    if different * asked < MIN_FALSE_ACCEPTS:
         raise UserError(
             f"{data} has {different} pairs of different people, too few for a false-accept rate of {asked:g}, which "
-            f"needs {int(np.ceil(ENOUGH_PAIRS / asked))}: label more images, or raise --false-accept"
+            f"needs {int(np.ceil(MIN_FALSE_ACCEPTS / asked))}: label more images, or raise --false-accept"
         )
 
 
@@ -169,20 +169,20 @@ def find_threshold(pairs: Pairs, asked: float, description: Description, images:
         images,
         pairs.identities,
         data,
-        _of_cameras(pairs.of_cameras(WITHIN), asked, score),
-        _of_cameras(pairs.of_cameras(ACROSS), asked, score),
+        _camera_threshold(pairs.of_cameras(WITHIN), asked, score),
+        _camera_threshold(pairs.of_cameras(ACROSS), asked, score),
     )
 
 
-def _of_cameras(pairs: Pairs, asked: float, common: float) -> OfCameras:
+def _camera_threshold(pairs: Pairs, asked: float, common: float) -> CameraThreshold:
     is_same, reaches = pairs.is_same, pairs.scores >= np.float32(common)
     different, same = int((~is_same).sum()), int(is_same.sum())
     false, true = (float(reaches[of].sum() / max(1, of.sum())) for of in (~is_same, is_same))
-    found = OfCameras(different, same, false, true)
-    if different * asked < ENOUGH_PAIRS or pairs.people(same=False) < FEWEST_PEOPLE:
+    found = CameraThreshold(different, same, false, true)
+    if different * asked < MIN_FALSE_ACCEPTS or pairs.people(same=False) < MIN_PEOPLE:
         return found
     score = lowest_score(pairs, asked)
-    true_accept = accept_rate(pairs, score, same=True) if pairs.people(same=True) >= FEWEST_PEOPLE else None
+    true_accept = accept_rate(pairs, score, same=True) if pairs.people(same=True) >= MIN_PEOPLE else None
     return found._replace(score=score, false_accept=accept_rate(pairs, score, same=False), true_accept=true_accept)
 
 
@@ -260,7 +260,7 @@ def _to_json(value: Any) -> Any:
 
 def _from_json(data: dict[str, Any]) -> Threshold:
     of_cameras = {
-        kind: OfCameras(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
+        kind: CameraThreshold(**_with_rates(data[kind])) for kind in ("within", "across") if data.get(kind) is not None
     }
     threshold = Threshold(**{**_with_rates(data), **of_cameras})
     own_scores = [found.score for found in of_cameras.values() if found.score is not None]

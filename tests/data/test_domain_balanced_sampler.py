@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler
-from fastreid_gdnorm.data.domain_balanced_sampler import FEWEST_IDENTITIES
+from fastreid_gdnorm.data.domain_balanced_sampler import MIN_IDENTITIES
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.layers import DomainPath, GDNorm, follow
 
@@ -209,7 +209,7 @@ def test_a_branch_learns_from_the_fewest_allowed_identities_but_not_from_one_les
             optimizer.step()
         return loss.item()
 
-    assert loss_of(FEWEST_IDENTITIES) < 0.01 and loss_of(FEWEST_IDENTITIES - 1) > np.log(500) - 0.01
+    assert loss_of(MIN_IDENTITIES) < 0.01 and loss_of(MIN_IDENTITIES - 1) > np.log(500) - 0.01
 
 
 def test_a_domain_whose_images_repeat_is_named(caplog, monkeypatch):

@@ -13,7 +13,7 @@ import torch
 from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.evaluation.reranking import jaccard
 from fastreid_gdnorm.inference.queries import CANDIDATES
-from fastreid_gdnorm.inference.thresholds import OfCameras, Rate, Threshold, read_thresholds, save_threshold
+from fastreid_gdnorm.inference.thresholds import CameraThreshold, Rate, Threshold, read_thresholds, save_threshold
 
 from ..conftest import undisturbed
 from ..runs.toy import one_line
@@ -115,7 +115,7 @@ def test_matches_below_the_threshold_are_unknown(fastreid_here, site, queries, t
 def test_a_pair_is_judged_by_the_threshold_for_its_cameras(fastreid_here, model, site, queries, threshold):
     (common,) = read_thresholds(model).values()
     within, across = (
-        OfCameras(1000, 0, 0.02, 0.0, score, common.false_accept) for score in (threshold + 9, threshold - 9)
+        CameraThreshold(1000, 0, 0.02, 0.0, score, common.false_accept) for score in (threshold + 9, threshold - 9)
     )
     save_threshold(model, common._replace(within=within, across=across))
     (found,) = found_by(fastreid_here, site, queries[0], "--top", 30)

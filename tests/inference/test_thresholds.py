@@ -19,7 +19,7 @@ from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.inference.pairs import ACROSS, WITHIN, Pairs, lowest_score
 from fastreid_gdnorm.inference.records import Record
 from fastreid_gdnorm.inference.thresholds import (
-    OfCameras,
+    CameraThreshold,
     choose_images,
     find_threshold,
     label_pairs,
@@ -116,7 +116,7 @@ def test_too_little_data_is_refused():
 
 
 def test_many_images_are_thinned_out_by_whole_identities(monkeypatch):
-    monkeypatch.setattr(thresholds, "MOST_IMAGES", 20)
+    monkeypatch.setattr(thresholds, "MAX_IMAGES", 20)
     records = [Record(f"{number}.jpg", identity=str(number % 12) if number % 5 else "") for number in range(60)]
     chosen = choose_images(records)
     assert 0 < len(chosen) <= 20
@@ -203,7 +203,9 @@ def test_pairs_within_and_across_cameras_have_their_own_scores_and_rates():
         *(found.within.score, found.across.score, found.score, found.score)
     ]
     unknown = find_threshold(label_pairs(features, identities, [""] * 72, "cosine"), 0.05, COSINE, 72, "drawn")
-    assert unknown.within == unknown.across == OfCameras(0, 0, 0, 0) and unknown.score_for("1", "1") == unknown.score
+    assert (
+        unknown.within == unknown.across == CameraThreshold(0, 0, 0, 0) and unknown.score_for("1", "1") == unknown.score
+    )
 
 
 def test_too_few_people_are_refused():
