@@ -72,7 +72,7 @@ def run_demo(
     data = ["DATASETS.NAMES", str(tuple(sources)), "DATASETS.TESTS", str(tuple(targets[:2]))]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        draw((*sources, *targets))
+        render((*sources, *targets))
         say(
             f"Training on {', '.join(sources)}; testing on {len(targets)} unseen domains, {targets[0]} to {targets[-1]}"
         )
@@ -92,14 +92,14 @@ def run_demo(
     say(f"\n{table}\n\n{closing(folder, config, targets)}")
 
 
-def draw(names: Sequence[str]) -> None:
-    """Draw the data sets that are not on disk yet, one per core at a time."""
+def render(names: Sequence[str]) -> None:
+    """Render the data sets that are not on disk yet, one per core at a time."""
     with ProcessPoolExecutor() as pool:
-        for _ in tqdm(pool.map(_draw, names), "drawing", len(names), leave=False, disable=None):
+        for _ in tqdm(pool.map(_render, names), "rendering", len(names), leave=False, disable=None):
             pass
 
 
-def _draw(name: str) -> None:
+def _render(name: str) -> None:
     read(get_cfg(), name)
 
 

@@ -21,7 +21,7 @@ from fastreid.utils import logger as toolbox_logger
 import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports it
 from fastreid_gdnorm import cli
 from fastreid_gdnorm.export.consumers import CONSUMERS
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, draw_domain
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, render_domain
 from fastreid_gdnorm.runs.run_config import load_config
 
 from .data import trees
@@ -46,7 +46,7 @@ def datasets(tmp_path_factory):
     root = tmp_path_factory.mktemp("datasets")
     plan = Plan(train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1)
     for domain in RENDERED_DOMAINS:
-        draw_domain(domain.style, root / domain.__name__, plan)
+        render_domain(domain.style, root / domain.__name__, plan)
     os.environ["FASTREID_DATASETS"] = str(root)
     yield root
     del os.environ["FASTREID_DATASETS"]

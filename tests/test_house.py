@@ -66,7 +66,7 @@ WRITES = re.compile(r"(\w+)\)?\.(?:write_text|write_bytes)\(|savefig\((\w+)|open
 STREAMS = {
     "cli.py": "os",  # the null device
     "runs/experiments.py": "log_file",  # a command's own words, as they come
-    "rendered/draw.py": "path",  # in a folder that gets its name when all is there
+    "rendered/render.py": "path",  # in a folder that gets its name when all is there
 }
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..errors import UserError
 from ..inference.description import ModelInput
-from ..rendered import draw_people
+from ..rendered import render_people
 from .consumers import Resize, resize_as_evaluation
 
 CROPS = 8  # number of rendered people used for the check
@@ -84,7 +84,7 @@ def compare_fed(
     Raises:
         UserError: ``cosine`` is below MIN_COSINE.
     """
-    crops = draw_people("street", CROPS)
+    crops = render_people("street", CROPS)
     resized, as_evaluated = (
         np.stack([function(crop, model_input.size) for crop in crops]) for function in (resize, resize_as_evaluation)
     )

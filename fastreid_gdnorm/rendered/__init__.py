@@ -1,9 +1,9 @@
 """People rendered procedurally into real JPEG files: the built-in data."""
 
 from .dataset import RENDERED_DOMAINS, drawn_domain, drawn_domain_of
-from .draw import draw_domain, draw_people
 from .drawn_style import draw_style
 from .plan import Plan
+from .render import render_domain, render_people
 from .styles import STYLES, DomainStyle
 
 __all__ = [
@@ -11,8 +11,8 @@ __all__ = [
     "STYLES",
     "DomainStyle",
     "Plan",
-    "draw_domain",
-    "draw_people",
+    "render_domain",
+    "render_people",
     "draw_style",
     "drawn_domain",
     "drawn_domain_of",

@@ -7,9 +7,9 @@ import re
 from typing import Any
 
 from ..data.readers import MarketStyle
-from .draw import draw_domain
 from .drawn_style import draw_style
 from .plan import Plan
+from .render import render_domain
 from .styles import DomainStyle
 
 DRAWN = {  # {prefix of the name, before the seed: plan}
@@ -26,7 +26,7 @@ class RenderedDomain(MarketStyle):
 
     def __init__(self, root: str = "datasets", **kwargs: Any) -> None:
         self.folders = (type(self).__name__,)
-        draw_domain(self.style, os.path.join(root, *self.folders), self.plan)
+        render_domain(self.style, os.path.join(root, *self.folders), self.plan)
         super().__init__(root, **kwargs)
 
 

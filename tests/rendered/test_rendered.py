@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, Plan, draw_domain, draw_style, drawn_domain
+from fastreid_gdnorm.rendered import RENDERED_DOMAINS, STYLES, Plan, draw_style, drawn_domain, render_domain
 from fastreid_gdnorm.rendered.dataset import RenderedDomain
 from fastreid_gdnorm.rendered.person import Person
 from fastreid_gdnorm.rendered.styles import TABLE
@@ -29,7 +29,7 @@ def root(tmp_path_factory):
     """A folder of data sets with a small version of every rendered domain."""
     root = tmp_path_factory.mktemp("datasets")
     for domain in RENDERED_DOMAINS:
-        draw_domain(domain.style, root / domain.__name__, SMALL)
+        render_domain(domain.style, root / domain.__name__, SMALL)
     return root
 
 
@@ -67,8 +67,8 @@ def test_layout_names_and_counts_are_market1501s(root):
 
 def test_images_depend_only_on_the_seed(root, tmp_path):
     np.random.seed(5)
-    draw_domain("street", tmp_path / "again", SMALL)
-    draw_domain("street", tmp_path / "other", SMALL, seed=1)
+    render_domain("street", tmp_path / "again", SMALL)
+    render_domain("street", tmp_path / "other", SMALL, seed=1)
     first, second, other = (contents(f) for f in (root / "RenderedStreet", tmp_path / "again", tmp_path / "other"))
     assert first == second
     assert first.keys() == other.keys()
@@ -76,7 +76,7 @@ def test_images_depend_only_on_the_seed(root, tmp_path):
 
 
 def test_an_image_does_not_depend_on_the_number_of_others(root, tmp_path):
-    draw_domain("station", tmp_path / "more", Plan(train_ids=4, test_ids=1, images_per_id=7, distractors=0, junk=0))
+    render_domain("station", tmp_path / "more", Plan(train_ids=4, test_ids=1, images_per_id=7, distractors=0, junk=0))
     few, more = contents(root / "RenderedStation"), contents(tmp_path / "more")
     train = [name for name in few if name.startswith("bounding_box_train")]
     assert all(few[name] == more[name] for name in train)
@@ -144,7 +144,7 @@ def test_killed_rendering_leaves_nothing_that_looks_finished(root, tmp_path):
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process has none of the other threads, and would wait for them
     fork = multiprocessing.get_context("fork")
-    drawing = fork.Process(target=draw_domain, args=("street", folder, Plan()), daemon=True)
+    drawing = fork.Process(target=render_domain, args=("street", folder, Plan()), daemon=True)
     drawing.start()
     cv2.setNumThreads(threads)
     deadline = time.monotonic() + 45
@@ -162,7 +162,7 @@ def test_killed_rendering_leaves_nothing_that_looks_finished(root, tmp_path):
 
 def test_two_threads_can_render_the_same_folder_at_once(root, tmp_path):
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(draw_domain, ["night"] * 2, [tmp_path / "RenderedNight"] * 2, [SMALL] * 2))
+        list(pool.map(render_domain, ["night"] * 2, [tmp_path / "RenderedNight"] * 2, [SMALL] * 2))
     assert contents(tmp_path / "RenderedNight") == contents(root / "RenderedNight")
     assert os.listdir(tmp_path) == ["RenderedNight"]
 
@@ -170,20 +170,20 @@ def test_two_threads_can_render_the_same_folder_at_once(root, tmp_path):
 def test_existing_files_are_kept(root, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     before = contents(root / "RenderedStreet")
-    draw_domain("street", root / "RenderedStreet", SMALL, seed=3)
+    render_domain("street", root / "RenderedStreet", SMALL, seed=3)
     assert contents(root / "RenderedStreet") == before
     assert "was rendered with another seed: remove the folder" in caplog.text
 
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     with pytest.raises(UserError, match=r"mine is not a rendered domain: .*; remove it"):
-        draw_domain("street", tmp_path / "mine", SMALL)
+        render_domain("street", tmp_path / "mine", SMALL)
     assert contents(tmp_path / "mine") == {"thesis.txt": b"years of work"}
 
 
 def test_mistakes_are_named(tmp_path):
     with pytest.raises(ValueError, match="there is no style 'beach'; choose from street, mall"):
-        draw_domain("beach", tmp_path / "a", SMALL)
+        render_domain("beach", tmp_path / "a", SMALL)
     with pytest.raises(ValueError, match="images_per_id must be 3 or more, .*; got 2"):
         Plan(images_per_id=2)
     with pytest.raises(ValueError, match="must be from 2 to 1501, .*; got 1600"):
@@ -207,5 +207,5 @@ def test_a_random_style_depends_only_on_its_seed_and_its_ranges_contain_the_name
     assert domain.__name__ == "Small7"
     drawn = domain(root=str(tmp_path))
     assert len(drawn.train) == 18
-    draw_domain(draw_style(7), tmp_path / "again", SMALL)
+    render_domain(draw_style(7), tmp_path / "again", SMALL)
     assert contents(tmp_path / "again") == contents(tmp_path / "Small7")

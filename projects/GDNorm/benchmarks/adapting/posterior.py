@@ -53,7 +53,7 @@ def main():
     for seed in (*TARGETS, *DEVELOPMENT):
         domain = drawn_domain(seed, PLAN, PREFIX)
         DATASET_REGISTRY.register(domain)
-        domain(root=datasets_root())  # draws it unless it exists
+        domain(root=datasets_root())  # renders it unless it exists
     logging.getLogger("fastreid").setLevel(logging.WARNING)
     for seed in SEEDS:
         for method, overrides in ROWS.items():

@@ -20,7 +20,7 @@ from benchmarks.shared.pages import RESULTS, section, write_above_reading, writt
 from tabulate import tabulate
 
 from fastreid_gdnorm import FeatureExtractor
-from fastreid_gdnorm.demo import CONFIGS, ROWS, SOURCES, UNSEEN, draw
+from fastreid_gdnorm.demo import CONFIGS, ROWS, SOURCES, UNSEEN, render
 from fastreid_gdnorm.evaluation import interval
 from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.inference.offset_adaptation import learn_offsets
@@ -41,7 +41,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path("logs/demo"), help="default: %(default)s")
     args = parser.parse_args()
-    draw((*SOURCES, *UNSEEN))
+    render((*SOURCES, *UNSEEN))
     data = ["DATASETS.NAMES", str(SOURCES), "DATASETS.TESTS", str(UNSEEN[:2])]
     rows = {m: train_row(args.output / m, shipped(f"{CONFIGS}/{m}.yml"), 0, data) for m in ROWS}
     run_side_by_side({title: rows[method] for method, title in ROWS.items()})

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from fastreid_gdnorm.rendered import draw_people, draw_style
+from fastreid_gdnorm.rendered import draw_style, render_people
 
 FILE = Path(__file__).resolve().parents[2] / "images" / "drawn_domains.jpg"
 SEEDS, PEOPLE = range(900, 916), 6
@@ -21,7 +21,7 @@ def main():
     figure = Figure(figsize=(12, 5.6), layout="constrained")
     for seed, part in zip(SEEDS, figure.subfigures(4, 4).flat):
         part.suptitle(str(seed), fontsize=8)
-        for axes, picture in zip(part.subplots(1, PEOPLE), draw_people(draw_style(seed), PEOPLE)):
+        for axes, picture in zip(part.subplots(1, PEOPLE), render_people(draw_style(seed), PEOPLE)):
             axes.imshow(picture)
             axes.axis("off")
     figure.savefig(FILE, dpi=110, pil_kwargs={"quality": 85})

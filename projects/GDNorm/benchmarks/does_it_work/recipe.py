@@ -88,7 +88,7 @@ def main():
     parser.add_argument("--groups", nargs="*", default=[*GROUPS], choices=GROUPS, help="default: all")
     args = parser.parse_args()
     for domain in (*DRAWN, *DRAWN_TARGETS):
-        read(get_cfg(), domain)  # draws it unless it exists
+        read(get_cfg(), domain)  # renders it unless it exists
     tasks = [
         Task(args.output, name, ROWS[name], group, shortened(name, GROUPS[group]), 0, PATHS, SITE_IMAGES)
         for group in args.groups

@@ -44,7 +44,7 @@ def contenders(folder, device):
     overrides = ["OUTPUT_DIR", str(folder), "MODEL.HEADS.NUM_CLASSES", 180, "MODEL.DEVICE", device]
     overrides += ["DATASETS.TESTS", f"('{TARGET}',)"]
     cfg = load_config(f"{CONFIGS}/gdnorm.yml", overrides)
-    read(cfg, TARGET)  # draws it
+    read(cfg, TARGET)  # renders it
     model = DefaultTrainer.build_model(cfg)
     Checkpointer(model, str(folder)).save("model_final")
     config = folder / "config.yaml"

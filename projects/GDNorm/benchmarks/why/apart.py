@@ -7,7 +7,7 @@ Trains branches only and sampled paths by variance and by std, on photographs an
 start with the demo's configs. Four times an epoch it measures how far the noise of Eq. 11 exceeds the mean it is added
 to, and how many channels are silent in one source. At the end it measures losses and gradients along each kind of path.
 
-data/photographs.py fills DIR; synthetic domains are drawn into it. Finished runs and rows of the tables are kept. It
+data/photographs.py fills DIR; synthetic domains are rendered into it. Finished runs and rows of the tables are kept. It
 takes half an hour on two cores.
 """
 

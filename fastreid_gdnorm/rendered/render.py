@@ -28,7 +28,7 @@ RECORD = "rendered.json"
 CAMERA_STREAM, PERSON_STREAM, IMAGE_STREAM = 1, 2, 3  # in every generator's key, after (seed, domain)
 
 
-def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: Plan, seed: int = 0) -> None:
+def render_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: Plan, seed: int = 0) -> None:
     """Render the images of `plan` into `folder`, unless it already contains a data set.
 
     An image depends only on the seed, the style, the identity, and its number among the identity's images.
@@ -45,7 +45,7 @@ def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: 
     """
     style, folder = _style(style), os.path.abspath(folder)
     recipe = {"style": dataclasses.asdict(style), "seed": seed, **dataclasses.asdict(plan)}
-    if _is_drawn(folder):
+    if _is_rendered(folder):
         _warn_if_other(folder, recipe)
         return
     if os.path.exists(folder) and os.listdir(folder):
@@ -55,24 +55,24 @@ def draw_domain(style: str | DomainStyle, folder: str | os.PathLike[str], plan: 
     os.makedirs(parent, exist_ok=True)
     shots = plan.shots()
     logger.info("rendering domain '%s', %d images, into %s", style.name, len(shots), folder)
-    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as workplace:
-        drawing = os.path.join(workplace, name)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=parent) as temporary:
+        unfinished = os.path.join(temporary, name)
         for subset in SUBSETS:
-            os.makedirs(os.path.join(drawing, subset))
+            os.makedirs(os.path.join(unfinished, subset))
         cameras = _cameras(style, seed)
         for shot in tqdm(shots, desc=f"rendering {name}", unit="img", disable=None):
-            _write(os.path.join(drawing, shot.path), *_take(shot, style, cameras[shot.camera], seed))
-        with open(os.path.join(drawing, RECORD), "w") as file:
+            _write(os.path.join(unfinished, shot.path), *_take(shot, style, cameras[shot.camera], seed))
+        with open(os.path.join(unfinished, RECORD), "w") as file:
             json.dump({**recipe, "numpy": np.__version__, "opencv": cv2.__version__}, file, indent=2)
         try:
-            os.rename(drawing, folder)
+            os.rename(unfinished, folder)
         except OSError:
-            if not _is_drawn(folder):
+            if not _is_rendered(folder):
                 raise
 
 
-def draw_people(style: str | DomainStyle, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
-    """One uncompressed picture of each of a domain's first people, (h, w, 3) RGB; `style` as for draw_domain."""
+def render_people(style: str | DomainStyle, number: int, seed: int = 0) -> list[NDArray[np.uint8]]:
+    """One uncompressed picture of each of a domain's first people, (h, w, 3) RGB; `style` as for render_domain."""
     style = _style(style)
     cameras = _cameras(style, seed)
     shots = [Shot(TRAIN, person, person, person) for person in range(1, number + 1)]
@@ -113,15 +113,15 @@ def _write(path: str, picture: NDArray[np.uint8], quality: int) -> None:
         file.write(data.tobytes())
 
 
-def _is_drawn(folder: str) -> bool:
+def _is_rendered(folder: str) -> bool:
     return os.path.isfile(os.path.join(folder, RECORD))
 
 
 def _warn_if_other(folder: str, recipe: dict[str, Any]) -> None:
     with open(os.path.join(folder, RECORD)) as file:
-        drawn = json.load(file)
+        rendered = json.load(file)
     recipe = json.loads(json.dumps(recipe))
-    other = [key for key in recipe if drawn.get(key) != recipe[key]]
+    other = [key for key in recipe if rendered.get(key) != recipe[key]]
     if other:
         logger.warning(
             "%s was rendered with another %s: remove the folder to render it again", folder, ", ".join(other)
