@@ -17,8 +17,8 @@ from .console import say
 from .data import read
 from .disk import check_writable
 from .evaluation import interval
+from .evaluation.camera_offset_hook import following_offsets
 from .evaluation.kept_images import KeptTest
-from .evaluation.relative_features import following_offsets
 from .export import export_model
 from .inference import FeatureExtractor
 from .inference.adaptation import Adapter, adapt_site

@@ -213,7 +213,7 @@ def _say_paths(adapter: Adapter, site: SitePaths, groups: dict[str, list[Record]
         )
         if adapted.path.images < MIN_IMAGES:
             say(f"    fewer than {MIN_IMAGES} images can do more harm than good; add more")
-        elif not reliability.trusts:
+        elif not reliability.is_sufficient:
             doubt = "the two halves of the images disagree; this path may be worse than not adapting. Add more images"
             say(f"    below {MIN_REPEATABILITY}: {doubt}")
     shares = ", ".join(f"{name} {share:.2f}" for name, share in zip(adapter.cfg.DATASETS.NAMES, site.whole.branches))

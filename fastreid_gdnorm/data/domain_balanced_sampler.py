@@ -143,10 +143,10 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         """How many identities each domain has in batch number ``step``."""
         if self._full:
             return [self._num_identities] * self._num_domains
-        every, odd = divmod(self._num_identities, self._num_domains)
-        quotas = [every] * self._num_domains
-        for i in range(odd):
-            quotas[(step * odd + i) % self._num_domains] += 1
+        each, rest = divmod(self._num_identities, self._num_domains)
+        quotas = [each] * self._num_domains
+        for i in range(rest):
+            quotas[(step * rest + i) % self._num_domains] += 1
         return quotas
 
     def _next_identities(
@@ -171,21 +171,21 @@ class DomainBalancedIdentitySampler(Sampler[int]):
 
     def _needed_identities(self) -> int:
         """The smallest allowed number of identities in a batch."""
-        return MIN_IDENTITIES * (1 if self._full else self._num_domains) * self._sharers
+        return MIN_IDENTITIES * (1 if self._full else self._num_domains) * self._ranks_to_fill
 
     def _fitting_instances(self, most: int) -> int | None:
         """The largest num_instances from 2 to ``most`` that works with batch_size, or None."""
         size = self._num_identities * self._num_instances
-        there_are = min(map(len, self._identities.values())) * (1 if self._full else self._num_domains)
+        available = min(map(len, self._identities.values())) * (1 if self._full else self._num_domains)
         fewest = self._needed_identities()
-        fit = (n for n in range(most, 1, -1) if size % (n * self._world_size) == 0 and fewest <= size // n <= there_are)
+        fit = (n for n in range(most, 1, -1) if size % (n * self._world_size) == 0 and fewest <= size // n <= available)
         return next(fit, None)
 
     def _name(self, domain: int) -> str:
         return f"source {domain} ({self._sources[domain]})" if domain < len(self._sources) else f"source {domain}"
 
     @property
-    def _sharers(self) -> int:
+    def _ranks_to_fill(self) -> int:
         """How many ranks each need enough identities of every domain."""
         return 1 if self._synchronized else self._world_size
 
@@ -198,17 +198,17 @@ class DomainBalancedIdentitySampler(Sampler[int]):
             raise UserError(f"{batch} is not a whole number of identities: make IMS_PER_BATCH a multiple")
         if self._num_identities % self._world_size:
             raise UserError(f"{batch} identities cannot be split equally among {self._world_size} processes")
-        fewest = min(self._quotas(step=0)) // self._sharers
+        fewest = min(self._quotas(step=0)) // self._ranks_to_fill
         if fewest < MIN_IDENTITIES:
             smaller = self._fitting_instances(self._num_instances)
             larger = self._needed_identities() * self._num_instances
             raise UserError(
                 f"{batch} gives one of the {self._num_domains} sources {fewest} identities in a batch"
-                f"{f' on each of {self._sharers} processes' if self._sharers > 1 else ''}, but a branch "
+                f"{f' on each of {self._ranks_to_fill} processes' if self._ranks_to_fill > 1 else ''}, but a branch "
                 f"needs {MIN_IDENTITIES}: set "
                 + (f"DATALOADER.NUM_INSTANCE {smaller} or " if smaller else "")
                 + f"SOLVER.IMS_PER_BATCH {larger}"
-                + (", or MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN" if self._sharers > 1 else "")
+                + (", or MODEL.BACKBONE.NORM syncBN MODEL.HEADS.NORM syncBN" if self._ranks_to_fill > 1 else "")
             )
         for domain in range(self._num_domains):
             needed = max(self._quotas(step)[domain] for step in range(self._num_domains))

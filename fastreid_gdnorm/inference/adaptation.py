@@ -197,7 +197,7 @@ def _in(folder: Path, adapted: Adapted) -> Adapted:
 
 def _summary_of(adapted: Adapted) -> dict[str, Any]:
     """A path's entry in adapt.json."""
-    guard = {**adapted.reliability._asdict(), "trusts": adapted.reliability.trusts}
+    guard = {**adapted.reliability._asdict(), "trusts": adapted.reliability.is_sufficient}
     return {"file": adapted.file.name, "n": adapted.path.images, "guard": guard}
 
 

@@ -31,7 +31,7 @@ class Reliability(NamedTuple):
     images: int
 
     @property
-    def trusts(self) -> bool:
+    def is_sufficient(self) -> bool:
         """Whether the path is expected to be no worse than the mean path."""
         return self.repeatability >= MIN_REPEATABILITY
 

@@ -54,7 +54,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
     place = Path(model)
     has_torch = importlib.util.find_spec("torch") is not None
     if place.is_file() and place.suffix == ".onnx":
-        _check_folded(model, path)
+        _check_no_path(model, path)
         from .onnx_network import OnnxNetwork
 
         check_written(place)
@@ -63,7 +63,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
         raise UserError(f"--model {model} does not exist: pass a run's folder, an export's folder or an ONNX file")
     is_export = (place / MANIFEST).is_file()
     if is_export:
-        _check_folded(model, path)
+        _check_no_path(model, path)
     if is_export and not has_torch:
         return open_network(_onnx_of(place), device, half)
     if not (place / files.CONFIG).is_file():
@@ -84,7 +84,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
     return TorchNetwork.of_run(place, device, half, path)
 
 
-def _check_folded(model: str | Path, path: str) -> None:
+def _check_no_path(model: str | Path, path: str) -> None:
     if path:
         raise UserError(f"{model} is an export, which has only its own path: for {path}, pass the run's folder")
 

@@ -105,7 +105,7 @@ def _train_set_and_sampler(
     if sampler is None and name in SAMPLER_REGISTRY._obj_map:
         sampler = SAMPLER_REGISTRY.get(name).from_config(cfg, train_set)
     elif sampler is None:
-        _check_lone_identities(cfg)
+        _check_sampler(cfg)
         if name in ("NaiveIdentitySampler", "BalancedIdentitySampler"):
             _check_identities(cfg, train_set)
         if name == "SetReWeightSampler":
@@ -131,7 +131,7 @@ def _with_whole_batch(cfg: CfgNode) -> CfgNode:
     return cfg
 
 
-def _check_lone_identities(cfg: CfgNode) -> None:
+def _check_sampler(cfg: CfgNode) -> None:
     """Raise UserError for GDNorm with one of fast-reid's own samplers, which ignore domains."""
     if is_gdnorm(cfg) and len(cfg.DATASETS.NAMES) > 1:
         raise UserError(

@@ -65,9 +65,9 @@ class DomainPath(Path):
         check_images(x, len(self.domains))
         if self.present and not 0 <= self.present[0] <= self.present[-1] < layer.num_domains:
             raise ValueError(f"the batch has domains {self.present}, but the model has {layer.num_domains} branches")
-        again = in_backward_pass()
+        is_recomputed = in_backward_pass()
         if layer.synchronized and num_processes() > 1 and layer.training:
-            return synchronized_batch_norm(layer.branches, x, self.domains, moves=not again)
+            return synchronized_batch_norm(layer.branches, x, self.domains, updates=not is_recomputed)
         if self._restore is not None:
             x = x[self._order]
         parts = []
@@ -75,14 +75,14 @@ class DomainPath(Path):
             branch = layer.branches[k]
             if branch.training and part.numel() == part.shape[1]:
                 raise ValueError(f"domain {k} has one value per channel in the batch, too few for batch statistics")
-            parts.append(_again(branch, part) if again and branch.training else branch(part))
+            parts.append(_recomputed(branch, part) if is_recomputed and branch.training else branch(part))
         if not parts:  # an empty batch has no statistics
             return MeanPath().normalize(layer, x)
         out = parts[0] if len(parts) == 1 else torch.cat(parts)
         return out if self._restore is None else out[self._restore]
 
 
-def _again(branch: nn.BatchNorm2d, part: Tensor) -> Tensor:
+def _recomputed(branch: nn.BatchNorm2d, part: Tensor) -> Tensor:
     """The output of ``branch`` in training mode, without updating its running statistics a second time."""
     mean, var = (cast("Tensor", values).clone() for values in (branch.running_mean, branch.running_var))
     return F.batch_norm(part, mean, var, branch.weight, branch.bias, training=True, momentum=0.0, eps=branch.eps)

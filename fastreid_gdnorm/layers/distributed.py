@@ -53,7 +53,7 @@ def broadcast_from_rank0(tensors: Sequence[Tensor]) -> None:
 
 
 def synchronized_batch_norm(
-    norms: Sequence[BatchNorm], x: Tensor, domains: Tensor | None = None, moves: bool = True
+    norms: Sequence[BatchNorm], x: Tensor, domains: Tensor | None = None, updates: bool = True
 ) -> Tensor:
     """Batch norm with the statistics of all processes' images, separately for each domain (Eq. 5-7).
 
@@ -65,7 +65,7 @@ def synchronized_batch_norm(
             and keeps them.
         x: (B, C, H, W) or (B, C). H and W must be the same in all processes.
         domains: LongTensor (B,), which of ``norms`` each image goes through; None means the first.
-        moves: whether to update running statistics; False if the same images already did.
+        updates: whether to update running statistics; False if the same images already did.
     """
     images = x if x.dim() == 4 else x[:, :, None, None]
     if domains is None:
@@ -73,8 +73,8 @@ def synchronized_batch_norm(
     around = torch.stack([cast("Tensor", bn.running_mean) for bn in norms])  # the same in all processes
     count, mean, var = _statistics_of_all(images, domains, around)
     for bn, *of_domain in zip(norms, count, mean.detach(), var.detach()):
-        if bn.training and moves:
-            _move(bn, *of_domain)
+        if bn.training and updates:
+            _update(bn, *of_domain)
     trained = torch.tensor([bn.training for bn in norms], device=x.device)[:, None]
     mean = torch.where(trained, mean, around)
     var = torch.where(trained, var, torch.stack([cast("Tensor", bn.running_var) for bn in norms]))
@@ -108,21 +108,21 @@ def _statistics_of_all(images: Tensor, domains: Tensor, around: Tensor) -> tuple
     sums = sums.index_add(0, domains, torch.cat([deviation, var + deviation.square(), ones], 1))
     sums = _sum_of_all(sums)
     deviation, square, count = sums.split([images.shape[1], images.shape[1], 1], 1)
-    there_are = count.clamp(min=1)
-    deviation, square = deviation / there_are, square / there_are
-    of_none = (count == 0).to(wide)
+    images_or_1 = count.clamp(min=1)
+    deviation, square = deviation / images_or_1, square / images_or_1
+    is_empty = (count == 0).to(wide)
     pixels = images.shape[2] * images.shape[3]
     var = (square - deviation.square()).clamp(min=0)  # rounding can make it negative in a constant channel
-    return (count * pixels).squeeze(1), around + deviation, var + of_none
+    return (count * pixels).squeeze(1), around + deviation, var + is_empty
 
 
 @torch.no_grad()
-def _move(bn: BatchNorm, count: Tensor, mean: Tensor, var: Tensor) -> None:
+def _update(bn: BatchNorm, count: Tensor, mean: Tensor, var: Tensor) -> None:
     """Update running statistics (Eq. 7) as ``BatchNorm2d`` does, unless the domain has no images."""
-    there_are = (count > 0).to(mean)
-    moved = cast("Tensor", bn.num_batches_tracked)
-    moved += there_are.long()
-    share = (1 / moved.clamp(min=1) if bn.momentum is None else bn.momentum) * there_are
+    has_images = (count > 0).to(mean)
+    tracked = cast("Tensor", bn.num_batches_tracked)
+    tracked += has_images.long()
+    share = (1 / tracked.clamp(min=1) if bn.momentum is None else bn.momentum) * has_images
     unbiased = var * count / (count - 1).clamp(min=1)
     for running, values in ((bn.running_mean, mean), (bn.running_var, unbiased)):
         own = cast("Tensor", running)

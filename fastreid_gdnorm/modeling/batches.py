@@ -29,14 +29,14 @@ def balanced(batch: Batch) -> Batch:
     identities: dict[int, list[int]] = {}  # domain: its identities, in order
     for domain, identity in dict.fromkeys(_identities(batch)):
         identities.setdefault(domain, []).append(identity)
-    every, odd = divmod(max(map(len, identities.values())), len(identities))
+    each, rest = divmod(max(map(len, identities.values())), len(identities))
     order = torch.randperm(len(identities)).to(batch["targets"].device)
     broadcast_from_rank0([order])
-    with_one_more = order[:odd].tolist()
+    with_one_more = order[:rest].tolist()
     chosen: set[int] = set()
     for index, of_domain in enumerate(identities.values()):
         begin = len(chosen) % len(of_domain)
-        chosen.update([*of_domain[begin:], *of_domain[:begin]][: every + (index in with_one_more)])
+        chosen.update([*of_domain[begin:], *of_domain[:begin]][: each + (index in with_one_more)])
     rows = [row for row, identity in enumerate(batch["targets"].tolist()) if identity in chosen]
     return _select(batch, torch.tensor(rows, device=batch["targets"].device, dtype=torch.long))
 

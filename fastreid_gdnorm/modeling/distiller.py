@@ -15,7 +15,7 @@ from ..errors import UserError
 from .meta_arch import GDNormTraining, is_gdnorm
 
 
-class TeachersGiven(Distiller):
+class DistillerWithTeachers(Distiller):
     """``Distiller`` with the teachers as a constructor argument, like the other parts of a meta-architecture.
 
     Args:
@@ -45,7 +45,7 @@ class TeachersGiven(Distiller):
         return {**super().from_config(cfg), "teachers": teachers}
 
 
-class GDNormDistiller(GDNormTraining, TeachersGiven):
+class GDNormDistiller(GDNormTraining, DistillerWithTeachers):
     """``Distiller`` with a GDNorm student that learns from the teachers along every path.
 
     A teacher can be stock or have GDNorm; it then teaches along its mean path.

@@ -20,7 +20,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from ..console import say
 from ..disk import check_writable, locked, replacing
 from ..errors import Failure, UserError, file_mistake
-from ..evaluation.relative_features import Offsets, following_offsets
+from ..evaluation.camera_offset_hook import Offsets, following_offsets
 from ..modeling import branched, is_gdnorm
 from ..training.progress_bar import ProgressBar
 from . import files

@@ -15,7 +15,7 @@ from fastreid.evaluation import inference_on_dataset
 
 from fastreid_gdnorm import CameraOffsets, FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.evaluation.relative_features import following_offsets
+from fastreid_gdnorm.evaluation.camera_offset_hook import following_offsets
 from fastreid_gdnorm.image_names import camera_of
 from fastreid_gdnorm.inference.site import open_site
 from fastreid_gdnorm.inference.thresholds import read_thresholds

@@ -57,7 +57,7 @@ def make_models(images, folder):
     cfg = load_config("configs/Base-GDNorm.yml", [*overrides, "MODEL.WEIGHTS", weights])
     gdnorm = DefaultTrainer.build_model(cfg)
     Checkpointer(gdnorm, str(folder)).load(str(folder / "stock.pth"))
-    tell_branches_apart(gdnorm)
+    make_branches_differ(gdnorm)
     Checkpointer(gdnorm, str(folder)).save("gdnorm")
     config.write_text(cfg.dump())
     export_model(config, exported, fuse=True, onnx=True)
@@ -84,7 +84,7 @@ def take_statistics(model, images):
     model.backbone.train()(model.preprocess_image({"images": images}))
 
 
-def tell_branches_apart(model):
+def make_branches_differ(model):
     """Give every branch its own statistics and weights."""
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
