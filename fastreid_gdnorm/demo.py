@@ -124,7 +124,7 @@ def _test_row(run: Path, targets: Sequence[str], line: int) -> Tested:
             tested.trained[target] = test(model)
             if mean_of_path:
                 tested.mean_of_path[target] = test(mean_of_path)
-            cameras = {camera: _some(own) for camera, own in by_camera(site_images([target], cfg)).items()}
+            cameras = {camera: _sample(own) for camera, own in by_camera(site_images([target], cfg)).items()}
             tested.adapted[target] = _test_adapted(test, model, adapter, cameras, run / "adapted" / target)
     return tested
 
@@ -148,8 +148,8 @@ def _test_adapted(
     return test(adapted)
 
 
-def _some(records: Sequence[Record]) -> list[Record]:
-    return [records[place] for place in np.random.default_rng(0).permutation(len(records))[:IMAGES]]
+def _sample(records: Sequence[Record]) -> list[Record]:
+    return [records[index] for index in np.random.default_rng(0).permutation(len(records))[:IMAGES]]
 
 
 def save_results(rows: Mapping[str, Tested], folder: Path) -> str:

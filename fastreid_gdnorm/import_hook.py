@@ -53,7 +53,7 @@ def _has_torch() -> bool:
 
 
 class _Finder(MetaPathFinder):
-    """Finds modules by the finders after it, and registers the plugin before one that needs this is loaded."""
+    """Finds modules with the finders after it, and registers the plugin before loading one that needs fast-reid."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -97,7 +97,7 @@ class _Finder(MetaPathFinder):
 
 
 class _Loader(Loader):
-    """Registers, then loads the module by ``loader``, unless the registration has loaded it."""
+    """Registers the plugin, then loads the module with ``loader``, unless registering has already loaded it."""
 
     def __init__(self, finder: _Finder, loader: Any) -> None:
         self._finder, self._loader = finder, loader

@@ -1,7 +1,7 @@
 """Makes threads that import fast-reid at the same time wait for the registration.
 
 An import holds the lock of its module. The registration imports all of fast-reid, so it would wait forever for a thread
-that holds such a lock while it waits for the registration. Python has no public way to release the lock, so the two
+that holds such a lock and itself waits for the registration. Python has no public way to release the lock, so the two
 functions here use private names of importlib. Nothing else in the plugin does.
 """
 
@@ -20,7 +20,7 @@ _bootstrap: Any = getattr(importlib, "_bootstrap", None)
 
 @contextlib.contextmanager
 def released(matches: Callable[[str], bool]) -> Iterator[None]:
-    """Within it, this thread does not hold the locks of modules whose name ``matches``."""
+    """Inside the block, this thread does not hold the locks of modules whose name ``matches``."""
     all_locks = getattr(_bootstrap, "_module_locks", {})
     locks = [lock for reference in list(all_locks.values()) if (lock := reference()) and matches(lock.name)]
     locks.sort(key=lambda lock: len(lock.name), reverse=True)  # an import locks the child before its parent
@@ -38,7 +38,7 @@ def released(matches: Callable[[str], bool]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held(module: ModuleType) -> Iterator[None]:
-    """Within it, other threads that import ``module`` wait, as if it were still being loaded."""
+    """Inside the block, other threads that import ``module`` wait, as if it were still being loaded."""
     spec = module.__spec__
     loading: Any = copy.copy(spec)
     loading._initializing = True  # makes importlib ask for the module's lock

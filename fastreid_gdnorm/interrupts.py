@@ -31,12 +31,12 @@ def ending_on_ctrl_c() -> Iterator[None]:
     if handler is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    interrupted = False
     can_repeat = hasattr(signal, "setitimer")  # not on Windows
 
     def interrupt(*_: Any) -> None:
-        nonlocal came
-        came = True
+        nonlocal interrupted
+        interrupted = True
         if can_repeat:
             signal.setitimer(signal.ITIMER_REAL, SOON if _is_forking else AGAIN)
         if not _is_forking:
@@ -53,7 +53,7 @@ def ending_on_ctrl_c() -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if came:
+        if interrupted:
             raise KeyboardInterrupt from error
         raise
     finally:

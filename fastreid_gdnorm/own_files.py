@@ -12,7 +12,7 @@ from .errors import UserError
 
 
 def check_free(folder: Path, names: Iterable[str], former: Mapping[str, str], command: str) -> None:
-    """Check that replacing ``former`` by ``names`` in ``folder`` destroys no file of the user.
+    """Check that replacing ``former`` by ``names`` in ``folder`` destroys none of the user's files.
 
     Args:
         former: {name: SHA-256} of the files that the command wrote there before; "" if the digest is unknown.

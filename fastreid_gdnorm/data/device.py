@@ -7,7 +7,7 @@ from fastreid.data.data_utils import DataLoaderX
 
 
 def on_device(loader: DataLoaderX, cfg: CfgNode) -> DataLoaderX:
-    """Let a DataLoaderX return its batches on the CPU if MODEL.DEVICE is cpu, even on a machine with CUDA."""
+    """Make a DataLoaderX return its batches on the CPU if MODEL.DEVICE is cpu, even on a machine with CUDA."""
     if cfg.MODEL.DEVICE == "cpu":
         loader.stream = None
     return loader

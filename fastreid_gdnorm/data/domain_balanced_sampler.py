@@ -123,7 +123,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
                 )
 
     def reseed(self, seed: int) -> None:
-        """Let the next iteration start the stream of ``seed``."""
+        """Start the stream of ``seed`` at the next iteration."""
         self._seed = seed
 
     def __iter__(self) -> Iterator[int]:

@@ -32,7 +32,7 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
 
     Args:
         names: the sources' names, all different.
-        prefixes: for each source the prefix of its values; an empty one protects every text.
+        prefixes: for each source the prefix of its values; with an empty prefix, text never changes.
     """
     kept = [[item for item in items if not _is_nobody(item[1])] for items in sources]
     for name, before, after in zip(names, sources, kept):
@@ -46,7 +46,7 @@ def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Seq
         for name, prefix, items in zip(names, prefixes, kept):
             for value in {item[field] for item in items}:
                 scopes.setdefault(value, set()).add(prefix if _carries(value, prefix) else name)
-        shared = [value for value, of in scopes.items() if len(of) > 1]
+        shared = [value for value, owners in scopes.items() if len(owners) > 1]
         if shared:
             logger.info(
                 "%d %s have the same number or name in several sources; keeping them apart", len(shared), called

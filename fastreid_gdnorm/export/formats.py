@@ -24,7 +24,7 @@ class Format(NamedTuple):
         write: ``write(model, description, file)`` writes ``model`` to ``file``. The model is a stock one in float32 on
             CPU in eval mode, and is not changed. ``write`` returns a function that runs the file as its users would:
             it maps the images (B, 3, H, W) that ``description`` asks for to features (B, D).
-        tolerance: largest accepted difference to the trained model's features, relative to the largest feature value.
+        tolerance: largest accepted difference from the trained model's features, relative to the largest feature value.
     """
 
     file: str

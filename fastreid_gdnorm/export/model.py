@@ -98,7 +98,7 @@ def export_model(
         say(f"removed from {output}, left over from an earlier export: {', '.join(sorted(stale))}")
     for name, check in checks.items():
         say(
-            f"{output / name}: largest difference to the trained model {check['difference']:.1e} (tolerance "
+            f"{output / name}: largest difference from the trained model {check['difference']:.1e} (tolerance "
             f"{check['tolerance']:.0e})"
         )
     config, weights = output / files.CONFIG, output / CHECKPOINT.file

@@ -98,7 +98,7 @@ def extract(
 
 
 def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:
-    """Whether the caller already has the features of an image, computed along the same camera."""
+    """Whether the caller already has the features of an image, computed for the same camera."""
     find = extractor.cameras.find
     return sha256 in known and (not record.camera or find(record.camera) == find(known[sha256]))
 

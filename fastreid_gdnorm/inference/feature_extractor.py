@@ -43,7 +43,7 @@ class FeatureExtractor:
         >>> features = extractor(["a.jpg", "b.jpg"])
         >>> features.shape
         (2, 3)
-        >>> similarity = features[0] @ features[1]  # of a model that compares by cosine
+        >>> similarity = features[0] @ features[1]  # if the model compares by cosine
 
     Args:
         model: a run's folder, an export's folder, or an ONNX file written by ``fastreid export`` (needs no torch).
@@ -90,12 +90,12 @@ class FeatureExtractor:
         self.model = str(Path(model).resolve())
         kind, _, file = path.partition(":")
         path = f"{kind}:{Path(file).resolve()}" if kind == "posterior" else path
-        at = Site("", site) if isinstance(site, CameraOffsets) else open_site(site) if site else Site()
-        if at.path and path not in ("", at.path):
+        opened = Site("", site) if isinstance(site, CameraOffsets) else open_site(site) if site else Site()
+        if opened.path and path not in ("", opened.path):
             raise UserError(f"--path {path}: site {site} has its own posterior paths; leave out --path")
-        self.path = at.path or path
+        self.path = opened.path or path
         self._network = open_network(model, device, half, self.path)
-        self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, at.offsets
+        self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, opened.offsets
         if self.offsets:
             base = self.description.model
             self.offsets.check_model(base)

@@ -64,7 +64,9 @@ class Pairs(NamedTuple):
 
 
 def lowest_score(pairs: Pairs, false_accept: float) -> float:
-    """The lowest score of any pair that at most a share ``false_accept`` of the pairs of different people reach.
+    """The lowest score of a pair that at most a share ``false_accept`` of the pairs of different people reach.
+
+    If there is no such pair, the next number above all scores.
 
     Pairs with equal scores are all accepted or all rejected.
     """

@@ -38,7 +38,7 @@ def check_before_training(trainer: type, cfg: CfgNode) -> None:
 
 
 def check_tests(trainer: type, cfg: CfgNode) -> None:
-    """Raise UserError if a test would fail, for a class of ``trainer`` that tests as stock does.
+    """Raise UserError if a test would fail, for a ``trainer`` class that tests as stock does.
 
     All images must exist. A few of each target, evenly spread, are also decoded. Nothing is checked for a trainer with
     its own hooks or tests, which may need other things.

@@ -31,7 +31,7 @@ def connect() -> None:
     """
     stock_dependencies, stock_evaluate = ReidEvaluator._compile_dependencies, ReidEvaluator.evaluate
     stock_process = ReidEvaluator.process
-    warned: weakref.WeakSet[Any] = weakref.WeakSet()  # evaluators that have warned of features of zeros
+    warned: weakref.WeakSet[Any] = weakref.WeakSet()  # evaluators that have warned about all-zero features
 
     @functools.wraps(stock_dependencies)
     def compile_dependencies(self: Any) -> None:
@@ -91,7 +91,7 @@ def is_fastreids(function: Any) -> bool:
 
 @contextlib.contextmanager
 def _bounded_functions() -> Iterator[None]:
-    """Within it, ReidEvaluator.evaluate finds the bounded functions instead of stock's.
+    """Inside the block, ReidEvaluator.evaluate finds the bounded functions instead of stock's.
 
     If a project has replaced one of the functions, none is exchanged.
     """

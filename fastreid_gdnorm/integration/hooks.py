@@ -103,7 +103,7 @@ def warn_of_ignored_keys(trainer: Any, cfg: CfgNode) -> None:
 
 
 def _index_of(all_hooks: Sequence[Any], kind: Any, otherwise: int) -> int:
-    """The index of the first hook of that kind."""
+    """The index of the first hook of that kind, or ``otherwise``."""
     return next((index for index, hook in enumerate(all_hooks) if isinstance(hook, kind)), otherwise)
 
 

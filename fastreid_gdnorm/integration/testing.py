@@ -41,10 +41,10 @@ logger = logging.getLogger("fastreid.gdnorm.test")
 
 
 def connect() -> None:
-    """Test a data set with splits on each of them, and write test_results.csv and test_results.json after every test.
+    """Test a data set on each of its splits, if any, and write test_results.csv and test_results.json after every test.
 
-    A trainer can have its own evaluators, with other metrics for each target, or none. They get identities and cameras
-    as the data set has them. For fast-reid's own evaluator, which needs integers, text is numbered.
+    A trainer can have its own evaluators, which may return other metrics for each target, or none. They get identities
+    and cameras as the data set has them. Only fast-reid's own evaluator, which needs integers, gets text numbered.
     """
     stock_evaluator, stock_test = DefaultTrainer.build_evaluator.__func__, DefaultTrainer.test.__func__
 
@@ -70,8 +70,8 @@ def connect() -> None:
         cfg = completed(cfg)
         model = model.module if isinstance(model, DistributedDataParallel) else model
         complete_paths(cfg, model)
-        moved = gdnorm_layers(model) or comm.get_world_size() > 1  # otherwise a test's own changes stay, as in stock
-        with keeping_statistics(model) if moved else contextlib.nullcontext():
+        restores = gdnorm_layers(model) or comm.get_world_size() > 1  # otherwise a test's own changes stay, as in stock
+        with keeping_statistics(model) if restores else contextlib.nullcontext():
             share_statistics(model)  # each process may have its own; a checkpoint has the main process's
             results = stock_test(cls, cfg, model)
         if comm.is_main_process():

@@ -19,7 +19,7 @@ class InstancePath(Path):
     Needs no other image of the target. Costs the computation of statistics of every layer's input.
 
     Raises:
-        RuntimeError: on following it, if a layer lacks ``image_scatter``, how much images of one source differ.
+        RuntimeError: when it is followed, if a layer lacks ``image_scatter``: how much images of one source differ.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)

@@ -113,7 +113,7 @@ class PosteriorPath(AffinePath):
         images: n.
 
     Raises:
-        ValueError: on following or folding it, if the model has other layers.
+        ValueError: when it is followed or folded, if the model has other layers.
 
     Example:
         >>> model = convert_gdnorm(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)), num_domains=3)

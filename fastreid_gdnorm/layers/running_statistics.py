@@ -12,7 +12,7 @@ from .distributed import broadcast_from_rank0
 
 
 def start_average(bn: nn.modules.batchnorm._BatchNorm) -> None:
-    """From now on, let ``bn`` normalise by batch statistics and keep their plain average over the batches."""
+    """From now on, make ``bn`` normalise by batch statistics and keep their plain average over the batches."""
     bn.reset_running_stats()
     bn.momentum = None  # BatchNorm2d: a cumulative average
     bn.train()

@@ -257,8 +257,8 @@ def _check_domains(batch: Batch, of_all_processes: bool) -> None:
     both = torch.stack((batch["domains"], batch["targets"]), 1)
     both = gather_rows(both) if of_all_processes else both
     domains, identities = both[:, 0], torch.unique(both, dim=0)[:, 0]
-    for what, of in (("images", domains), ("identities", identities)):
-        counts = dict(zip(*(found.tolist() for found in torch.unique(of, return_counts=True))))
+    for what, domain_of_each in (("images", domains), ("identities", identities)):
+        counts = dict(zip(*(found.tolist() for found in torch.unique(domain_of_each, return_counts=True))))
         if 1 in counts.values():
             raise UserError(
                 f"a training batch has {counts} {what} of the domains, but a branch needs at least 2: set "

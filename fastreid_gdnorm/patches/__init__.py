@@ -67,6 +67,8 @@ file                 what is broken in stock fast-reid                  what the
 ``version``          logs of release 1.4.0 say that it is 1.3           logs the installed version
 ===================  =================================================  ===============================================
 
+The docstring of a patch states the defect that it repairs.
+
 A patch that changes behaviour looks for its defect first, so a fork or a later release without the defect keeps its own
 code. A patch that only explains an error wraps whatever code is there.
 
@@ -136,14 +138,14 @@ def apply_patches() -> None:
     if importlib.util.find_spec("fastreid") is None:
         raise ImportError("fastreid_gdnorm needs fast-reid: pip install --no-deps fastreid==1.4.0")
     with _removed_names():
-        import fastreid.engine  # noqa: F401  imports all of the toolbox
+        import fastreid.engine  # noqa: F401  imports all of fast-reid
     for patch in PATCHES:
         patch()
 
 
 @contextlib.contextmanager
 def _removed_names() -> Iterator[None]:
-    """Within it, ``collections.Mapping`` and ``torch._six`` exist."""
+    """Inside the block, ``collections.Mapping`` and ``torch._six`` exist."""
     mapping_is_gone = not hasattr(collections, "Mapping")
     if mapping_is_gone:
         vars(collections)["Mapping"] = collections.abc.Mapping

@@ -111,7 +111,7 @@ def _hash_in(name: str) -> str | None:
 
 @contextlib.contextmanager
 def _complete_downloads() -> Iterator[None]:
-    """Within it, ``gdown.download``, which stock's ``init_pretrained_weights`` calls, is _download."""
+    """Inside the block, stock's ``init_pretrained_weights`` downloads with _download instead of gdown."""
     gdown: Any = importlib.import_module("gdown")
     stock = gdown.download
     gdown.download = functools.partial(_download, by_gdown=stock)

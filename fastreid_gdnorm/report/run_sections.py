@@ -25,7 +25,7 @@ from .sweep_tables import tables_of_sweep
 
 DPI = 150
 SAME = 0.05  # points of mAP by which two tests of one model can differ
-OF_SWEEP = {"paths": "single paths and the ensemble", "samples": "sampled paths"}  # the captions of its figures
+SWEEP_CAPTIONS = {"paths": "single paths and the ensemble", "samples": "sampled paths"}
 
 
 def sections_about(run: RunFolder, data: RunData, output: Path, prefix: str) -> Iterator[Block]:
@@ -95,7 +95,7 @@ def _gaussian_process(run: RunFolder, model: nn.Module, picture: _Pictures) -> I
 
 def _narrowed_or_widened(spreads: Sequence[dict[str, Any]]) -> str:
     if len(spreads) < 2:
-        return "Whether it narrowed or widened is not known: metrics.json has too few values of gaussian_process/var_a."
+        return "Whether the band narrowed is not known: metrics.json has too few values of gaussian_process/var_a."
     parts = []
     for part in "ab":
         first, last = (spreads[index][f"gaussian_process/var_{part}"] for index in (0, -1))
@@ -126,7 +126,7 @@ def _path_sweep(run: RunFolder, picture: _Pictures) -> Iterator[Block]:
                 is_warning=True,
             )
         pictures = [
-            picture(figure, f"{target}_{name}", f"{target}: {OF_SWEEP[name]}.")
+            picture(figure, f"{target}_{name}", f"{target}: {SWEEP_CAPTIONS[name]}.")
             for name, figure in sweep_figures(records, target).items()
         ]
         yield Pictures(pictures, is_wide=True)

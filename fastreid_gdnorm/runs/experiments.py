@@ -1,4 +1,4 @@
-"""Rows of a table: each runs a command in its own process, and a finished row is not run again.
+"""Experiments, each a row of a results table: a row runs a command in its own process, and once finished, never again.
 
 Under :func:`run_on_main`, each of the several processes starts one child, and the children run the command together.
 """

@@ -60,7 +60,7 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
     the overrides set OUTPUT_DIR.
 
     Raises:
-        UserError: as :func:`load_config`; ``config_file`` is a folder without checkpoints.
+        UserError: as for :func:`load_config`, or ``config_file`` is a folder without checkpoints.
     """
     if Path(config_file).is_dir():
         return _load_run(Path(config_file), overrides)

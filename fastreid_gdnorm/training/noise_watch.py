@@ -17,9 +17,9 @@ logger = logging.getLogger("fastreid.gdnorm.noise")
 class NoiseWatch(HookBase):
     """Warns once, after the first epoch in which a layer's noise is more than ``LIMIT`` times M(a).
 
-    Variance has the unit of a^2. If a channel is silent in one source, Eq. 9 gives a = gamma / sqrt(eps) = 316 gamma,
-    so the variance of a reaches tens of thousands. With NOISE std, the noise is at most lambda sqrt(K - 1) |M(a)| if
-    the gammas share one sign, so the hook does nothing.
+    Variance has the unit of a^2. If a channel is silent (constant) in one source, Eq. 9 gives a = gamma / sqrt(eps) =
+    316 gamma, so the variance of a reaches tens of thousands. With NOISE std, the noise is at most lambda sqrt(K - 1)
+    |M(a)| if the gammas share one sign, so the hook does nothing.
 
     The hook reads the running statistics after every epoch. It must run before DomainPreciseBN replaces them; then the
     warning does not depend on when the model is tested or saved. It changes nothing. A resumed training warns again.
@@ -43,7 +43,7 @@ class NoiseWatch(HookBase):
             self._has_warned = True
             logger.warning(
                 "Sampled paths are diverging: in %s, the noise by variance (Eq. 11) is %.0f times the mean, because "
-                "some channels are silent in one of the sources (a reaches %.0f). Set MODEL.GDNORM.NOISE std",
+                "some channels are nearly constant in one of the sources (a reaches %.0f). Set MODEL.GDNORM.NOISE std",
                 *(worst, noise[worst], float(layers[worst].affine()[0].detach().abs().max())),
             )
 

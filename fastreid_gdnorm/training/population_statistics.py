@@ -137,7 +137,7 @@ def complete_paths(cfg: CfgNode, model: nn.Module) -> None:
 
 @contextlib.contextmanager
 def _averaging(norms: Sequence[nn.modules.batchnorm._BatchNorm]) -> Iterator[None]:
-    """Let BN layers use batch statistics, over all processes, and keep their plain average over batches."""
+    """Make BN layers use batch statistics, over all processes, and keep their plain average over batches."""
     momenta = [bn.momentum for bn in norms]
     for bn in norms:
         start_average(bn)

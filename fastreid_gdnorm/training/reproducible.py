@@ -32,10 +32,10 @@ class Reproducible(HookBase):
     each checkpoint, and the checkpoint stores the values that smoothing needs. Resuming removes the metrics of an
     unfinished epoch.
 
-    The loader restarts only if its sampler or batch sampler can start an epoch. The sampler can have a method
-    ``reseed(seed)``, after which its next iteration depends only on the seed, or torch's ``set_epoch(epoch)``. It can
-    be one of fast-reid's samplers. Or it has a length, and therefore an end. Any other sampler continues across
-    epochs, as it does without a SEED.
+    The loader restarts only if its sampler or batch sampler can start an epoch: if it has a method ``reseed(seed)``,
+    after which its next iteration depends only on the seed, or torch's ``set_epoch(epoch)``; if it is one of
+    fast-reid's; or if it has a length, and therefore an end. Any other sampler continues across epochs, as it does
+    without a SEED.
 
     The trainer builds this hook if SEED is not -1, and calls it between evaluation and checkpoint.
 

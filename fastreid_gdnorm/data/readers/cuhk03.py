@@ -44,7 +44,7 @@ class DGCUHK03(Reader):
     layout = (
         "images_{detected,labeled} with cuhk03_new_protocol_config_{detected,labeled}.mat, "
         "or {detected,labeled}/bounding_box_train and so on (CUHK03-NP), "
-        "or cuhk03_release/cuhk-03.mat with both of those .mat"
+        "or cuhk03_release/cuhk-03.mat with both of those .mat files"
     )
     signs = ("images_detected", "images_labeled", "detected", "labeled", "cuhk03_release")
     dataset_name, letters = "cuhk03", "C3"

@@ -23,7 +23,8 @@ class DGMSMT17(Reader):
 
     Args:
         version: "V1", or "V2" with masked faces; the key DATASETS.MSMT17.VERSION.
-        val: whether to train on the images of list_val.txt too; the key DATASETS.MSMT17.VAL. Always with COMBINEALL.
+        val: whether to train on the images of list_val.txt too; the key DATASETS.MSMT17.VAL.
+            With COMBINEALL, training always includes them.
     """
 
     folders = tuple(folder for folder, _, _ in VERSIONS.values())
@@ -43,7 +44,7 @@ class DGMSMT17(Reader):
             )
         self.folders, self.signs = (folder,), (self.train_folder,)
         self.val = val or kwargs.get("combineall", False)
-        self.variant = f"version {version}, validation images {'' if self.val else 'not '}for training"
+        self.variant = f"version {version}, {'with' if self.val else 'without'} the validation images in training"
         self.published = {"train": TRAIN_AND_VAL if self.val else TRAIN, **self.published}
         super().__init__(root, **kwargs)
 
