@@ -1,6 +1,7 @@
 """The tests, in the package's order.
 
-Toy networks are too small to share: two threads wait for each other, ten times as long once another process runs.
+Toy networks are too small for two threads, which would mostly wait for each other, ten times as long if another
+process is running.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What the tests share: small drawings of the rendered domains, small public data sets, a run of a few seconds."""
+"""What the tests share: small versions of the rendered domains, small public data sets, a run of a few seconds."""
 
 import contextlib
 import functools
@@ -29,7 +29,7 @@ from .data import trees
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO = "projects/GDNorm/configs/demo"
 
-# of all toy trainings: a test holds with any, on any machine
+# the seed of all toy trainings; tests must pass with any seed, on any machine
 TOY_SEED = int(os.environ.get("TOY_SEED", "3"))
 
 # the demo's configs at toy size: 3 sources with 6 identities x 4 images, so 6 iterations an epoch
@@ -42,7 +42,7 @@ ONE_TARGET = ["DATASETS.TESTS", "('RenderedStation',)"]
 
 @pytest.fixture(scope="session")
 def datasets(tmp_path_factory):
-    """FASTREID_DATASETS for the whole session: a small drawing of every rendered domain."""
+    """FASTREID_DATASETS for the whole session: a small version of every rendered domain."""
     root = tmp_path_factory.mktemp("datasets")
     plan = Plan(train_ids=6, test_ids=6, images_per_id=4, distractors=3, junk=1)
     for domain in RENDERED_DOMAINS:
@@ -123,7 +123,7 @@ def toy_run(datasets, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exporting(toy_run, tmp_path_factory):
-    """The folder with all that ``fastreid export`` makes of the toy run, and what it said."""
+    """The folder with everything that ``fastreid export`` writes for the toy run, and what it printed."""
     folder = tmp_path_factory.mktemp("exported")
     words = ["--onnx", "--fuse", *(word for name in CONSUMERS for word in ("--for", name))]
     done = fastreid("export", "--config-file", toy_run / "config.yaml", "--output", folder, *words)
@@ -139,7 +139,7 @@ def exported(exporting):
 
 @pytest.fixture
 def fastreid_here(capsys):
-    """The function ``fastreid`` in this process, which saves the seconds that a new one imports for."""
+    """A function like :func:`fastreid` that runs in this process, which saves the seconds that a new process needs."""
 
     def call(*arguments):
         capsys.readouterr()
@@ -155,9 +155,9 @@ def fastreid_here(capsys):
 
 @contextlib.contextmanager
 def small_files(size):
-    """Within it no file of this process may be longer than ``size`` bytes, which writers notice as a full disk.
+    """Inside the block, this process cannot make a file longer than ``size`` bytes, as if the disk were full.
 
-    No longer than that, as the tests' own output may go to a file that is longer already.
+    The limit must end with the block, because the tests' own output may go to a file that is already longer.
     """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -168,7 +168,7 @@ def small_files(size):
 
 
 def amp_step(trainer, monkeypatch):
-    """A step of fast-reid's AMPTrainer without CUDA, which it asserts, once, and does nothing with."""
+    """A step of fast-reid's AMPTrainer without CUDA; it asserts CUDA once, so one check is answered with True."""
     with monkeypatch.context() as there_is_cuda:
         answers = iter([True])
         there_is_cuda.setattr(torch.cuda, "is_available", functools.partial(next, answers, False))
@@ -177,7 +177,7 @@ def amp_step(trainer, monkeypatch):
 
 @contextlib.contextmanager
 def undisturbed():
-    """The toolbox's loggers and the global random numbers, which a run sets up for its whole process, are put back."""
+    """Afterwards, restore fast-reid's loggers and the global random state, which a run changes for its process."""
     toolbox, loop = logging.getLogger("fastreid"), logging.getLogger("fastreid.engine.train_loop")
     before = toolbox.handlers, toolbox.propagate, toolbox.level, loop.filters
     chances = random.getstate(), np.random.get_state(), torch.get_rng_state()

@@ -41,7 +41,7 @@ IMAGES_OF_AN_IDENTITY = {
     "DGCUHK02": 4,
     "DGCUHKSYSU": 3,
     "DGCUHK03": 9,
-}  # where few; DATASETS.md counts
+}  # of the sets with few; from the counts in DATASETS.md
 
 
 @pytest.mark.parametrize("path", GDNORM, ids=lambda path: str(path.relative_to(REPOSITORY)))

@@ -1,4 +1,4 @@
-"""What keeps the package's rooms in order, beside the import contracts of ``make lint``."""
+"""Conventions of the package that ``make lint`` does not check."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ PACKAGE = Path(fastreid_gdnorm.__file__).parent
 
 
 def strings_of(path):
-    """The string literals of a file, save docstrings."""
+    """The string literals of a file, except docstrings."""
     tree = ast.parse(path.read_text())
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
     docstrings = {
@@ -30,7 +30,7 @@ def strings_of(path):
 
 
 def test_no_code_outside_runs_spells_the_name_of_a_runs_file():
-    """Help texts and messages may mention one in a sentence; what a path is made of is a constant of runs.files."""
+    """Sentences in help and messages may name one; code that builds a path must use the constants of runs.files."""
     names = [value for key, value in vars(files).items() if key.isupper() and len(value) > 5]
     spelled = re.compile(rf"(?:\S*/)?({'|'.join(map(re.escape, names))})(\.json|\.csv)?")
     for path in PACKAGE.rglob("*.py"):
@@ -56,7 +56,7 @@ def test_a_new_command_is_one_new_file(tmp_path, monkeypatch, capsys):
 
 
 def test_no_function_has_its_modules_name():
-    """A package's name for it would hide the module, and its call would say everything twice."""
+    """A package that imports such a function hides the module of that name, and the full name says the word twice."""
     for path in PACKAGE.rglob("*.py"):
         defined = {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
         assert path.stem not in defined, path.relative_to(PACKAGE)
@@ -65,13 +65,13 @@ def test_no_function_has_its_modules_name():
 WRITES = re.compile(r"(\w+)\)?\.(?:write_text|write_bytes)\(|savefig\((\w+)|open\((\w+)[^()]*, \"[wx]")
 STREAMS = {
     "cli.py": "os",  # the null device
-    "runs/experiments.py": "log_file",  # a command's own words, as they come
-    "rendered/render.py": "path",  # in a folder that gets its name when all is there
+    "runs/experiments.py": "log_file",  # a command's output while it runs
+    "rendered/render.py": "path",  # in a temporary folder that is renamed when it is complete
 }
 
 
 def test_files_are_written_whole():
-    """By disk.replacing, whose path is called part; disk itself is where that is done."""
+    """Files are written through disk.replacing, to a path called part; only disk.py itself writes otherwise."""
     for path in PACKAGE.rglob("*.py"):
         name = str(path.relative_to(PACKAGE))
         written = {next(filter(None, found)) for found in WRITES.findall(path.read_text())}

@@ -32,8 +32,8 @@ DISTRIBUTIONS = {
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",
 }
-# fastreid is installed beside us, without its metadata (pyproject.toml says why). The others it uses only if they
-# are there: in rank_cylib's own build, one block of ResNeSt, fp16 by apex, its report on the environment.
+# fastreid is installed beside us, without its metadata (pyproject.toml says why). It uses the others only if they
+# are installed: to build rank_cylib, in a block of ResNeSt, for fp16 by apex, and to report on the environment.
 UNDECLARED = {"fastreid", "fastreid_gdnorm"}
 UNDECLARED_BY_FASTREID = UNDECLARED | {"Cython", "apex", "detectron2", "distutils", "fvcore", "rfconv"}
 

@@ -127,7 +127,7 @@ def read(reader, root, **kwargs):
 
 
 def litter(root):
-    """Leave the files in every folder that systems and people leave beside images."""
+    """Put the files into every folder that operating systems and people leave beside images."""
     for folder, _, names in list(os.walk(root)):
         images = sorted(name for name in names if name.endswith(("jpg", "jpeg", "png", "bmp")))
         for name in ("Thumbs.db", ".DS_Store", *(form % images[0] for form in ("._%s", "%s.part", "old %s") if images)):

@@ -1,4 +1,4 @@
-"""convert, fold and reload on every backbone of the toolbox."""
+"""convert, fold and reload on every backbone of fast-reid."""
 
 import copy
 

@@ -152,7 +152,7 @@ def assert_same(found, expected):
 
 @pytest.fixture
 def said(caplog, monkeypatch):
-    """The log, with all reasons still unsaid."""
+    """The log, as if no reason had been logged yet."""
     monkeypatch.setattr(early_gradients, "_said", set())
     monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)
     return caplog
