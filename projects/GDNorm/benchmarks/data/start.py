@@ -1,4 +1,4 @@
-"""Trains the network that runs on rendered people start from. Writes projects/GDNorm/weights/.
+"""Trains the network from which runs on rendered people start. Writes projects/GDNorm/weights/.
 
     python projects/GDNorm/benchmarks/data/start.py --output logs/start
 

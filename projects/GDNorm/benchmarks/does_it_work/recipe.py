@@ -120,7 +120,7 @@ def write_page(records):
         'pairs 3 to 5; and on three synthetic domains of rendered people ("drawings"), tested on eight others. These\n'
         "are the development domains: no other page tests on these targets. ± is half of the 95 % interval: a paired\n"
         "bootstrap over the queried people for photographs, t over domains for drawings. In the columns MEAN_OF path,\n"
-        "only the row with branches is tested along that path.\n"
+        "only the row is tested along that path, not the control.\n"
         '"Trained" is the share of training images classified correctly in the last tenth of the steps. In tables of\n'
         "unlabelled images, the number in brackets is the gain on the worst domain."
     )

@@ -250,8 +250,8 @@ class BranchesFirst(HookBase):
         return cls()
 
     def before_epoch(self):
-        begun = self.trainer.epoch < 0.6 * self.trainer.max_epoch
-        self.trainer.model.by_whole_batch = self.whole_batch_first if begun else not self.whole_batch_first
+        is_early = self.trainer.epoch < 0.6 * self.trainer.max_epoch
+        self.trainer.model.by_whole_batch = self.whole_batch_first if is_early else not self.whole_batch_first
 
 
 @HOOK_REGISTRY.register()

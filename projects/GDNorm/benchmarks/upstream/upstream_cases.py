@@ -1,4 +1,4 @@
-"""Upstream's own scripts as a table: how to run each on small data, and how it takes GDNorm or why it cannot."""
+"""Upstream's own scripts as a table: how to run each on small data, and how to give it GDNorm or why not."""
 
 from __future__ import annotations
 
