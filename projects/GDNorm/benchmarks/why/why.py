@@ -89,8 +89,7 @@ class Probe(HookBase):
         }
 
     def _loss(self, path, batch):
-        losses, _ = self._model._along(path, batch)
-        return sum(losses.values())
+        return sum(self._model._along(path, batch).losses.values())
 
     def _gradients(self):
         """Cosine between the gradients of the domain path and a sampled path, for shared weights and for BN's."""
@@ -128,7 +127,7 @@ def main():
     parser.add_argument("--output", type=Path, default=Path("logs/why"), help="default: %(default)s")
     args = parser.parse_args()
     runs = {name: args.output / name.replace(" ", "_").replace(",", "") for name in METHODS}
-    run_all(train_probed, [(run, name) for name, run in runs.items()], jobs=2)
+    run_all(train_probed, [(run, name) for name, run in runs.items()], jobs=2, what="rows")
     write_page(
         {
             name: [json.loads(line) for line in (run / "why.jsonl").read_text().splitlines()]
