@@ -45,10 +45,10 @@ class SiteCameras:
         if counts[""]:
             parts.append(f"{counts['']} with unknown camera follow the site as a whole")
         if others:
-            parts.append(f"cameras not in the site follow it as a whole: {_some(others)}")
+            parts.append(f"cameras not in the site follow it as a whole: {_shortened(others)}")
         unused = sorted(set(self.names) - {self.find(camera) for camera in counts})
         if unused:
-            parts.append(f"cameras of the site without images: {_some(unused)}")
+            parts.append(f"cameras of the site without images: {_shortened(unused)}")
         return "; ".join(parts)
 
     def twins(self) -> list[list[str]]:
@@ -77,5 +77,5 @@ def _number(camera: str) -> str:
     return match[1] if match else ""
 
 
-def _some(names: list[str], most: int = 8) -> str:
+def _shortened(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -151,10 +151,10 @@ def _best_way(cfg: CfgNode | None) -> tuple[str, str]:
 
 
 def _by_features(args: Namespace, words: Sequence[str], folder: Path, cfg: CfgNode | None) -> None:
-    from ..inference.offset_adaptation import adapt_offsets, of_known_camera
+    from ..inference.offset_adaptation import adapt_offsets, with_known_camera
     from ..inference.unlabelled import site_images, without_copies
 
-    records = of_known_camera(without_copies(site_images(words, cfg)))
+    records = with_known_camera(without_copies(site_images(words, cfg)))
     _say_offsets(adapt_offsets(_extractor(args), records, folder, args.skip_unreadable), folder)
 
 

@@ -173,7 +173,9 @@ def adapt_site(
             camera: adapter.adapt(images, part / _file_of(camera), prior_only, skip)
             for camera, images in several.items()
         }
-        site = SitePaths(_in(folder, whole), {camera: _in(folder, path) for camera, path in adapted.items()})
+        site = SitePaths(
+            _moved_to(folder, whole), {camera: _moved_to(folder, path) for camera, path in adapted.items()}
+        )
         if draw:
             draw(part / FIGURE, site)
         summary: dict[str, Any] = {
@@ -191,7 +193,7 @@ def _file_of(camera: str) -> str:
     return f"camera-{quote(camera, safe='')}.npz"
 
 
-def _in(folder: Path, adapted: Adapted) -> Adapted:
+def _moved_to(folder: Path, adapted: Adapted) -> Adapted:
     return adapted._replace(file=folder / adapted.file.name)
 
 

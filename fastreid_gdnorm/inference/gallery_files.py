@@ -101,7 +101,7 @@ def read_offsets(contents: dict[str, Any]) -> CameraOffsets | None:
     return CameraOffsets.load(io.BytesIO(base64.b64decode(site["offsets"])), site["folder"]) if site else None
 
 
-def _of_site(offsets: CameraOffsets) -> dict[str, str]:
+def _site_entry(offsets: CameraOffsets) -> dict[str, str]:
     stream = io.BytesIO()
     offsets.save(stream)
     return {"folder": offsets.site, "offsets": base64.b64encode(stream.getvalue()).decode()}
@@ -213,7 +213,7 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         "description": stored.description.to_property(),
         "approximate": stored.approximate,
         "files": {name: digest(folder / name) for name in (index_file, table)},
-        **({"site": _of_site(stored.offsets)} if stored.offsets else {}),
+        **({"site": _site_entry(stored.offsets)} if stored.offsets else {}),
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")

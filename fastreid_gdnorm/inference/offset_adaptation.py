@@ -20,7 +20,7 @@ from .unlabelled import NAME_THEM
 FEW = 4  # images of a camera; with fewer, its offset stays close to the mean of all cameras
 
 
-def of_known_camera(records: Sequence[Record]) -> list[Record]:
+def with_known_camera(records: Sequence[Record]) -> list[Record]:
     """The images whose camera is known; a printed line counts the others.
 
     Raises:

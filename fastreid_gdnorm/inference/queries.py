@@ -84,12 +84,12 @@ def not_excluded(gallery: Gallery, queries: Sequence[Record]) -> str:
     if others and cameras:
         parts.append(
             f"nothing is left out for {sum(record.camera in others for record in queries)} of {len(queries)} queries, "
-            f"because the gallery has no images of camera {_some(others)}, only of {_some(cameras)}"
+            f"because the gallery has no images of camera {_shortened(others)}, only of {_shortened(cameras)}"
         )
     return f"--exclude-same-camera: {'; '.join(parts)}" if parts else ""
 
 
-def _some(names: Iterable[str]) -> str:
+def _shortened(names: Iterable[str]) -> str:
     first, rest = sorted(names)[:5], sorted(names)[5:]
     return ", ".join(first) + (f" and {len(rest)} more" if rest else "")
 

@@ -30,7 +30,7 @@ def site_images(sources: Sequence[str], cfg: CfgNode | None = None) -> list[Reco
     """
     records = []
     for source in sources:
-        records += _of_data_set(source, cfg) if cfg is not None and _is_data_set(source) else find_images([source])
+        records += _data_set_images(source, cfg) if cfg is not None and _is_data_set(source) else find_images([source])
     return records
 
 
@@ -40,7 +40,7 @@ def _is_data_set(name: str) -> bool:
     return not os.path.exists(name) and name in DATASET_REGISTRY._obj_map
 
 
-def _of_data_set(name: str, cfg: CfgNode) -> list[Record]:
+def _data_set_images(name: str, cfg: CfgNode) -> list[Record]:
     from ..data import read
     from ..modeling.chosen_paths import camera_label
 

@@ -28,12 +28,12 @@ def connect() -> None:
     def build_model(cls: Any, cfg: CfgNode) -> Any:
         model = stock_build(cls, cfg)
         if comm.get_world_size() > 1 and completed(cfg).SOLVER.GLOBAL_LOSSES:
-            model.losses = functools.partial(_of_all_processes, model.losses)
+            model.losses = functools.partial(_losses_of_all_processes, model.losses)
         return model
 
     DefaultTrainer.build_model = classmethod(build_model)
 
 
-def _of_all_processes(losses: Callable[..., Any], *outputs: Any) -> Any:
+def _losses_of_all_processes(losses: Callable[..., Any], *outputs: Any) -> Any:
     """``losses`` of the outputs of all processes' networks: tensors (B, ...) in any nested structure."""
     return losses(*pytree.tree_map_only(torch.Tensor, gather_rows, outputs))

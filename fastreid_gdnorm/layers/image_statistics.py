@@ -42,7 +42,7 @@ class Evidence(NamedTuple):
         return torch.stack([(self.between / self.log_var().exp()).mean(), self.log_var_spread.mean()])
 
 
-def of_each_image(x: Tensor) -> tuple[Tensor, Tensor]:
+def moments_per_image(x: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of every image and channel of x (B, C, H, W): each (B, C), in double precision."""
     x = x if x.dtype is torch.float64 else x.float()
     mean, var = moments(x)
@@ -65,7 +65,7 @@ class ImageStatistics:
 
     def add(self, x: Tensor) -> None:
         """Add the images x (B, C, H, W)."""
-        mean, var = of_each_image(x)
+        mean, var = moments_per_image(x)
         own = mean - self._around
         values = torch.stack((own, var + own.square()))  # (2, B, C)
         self.images += len(x)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from .branched_norm import BranchedNorm
-from .image_statistics import Evidence, of_each_image
+from .image_statistics import Evidence, moments_per_image
 from .paths import Path, normalize_each
 from .posterior_path import Prior
 
@@ -38,7 +38,7 @@ class InstancePath(Path):
         self._of_layer.update(priors)
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
-        mean, within = of_each_image(x)
+        mean, within = moments_per_image(x)
         nothing = torch.zeros_like(mean)
         own = self._of_layer[layer].given(Evidence(1, mean, within, nothing, nothing, layer.branches[0].eps))
         like = layer.branches[0].weight

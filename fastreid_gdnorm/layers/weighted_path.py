@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from .branched_norm import BranchedNorm
-from .image_statistics import of_each_image
+from .image_statistics import moments_per_image
 from .paths import AffinePath, MeanPath, normalize_each
 
 
@@ -74,7 +74,7 @@ class NearnessPath(MeanPath):
 
     def normalize(self, layer: BranchedNorm, x: Tensor) -> Tensor:
         _, _, means, variances = (values.double() for values in layer.stacked())
-        mean, var = (values.unsqueeze(1) for values in of_each_image(x))
+        mean, var = (values.unsqueeze(1) for values in moments_per_image(x))
         square = (mean - means).square() + (var.sqrt() - variances.sqrt()).square()
         self._squares.append((square / (variances.mean(0) + layer.branches[0].eps)).mean(2))
         return super().normalize(layer, x)
