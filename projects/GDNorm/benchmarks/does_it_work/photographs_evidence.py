@@ -44,7 +44,7 @@ SECONDS_BESIDE = 45  # for a row's start and tests on a GPU
 IBN, MIXSTYLE = (f"build_mobilenetv2_{name}_backbone" for name in ("ibn", "mixstyle"))
 NOISE = "MODEL.GDNORM.NOISE"
 ROWS = {
-    # a short training that updates BN's statistics, and weights by next to nothing
+    # a short training that updates BN's statistics and hardly changes the weights
     "the start itself": Row("balanced", {"SOLVER.BASE_LR": 1e-12}, steps=0.1),
     "baseline": Row("baseline", {}),
     # as many image passes as GDNorm

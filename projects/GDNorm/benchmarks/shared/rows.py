@@ -25,7 +25,7 @@ def run_all(run_one, tasks, jobs, what):
 
 
 def results_of_all(run_one, tasks, jobs, what):
-    """Like :func:`run_all`, but yields each call's result as it finishes. A call that fails stops those not begun."""
+    """Like :func:`run_all`, but yields each call's result as it finishes. If one fails, the rest are cancelled."""
     with spawned_pool(jobs, threads=1) as pool:
         runs = [pool.submit(run_one, *task) for task in tasks]
         try:
