@@ -1,5 +1,6 @@
 """People rendered procedurally into real JPEG files: the built-in data."""
 
+from ..deprecation import renamed
 from .dataset import RENDERED_DOMAINS, drawn_domain, drawn_domain_of
 from .drawn_style import draw_style
 from .plan import Plan
@@ -17,3 +18,5 @@ __all__ = [
     "drawn_domain",
     "drawn_domain_of",
 ]
+
+__getattr__ = renamed(__name__, {"draw_domain": "render.render_domain", "draw_people": "render.render_people"})
