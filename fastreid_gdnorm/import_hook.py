@@ -25,7 +25,7 @@ WITHOUT_FASTREID = frozenset(  # parts of the plugin that work without fast-reid
     "__main__ _version cli commands console deprecation disk errors image_loading image_names import_hook import_locks "
     "inference interrupts layers own_files plugins runs.files site_cameras site_files".split()
 )
-PACKAGES_OF_THESE = frozenset({"runs"})  # their other modules do use fast-reid
+MIXED_PACKAGES = frozenset({"runs"})  # only some of their modules, listed above, work without fast-reid
 
 
 def register_when_needed() -> None:
@@ -43,7 +43,7 @@ def _needs_registration(name: str) -> bool:
     package, _, part = name.partition(".")
     if package != PACKAGE:
         return package == "fastreid" and bool(part)
-    works_without = {*accumulate(part.split("."), "{}.{}".format)} & WITHOUT_FASTREID or part in PACKAGES_OF_THESE
+    works_without = {*accumulate(part.split("."), "{}.{}".format)} & WITHOUT_FASTREID or part in MIXED_PACKAGES
     return bool(part) and not works_without
 
 
