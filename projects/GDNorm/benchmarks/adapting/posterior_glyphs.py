@@ -52,9 +52,9 @@ TARGETS = {
 KEYS = ["DATASETS.NAMES", str(tuple(SOURCES)), "DATASETS.TESTS", "('GlyphsMono',)"]
 ROWS = {"gdnorm": schedule(20, "12,17"), "branches": schedule(40, "25,35"), "baseline": schedule(40, "25,35")}
 EXPECTED = """\
-Written down before the first test. On the two targets with another appearance (GlyphsMono, GlyphsBold) the posterior
-path should gain, as on rendered people. On GlyphsSigns, which looks like a source and whose content is new, the images'
-own statistics should lose some mAP, and the posterior path less than these. (Branches only was added
+Written down before the first test. On the two targets of another look (GlyphsMono, GlyphsBold) the posterior path
+should gain, as on drawn people. On GlyphsSigns, whose look is a source's and whose content is new, the images' own
+statistics should lose some mAP, and the posterior path less than these. (Branches only was added
 after GDNorm's training had failed.)"""
 
 
