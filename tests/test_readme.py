@@ -7,7 +7,13 @@ import re
 import shlex
 import shutil
 
+import numpy as np
 import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from fastreid_gdnorm import FeatureExtractor
 
 from .conftest import REPOSITORY
 
@@ -86,3 +92,28 @@ def test_every_line_of_the_section_on_your_own_images_works(newcomer, fastreid_h
     page = (newcomer / "found.html").read_text()
     assert page.count('class="query"') == 3 and "called the same person" in page
     assert (newcomer / "features.npz").is_file()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's exporter
+def test_an_onnx_file_from_elsewhere_works_once_it_describes_its_input(newcomer, fastreid_here):
+    page = (REPOSITORY / "docs/your-own-data.md").read_text()
+    (section,) = re.findall(r"^## An ONNX file from elsewhere\n(.*?)(?=^## )", page, re.MULTILINE | re.DOTALL)
+    (python,) = re.findall(r"^```python\n(.*?)^```", section, re.MULTILINE | re.DOTALL)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 512))
+    axes = {"x": {0: "batch"}, "y": {0: "batch"}}
+    with inside(newcomer):
+        example = torch.zeros(2, 3, 256, 128)
+        torch.onnx.export(
+            network, (example,), "reid.onnx", input_names=["x"], output_names=["y"], dynamic_axes=axes, dynamo=False
+        )
+        done = fastreid_here("extract", "--model", "reid.onnx", "queries", "--output", "none.npz")
+        assert done.returncode == 2 and "add the description as docs/your-own-data.md shows" in done.stderr
+        exec(python, {})
+        for command in re.findall(r"^    fastreid (.*)$", section, re.MULTILINE):
+            done = fastreid_here(*shlex.split(command))
+            assert done.returncode == 0, done.stderr
+        image = Image.open("queries/0.jpg").resize((128, 256), Image.Resampling.BICUBIC)
+        features = FeatureExtractor("described.onnx")("queries/0.jpg")[0]
+    pixels = (np.asarray(image) / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+    expected = network(torch.from_numpy(pixels.transpose(2, 0, 1)[None]).float())[0].detach().numpy()
+    np.testing.assert_allclose(features, expected / np.linalg.norm(expected), atol=1e-5)

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 ABOUT_MODELS = """\
 A MODEL is an output folder of fastreid train, an output folder of fastreid
-export, or an ONNX file written by fastreid export. An ONNX file needs
-onnxruntime, but neither torch nor fast-reid.
+export, or an ONNX file: of fastreid export, or one from elsewhere that
+describes its input (docs/your-own-data.md). An ONNX file needs onnxruntime,
+but neither torch nor fast-reid.
 
 """
 ABOUT_IMAGES = """\

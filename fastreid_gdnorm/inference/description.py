@@ -109,6 +109,11 @@ class Description(NamedTuple):
     features: int
     input: ModelInput
 
+    @classmethod
+    def of_file(cls, file: str | Path, metric: str, features: int, input: ModelInput) -> Description:
+        """The description of a model that is one file, without a config."""
+        return cls(files.DIGEST + digest(file), metric, features, input)
+
     def to_property(self) -> str:
         """One line of JSON, stored under the key PROPERTY in a file's metadata."""
         return json.dumps({**self._asdict(), "input": self.input.as_json()})

@@ -46,7 +46,8 @@ class FeatureExtractor:
         >>> similarity = features[0] @ features[1]  # if the model compares by cosine
 
     Args:
-        model: a run's folder, an export's folder, or an ONNX file written by ``fastreid export`` (needs no torch).
+        model: a run's folder, an export's folder, or an ONNX file that describes its input, as those of
+            ``fastreid export`` do (needs no torch).
         device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
         half: use half precision, on CUDA only.
         batch_size: number of images in a forward pass.

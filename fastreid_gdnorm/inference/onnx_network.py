@@ -1,4 +1,4 @@
-"""An exported ONNX file, run by onnxruntime."""
+"""An ONNX file, run by onnxruntime."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class OnnxNetwork:
             self.description = Description.from_property(properties[PROPERTY])
         except (KeyError, ValueError, TypeError) as error:
             raise UserError(
-                f"{file} does not describe its input and features: write it with fastreid export"
+                f"{file} does not describe its input and features: write it with fastreid export, or add the "
+                "description as docs/your-own-data.md shows"
             ) from error
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
