@@ -11,9 +11,8 @@ from typing import NamedTuple
 from ..errors import UserError
 from ..image_loading import is_picture, list_folder
 from ..image_names import official
-from .record_tables import read_rows
+from ..image_tables import Row, is_table, read_table
 
-JUNK = "-1"  # identity of junk images in Market-1501, and of unmatched crops of trackers
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 
 
@@ -29,20 +28,19 @@ class Record(NamedTuple):
 def find_images(sources: Iterable[str]) -> list[Record]:
     """Find the images named on a command line: files, folders, quoted glob patterns, and tables.
 
-    A table is a CSV file with a column ``path``, relative to the table's folder, and optional columns ``camera``,
-    ``time`` and ``identity``; identity -1 means no known person. For all other images, these fields are read from file
-    names that follow the full pattern of Market-1501 or DukeMTMC-reID. Identities below 1 in names mark distractors
-    and junk and are dropped. For each folder, pattern or list of files, a warning says how many names could be read
-    and how many files were left out.
+    A table is a file that :func:`read_table` takes. Its columns ``split`` and ``track`` have no effect here; a
+    ``domain`` is put in front of the identity, since equal identities of two domains are two people. For all other
+    images, camera, time and identity are read from file names that follow the full pattern of Market-1501 or
+    DukeMTMC-reID. Identities below 1 in names mark distractors and junk and are dropped. For each folder, pattern or
+    list of files, a warning says how many names could be read and how many files were left out.
 
     Raises:
         UserError: a file does not exist, a folder has no images, or a table is invalid.
     """
     records, files = [], []
     for source in sources:
-        if source.lower().endswith(".csv") and not os.path.isdir(source):
-            rows = (Record(**row) for row in read_rows(source, Record._fields))
-            records += [row._replace(identity="") if row.identity == JUNK else row for row in rows]
+        if is_table(source) and not os.path.isdir(source):
+            records += map(record_of, read_table(source))
         elif os.path.isfile(source):
             records.append(_from_name(source))
             files.append(source)
@@ -53,6 +51,12 @@ def find_images(sources: Iterable[str]) -> list[Record]:
     if len(files) > 1:
         _report_names(f"{files[0]} and {len(files) - 1} more", files)
     return records
+
+
+def record_of(row: Row) -> Record:
+    """The record of a table's row, with its domain in front of its identity."""
+    identity = f"{row.domain} {row.identity}" if row.domain and row.identity else row.identity
+    return Record(row.path, row.camera, row.time, identity)
 
 
 def _matches(pattern: str) -> list[str]:

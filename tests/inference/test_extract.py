@@ -180,8 +180,16 @@ def test_warnings_count_names_that_are_read_and_matches_that_are_left_out(tmp_pa
         ("t.csv", "path,camera,\na.jpg,1,\n", r"t.csv has the columns path, camera, \(no name\)"),
         ("t.csv", "path,identity\n ,1\n", "t.csv, line 2: the path is empty"),
         ("t.csv", "path,identity\na.jpg,1\nb.jpg,2\na.jpg,2\n", "lines 2 and 4 contradict each other about a.jpg"),
-        ("t.csv", "path;identity\na.jpg;1\n", "t.csv has semicolons between its columns: save it with commas"),
-        ("t.csv", "camera\tpath\n1\ta.jpg\n", "t.csv has tabs between its columns"),
+        (
+            "t.csv",
+            "path;identity\na.jpg;1\nb.jpg;Smith; John\n",
+            "line 3: .* put text with semicolons",
+        ),
+        (
+            "t.csv",
+            "path,split\na.jpg,train\nb.jpg,test\n",
+            "t.csv, line 3: the split must be train, query",
+        ),
         ("t.csv", 'path,identity\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "t.csv cannot be read as CSV, line 3: .*double quote"),
         ("t.csv", "path\na\0.jpg\n", r"t.csv cannot be read as CSV in UTF-8: it looks like UTF-16 or has NUL bytes"),
         ("t.csv", "path\nnowhere.jpg\n", "cannot read image .*nowhere.jpg"),
