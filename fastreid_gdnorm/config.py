@@ -106,6 +106,19 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     # TEST.ROC keeps all pairs in memory with either.
     cfg.TEST.setdefault("RANKING", "bounded")
 
+    # The user's own tables and folders in DATASETS.NAMES and TESTS; see docs/your-own-data.md.
+    own = cfg.DATASETS.setdefault("OWN", CfgNode())
+    # The folder that their names are relative to. The first command sets it to its working directory, so that a run
+    # finds its data from anywhere. If the data was moved, set it to where it is now.
+    own.setdefault("ROOT", "")
+    # How to read a folder; "" guesses it from the folder's tree:
+    #   market1501               file names like Market-1501's, in its three folders or in this one
+    #   identity/camera/image    what the folders at each level are: any columns of a table
+    #   a regular expression     with columns as named groups, for the path in the folder without the image's suffix
+    own.setdefault("LAYOUT", "")
+    # Whether equal identities of several tables, folders or domains are the same person. By default they are not.
+    own.setdefault("SAME_IDENTITIES", False)
+
     # Data sets that papers use in different variants; see projects/GDNorm/DATASETS.md.
     # DGCUHK03: "detected" or "labeled" boxes.
     cfg.DATASETS.setdefault("CUHK03", CfgNode()).setdefault("BOXES", "detected")

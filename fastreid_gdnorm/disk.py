@@ -35,6 +35,11 @@ def digest_of(stream: BinaryIO) -> str:
     return sha256.hexdigest()
 
 
+def file_name(name: str) -> str:
+    """A data set's name as a part of a file's name: ``data/office.csv`` becomes ``data-office.csv``."""
+    return re.sub(r"[^\w.+-]+", "-", name).strip("-")
+
+
 @contextlib.contextmanager
 def replacing(file: str | Path) -> Iterator[Path]:
     """Write ``file`` atomically: yield a temporary path, which replaces ``file`` when the block ends.

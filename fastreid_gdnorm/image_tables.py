@@ -71,7 +71,7 @@ def read_table(file: str) -> list[Row]:
             )
         if any(len(field.splitlines()) > 1 for field in fields):
             raise UserError(f"{place}: a field continues on the next line; close its double quote")
-        row = _row(place, dict(zip(names, map(str.strip, fields))))
+        row = checked_row(place, **dict(zip(names, map(str.strip, fields))))
         earlier, same = rows.setdefault(row.path, (number, row))
         if row[:-1] != same[:-1]:
             raise UserError(
@@ -83,7 +83,12 @@ def read_table(file: str) -> list[Row]:
     return found
 
 
-def _row(place: str, fields: dict[str, str]) -> Row:
+def checked_row(place: str, **fields: str) -> Row:
+    """The row with these fields; identity -1 becomes an empty one.
+
+    Raises:
+        UserError: the path is empty or the split is unknown.
+    """
     row = Row(**fields, place=place)
     if not row.path:
         raise UserError(f"{place}: the path is empty; fill it in or remove the line")

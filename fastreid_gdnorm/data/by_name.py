@@ -15,6 +15,7 @@ from fastreid.utils import comm
 from ..errors import UserError
 from ..image_loading import is_picture
 from .identities import apart
+from .own_data import OwnData
 from .readers import Reader
 
 logger = logging.getLogger("fastreid.gdnorm.readers")
@@ -39,7 +40,7 @@ def read(cfg: CfgNode, name: str, **kwargs: Any) -> Dataset:
     Raises:
         UserError: the data set is missing or cannot be read.
     """
-    reader = DATASET_REGISTRY.get(name)
+    reader = reader_of(name)
     variant = reader.from_config(cfg) if is_read_by(Reader, name) else {}
     if not reader.__module__.startswith(STOCK_READERS):
         return reader(root=datasets_root(), **variant, **kwargs)
@@ -68,6 +69,11 @@ def _warn_of_unread(name: str, data: Dataset) -> None:
             )
 
 
+def reader_of(name: str) -> Any:
+    """The reader of the registered data set ``name``."""
+    return DATASET_REGISTRY.get(name)
+
+
 def is_read_by(kind: type | tuple[type, ...], name: str) -> bool:
     """Whether the registered data set ``name`` is of this kind, or of one of these kinds."""
     reader = DATASET_REGISTRY._obj_map.get(name)
@@ -78,7 +84,7 @@ def read_sources(cfg: CfgNode, **kwargs: Any) -> list[list[tuple[str, Any, Any]]
     """The training items of DATASETS.NAMES, one list for each.
 
     Identities and cameras of different data sets are kept apart, except text that begins with the same
-    ``dataset_name``, as fast-reid's readers write it.
+    ``dataset_name``, as fast-reid's readers write it, and the user's own data with DATASETS.OWN.SAME_IDENTITIES.
 
     Args:
         kwargs: passed to the readers (combineall).
@@ -89,5 +95,6 @@ def read_sources(cfg: CfgNode, **kwargs: Any) -> list[list[tuple[str, Any, Any]]
         if comm.is_main_process():
             data.show_train()
         sources.append(data.train)
-        prefixes.append(f"{getattr(data, 'dataset_name', name)}_")
+        is_shared = isinstance(data, OwnData) and data.same_identities
+        prefixes.append("" if is_shared else f"{getattr(data, 'dataset_name', name)}_")
     return apart(sources, cfg.DATASETS.NAMES, prefixes)

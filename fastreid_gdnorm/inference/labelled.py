@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..console import say
 from ..errors import UserError
 from ..image_names import canonical_camera
+from ..image_tables import is_table, read_table
 from ..runs import files
 from .contents import find_copy
 from .description import MANIFEST, read_manifest
-from .records import Record, find_images
+from .records import Record, find_images, record_of
 from .thresholds import beside
 
 if TYPE_CHECKING:
@@ -44,14 +45,16 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     """Find the labelled images to compute a threshold from.
 
     Args:
-        name: a table, a folder, or a data set, whose query and gallery images are used. "" takes the test sets of the
-            model's config.
+        name: a table, a folder, or a data set, whose query and gallery images are used, as are those of a table with
+            splits. "" takes the test sets of the model's config.
         model: the model's folder or ONNX file.
 
     Raises:
         UserError: nothing has that name, or it is a data set and torch, fast-reid or the config is missing.
     """
-    if name and (os.path.exists(name) or name.lower().endswith(".csv")):
+    if is_table(name) and not os.path.isdir(name):
+        return _of_table(name)
+    if name and os.path.exists(name):
         return Labelled(find_images([name]), name, {})
     cfg = config_of(model)
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
@@ -63,18 +66,28 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     from fastreid.data.datasets import DATASET_REGISTRY
 
     from ..data import read
+    from ..data.own_names import settled
     from ..modeling.chosen_paths import camera_label
 
     for one in names:
         if one not in DATASET_REGISTRY._obj_map:
             raise UserError(f"{one} is not a file or folder, nor a data set of fast-reid's registry: check its name")
-    records, data_sets = [], {}
-    for one in names:
+    records: list[Record] = []
+    data_sets: dict[str, str] = {}
+    for one in settled(cfg, names) if name else names:
         data = read(cfg, one)
-        for path, pid, camid, *_ in data.query + data.gallery:
+        for path, pid, camid, *_ in {item[0]: item for item in data.query + data.gallery}.values():
             records.append(Record(path, camera_label(path, camid), "", _identity(one, pid)))
             data_sets[path] = one
     return Labelled(records, ", ".join(names), data_sets)
+
+
+def _of_table(file: str) -> Labelled:
+    rows = read_table(file)
+    used = [row for row in rows if row.split != "train"]
+    if len(used) < len(rows):
+        say(f"{file}: {len(rows) - len(used)} of {len(rows)} images are of the split train and are left out")
+    return Labelled(list(map(record_of, used)), file, {row.path: row.domain for row in used})
 
 
 def check_labels(copies: Sequence[tuple[Record, Record]]) -> None:

@@ -37,7 +37,8 @@ def find_images(sources: Iterable[str]) -> list[Record]:
     Raises:
         UserError: a file does not exist, a folder has no images, or a table is invalid.
     """
-    records, files = [], []
+    records: list[Record] = []
+    files = []
     for source in sources:
         if is_table(source) and not os.path.isdir(source):
             records += map(record_of, read_table(source))

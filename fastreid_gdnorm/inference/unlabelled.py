@@ -35,9 +35,14 @@ def site_images(sources: Sequence[str], cfg: CfgNode | None = None) -> list[Reco
 
 
 def _is_data_set(name: str) -> bool:
+    """Whether a name is a registered data set's; tables and folders are images."""
     from fastreid.data.datasets import DATASET_REGISTRY
 
-    return not os.path.exists(name) and name in DATASET_REGISTRY._obj_map
+    from ..data import is_read_by
+    from ..data.own_data import OwnData
+
+    is_registered = name in DATASET_REGISTRY._obj_map and not is_read_by(OwnData, name)
+    return is_registered and not os.path.exists(name)
 
 
 def _data_set_images(name: str, cfg: CfgNode) -> list[Record]:

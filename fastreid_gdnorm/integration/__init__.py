@@ -21,7 +21,7 @@ from __future__ import annotations
 from . import (
     bounded_ranking,
     checkpointer,
-    drawn_domains,
+    data_set_names,
     hooks,
     launch,
     loaders,
@@ -34,7 +34,7 @@ from . import (
 
 SEAMS = (
     shipped_weights,
-    drawn_domains,
+    data_set_names,
     launch,
     losses,
     loaders,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..data.own_data import camera_in_table
 from ..image_names import camera_of
 from ..layers import NearnessPath, Path, PathOfEach, PosteriorPath, WeightedPath
 from ..site_cameras import OF_READER, SiteCameras
@@ -69,11 +70,14 @@ def cameras_of(batch: Any) -> list[str]:
 
 
 def camera_label(path: str, camid: object) -> str:
-    """The name of a data set's camera: from the image's file name, else ``camid N`` with the reader's number.
+    """The name of a data set's camera: from the user's own table, else from the image's file name, else ``camid N``
+    with the reader's number.
 
     Readers number cameras as they like, mostly from 0, so equal numbers of two readers are not the same camera.
 
     Args:
         camid: the camera of an item; in training items it follows the data set's name.
     """
+    if path in camera_in_table:
+        return camera_in_table[path]
     return camera_of(path) or OF_READER + str(camid).rpartition("_")[2]

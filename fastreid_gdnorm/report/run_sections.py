@@ -10,7 +10,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import nn
 
-from ..disk import save_figure
+from ..disk import file_name, save_figure
 from ..evaluation.path_sweep import read_records
 from ..layers import GaussianProcess
 from ..runs import files
@@ -52,7 +52,7 @@ class _Pictures:
         self._output, self._prefix = output, prefix
 
     def __call__(self, figure: Figure, name: str, caption: str) -> tuple[Path, str]:
-        file = self._output / f"{self._prefix}_{name}.png"
+        file = self._output / f"{self._prefix}_{file_name(name)}.png"
         save_figure(file, figure, DPI)
         return file, caption
 
@@ -139,7 +139,7 @@ def _ranked(run: RunFolder, model: nn.Module, data: RunData, output: Path, prefi
         if target in data.missing:
             yield Paragraph(f"Not drawn: {data.missing[target]}")
             continue
-        file = output / f"{prefix}_{target}_ranked.jpg"
+        file = output / f"{prefix}_{file_name(target)}_ranked.jpg"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ranked_results(model, run.cfg, target, file)

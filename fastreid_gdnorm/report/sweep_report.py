@@ -10,7 +10,7 @@ from fastreid.config import CfgNode
 from fastreid.utils import comm
 
 from ..console import say
-from ..disk import check_writable, locked, save_figure
+from ..disk import check_writable, file_name, locked, save_figure
 from ..errors import UserError
 from ..evaluation import METRICS
 from ..evaluation.path_sweep import Record, summarize, sweep
@@ -78,5 +78,5 @@ def _save(records: Sequence[Record], folder: Path) -> str:
     save_table(folder, files.PATHS, COLUMNS, rows, {"summary": summarize(records), "paths": records}, text)
     for target in tables:
         for name, figure in sweep_figures(records, target).items():
-            save_figure(folder / f"{target}_{name}.png", figure, dpi=130)
+            save_figure(folder / f"{file_name(target)}_{name}.png", figure, dpi=130)
     return text

@@ -11,7 +11,8 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from ..data import DomainDataset, read_sources
-from ..disk import locked, replacing, write_text
+from ..data.own_names import settle_names, settled
+from ..disk import file_name, locked, replacing, write_text
 from ..errors import UserError
 from ..layers import PosteriorPath, add_branch
 from ..modeling import is_gdnorm
@@ -52,19 +53,22 @@ def begin_with_new_source(
         raise UserError(
             f"--from {run}: adding a source needs a GDNorm model with at least two branches; name another run"
         )
-    if name in old.DATASETS.NAMES:
-        number = old.DATASETS.NAMES.index(name)
+    added = settled(new := old.clone(), [name])
+    if len(added) > 1:
+        raise UserError(f"--add-source {name} has {len(added)} domains: name one of them, {', '.join(added)}")
+    if added[0] in old.DATASETS.NAMES:
+        number = old.DATASETS.NAMES.index(added[0])
         raise UserError(f"--add-source {name}: {run} already has this source, as number {number}; name another")
     keys_and_values = list(map(str, overrides))
     load_config(Path(run) / files.CONFIG, keys_and_values, has_data_sets=False)  # checks the overrides
-    old.MODEL.GDNORM.TEST_PATH = "mean"
-    new = old.clone()
-    new.DATASETS.NAMES = (*old.DATASETS.NAMES, name)
+    old.MODEL.GDNORM.TEST_PATH = new.MODEL.GDNORM.TEST_PATH = "mean"
+    new.DATASETS.NAMES = (*old.DATASETS.NAMES, *added)
     new.MODEL.HEADS.NUM_CLASSES = 0  # training counts the identities of all sources
     new.MODEL.BACKBONE.PRETRAIN = False
     new.MODEL.GDNORM.NEW_BRANCH_ONLY = branch_only
-    new.OUTPUT_DIR = f"{str(run).rstrip('/')}-{name}"
+    new.OUTPUT_DIR = f"{str(run).rstrip('/')}-{file_name(name)}"
     new.merge_from_list(keys_and_values)
+    settle_names(new, keys_and_values[::2])
     folder = Path(new.OUTPUT_DIR)
     if folder.resolve() == Path(run).resolve():
         raise UserError(f"OUTPUT_DIR {folder} is the run of --from, which would be overwritten: choose another folder")

@@ -16,6 +16,7 @@ from fastreid.modeling.heads import REID_HEADS_REGISTRY
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY
 
 from ..data import is_read_by
+from ..data.own_names import settle_names, trains_and_tests
 from ..data.readers import SingleShot
 from ..errors import UserError
 from ..registries import HOOK_REGISTRY
@@ -56,7 +57,8 @@ def load_config(
     """Merge the config file and then the overrides (KEY, VALUE, ...) into fast-reid's defaults, and check the result.
 
     Args:
-        has_data_sets: whether data sets will be read, so their names must be registered.
+        has_data_sets: whether data sets will be read, so their names must be registered. Names of the user's own data
+            are then settled (:func:`settle_names`).
         trains: whether the config will be trained, so the keys of training must be valid.
 
     Raises:
@@ -67,6 +69,8 @@ def load_config(
     _merge(path, cfg.merge_from_file, path)
     check_overrides(overrides, [*(key for key, _ in flat(cfg)), *cfg.__dict__[CfgNode.DEPRECATED_KEYS]])
     _merge("the overrides KEY VALUE ...", cfg.merge_from_list, list(overrides))
+    if has_data_sets:
+        settle_names(cfg, [str(key) for key in overrides[::2]])
     _check_names(cfg, has_data_sets, trains)
     for line in out_of_bounds(cfg, trains):
         raise UserError(line)
@@ -77,7 +81,7 @@ def load_config(
         if cfg.DATASETS.NAMES.count(name) > 1:
             raise UserError(f"DATASETS.NAMES lists {name} more than once: its people would count twice; list it once")
     for name in set(cfg.DATASETS.NAMES) & set(cfg.DATASETS.TESTS):
-        if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name):
+        if cfg.DATASETS.COMBINEALL or is_read_by(SingleShot, name) or trains_and_tests(cfg, name):
             raise UserError(
                 f"{name} is in DATASETS.NAMES and TESTS: the model would train on its test images; remove it from one"
             )

@@ -21,6 +21,8 @@ from .run_checkpoints import find_weights, last_checkpoint
 from .run_config import load_config
 from .training_log import read_metrics
 
+RELOCATED = ("MODEL.GDNORM.TEST_PATH", "MODEL.WEIGHTS", "OUTPUT_DIR")
+
 
 def load_run_config(folder: str | Path, device: str = "", has_data_sets: bool = True) -> CfgNode:
     """The config of a folder of ``fastreid train``, even if the folder was moved; MODEL.WEIGHTS is its checkpoint.
@@ -48,7 +50,7 @@ def _load_run(folder: Path, overrides: Sequence[object] = (), has_data_sets: boo
     _relocate(cfg, folder)
     if "MODEL.WEIGHTS" not in overrides[::2]:
         cfg.MODEL.WEIGHTS = find_weights(cfg)
-    cfg.merge_from_list(list(overrides))
+    _merge_places(cfg, overrides)
     return cfg
 
 
@@ -68,7 +70,7 @@ def load_trained_config(config_file: str | Path, overrides: Sequence[object] = (
     folder = Path(config_file).parent
     if Path(config_file).name == files.CONFIG and "OUTPUT_DIR" not in overrides[::2] and _is_run(folder, cfg):
         _relocate(cfg, folder)
-        cfg.merge_from_list(list(overrides))
+        _merge_places(cfg, overrides)
     return cfg
 
 
@@ -95,6 +97,13 @@ def _relocate(cfg: CfgNode, folder: Path) -> None:
     only = found[0] if len(found) == 1 else ""
     cfg.MODEL.WEIGHTS = str(weights) if is_own else last_checkpoint(folder) or only
     cfg.OUTPUT_DIR = str(folder)
+
+
+def _merge_places(cfg: CfgNode, overrides: Sequence[object]) -> None:
+    """Merge the overrides of keys that :func:`_relocate` has changed."""
+    for key, value in zip(overrides[::2], overrides[1::2]):
+        if key in RELOCATED:
+            cfg.merge_from_list([key, value])
 
 
 class RunFolder:
