@@ -10,7 +10,8 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +26,28 @@ def digest(file: str | Path) -> str:
     """SHA-256 of a file's contents."""
     with open(file, "rb") as stream:
         return digest_of(stream)
+
+
+def size_of(file: str | Path) -> int:
+    """A file's size in bytes; -1 if it cannot be read."""
+    try:
+        return os.stat(file).st_size if os.access(file, os.R_OK) else -1
+    except OSError:
+        return -1
+
+
+def first_copies(files: Sequence[str]) -> list[int]:
+    """For each file, the place of the first file with the same contents, which is its own if there is no earlier one.
+
+    Only files whose size is shared are read. A file that cannot be read equals no other.
+    """
+    sizes = list(map(size_of, files))
+    counts = Counter(sizes)
+    first: dict[str, int] = {}
+    return [
+        first.setdefault(digest(file), place) if size >= 0 and counts[size] > 1 else place
+        for place, (file, size) in enumerate(zip(files, sizes))
+    ]
 
 
 def digest_of(stream: BinaryIO) -> str:

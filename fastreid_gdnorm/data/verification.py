@@ -6,20 +6,20 @@ import contextlib
 import logging
 import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastreid.config import CfgNode
-from fastreid.data import common
 from tabulate import tabulate
 from termcolor import colored
-from tqdm import tqdm
 
 from ..console import say
 from ..errors import UserError
+from .bad_images import counted, list_faults
 from .by_name import datasets_root, is_read_by, read
 from .identities import Item
+from .own_checks import OwnReport, check_own, shared_identities
+from .own_data import OwnData
 from .readers import READERS, Reader, SingleShot
 from .readers.on_disk import GUIDE, no_root
 from .readers.reader import Counts, NotFound
@@ -76,8 +76,7 @@ class Report(NamedTuple):
         )
         lines = [f"{self.name}: {self.folder}", table, *self.notes]
         if self.bad_images:
-            count = "1 image is" if len(self.bad_images) == 1 else f"{len(self.bad_images)} images are"
-            lines.append(colored(f"{count} empty, damaged or missing:", "red"))
+            lines.append(colored(counted(self.bad_images), "red"))
             lines += self.bad_images
         if not any(part.published for part in self.parts):
             lines.append("no published counts")
@@ -90,7 +89,7 @@ def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, gui
     """Report on data sets, in the config's variants.
 
     Args:
-        names: the data sets; if empty, all that the plugin has readers for.
+        names: the data sets, tables and folders; if empty, all data sets that the plugin has readers for.
         decode: whether to read every image.
         guide: the document that says where to get the data sets.
 
@@ -98,18 +97,30 @@ def check_data_sets(cfg: CfgNode, names: Sequence[str], decode: bool = True, gui
         UserError: the folder of all data sets does not exist; or, at the end, a named data set is missing or wrong.
     """
     root = datasets_root()
+    own = [name for name in names if is_read_by(OwnData, name)]
     if not os.path.isdir(root) and all(is_read_by(READERS, name) for name in names):
         raise UserError(f"{no_root(root)}; {GUIDE}")
-    say(f"Data sets in {os.path.abspath(root)}\n")
-    wrong = []
+    if not own:
+        say(f"Data sets in {os.path.abspath(root)}\n")
+    wrong, of_own = [], []
     for name in names or [reader.__name__ for reader in READERS]:
-        report = check(cfg, name, decode)
+        report: Report | OwnReport
+        if name in own:
+            report = check_own(cfg, name, len(cfg.DATASETS.NAMES) or len(names), decode)
+            of_own.append(report)
+        else:
+            report = check(cfg, name, decode)
         say(f"{report}\n")
         if not report.is_good:
             wrong.append(name)
-    say(f"Where to get the data sets: {guide}")
+    shared = shared_identities(of_own, cfg.DATASETS.OWN.SAME_IDENTITIES)
+    if shared:
+        say(f"{shared}\n")
+    if not own:
+        say(f"Where to get the data sets: {guide}")
     if names and wrong:
-        raise UserError(f"missing or not as published: {', '.join(wrong)}; see above")
+        what = "to be corrected" if own else "missing or not as published"
+        raise UserError(f"{what}: {', '.join(wrong)}; see above")
 
 
 def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
@@ -134,7 +145,7 @@ def check(cfg: CfgNode, name: str, decode: bool = True) -> Report:
         folder=getattr(data, "folder", ""),
         parts=tuple(parts),
         notes=tuple(dict.fromkeys(notes)),
-        bad_images=tuple(_bad_images(name, paths, decode)),
+        bad_images=tuple(list_faults(name, paths, decode)),
     )
 
 
@@ -172,23 +183,3 @@ def _cell(found: int | None, published: int | None) -> str:
     if published in (None, found):
         return f"{found:,}"
     return colored(f"{found:,} (published {published:,})", "red")
-
-
-def _bad_images(name: str, paths: list[str], decode: bool) -> list[str]:
-    empty = [path for path in paths if not (os.path.isfile(path) and os.path.getsize(path))]
-    faults = [f"{path} {'is empty' if os.path.isfile(path) else 'does not exist'}" for path in empty]
-    if not decode:
-        return faults
-    full = sorted({*paths} - {*empty})
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(_fault, full, chunksize=32)
-        bar = tqdm(found, f"decoding {name}", total=len(full), unit="img", leave=False, disable=None)
-        return faults + [fault for fault in bar if fault]
-
-
-def _fault(path: str) -> str | None:
-    try:
-        common.read_image(path)
-    except UserError as error:
-        return str(error)
-    return None

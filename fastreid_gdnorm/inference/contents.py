@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ..disk import digest
+from ..disk import digest, first_copies, size_of
 from .records import Record
 
 
@@ -28,15 +26,11 @@ def distinct(records: Sequence[Record]) -> Distinct:
 
     Only files whose size is shared are read. An unreadable file counts as an original.
     """
-    sizes = [_size(record.path) for record in records]
-    size_counts = Counter(sizes)
-    index_of: dict[str, int] = {}
     kept: list[Record] = []
     copies = []
-    for record, size in zip(records, sizes):
-        index = len(kept)
-        if size >= 0 and size_counts[size] > 1:
-            index = index_of.setdefault(digest(record.path), index)
+    index_of: dict[int, int] = {}
+    for record, first in zip(records, first_copies([record.path for record in records])):
+        index = index_of.setdefault(first, len(kept))
         if index == len(kept):
             kept.append(record)
         else:
@@ -49,10 +43,10 @@ def find_copy(records: Sequence[Record], others: Iterable[str]) -> tuple[Record,
     """The first image found with the contents of one of the other files, and that file; None if there is none."""
     by_size: dict[int, list[Record]] = {}
     for record in records:
-        by_size.setdefault(_size(record.path), []).append(record)
+        by_size.setdefault(size_of(record.path), []).append(record)
     known: dict[str, str] = {}
     for other in others:
-        size = _size(other)
+        size = size_of(other)
         if size < 0 or size not in by_size:
             continue
         sha256 = digest(other)
@@ -62,11 +56,3 @@ def find_copy(records: Sequence[Record], others: Iterable[str]) -> tuple[Record,
             if known[record.path] == sha256:
                 return record, other
     return None
-
-
-def _size(path: str) -> int:
-    """Size of a file in bytes, -1 if it cannot be read."""
-    try:
-        return os.stat(path).st_size if os.access(path, os.R_OK) else -1
-    except OSError:
-        return -1

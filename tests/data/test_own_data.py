@@ -122,7 +122,7 @@ def test_tables_train_a_branch_for_each_domain_and_are_found_from_anywhere(data,
     assert done.returncode == 0, "the sources are not needed"
 
 
-def test_stock_loaders_and_things_other_than_people(tmp_path, monkeypatch):
+def test_stock_loaders_and_things_other_than_people(tmp_path, monkeypatch, fastreid_here):
     """Vans of two depots, through fast-reid's own functions with a config that fast-reid's tools would make."""
     rng = np.random.default_rng(0)
     rows = []
@@ -148,6 +148,13 @@ def test_stock_loaders_and_things_other_than_people(tmp_path, monkeypatch):
     assert (num_query, len(loader.dataset)) == (12, 24)
     path, _, camera = read(cfg, "vans.csv#depot 1").query[0]
     assert camera == camera_label(path, camera) == "depot 1_0"
+    done = fastreid_here("datasets", "vans.csv")
+    assert (
+        done.returncode == 0
+        and "vans.csv#depot 0" in done.stdout
+        and "| all |     3 |       12 |         2 |" in done.stdout
+    )
+    assert "3 identities, such as van A in vans.csv#depot 0 and vans.csv#depot 1, are in several" in done.stdout
 
 
 TREES = {
@@ -230,3 +237,29 @@ def test_a_table_that_does_not_serve_is_refused_with_the_row(tmp_path, monkeypat
 def test_training_on_ones_own_test_images_is_refused(data, fastreid_here):
     names = "DATASETS.NAMES ('shop.csv','office.csv') DATASETS.TESTS ('./office.csv',)".split()
     assert "office.csv is in DATASETS.NAMES and TESTS" in one_line(fastreid_here("train", "--config-file", OWN, *names))
+
+
+def test_datasets_checks_a_table(data, fastreid_here):
+    done = fastreid_here("datasets", "shop.csv", "office.csv", "SOLVER.IMS_PER_BATCH", 128)
+    assert done.returncode == 0, done.stderr
+    assert "too few identities to train on: a batch of SOLVER.IMS_PER_BATCH" in done.stdout
+    with open("office.csv") as stream:
+        rows = list(csv.DictReader(stream))
+    rows[1]["camera"] = rows[0]["camera"]
+    shutil.copyfile(rows[0]["path"], "again.jpg")
+    (data / "empty.jpg").touch()
+    rows += [{"path": "again.jpg", "identity": "nobody else", "camera": "9"}]
+    rows += [{"path": "empty.jpg", "identity": "", "camera": ""}, {"path": "gone.jpg", "identity": "", "camera": ""}]
+    write_table("office.csv", rows)
+    done = fastreid_here("datasets", "office.csv")
+    assert "to be corrected: office.csv; see above" in one_line(done)
+    for said in (
+        "2 images have no identity",
+        "identities have images of one camera only, such as nobody else",
+        "1 images are copies of others",
+        "2 images are empty, damaged or missing:",
+        f"line {len(rows) - 1}: identity nobody else, but {rows[0]['identity']} for the same picture in table ",
+    ):
+        assert said in done.stdout, said
+    done = fastreid_here("datasets", "--layout", "camera/image", "RenderedMall/..")
+    assert "layout camera/image" in done.stdout and done.returncode == 0
