@@ -40,8 +40,11 @@ come last. The keys that matter most:
 
 Data sets are looked for in the folder that the environment variable
 FASTREID_DATASETS names (default: datasets); fastreid datasets lists what is
-there. To use your own data, arrange it like Market-1501, or register a reader
-as fast-reid's documentation shows.
+there. Your own data can be named by its path: a table ('shop.csv') with the
+columns path and identity, and where known camera, split (train, query or
+gallery), track, time and domain, or a folder ('crops/') arranged as
+identity/camera/image, identity/image or like Market-1501. Check it with
+fastreid datasets shop.csv; docs/your-own-data.md has the details.
 """
 
 

@@ -20,10 +20,10 @@ but neither torch nor fast-reid.
 ABOUT_IMAGES = """\
 IMAGES are files, folders (searched recursively), quoted patterns, and tables:
 CSV files with a column path, relative to the table, and any of the columns
-camera, time and identity. For other images these are read from names like
-Market-1501's (0002_c1s1_000451_03.jpg) or DukeMTMC-reID's
-(0005_c2_f0046985.jpg). An image should show one person, cropped the way a
-detector does.
+camera, time and identity; docs/your-own-data.md lists all. For other images
+these three are read from names like Market-1501's (0002_c1s1_000451_03.jpg) or
+DukeMTMC-reID's (0005_c2_f0046985.jpg). An image should show one person, cropped
+the way a detector does.
 """
 
 

@@ -30,6 +30,7 @@ source. This needs the source data sets on disk.
 EXAMPLES = """\
 examples:
   fastreid eval --model logs/mine
+  fastreid eval --model logs/mine DATASETS.TESTS "('labelled.csv',)"
   fastreid eval --model logs/mine --path ensemble
   fastreid eval --model logs/mine --site logs/mine/site
   fastreid eval --config-file logs/mine/config.yaml --path source:0 \\

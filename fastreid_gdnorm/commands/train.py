@@ -22,6 +22,8 @@ examples:
   fastreid train --config-file projects/GDNorm/configs/demo/gdnorm.yml --seed 0 OUTPUT_DIR logs/mine
   fastreid train --config-file configs/Base-GDNorm.yml \\
       DATASETS.NAMES "('DGMSMT17','DGCUHK03')" DATASETS.TESTS "('DGMarket1501',)" OUTPUT_DIR logs/to-market
+  fastreid train --config-file projects/GDNorm/configs/own-data.yml \\
+      DATASETS.NAMES "('shop.csv','mall.csv')" DATASETS.TESTS "('office.csv',)" OUTPUT_DIR logs/mine
 
 To resume an interrupted training, repeat its command with --resume before the
 first KEY.
