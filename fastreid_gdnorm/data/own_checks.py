@@ -88,8 +88,8 @@ def shared_identities(reports: Iterable[OwnReport], are_same: bool) -> str:
     shared = sorted(identity for identity, those in names.items() if len(those) > 1)
     if not shared:
         return ""
-    meaning = "are the same people" if are_same else "count as different people"
-    other = "False makes them different" if are_same else "True makes them the same"
+    meaning = "are the same" if are_same else "are kept apart"
+    other = "False keeps them apart" if are_same else "True makes them the same"
     return (
         f"{len(shared)} identities, such as {shared[0]} in {' and '.join(names[shared[0]])}, are in several data sets "
         f"and {meaning}; DATASETS.OWN.SAME_IDENTITIES {other}"

@@ -82,7 +82,8 @@ class OwnData(Reader):
     def open(self) -> None:
         domains = domains_of(self.rows)
         if self.domain and self.domain not in domains:
-            raise UserError(f"{self.folder} has no domain {self.domain!r}: its domains are {', '.join(domains)}")
+            there = f"its domains are {', '.join(domains)}" if domains != [""] else "it has no column domain"
+            raise UserError(f"{self.folder} has no domain {self.domain!r}: {there}")
         if len(domains) > 1 and not self.domain:
             names = ", ".join(f"'{self.place}#{domain}'" for domain in domains)
             raise UserError(f"{self.folder} has {len(domains)} domains: name each of them, ({names})")
@@ -180,18 +181,16 @@ def own_rows(place: str, layout: str = "") -> tuple[list[Row], str]:
     else:
         state = os.stat(place)
         rows, layout = _table_rows(place, state.st_mtime_ns, state.st_size), ""
-    return list(rows), layout
+    for column in ("split", "domain"):
+        empty = next((row for row in rows if not getattr(row, column)), None)
+        if empty and filled(rows, column):
+            raise UserError(f"{empty.place}: the {column} is empty; fill it in for every row, or for none")
+    return rows, layout
 
 
 @functools.lru_cache(maxsize=8)  # a training reads its tables several times
 def _table_rows(place: str, modified: int, size: int) -> list[Row]:
-    rows = list({row.path: row for row in reversed(read_table(place))}.values())[::-1]
-    for column in ("split", "domain"):
-        with_it = filled(rows, column)
-        empty = next((row for row in rows if not getattr(row, column)), None)
-        if with_it and empty:
-            raise UserError(f"{empty.place}: the {column} is empty; fill it in for every row, or for none")
-    return rows
+    return list({row.path: row for row in read_table(place)}.values())
 
 
 def domains_of(rows: Sequence[Row]) -> list[str]:

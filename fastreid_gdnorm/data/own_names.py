@@ -19,7 +19,7 @@ def settle_names(cfg: CfgNode, typed: Collection[str]) -> None:
 
     ROOT becomes the working directory if it is not set and a name needs it. The config of a run has ROOT: its names are
     final, so its sources stay the same if a table changes; only names that are typed are settled, relative to the
-    working directory. All this is true of the names of tables and folders alone.
+    working directory, or to ROOT if they are not there. Other data sets keep their names.
 
     Args:
         typed: the keys that overrides set.
@@ -58,7 +58,8 @@ def _domains(cfg: CfgNode, name: str, base: str) -> list[str]:
     own = cfg.DATASETS.OWN
     own.ROOT = os.path.abspath(own.ROOT or base)
     reader = reader_of(name)
-    place = os.path.normpath(os.path.join(base, reader.place))
+    places = [os.path.normpath(os.path.join(folder, reader.place)) for folder in (base, own.ROOT)]
+    place = next(filter(os.path.exists, places), places[0])
     inside = os.path.relpath(place, own.ROOT)
     short = place if inside.startswith(os.pardir) else inside
     if os.path.isdir(place) or not is_table(place):

@@ -40,10 +40,10 @@ class RunData:
         self.splits: dict[str, int] = {}
         self.unmatched: dict[str, int] = {}
         for name in cfg.DATASETS.NAMES:
-            data = self._read(cfg, name, combineall=cfg.DATASETS.COMBINEALL)
+            data = self._read(cfg, name, ["train"], combineall=cfg.DATASETS.COMBINEALL)
             self.sources[name] = [_part("training", data.train)] if data else []
         for name in cfg.DATASETS.TESTS:
-            data = self._read(cfg, name)
+            data = self._read(cfg, name, ["query", "gallery"])
             self.targets[name] = [_part("query", data.query), _part("gallery", data.gallery)] if data else []
             if data:
                 self.unmatched[name] = len(data.query) - num_matched(data.query, data.gallery)
@@ -66,12 +66,15 @@ class RunData:
         low, high = binomtest(round(percent / 100 * queries), queries).proportion_ci(method="wilson")
         return float(100 * (high - low) / 2)
 
-    def _read(self, cfg: CfgNode, name: str, **kwargs: Any) -> Any:
+    def _read(self, cfg: CfgNode, name: str, parts: Sequence[str], **kwargs: Any) -> Any:
         try:
-            return read(cfg, name, **kwargs)
+            data = read(cfg, name, **kwargs)
+            for part in parts:
+                getattr(data, part)  # some data sets read it only now
         except UserError as error:
             self.missing[name] = str(error)
             return None
+        return data
 
 
 def _part(name: str, items: Sequence[tuple[str, Any, Any]]) -> Part:

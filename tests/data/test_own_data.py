@@ -14,6 +14,7 @@ from PIL import Image
 from fastreid_gdnorm.data import read
 from fastreid_gdnorm.data.layouts import read_folder
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.modeling.chosen_paths import camera_label
 from fastreid_gdnorm.runs.run_config import load_config
 
@@ -105,6 +106,8 @@ def test_tables_train_a_branch_for_each_domain_and_are_found_from_anywhere(data,
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     monkeypatch.chdir(elsewhere)
+    done = fastreid_here("eval", "--model", run, "DATASETS.TESTS", "('office.csv',)")
+    assert done.returncode == 0 and results(run / "eval-mean") == results(run), "there is only the run's office.csv"
     shutil.copyfile(data / "shop.csv", "office.csv")
     (elsewhere / "RenderedMall").symlink_to(data / "RenderedMall")
     done = fastreid_here("eval", "--model", run)
@@ -232,6 +235,14 @@ def test_a_table_that_does_not_serve_is_refused_with_the_row(tmp_path, monkeypat
     (tmp_path / "t.csv").write_text("path;identity\nnowhere.jpg;7\n")
     with pytest.raises(UserError, match="t.csv, line 2: image .*/nowhere.jpg does not exist"):
         getattr(read(load_config(OWN), "t.csv"), part)
+
+
+def test_calibrate_leaves_out_training_images_and_keeps_domains_apart(tmp_path, capsys):
+    rows = ["a,7,1,train,mall", "b,7,1,query,mall", "c,7,1,gallery,shop", "d,-1,,gallery,shop"]
+    (tmp_path / "t.csv").write_text("\n".join(["path,identity,camera,split,domain", *rows]))
+    labelled = labelled_images(f"{tmp_path}/t.csv", tmp_path)
+    assert labelled.columns(labelled.records) == (["mall 7", "shop 7", ""], ["mall 1", "shop 1", ""])
+    assert "1 of 4 images are of the split train and are left out" in capsys.readouterr().out
 
 
 def test_training_on_ones_own_test_images_is_refused(data, fastreid_here):
