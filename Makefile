@@ -6,7 +6,7 @@ RUN := $(VENV)/bin/python
 READY := $(VENV)/.fastreid_gdnorm-ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-all test-cuda matrix corner lint docs clean
+.PHONY: help setup demo test test-long test-all test-cuda matrix corner lint docs configs clean
 
 help:  ## this list
 	@echo "usage: make TARGET [VENV=$(VENV)] [PYTHON=$(PYTHON)]"
@@ -47,6 +47,9 @@ lint: docs  ## check style, import contracts, types and the manual's links
 # advertisement.
 docs: $(READY)  ## build the manual into site/
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+
+configs: $(READY)  ## write the configs of all protocols anew, from fastreid_gdnorm/paper/variants.py
+	$(RUN) -m fastreid_gdnorm.paper.config_files
 
 clean:  ## remove what builds and tests leave behind; VENV stays
 	rm -rf build dist site .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis .nox

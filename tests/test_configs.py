@@ -1,12 +1,15 @@
-"""Every config in the tree loads and builds its model."""
+"""Every config in the tree loads and builds its model; those of protocols are what their table says."""
 
 import pytest
 from fastreid.modeling.meta_arch import build_model
 
 from fastreid_gdnorm.layers import GaussianProcess
+from fastreid_gdnorm.paper.config_files import config_texts
+from fastreid_gdnorm.paper.directions import Direction
+from fastreid_gdnorm.runs.methods import METHODS, method
 from fastreid_gdnorm.runs.run_config import flat, load_config
 
-from .conftest import REPOSITORY
+from .conftest import DEMO, REPOSITORY
 
 CONFIGS = sorted([*REPOSITORY.glob("configs/**/*.yml"), *REPOSITORY.glob("projects/**/*.yml")])
 
@@ -55,6 +58,51 @@ def test_every_source_has_four_identities_in_a_batch_and_few_copies_and_balanced
     balanced = load_config(str(path.parent / "balanced.yml"))
     differing = [key for key, value in flat(cfg) if dict(flat(balanced))[key] != value]
     assert sorted(differing) == ["MODEL.BACKBONE.NAME", "MODEL.META_ARCHITECTURE", "OUTPUT_DIR"]
+
+
+def test_the_configs_of_protocols_are_what_make_configs_writes():
+    written = {path.relative_to(REPOSITORY).as_posix(): path.read_text() for path in CONFIGS}
+    expected = dict(config_texts())
+    assert [path for path, text in expected.items() if written.get(path) != text] == [], "run make configs"
+    others = [path for path in written.keys() - expected.keys() if not path.startswith(("configs/", f"{DEMO}/"))]
+    assert others == [], "not in fastreid_gdnorm/paper/variants.py"
+
+
+PROTOCOLS = REPOSITORY / "projects/GDNorm/configs"
+# {folder: (directions, COMBINEALL, SIZE_TRAIN, CUHK03.BOXES, MSMT17.VERSION)}; projects/GDNorm/DATASETS.md says why
+LEAVE_ONE_OUT = {"D+C3+MT->M", "M+C3+MT->D", "M+D+MT->C3", "M+D+C3->MT"}
+WITHOUT_DUKE = {"C3+MT+CS->M", "M+MT+CS->C3", "M+C3+CS->MT"}
+PAIRS = {"M->D+C3+MT", "D->M+C3+MT", "C3->M+D+MT", "MT->M+D+C3"}
+OURS, LIKE_META = ([384, 128], "detected", "V1"), ([256, 128], "labeled", "V2")
+DATA = {
+    "protocol1": ({"M+D+C2+C3+CS->V+P+G+I"}, True, *OURS),
+    "protocol1/without-duke": ({"M+C2+C3+CS->V+P+G+I"}, True, *OURS),
+    "protocol1/256x128": ({"M+C2+C3+CS->V+P+G+I"}, True, *LIKE_META),
+    "protocol2": (LEAVE_ONE_OUT, False, *OURS),
+    "protocol2/all-images": (LEAVE_ONE_OUT, True, *OURS),
+    "protocol2/cuhk-sysu": (WITHOUT_DUKE, False, *OURS),
+    "protocol2/256x128": (WITHOUT_DUKE, False, *LIKE_META),
+    "protocol3": (WITHOUT_DUKE, True, *OURS),
+    "protocol3/256x128": (WITHOUT_DUKE, True, *LIKE_META),
+    "pairs": (PAIRS, False, *OURS),
+    "pairs/256x128": (PAIRS, False, [256, 128], "detected", "V1"),
+}
+
+
+@pytest.mark.parametrize("folder", DATA)
+def test_a_protocol_trains_and_tests_on_what_papers_say(folder):
+    directions, *settings = DATA[folder]
+    place = PROTOCOLS / folder
+    found = {}
+    for path in [*place.glob("*.yml"), *place.glob("to-*/*.yml"), *place.glob("from-*/*.yml")]:
+        cfg = load_config(path)
+        data = cfg.DATASETS
+        assert settings == [data.COMBINEALL, cfg.INPUT.SIZE_TRAIN, data.CUHK03.BOXES, data.MSMT17.VERSION]
+        assert cfg.INPUT.SIZE_TEST == cfg.INPUT.SIZE_TRAIN
+        assert f"logs/{path.relative_to(PROTOCOLS).with_suffix('')}" == cfg.OUTPUT_DIR
+        found.setdefault(method(cfg), set()).add(str(Direction.of(cfg)))
+    names = {"baseline"} if folder.startswith("pairs") else set(METHODS)
+    assert found == dict.fromkeys(names, directions)
 
 
 def test_the_bases_are_section_4_2_of_the_paper():
