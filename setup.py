@@ -11,6 +11,7 @@ SHIPPED = (
     "configs/**/*.yml",
     "projects/GDNorm/configs/**/*.yml",
     "projects/GDNorm/results/paper.csv",
+    "projects/GDNorm/results/published.csv",
     "projects/GDNorm/DATASETS.md",
     "projects/GDNorm/weights/*",
 )

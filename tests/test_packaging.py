@@ -21,7 +21,8 @@ import fastreid_gdnorm
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG_FOLDERS = ("configs", "projects/GDNorm/configs")
 WEIGHTS = (path.relative_to(ROOT).as_posix() for path in (ROOT / "projects/GDNorm/weights").iterdir())
-OTHERS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/DATASETS.md", *WEIGHTS)
+RESULTS = ("projects/GDNorm/results/paper.csv", "projects/GDNorm/results/published.csv")
+OTHERS = (*RESULTS, "projects/GDNorm/DATASETS.md", *WEIGHTS)
 PACKAGED = ("fastreid_gdnorm", "configs", "docs", "projects", "tests", ".ci")
 
 # Import names that are not their distribution's name.

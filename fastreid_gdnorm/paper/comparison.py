@@ -1,4 +1,4 @@
-"""Compares measured numbers with the paper's."""
+"""Compares measured numbers with the paper's, and with those of later papers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from ..disk import save_figure
 from ..evaluation import HEADLINE, SPREAD, header
 from ..runs.tables import save_table
 from .directions import Direction, letters
-from .numbers import METRICS, published
+from .numbers import LATER, METRICS, published, published_later
 
 THIS_RUN, DIFFERENCE = "this run", "this run - paper"
+ABOUT_LATER = f"Other papers' backbones, image sizes, boxes and data set versions may differ from these runs': {LATER}"
 
 
 class Measured(NamedTuple):
@@ -24,6 +25,7 @@ class Measured(NamedTuple):
     direction: Direction
     method: str
     results: Mapping[str, Mapping[str, float]]  # {the target's name in the registry: {metric: %}}
+    all_images: bool = False  # whether it was trained on the sources' query and gallery images too
 
 
 class Line(NamedTuple):
@@ -32,13 +34,13 @@ class Line(NamedTuple):
     direction: str
     target: str
     method: str
-    source: str  # a table of the paper, THIS_RUN or DIFFERENCE
+    source: str  # a table of the paper, a later paper, THIS_RUN or DIFFERENCE
     values: dict[str, float | None]  # {metric: %}; None if the paper has no number
     spread: dict[str, float]  # {metric: standard deviation over splits}, or empty
 
 
 class Comparison:
-    """Measured results, the paper's for the same sources and target, and the differences.
+    """Measured results, published ones for the same sources and target, and the differences from the paper's.
 
     ``lines`` lists them by direction, then by target.
     """
@@ -65,7 +67,8 @@ class Comparison:
             ]
             headers = ["", "", *map(header, METRICS)]
             tables.append(f"{title}\n\n{tabulate(rows, headers, tablefmt='github', disable_numparse=True)}")
-        return "\n\n".join(tables) + "\n"
+        has_later = any(not line.source.startswith(("paper", THIS_RUN)) for line in self.lines)
+        return "\n\n".join([*tables, *([ABOUT_LATER] if has_later else [])]) + "\n"
 
     def figure(self) -> Figure:
         """Rank-1 and mAP on every target: the paper's GDNorm, and the measured runs."""
@@ -107,8 +110,8 @@ class Comparison:
 def _lines_on(name: str, direction: Direction, runs: list[Measured]) -> Iterable[Line]:
     target = letters(name)
     paper_lines = published(direction, target)
-    for line in paper_lines:
-        yield Line(str(direction), target, line.method, f"paper, Table {line.table}", line.values, {})
+    for line in (*paper_lines, *published_later(direction, target, runs[0].all_images)):
+        yield Line(str(direction), target, line.method, line.source, line.values, {})
     for run in runs:
         if name not in run.results:
             continue
