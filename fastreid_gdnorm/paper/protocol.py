@@ -1,4 +1,4 @@
-"""Runs the trainings and tests of one of the paper's protocols, and compares them with the paper."""
+"""Runs the trainings and tests of a protocol, and compares them with published numbers."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fastreid.config import CfgNode
+from fastreid.data.datasets import DATASET_REGISTRY
+
 from ..console import say
-from ..data import read
+from ..data import is_read_by, read
+from ..data.readers import Reader
 from ..disk import check_writable
 from ..errors import UserError
 from ..runs import files
@@ -17,9 +21,7 @@ from ..runs.run_checkpoints import last_checkpoint
 from ..runs.run_config import load_config, shipped
 from .comparison import Comparison, Measured
 from .directions import Direction
-
-CONFIGS = "projects/GDNorm/configs/protocol{}"
-TARGETS = ("market", "duke", "cuhk03", "msmt17")  # of Protocol-2, in the paper's order
+from .variants import config_folder, direction_folder, find_variant
 
 
 class Run(NamedTuple):
@@ -37,38 +39,40 @@ class Run(NamedTuple):
 
 
 class Protocol:
-    """The runs of protocol 1 or 2.
+    """The runs of a protocol.
 
     Each run has its own process. Finished runs are skipped, and interrupted ones resume. ``train`` and ``test`` write
     comparison.md, .csv, .json and .png after every run.
 
     Args:
-        number: 1 or 2.
+        name: a key of PROTOCOLS.
         output: the folder for the runs and the comparison.
-        variant: a folder of the protocol's configs, one of :func:`variants`.
+        variant: the name of one of the protocol's variants; "" is the protocol itself.
         overrides: KEY, VALUE, ... for all runs.
 
     Raises:
         UserError: the variant does not exist, or the overrides have a mistake.
     """
 
-    def __init__(
-        self, number: int, output: str | Path, variant: str | None = None, overrides: Sequence[object] = ()
-    ) -> None:
+    def __init__(self, name: str, output: str | Path, variant: str = "", overrides: Sequence[object] = ()) -> None:
         self.output = Path(output)
         check_writable(self.output)
         self.overrides = overrides
-        self.runs = list(self._runs(number, variant))
+        self.runs = list(self._runs(name, variant))
 
-    def choose(self, methods: Iterable[str], only: Sequence[str] = ()) -> list[Run]:
-        """The runs by ``methods``, keys of METHODS, in the directions ``only``; an empty ``only`` means all directions.
+    def choose(self, methods: Sequence[str] = (), only: Sequence[str] = ()) -> list[Run]:
+        """The runs by ``methods``, keys of METHODS, in the directions ``only``.
+
+        Without ``methods``, those by the protocol's first method; without ``only``, those in all directions.
 
         Raises:
             UserError: a method or direction does not exist.
         """
+        known = list(dict.fromkeys(run.method for run in self.runs))
+        methods = methods or known[:1]
         for method in methods:
-            if method not in METHODS:
-                raise UserError(f"--methods: there is no {method!r}; choose from {', '.join(METHODS)}")
+            if method not in known:
+                raise UserError(f"--methods: there is no {method!r}; choose from {', '.join(known)}")
         for text in only:
             if Direction.parse(text) not in self._directions:
                 raise UserError(f"--only: there is no {text!r}; choose from {', '.join(map(str, self._directions))}")
@@ -87,6 +91,25 @@ class Protocol:
         rows = {run: train_row(run.folder, run.config, seed, self.overrides) for run in runs}
         self._check_data_sets(runs, with_sources=True)
         self._work(rows, self.output, lambda run: self._earlier(run, seed))
+
+    def plan(self, runs: Sequence[Run], seed: int = 0) -> str:
+        """What ``train`` would do, one line for each run; reads no data set.
+
+        Raises:
+            UserError: a folder holds a run with other settings, or the overrides have a mistake.
+        """
+        lines = []
+        for run in runs:
+            row = train_row(run.folder, run.config, seed, self.overrides)
+            cfg = load_config(run.config, self.overrides)
+            height, width = cfg.INPUT.SIZE_TRAIN
+            images = "all images" if cfg.DATASETS.COMBINEALL else "training splits"
+            sources, targets = (", ".join(_described(cfg, names)) for names in (cfg.DATASETS.NAMES, cfg.DATASETS.TESTS))
+            lines.append(
+                f"{run.name}: train {run.config} at {height}x{width} on {images} of {sources}; "
+                f"test on {targets}; in {run.folder}{' (finished)' if row.result() else ''}"
+            )
+        return "\n".join(lines)
 
     def test(self, runs: Sequence[Run], weights: Sequence[str] = ()) -> None:
         """Only test ``runs``, with the checkpoints ``weights``, [DIRECTION=]FILE, or else the last ones in the output.
@@ -107,19 +130,14 @@ class Protocol:
     def _directions(self) -> list[Direction]:
         return list(dict.fromkeys(run.direction for run in self.runs))
 
-    def _runs(self, number: int, variant: str | None) -> Iterator[Run]:
-        folder = shipped(CONFIGS.format(number))
-        if variant:
-            if variant not in variants(number):
-                known = ", ".join(variants(number))
-                raise UserError(f"--variant: there is no {variant!r} in protocol {number}; choose from {known}")
-            folder /= variant
-        per_target = [folder / f"to-{target}" for target in TARGETS]
-        for subfolder in [subfolder for subfolder in per_target if subfolder.is_dir()] or [folder]:
-            for method in METHODS:
-                config = subfolder / f"{method}.yml"
+    def _runs(self, name: str, variant: str) -> Iterator[Run]:
+        chosen = find_variant(name, variant)
+        for planned in map(Direction.parse, chosen.directions):
+            configs, folder = shipped(config_folder(name, variant, planned)), direction_folder(planned)
+            for method in chosen.methods:
+                config = configs / f"{method}.yml"
                 direction = Direction.of(load_config(config, self.overrides))
-                yield Run(config, method, direction, self.output / subfolder.relative_to(folder) / method)
+                yield Run(config, method, direction, self.output / folder / method)
 
     def _checkpoints(self, runs: Sequence[Run], weights: Sequence[str]) -> dict[Run, str]:
         if weights and len({run.method for run in runs}) > 1:
@@ -185,10 +203,13 @@ class Protocol:
             row = rows.get(run) or earlier(run)
             result = row.result() if row else None
             if result:
-                yield Measured(run.direction, METHODS[run.method], result["results"])
+                cfg = load_config(run.config, self.overrides)
+                yield Measured(run.direction, METHODS[run.method], result["results"], cfg.DATASETS.COMBINEALL)
 
 
-def variants(number: int) -> list[str]:
-    """The names of a protocol's variants: the folders of its configs that are not directions."""
-    folder = shipped(CONFIGS.format(number))
-    return sorted(child.name for child in folder.iterdir() if child.is_dir() and not child.name.startswith("to-"))
+def _described(cfg: CfgNode, names: Iterable[str]) -> Iterator[str]:
+    """Data sets with the variants that the config selects: DGCUHK03 (boxes detected)."""
+    for name in names:
+        keys = DATASET_REGISTRY.get(name).from_config(cfg) if is_read_by(Reader, name) else {}
+        variant = ", ".join(f"{key} {value}" for key, value in keys.items())
+        yield f"{name} ({variant})" if variant else name

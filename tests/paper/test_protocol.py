@@ -1,4 +1,4 @@
-"""Both protocols as commands at toy size, with a real kill, and their messages about mistakes."""
+"""The protocols as commands at toy size, with a real kill, and their messages about mistakes."""
 
 import csv
 import json
@@ -10,15 +10,17 @@ import time
 
 import pytest
 
+from fastreid_gdnorm.commands.protocol import NAMES
 from fastreid_gdnorm.disk import locked
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.paper.comparison import Comparison, Measured
 from fastreid_gdnorm.paper.directions import Direction
-from fastreid_gdnorm.paper.protocol import CONFIGS, Protocol
+from fastreid_gdnorm.paper.protocol import Protocol
+from fastreid_gdnorm.paper.variants import CONFIGS, PROTOCOLS
 from fastreid_gdnorm.runs.experiments import train_row
 from fastreid_gdnorm.runs.run_config import load_config, shipped
 
-from ..conftest import TINY, command
+from ..conftest import REPOSITORY, TINY, command
 from ..runs.toy import one_line
 
 TOY = [
@@ -92,9 +94,47 @@ def test_protocol_2_resumes_after_a_kill_and_skips_finished_runs(public_datasets
     assert comparison(tmp_path / "tested/eval")["M", "GDNorm", "this run"] == lines["M", "GDNorm", "this run"]
 
 
+PROTOCOL_3 = ("protocol", 3, "--only", "C3+MT+CS->M", "--methods", "baseline")
+
+
+def test_a_dry_run_says_what_would_be_trained_on_what_and_reads_no_data_set(tmp_path, fastreid_here, monkeypatch):
+    flags = [*PROTOCOL_3, "--output", tmp_path / "out", "--dry-run"]
+    monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
+    planned = fastreid_here(*flags, "DATASETS.MSMT17.VERSION", "V2")
+    config = REPOSITORY / CONFIGS / "protocol3/to-market/baseline.yml"
+    assert planned.stdout == (
+        f"C3+MT+CS->M baseline: train {config} at 384x128 on all images of DGCUHK03 (boxes detected), DGMSMT17 "
+        f"(version V2, val True), DGCUHKSYSU; test on DGMarket1501; in {tmp_path}/out/to-market/baseline\n"
+    )
+    assert planned.returncode == 0 and not (tmp_path / "out").exists()
+
+
+@pytest.mark.long
+def test_protocol_3_stands_beside_later_papers(public_datasets, tmp_path, fastreid_here):
+    done = fastreid_here(*PROTOCOL_3, "--output", tmp_path, *TOY)
+    assert done.returncode == 0, done.stderr
+    lines = comparison(tmp_path)
+    printed = "CLIP-FGDI, arXiv 2501.16065"
+    assert {key: lines["M", key, printed]["mAP"] for key in ("META", "ACL", "CLIP-FGDI")} == {
+        "META": "76.5",
+        "ACL": "76.8",
+        "CLIP-FGDI": "79.8",
+    }
+    assert lines["M", "META", printed]["Rank-1"] == "" and lines["M", "baseline", "this run"]["mAP"]
+    assert "versions may differ from these runs': projects/GDNorm/results/published.csv" in done.stdout
+    assert (tmp_path / "comparison.md").read_text() in done.stdout
+    trained = load_config(str(tmp_path / "to-market/baseline/config.yaml"))
+    assert trained.DATASETS.COMBINEALL and trained.MODEL.META_ARCHITECTURE == "Baseline"
+
+
 # {name: (flags, overrides, message)}
 MISTAKES = {
-    "variant": ("--variant no-duke", [], "there is no 'no-duke' in protocol 2; choose from all-images, cuhk-sysu"),
+    "variant": (
+        "--variant no-duke",
+        [],
+        "there is no 'no-duke' in protocol 2; choose from all-images, cuhk-sysu, 256x128",
+    ),
+    "dry test": ("--dry-run --eval-only", [], "--dry-run shows trainings: leave out --eval-only"),
     "method": (
         "--methods gdn",
         [],
@@ -141,35 +181,23 @@ def test_mistakes_are_reported_before_any_run(public_datasets, tmp_path, fastrei
 
 def test_a_missing_data_set_of_the_last_run_is_reported_before_the_first(datasets, tmp_path, monkeypatch):
     monkeypatch.setenv("FASTREID_DATASETS", str(tmp_path))
-    protocol = Protocol(2, tmp_path / "out")
+    protocol = Protocol("2", tmp_path / "out")
     with pytest.raises(UserError, match="data set DGDukeMTMC: .* has no folder DukeMTMC-reID"):
-        protocol.train(protocol.choose(["gdnorm"]))
+        protocol.train(protocol.choose())
     assert not (tmp_path / "out").exists()
 
 
-DIRECTIONS = {
-    "1": ["M+D+C2+C3+CS->V+P+G+I"],
-    "1/without-duke": ["M+C2+C3+CS->V+P+G+I"],
-    "2": ["D+C3+MT->M", "M+C3+MT->D", "M+D+MT->C3", "M+D+C3->MT"],
-    "2/all-images": ["D+C3+MT->M", "M+C3+MT->D", "M+D+MT->C3", "M+D+C3->MT"],
-    "2/cuhk-sysu": ["C3+MT+CS->M", "M+MT+CS->C3", "M+C3+CS->MT"],
-}
+def test_pairs_have_no_branches(tmp_path):
+    protocol = Protocol("pairs", tmp_path)
+    assert {run.method for run in protocol.choose()} == {"baseline"}
+    with pytest.raises(UserError, match="--methods: there is no 'gdnorm'; choose from baseline"):
+        protocol.choose(["gdnorm"])
+    (one,) = Protocol("pairs", tmp_path, "256x128", ["DATASETS.TESTS", "('DGDukeMTMC',)"]).choose(only=["M->D"])
+    assert load_config(one.config).INPUT.SIZE_TEST == [256, 128]
 
 
-@pytest.mark.parametrize("folder", DIRECTIONS)
-def test_every_protocol_has_its_directions_for_four_methods(folder):
-    place = shipped(CONFIGS.format(folder))
-    for method, branches in ("gdnorm", 1), ("branches", 0), ("balanced", None), ("baseline", None):
-        found = {}
-        for config in place.glob(f"{method}.yml") if folder[0] == "1" else place.glob(f"to-*/{method}.yml"):
-            cfg = load_config(str(config))
-            found[str(Direction.of(cfg))] = cfg
-        assert sorted(found) == sorted(DIRECTIONS[folder])
-        for cfg in found.values():
-            assert (folder[0] == "1" or folder == "2/all-images") == cfg.DATASETS.COMBINEALL
-            assert ("Baseline" if branches is None else "GDNormBaseline") == cfg.MODEL.META_ARCHITECTURE
-            assert branches in (None, cfg.MODEL.GDNORM.NUM_PATHS)
-            assert cfg.OUTPUT_DIR.startswith(f"logs/protocol{folder}/") and cfg.OUTPUT_DIR.endswith(f"/{method}")
+def test_the_command_knows_every_protocol():
+    assert tuple(PROTOCOLS) == NAMES
 
 
 def test_a_row_that_another_process_runs_is_refused(tmp_path):
@@ -185,7 +213,14 @@ def test_the_mean_over_other_targets_is_not_compared_with_the_papers():
     assert [line.source for line in lines if line.target == "mean"] == ["this run"]
 
 
-def test_a_direction_that_the_paper_lacks_is_shown_alone():
+def test_a_direction_that_no_paper_has_is_shown_alone():
     results = {"DGMarket1501": dict.fromkeys(METRICS, 50.0)}
-    (line,) = Comparison([Measured(Direction.parse("C3+MT+CS->M"), "GDNorm", results)]).lines
+    (line,) = Comparison([Measured(Direction.parse("C3+CS->M"), "GDNorm", results)]).lines
     assert line.source == "this run"
+
+
+def test_later_papers_are_compared_on_the_images_that_they_train_on():
+    results = {"DGMarket1501": dict.fromkeys(METRICS, 50.0)}
+    for all_images, printed in (False, 67.5), (True, 76.5):  # META's Protocol-2 and -3
+        lines = Comparison([Measured(Direction.parse("C3+MT+CS->M"), "GDNorm", results, all_images)]).lines
+        assert {line.values["mAP"] for line in lines if line.method == "META"} == {printed}
