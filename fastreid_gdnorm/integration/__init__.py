@@ -2,8 +2,10 @@
 
 ``registration.py`` first applies ``patches/`` and then connects these, so the plugin's method is the outer one and
 calls the repaired method. Each package wraps a method at most once, so the order within a package does not matter.
-Both packages wrap these three:
+Both packages wrap these four:
 
+``CfgNode.load_yaml_with_base``
+    ``base_configs`` finds a ``_BASE_`` beside the config. ``config_urls`` in patches/ then refuses URLs.
 ``DefaultTrainer.__init__``
     ``trainer`` completes the config, sets the allocator, checks the config and seeds random numbers. The repaired
     method follows: ``training`` in patches/ refuses AMP without CUDA and makes OUTPUT_DIR, then stock runs. Last,
@@ -19,6 +21,7 @@ Both packages wrap these three:
 from __future__ import annotations
 
 from . import (
+    base_configs,
     bounded_ranking,
     checkpointer,
     data_set_names,
@@ -33,6 +36,7 @@ from . import (
 )
 
 SEAMS = (
+    base_configs,
     shipped_weights,
     data_set_names,
     launch,

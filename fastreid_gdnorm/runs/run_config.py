@@ -101,7 +101,7 @@ def _merge(where: str, merge: Callable[[Any], None], what: object) -> None:
     try:
         merge(what)
     except OSError as error:
-        base = "" if error.filename == where else f": its _BASE_ {error.filename}, relative to the config's folder"
+        base = "" if error.filename == where else f": its _BASE_ {error.filename}: put it there, or beside the config"
         raise UserError(f"{where}: {error.strerror}{base}") from error
     except RecursionError as error:
         raise UserError(f"{where}: its _BASE_ leads back to itself") from error
