@@ -45,6 +45,9 @@ file                 what is broken in stock fast-reid                  what the
 
 ``checkpoint_io``    a checkpoint is written over the last good one     replaces it once the new one is complete
                      loading a checkpoint runs any code in it           loads only tensors and plain values
+                     the neck and the classifier of checkpoints of      renames them
+                     earlier releases, such as the model zoo's, have
+                     other names and are left out (issues 427, 486)
 
 ``pretrained``       loading pretrained weights runs any code in them   loads only tensors and plain values
                      no hash is checked                                 checks the hash in the file's name

@@ -1,9 +1,10 @@
-"""Patch of fastreid.utils.checkpoint: files are written whole or not at all, and loading them runs no code."""
+"""Patch of fastreid.utils.checkpoint: files are written whole, loading them runs no code, old names are renamed."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -11,6 +12,10 @@ from typing import Any
 from ..disk import replacing
 from ..errors import UserError, explained
 from .tools import Overlay, load_weights, source_has
+
+logger = logging.getLogger("fastreid.gdnorm.checkpoints")
+
+NECK, OLD_NECK, OLD_CLASSIFIER = ".bottleneck.0.", ".bnneck.", ".classifier.weight"
 
 
 class _AtomicPathManager(Overlay):
@@ -26,7 +31,7 @@ class _AtomicPathManager(Overlay):
 
 
 def patch_checkpoints() -> None:
-    """Checkpoints and a run's config are written over the last good one; loading a checkpoint runs any code in it."""
+    """Checkpoints are written over the last good one; loading them runs any code in them and leaves out old names."""
     from fastreid.engine import defaults
     from fastreid.utils import checkpoint
 
@@ -35,9 +40,6 @@ def patch_checkpoints() -> None:
         checkpoint.PathManager = _AtomicPathManager(checkpoint.PathManager)
     if source_has(defaults.default_setup, "PathManager.open(path"):
         defaults.PathManager = _AtomicPathManager(defaults.PathManager)
-
-    def load_file(self: Any, path: str) -> Any:
-        return load_weights(path, f"checkpoint {path}", "name another with MODEL.WEIGHTS, or in last_checkpoint")
 
     stock_load = checkpointer.load
 
@@ -56,5 +58,45 @@ def patch_checkpoints() -> None:
             raise explained(error, f"checkpoint {path} does not fit this model: {reason}") from error
 
     if source_has(checkpointer._load_file, "torch.load(f, map_location=torch.device("):
-        checkpointer._load_file = load_file
+        checkpointer._load_file = _load_file
+        checkpointer._log_renamed_keys = _log_renamed_keys
     checkpointer.load = load
+
+
+def _load_file(self: Any, path: str) -> Any:
+    weights = load_weights(path, f"checkpoint {path}", "name another with MODEL.WEIGHTS, or in last_checkpoint")
+    if isinstance(weights, dict) and isinstance(weights.get("model"), dict):
+        renamed = _rename_old(weights["model"], self.model)
+        if renamed:
+            self._log_renamed_keys(renamed)
+    return weights
+
+
+def _log_renamed_keys(self: Any, renamed: str) -> None:
+    logger.info("The checkpoint is of an earlier fast-reid: renamed %s", renamed)
+
+
+def _rename_old(state: dict[str, Any], model: Any) -> str:
+    """Give the tensors of heads the names that they have in ``model``.
+
+    In 2020 ``X.bnneck`` was what is ``X.bottleneck.0`` now, and until March 2021 ``X.classifier.weight`` what is
+    ``X.weight`` now. A neck that does not begin with BN, as MGN's, is not what it was then, and is left alone.
+
+    Returns:
+        What was renamed, in words: heads.bnneck to heads.bottleneck.0, ...
+    """
+    from fastreid.utils.checkpoint import _strip_prefix_if_present
+
+    _strip_prefix_if_present(state, "module.")
+    own = model.state_dict()
+    norms = {key.partition(NECK)[0] for key in own if NECK in key and key.endswith("running_mean")}
+    renamed = {}
+    for key in [key for key in state if key not in own]:
+        head, _, rest = key.partition(OLD_NECK)
+        if rest and head in norms:
+            state[f"{head}{NECK}{rest}"] = state.pop(key)
+            renamed[head + OLD_NECK] = head + NECK
+        elif key.endswith(OLD_CLASSIFIER) and (new := key.replace(OLD_CLASSIFIER, ".weight")) in own:
+            state[new] = state.pop(key)
+            renamed[key] = new
+    return ", ".join(f"{old.rstrip('.')} to {new.rstrip('.')}" for old, new in sorted(renamed.items()))

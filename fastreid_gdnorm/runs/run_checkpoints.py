@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,10 @@ from ..training.population_statistics import complete_paths
 from . import files
 from .feature_keys import read_feature_keys
 from .settings import SameSources
+
+logger = logging.getLogger("fastreid.gdnorm.checkpoints")
+
+NORMALISATION = {"pixel_mean": "MODEL.PIXEL_MEAN", "pixel_std": "MODEL.PIXEL_STD"}  # {buffer: config key}
 
 
 def last_checkpoint(folder: str | Path) -> str | None:
@@ -90,11 +95,44 @@ def posterior_files(cfg: CfgNode) -> list[Path]:
 
 
 class _WholeModel(Checkpointer):
-    """A checkpointer that refuses checkpoints without all tensors that features need; fast-reid accepts them."""
+    """A checkpointer that refuses checkpoints without all tensors that features need; fast-reid accepts them.
+
+    What was loaded, renamed and left out is logged in one line: as a warning, unless only classifiers were left out.
+    """
+
+    _renamed = ""
+
+    def load(self, path: str, checkpointables: Any = None) -> Any:
+        self._path = path
+        return super().load(path, checkpointables)
+
+    def _load_model(self, checkpoint: Any) -> Any:
+        for name, key in NORMALISATION.items():  # releases before 1.3 keep it in the checkpoint
+            own, theirs = (state.get(name) for state in (dict(self.model.named_buffers()), checkpoint["model"]))
+            if own is not None and theirs is not None and own.flatten().tolist() != theirs.flatten().tolist():
+                raise ValueError(f"its {name} is {theirs.flatten().tolist()}: set {key} to that")
+        return super()._load_model(checkpoint)
+
+    def _log_renamed_keys(self, renamed: str) -> None:
+        self._renamed = renamed
 
     def _log_incompatible_keys(self, incompatible: Any) -> None:
         of_classifier = {name for name, p in self.model.named_parameters() if is_classifier(name, p)}
         missing = [key for key in incompatible.missing_keys if key not in of_classifier]
         if missing:
             raise ValueError(f"it lacks {len(missing)} of the model's tensors; the first is {missing[0]}")
-        super()._log_incompatible_keys(incompatible)
+        unexpected = incompatible.unexpected_keys
+        unneeded = [*(key for key, *_ in incompatible.incorrect_shapes), *filter(NORMALISATION.get, unexpected)]
+        foreign = [key for key in unexpected if key not in NORMALISATION]
+        parts = [f"{self._path}: loaded {len(self.model.state_dict()) - len(incompatible.missing_keys)} tensors"]
+        if self._renamed:
+            parts.append(f"renamed {self._renamed}")
+        if unneeded:
+            parts.append(f"left out {', '.join(unneeded)}, which features do not need")
+        if foreign:
+            others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+            parts.append(
+                f"left out {foreign[0]}{others}, which the config's model lacks: if it was trained with that, its "
+                "features are wrong, so correct the config"
+            )
+        logger.log(logging.WARNING if self._renamed or foreign else logging.INFO, "; ".join(parts))
