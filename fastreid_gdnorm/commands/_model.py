@@ -14,7 +14,8 @@ ABOUT_MODELS = """\
 A MODEL is an output folder of fastreid train, an output folder of fastreid
 export, or an ONNX file: of fastreid export, or one from elsewhere that
 describes its input (docs/your-own-data.md). An ONNX file needs onnxruntime,
-but neither torch nor fast-reid.
+but neither torch nor fast-reid. A folder with config.yaml and a
+checkpoint of any fast-reid model works too, also of its model zoo.
 
 """
 ABOUT_IMAGES = """\

@@ -1,6 +1,8 @@
 """Checkpoints as fast-reid's model zoo publishes them, with the names of 2020 and a config whose base is elsewhere."""
 
 import re
+import shlex
+import shutil
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.runs.results import read_test_results
 from fastreid_gdnorm.runs.run_config import load_config
 
-from ..conftest import ONE_TARGET
+from ..conftest import ONE_TARGET, REPOSITORY
 
 BASE = """
 MODEL:
@@ -44,6 +46,9 @@ def old_names(state):
     for new, old in OLD.items():
         state = {key.replace(new, old): value for key, value in state.items()}
     return state
+
+
+PAGE = (REPOSITORY / "docs/trained-models.md").read_text()
 
 
 @pytest.fixture
@@ -98,6 +103,23 @@ def test_commands_take_its_folder_and_say_in_one_line_what_they_loaded(zoo, data
     np.testing.assert_allclose(
         FeatureExtractor(tmp_path / "export")(str(images)), FeatureExtractor(folder)(str(images)), atol=1e-5
     )
+
+
+def test_the_pages_commands_work(zoo, public_datasets, tmp_path, fastreid_here, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    zoo().rename(tmp_path / "models/market_bot_R50")
+    (tmp_path / "models").rename(tmp_path / "zoo")
+    people = public_datasets / "RenderedStation"
+    shutil.copytree(people / "bounding_box_test", tmp_path / "crops")
+    shutil.copytree(people / "query", tmp_path / "queries")
+    (section,) = re.findall(r"^## Use it\n(.*?)^## ", PAGE, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^    fastreid (.*)$", section, re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["eval", "adapt", "index", "search", "export"]
+    for command in commands:
+        done = fastreid_here(*shlex.split(command))
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "zoo/market_bot_R50/export/model.onnx").is_file()
 
 
 def test_a_training_starts_from_it_with_its_neck_in_every_branch(zoo, tiny):
