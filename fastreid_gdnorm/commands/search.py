@@ -59,7 +59,7 @@ def run(args: Namespace) -> None:
     from ..disk import check_writable
 
     if args.html:
-        from ..report.search_page import check_page
+        from ..report.thumbnails import check_page
 
         check_page(args.html)
         check_writable(args.html.parent)
