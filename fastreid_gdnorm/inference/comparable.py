@@ -23,6 +23,18 @@ def unusable_rows(features: NDArray[np.float32], metric: str) -> NDArray[np.intp
     return np.flatnonzero(~np.isfinite(lengths) | ((lengths <= 1e-12) & (metric == "cosine")))
 
 
+def scores_between(features: NDArray[np.float32], others: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+    """Scores (N, M) of features (N, D) with others (M, D): dot products, or minus squared Euclidean distances.
+
+    Args:
+        metric: "cosine", for features of length 1, or "euclidean".
+    """
+    scores: NDArray[np.float32] = features @ others.T
+    if metric == "euclidean":
+        scores = 2 * scores - (features**2).sum(axis=1)[:, None] - (others**2).sum(axis=1)
+    return scores
+
+
 def as_comparable(features: Any, description: Description, name: str, count: str) -> NDArray[np.float32]:
     """Convert features to float32 (N, D), scaled to length 1 under the cosine metric.
 

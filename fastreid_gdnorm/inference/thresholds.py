@@ -15,6 +15,7 @@ from ..console import say
 from ..disk import replacing
 from ..errors import UserError
 from ..site_cameras import same_camera
+from .comparable import scores_between
 from .description import Description, other_version
 from .pairs import ACROSS, MIN_PEOPLE, UNKNOWN, WITHIN, Pairs, Rate, accept_rate, lowest_score
 from .records import Record
@@ -102,13 +103,11 @@ def label_pairs(features: NDArray[np.float32], identities: Sequence[str], camera
     """
     names, labels = np.unique(np.asarray(identities, str), return_inverse=True)
     labels, camera_of = labels.astype(np.int32), np.asarray(cameras, str)
-    squares, is_known = (features**2).sum(axis=1), camera_of != ""
+    is_known = camera_of != ""
     parts = []
     for start in range(0, len(features), BLOCK):
         rows = slice(start, start + BLOCK)
-        scores = features[rows] @ features.T
-        if metric == "euclidean":
-            scores = 2 * scores - squares[rows, None] - squares
+        scores = scores_between(features[rows], features, metric)
         row, other = np.nonzero(np.arange(len(features))[rows, None] < np.arange(len(features)))
         one = row + start
         kinds = np.where(camera_of[one] == camera_of[other], WITHIN, ACROSS)
