@@ -48,8 +48,22 @@ DOCUMENTS = [
         (["paths"], ["--model RUN", "--samples", "--lambdas", "ensemble", "safe to interrupt", "examples:"]),
         (["export"], ["--model RUN", "--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
         (["report"], ["--model", "RUN_DIR", "report.html", "no network", "examples:"]),
+        (["group"], ["--score", "--html", "track", "overlap in time", "--false-accept", "examples:"]),
     ],
-    ids=["fastreid", "train", "eval", "adapt", "adapt by", "demo", "datasets", "protocol", "paths", "export", "report"],
+    ids=[
+        "fastreid",
+        "train",
+        "eval",
+        "adapt",
+        "adapt by",
+        "demo",
+        "datasets",
+        "protocol",
+        "paths",
+        "export",
+        "report",
+        "group",
+    ],
 )
 def test_help_teaches(words, taught, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
@@ -215,6 +229,7 @@ OUTPUTS = {
     "index": "nowhere.jpg --gallery FILE/gallery",
     "search": "--gallery nowhere nowhere.jpg --html FILE/page.html",
     "calibrate": "nowhere.csv",
+    "group": "nowhere.jpg --output FILE/identities.csv",
     "protocol": "1 --output FILE",
     "report": "RUN --output FILE",
     "demo": "--output FILE",
@@ -228,7 +243,7 @@ def test_an_unwritable_output_is_one_line_before_any_work(command, toy_run, tmp_
     words = OUTPUTS[command].replace("FILE", str(file)).replace("RUN", str(toy_run)).split()
     if command in ("train", "eval", "paths", "export"):
         words = ["--config-file", toy_run / "config.yaml", *words]
-    if command in ("adapt", "extract", "index"):
+    if command in ("adapt", "extract", "group", "index"):
         words = ["--model", toy_run, *words]
     if command == "calibrate":
         words = ["--model", file / "model.onnx", *words]

@@ -44,6 +44,7 @@ def test_an_exports_folder_is_enough_for_inference(without_torch, exported, toy_
         ["calibrate", "--model", model, people / "query", "--false-accept", 0.5],
         ["search", "--gallery", tmp_path / "site", people / "query", "--html", tmp_path / "found.html"],
         ["extract", "--model", model / "model.onnx", people / "query", "--output", tmp_path / "f.npz"],
+        ["group", "--model", model, people / "query", "--output", tmp_path / "identities.csv"],
         ["adapt", "--model", model, people / "bounding_box_test", "--output", tmp_path / "adapted"],
         ["calibrate", "--model", model, "--site", tmp_path / "adapted", people / "query", "--false-accept", 0.5],
     ):
