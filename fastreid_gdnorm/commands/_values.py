@@ -39,6 +39,14 @@ def share(text: str) -> float:
     raise ArgumentTypeError(f"must be between 0 and 1; got {text!r}")
 
 
+def finite(text: str) -> float:
+    """A finite number."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(float(text)):
+            return float(text)
+    raise ArgumentTypeError(f"must be a number; got {text!r}")
+
+
 def device(text: str) -> str:
     """A device that torch can run a model on, or "" for the default."""
     if not re.fullmatch(r"|cpu|cuda(:\d+)?", text):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._model import ABOUT_IMAGES, ABOUT_MODELS, add_images, add_model, extractor_of
+from ._values import finite
 
 if TYPE_CHECKING:
     from ..image_tables import Row
@@ -50,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--output", required=True, type=Path, metavar="TABLE", help="the table to write, a new .csv")
     parser.add_argument(
         "--score",
-        type=float,
+        type=finite,
         metavar="S",
         help="merge groups if all scores between them are at least S; default: the thresholds of fastreid calibrate, "
         "next to the model or to TABLE",

@@ -113,10 +113,12 @@ def _numbered(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def _means(features: NDArray[np.float32], unit: NDArray[np.int64], metric: str) -> NDArray[np.float32]:
     """The mean feature of each unit, of length 1 under the cosine metric."""
-    sums = np.zeros((unit.max() + 1, features.shape[1]), np.float32)
-    np.add.at(sums, unit, features)
-    means = sums / np.bincount(unit).astype(np.float32)[:, None]
-    return means / lengths_of(means)[:, None] if metric == "cosine" else means
+    means: NDArray[np.float32] = np.zeros((unit.max() + 1, features.shape[1]), np.float32)
+    np.add.at(means, unit, features)
+    means /= np.bincount(unit)[:, None]
+    if metric == "cosine":
+        means /= lengths_of(means)[:, None]
+    return means
 
 
 def _beyond_threshold(

@@ -37,7 +37,7 @@ def _title(images: Sequence[Row]) -> str:
     count, cameras = len(images), sorted({row.camera for row in images if row.camera})
     of_cameras = f", cameras {', '.join(cameras)}" if cameras else ""
     shown = f", {MOST_IMAGES} of them shown" if count > MOST_IMAGES else ""
-    return f"{images[0].identity}: {count} {'images' if count > 1 else 'image'}{of_cameras}{shown}"
+    return f"Identity {images[0].identity}: {count} {'images' if count > 1 else 'image'}{of_cameras}{shown}"
 
 
 def _spread(images: Sequence[Row]) -> list[Row]:

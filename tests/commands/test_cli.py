@@ -208,6 +208,7 @@ def test_the_manuals_python_runs(datasets, tmp_path):
             "eval --config-file projects",
             "--config-file projects is a folder: name a file, or pass a run's folder as --model",
         ),
+        ("group crops --model RUN --output FILE --score nan", "--score: must be a number; got 'nan'"),
         ("report RUN --foo", "fastreid report: unrecognized arguments: --foo"),
         ("extract crops --output FILE", "arguments are required: --model; see fastreid extract --help"),
         ("protocol 4", "invalid choice: '4' (choose from"),
