@@ -14,7 +14,7 @@ PAPER, LATER = "projects/GDNorm/results/paper.csv", "projects/GDNorm/results/pub
 METRICS = ("Rank-1", "Rank-5", "Rank-10", "mAP")  # the metrics that the paper reports
 TABLES = ("1", "3", "4")  # the results on whole protocols, and the ablation's baseline and "E"
 AVERAGED = frozenset("VPGI")  # the targets of the paper's mean: those of Protocol-1
-IMAGES = {"train": False, "all": True}  # in published.csv: {images of the sources: DATASETS.COMBINEALL}
+IMAGES = {"train": False, "all": True, "": None}  # in published.csv: {images of the sources: DATASETS.COMBINEALL}
 
 
 class Published(NamedTuple):
@@ -25,7 +25,7 @@ class Published(NamedTuple):
     method: str
     source: str  # where it is printed
     values: dict[str, float | None]
-    all_images: bool | None = None  # DATASETS.COMBINEALL; None if the paper does not say
+    all_images: bool | None = None  # DATASETS.COMBINEALL; None if unknown
 
 
 def published(direction: Direction, target: str) -> list[Published]:
@@ -34,8 +34,12 @@ def published(direction: Direction, target: str) -> list[Published]:
 
 
 def published_later(direction: Direction, target: str, all_images: bool) -> list[Published]:
-    """The same in later papers, trained on the sources' training splits or, if ``all_images``, on all their images."""
-    return [line for line in _found(_later_lines(), direction, target) if line.all_images == all_images]
+    """The same in later papers, without those that are known to train on other images of the sources.
+
+    Args:
+        all_images: whether training uses all images of the sources, or their training splits.
+    """
+    return [line for line in _found(_later_lines(), direction, target) if line.all_images in (None, all_images)]
 
 
 def _found(lines: list[Published], direction: Direction, target: str) -> list[Published]:

@@ -224,3 +224,5 @@ def test_later_papers_are_compared_on_the_images_that_they_train_on():
     for all_images, printed in (False, 67.5), (True, 76.5):  # META's Protocol-2 and -3
         lines = Comparison([Measured(Direction.parse("C3+MT+CS->M"), "GDNorm", results, all_images)]).lines
         assert {line.values["mAP"] for line in lines if line.method == "META"} == {printed}
+        lines = Comparison([Measured(Direction.parse("D+C3+MT->M"), "GDNorm", results, all_images)]).lines
+        assert "MUVA" in {line.method for line in lines}, "it is not known which images it trains on"
