@@ -22,8 +22,8 @@ from .import_locks import held, released
 
 PACKAGE = __name__.rpartition(".")[0]
 WITHOUT_FASTREID = frozenset(  # parts of the plugin that work without fast-reid
-    "__main__ _version cli commands console deprecation disk errors image_loading image_names import_hook import_locks "
-    "inference interrupts layers own_files plugins runs.files site_cameras site_files".split()
+    "__main__ _version cli commands console consumers deprecation disk errors image_loading image_names image_tables "
+    "import_hook import_locks inference interrupts layers own_files plugins runs.files site_cameras site_files".split()
 )
 MIXED_PACKAGES = frozenset({"runs"})  # only some of their modules, listed above, work without fast-reid
 

@@ -20,7 +20,7 @@ from fastreid.utils import logger as toolbox_logger
 
 import fastreid_gdnorm  # noqa: F401  patches fastreid before any test imports it
 from fastreid_gdnorm import cli
-from fastreid_gdnorm.export.consumers import CONSUMERS
+from fastreid_gdnorm.consumers import CONSUMERS
 from fastreid_gdnorm.rendered import RENDERED_DOMAINS, Plan, render_domain
 from fastreid_gdnorm.runs.run_config import load_config
 

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterable
 from pathlib import Path
 
+from ..consumers import CONSUMERS, Consumer
 from ._config import ABOUT_RUNS, add_config_file, add_overrides, config_file_of
+
+
+def _table(rows: Iterable[tuple[str, str]]) -> str:
+    """Names and what is said about them, in two columns."""
+    fill = textwrap.TextWrapper(79, subsequent_indent=" " * 16, break_long_words=False, break_on_hyphens=False).fill
+    return "\n".join(fill(f"  {name:14}{words}") for name, words in rows)
+
+
+def _about(consumer: Consumer) -> str:
+    written = " and ".join(filter(None, (consumer.file, consumer.sidecar)))
+    return f"{written}: " + "; ".join(filter(None, (consumer.takes, consumer.note)))
+
 
 SUMMARY = "export a trained model to fast-reid, ONNX or TorchScript"
 DESCRIPTION = (
@@ -18,12 +33,9 @@ model.
 --for also writes what another program loads, and checks it on rendered people,
 fed the way that program feeds them:
 
-  fastreid      config.yaml and model.pth: RGB from 0 to 255; the model
-                normalises
-  botsort       the same two files; BoT-SORT expects 2,048 features
-  boxmot        model_boxmot.onnx and its sidecar: RGB from 0 to 1, normalised
-                with ImageNet's mean and std
-  ultralytics   model_ultralytics.onnx: RGB from 0 to 1
+"""
+    + _table((name, _about(consumer)) for name, consumer in CONSUMERS.items())
+    + """
 
 Each file also loads in the other programs, but silently produces wrong
 features there. manifest.json and the metadata of the ONNX file say what input
@@ -43,14 +55,8 @@ examples:
   fastreid export --model logs/mine --output logs/mine/export --onnx --fuse
   fastreid export --model logs/mine --output logs/mine/export --for boxmot --for ultralytics
 
-then use it, for instance in:
-  BoxMOT       boxmot track --reid logs/mine/export/model_boxmot.onnx ...
-  Ultralytics  in the tracker's YAML: with_reid: True
-               and model: logs/mine/export/model_ultralytics.onnx
-  BoT-SORT     --with-reid --fast-reid-config logs/mine/export/config.yaml
-               --fast-reid-weights logs/mine/export/model.pth
-"""
-CONSUMERS = ("fastreid", "botsort", "boxmot", "ultralytics")
+then use it:
+""" + _table((name, consumer.use.format(folder="logs/mine/export")) for name, consumer in CONSUMERS.items())
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -80,7 +86,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         action="append",
         default=[],
         choices=CONSUMERS,
-        help="a program to export for; can be repeated",
+        metavar="PROGRAM",
+        help="a program to export for, of the list above; can be repeated",
     )
     add_overrides(parser)
 

@@ -14,10 +14,10 @@ from torch import Tensor
 from ..errors import UserError
 from ..inference.description import ModelInput
 from ..rendered import render_people
-from .consumers import Resize, resize_as_evaluation
+from .resizing import RESIZES, Resize
 
 CROPS = 8  # number of rendered people used for the check
-MIN_COSINE = 0.999  # lowest accepted cosine between a consumer's features and the trained model's
+MIN_COSINE = 0.9999  # lowest accepted cosine between a consumer's features and the trained model's
 
 
 def check_images(cfg: CfgNode) -> Tensor:
@@ -86,9 +86,10 @@ def compare_fed(
     """
     crops = render_people("street", CROPS)
     resized, as_evaluated = (
-        np.stack([function(crop, model_input.size) for crop in crops]) for function in (resize, resize_as_evaluation)
+        np.stack([function(crop, model_input.size) for crop in crops]) for function in (resize, RESIZES["pillow"])
     )
-    found = run(torch.from_numpy(model_input.feed(resized))).double()
+    fed = torch.from_numpy(model_input.feed(resized))
+    found = torch.cat([run(some) for some in fed.split(model_input.batch or CROPS)]).double()
     plain = ModelInput(model_input.size)
     expected = [trained(torch.from_numpy(plain.feed(images))).double() for images in (resized, as_evaluated)]
     cosine, to_evaluation = (float(torch.cosine_similarity(found, other).min()) for other in expected)

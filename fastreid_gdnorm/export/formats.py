@@ -70,7 +70,7 @@ def write_onnx(model: nn.Module, description: Description, file: Path) -> Callab
             str(part),
             input_names=["images"],
             output_names=["features"],
-            dynamic_axes={"images": {0: "batch"}, "features": {0: "batch"}},
+            dynamic_axes=None if description.input.batch else {"images": {0: "batch"}, "features": {0: "batch"}},
             opset_version=13,
             dynamo=False,
         )
@@ -81,16 +81,25 @@ def write_onnx(model: nn.Module, description: Description, file: Path) -> Callab
     return lambda images: torch.from_numpy(session.run(None, {"images": images.numpy()})[0])
 
 
+def run_in_openvino(file: Path) -> Callable[[Tensor], Tensor]:
+    """Run an ONNX file in OpenVINO on the CPU, in float32 even where bfloat16 is its default."""
+    import openvino
+
+    network = openvino.Core().compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda images: torch.from_numpy(network([images.numpy()])[0])
+
+
 CHECKPOINT = Format(CHECKPOINT_FILE, write_checkpoint, tolerance=1e-5)
 TORCHSCRIPT = Format("model_fused.pt", write_torchscript, tolerance=1e-4)
 ONNX = Format(ONNX_FILE, write_onnx, tolerance=1e-4)
+ENGINES = {"openvino": run_in_openvino}  # for consumers that name an engine
 
 
 class _Deployed(nn.Module):
-    """A stock model that takes images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
+    """A stock model that model_input images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
 
     Args:
-        model_input: the images' range and normalisation, which are undone before the model runs.
+        model_input: the images' colours, range and normalisation, which are undone before the model runs.
     """
 
     scale: Tensor
@@ -101,16 +110,19 @@ class _Deployed(nn.Module):
         self.model = model
         self.memory_format = memory_format
         (low, high), mean, std = model_input.range, torch.tensor(model_input.mean), torch.tensor(model_input.std)
-        self.is_plain = model_input == ModelInput(model_input.size)
+        self.is_bgr = model_input.channels == "BGR"
+        self.is_scaled = (model_input.range, model_input.mean, model_input.std) != ModelInput(model_input.size)[1:4]
         self.register_buffer("scale", (std * 255 / (high - low)).view(3, 1, 1))
         self.register_buffer("shift", ((mean - low) * 255 / (high - low)).view(3, 1, 1))
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.clone(memory_format=self.memory_format)
-        features: Tensor = self.model(images if self.is_plain else images * self.scale + self.shift)
+        if self.is_bgr:
+            images = images.flip(1)
+        features: Tensor = self.model(images * self.scale + self.shift if self.is_scaled else images)
         return features
 
 
 def _example(description: Description) -> Tensor:
     """Images for tracing a model."""
-    return torch.zeros(2, 3, *description.input.size)
+    return torch.zeros(description.input.batch or 2, 3, *description.input.size)

@@ -10,13 +10,13 @@ from typing import Any
 from fastreid.config import CfgNode
 
 from .._version import installed
+from ..consumers import CONSUMERS
 from ..disk import digest, write_text
 from ..errors import UserError
 from ..inference.description import MANIFEST, Description, read_manifest
 from ..runs import files
-from .consumers import sidecar_of
 
-PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime")
+PACKAGES = ("fastreid_gdnorm", "fastreid", "torch", "onnx", "onnxruntime", "openvino")
 
 
 def write_manifest(
@@ -71,7 +71,7 @@ def written_files(folder: Path) -> dict[str, str]:
     try:
         manifest = read_manifest(folder)
         files_of_consumers = {found["file"]: found["sha256"] for found in manifest["consumers"].values()}
-        sidecars = dict.fromkeys(map(sidecar_of, files_of_consumers), "")
+        sidecars = {CONSUMERS[name].sidecar: "" for name in manifest["consumers"] if CONSUMERS[name].sidecar}
         listed = {name: check["sha256"] for name, check in manifest["files"].items()}
         listed = {files.CONFIG: manifest["config_sha256"], **sidecars, **files_of_consumers, **listed}
         listed = manifest.get("written", listed)

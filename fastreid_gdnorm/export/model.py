@@ -11,6 +11,7 @@ from fastreid.config import CfgNode
 from torch import Tensor
 
 from ..console import say
+from ..consumers import CONSUMERS, Consumer
 from ..disk import digest, write_text
 from ..errors import not_finite
 from ..inference.comparable import unusable_rows
@@ -24,10 +25,12 @@ from ..runs.run_checkpoints import find_weights, load_model, model_digest
 from ..runs.run_folder import load_trained_config
 from ..site_files import files_of
 from .check import check_images, compare, compare_fed
-from .consumers import CONSUMERS, sidecar_of, usage_note, write_sidecar
-from .formats import CHECKPOINT, ONNX, TORCHSCRIPT
+from .formats import CHECKPOINT, ENGINES, ONNX, TORCHSCRIPT, Format
 from .manifest import write_manifest, written_files
+from .resizing import RESIZES
+from .sidecars import write_sidecar
 from .stock import on_cpu, path_to_fold, stock_config, stock_model
+from .usage_notes import check_engine, usage_note
 
 
 def export_model(
@@ -46,7 +49,8 @@ def export_model(
         onnx: also write model.onnx, which maps images (B, 3, H, W), RGB from 0 to 255, to features (B, D).
         fuse: also write model_fused.pt, TorchScript with the same input and output. In both files BN is folded into
             the convolutions.
-        consumers: names in CONSUMERS; also write the files that these programs load, checked with their preprocessing.
+        consumers: names in CONSUMERS; also write the files that these programs load, checked with their preprocessing,
+            and model.onnx if one of them loads that.
 
     Returns:
         The contents of manifest.json.
@@ -69,24 +73,25 @@ def export_model(
     size = (int(images.shape[2]), int(images.shape[3]))
     description = Description(model_digest(cfg), cfg.TEST.METRIC, expected.shape[1], ModelInput(size))
     stock_cfg = stock_config(cfg)
-    notes = [usage_note(name, stock_cfg.MODEL.META_ARCHITECTURE, description.features) for name in consumers]
+    notes = [usage_note(name, stock_cfg.MODEL.META_ARCHITECTURE, description) for name in consumers]
     stock = stock_model(stock_cfg, trained.model, folded)
 
     former = written_files(output)
     with in_place_of(output, former) as part:
         write_text(part / files.CONFIG, stock_cfg.dump())
         checks, runs = {}, {}
-        for form in (CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx):
+        for form in _formats(onnx, fuse, consumers):
             run = runs[form.file] = form.write(stock, description, part / form.file)
             checks[form.file] = compare(form.file, run, images, expected, form.tolerance)
         of_consumers = {}
         for name in consumers:
             consumer = CONSUMERS[name]
-            model_input, file = consumer.input(size), part / consumer.file
-            if consumer.has_own_file:
+            model_input, file = _input_of(consumer, size), part / consumer.file
+            if consumer.file not in runs:
                 runs[consumer.file] = ONNX.write(stock, description._replace(input=model_input), file)
-                write_sidecar(name, file, description)
-            fed = compare_fed(consumer.file, runs[consumer.file], trained, consumer.resize, model_input)
+            run = ENGINES[consumer.engine](file) if consumer.engine else runs[consumer.file]
+            write_sidecar(name, part, description)
+            fed = compare_fed(consumer.file, run, trained, RESIZES[consumer.resize], model_input)
             of_consumers[name] = {"file": consumer.file, "sha256": digest(file), "input": model_input.as_json(), **fed}
         manifest = write_manifest(part, config_file, cfg, stock_cfg, description, checks, of_consumers)
     threshold = read_thresholds(Path(cfg.MODEL.WEIGHTS).parent).get(description.model)
@@ -114,15 +119,17 @@ def export_model(
 
 
 def check_output(output: Path, onnx: bool = False, fuse: bool = False, consumers: Sequence[str] = ()) -> None:
-    """Check that an export can be written to ``output`` without overwriting the user's files.
+    """Check that an export can be written to ``output`` without overwriting the user's files, and checked.
 
     Raises:
         UserError: it cannot.
     """
-    for_consumers = [CONSUMERS[name].file for name in consumers]
-    names = [MANIFEST, files.CONFIG, CHECKPOINT.file, *[TORCHSCRIPT.file] * fuse, *[ONNX.file] * onnx, *for_consumers]
+    for name in consumers:
+        check_engine(name)
+    names = [MANIFEST, files.CONFIG, *(form.file for form in _formats(onnx, fuse, consumers))]
+    for_consumers = [file for name in consumers for file in (CONSUMERS[name].file, CONSUMERS[name].sidecar) if file]
     read_thresholds(output)  # raises if the file is damaged, since a threshold may be added to it
-    check_free(output, [*names, *map(sidecar_of, for_consumers)], written_files(output), "fastreid export")
+    check_free(output, [*names, *for_consumers], written_files(output), "fastreid export")
 
 
 def each_camera(path: str, output: str | Path) -> dict[Path, str]:
@@ -138,6 +145,16 @@ def each_camera(path: str, output: str | Path) -> dict[Path, str]:
     if len(places) == 1:
         return {Path(output): f"{POSTERIOR}:{places['']}"}
     return {Path(output) / file.stem: f"{POSTERIOR}:{file}" for file in places.values()}
+
+
+def _formats(onnx: bool, fuse: bool, consumers: Sequence[str]) -> tuple[Format, ...]:
+    """The formats to write, model.onnx also for a consumer that loads it."""
+    onnx = onnx or any(CONSUMERS[name].file == ONNX.file for name in consumers)
+    return CHECKPOINT, *[TORCHSCRIPT] * fuse, *[ONNX] * onnx
+
+
+def _input_of(consumer: Consumer, size: tuple[int, int]) -> ModelInput:
+    return ModelInput(size, consumer.range, consumer.mean, consumer.std, consumer.channels, consumer.batch)
 
 
 class _Trained:

@@ -56,32 +56,39 @@ def other_version(model: str, fix: str) -> str:
 
 
 class ModelInput(NamedTuple):
-    """The images that a network takes: (B, 3, H, W), float32, RGB, scaled to ``range`` and then normalised.
+    """The images that a network takes: (B, 3, H, W), float32, scaled to ``range`` and then normalised.
 
     Args:
         size: height and width.
         range: lowest and highest colour value before normalisation.
         mean, std: for R, G and B in that range. The network gets ``(value - mean) / std``. The defaults of 0 and 1 are
             for networks that normalise the colours themselves.
+        channels: "RGB" or "BGR", the order of the colours.
+        batch: B, or None if it can be any number.
     """
 
     size: tuple[int, int]
     range: tuple[int, int] = (0, 255)
     mean: tuple[float, float, float] = (0, 0, 0)
     std: tuple[float, float, float] = (1, 1, 1)
+    channels: str = "RGB"
+    batch: int | None = None
 
     def feed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Turn RGB pictures of this size, (B, H, W, 3) from 0 to 255, into the network's input (B, 3, H, W)."""
+        """Turn RGB pictures of this size, (N, H, W, 3) from 0 to 255, into the network's input (N, 3, H, W)."""
         low, high = self.range
         values = pictures.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
         values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        if self.channels == "BGR":
+            values = values[..., ::-1]
         return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
 
     def as_json(self) -> dict[str, Any]:
         """The entry ``input`` of a manifest."""
         return {
             "layout": "NCHW",
-            "channels": "RGB",
+            "channels": self.channels,
+            "batch": self.batch,
             "size": list(self.size),
             "range": list(self.range),
             "mean": list(self.mean),
@@ -91,7 +98,8 @@ class ModelInput(NamedTuple):
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ModelInput:
         """The inverse of :meth:`as_json`."""
-        return cls(*(tuple(data[field]) for field in cls._fields))
+        size, colours, mean, std = (tuple(data[field]) for field in ("size", "range", "mean", "std"))
+        return cls(size, colours, mean, std, data["channels"], data.get("batch"))
 
 
 class Description(NamedTuple):

@@ -53,6 +53,8 @@ class OnnxNetwork:
 
     def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
         """Features (B, D); the cameras are ignored."""
-        images = self.description.input.feed(np.stack(batch))
-        features: NDArray[np.float32] = self._session.run(None, {self._session.get_inputs()[0].name: images})[0]
-        return features
+        takes, name = self.description.input, self._session.get_inputs()[0].name
+        images = takes.feed(np.stack(batch))
+        size = takes.batch or len(images)
+        parts = (images[start : start + size] for start in range(0, len(images), size))
+        return np.concatenate([self._session.run(None, {name: part})[0] for part in parts])

@@ -2,19 +2,25 @@
 
 import json
 import re
+import sys
 
 import cv2
 import numpy as np
 import onnx
 import onnxruntime
+import openvino
 import pytest
 import torch
+import yaml
 
+from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.consumers import CONSUMERS
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model, formats
 from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_folder import load_run_config
 
+from ..conftest import REPOSITORY
 from ..runs.toy import one_line
 from .test_export import RESNET_50, untrained
 
@@ -52,11 +58,16 @@ def fed_by_ultralytics(crops):
     return np.stack(batch)
 
 
+def fed_by_openvinos_demos(crops):
+    return np.stack([cv2.resize(crop, (WIDTH, HEIGHT)).transpose(2, 0, 1) for crop in crops])
+
+
 FEEDS = {"model_boxmot.onnx": fed_by_boxmot, "model_ultralytics.onnx": fed_by_ultralytics}
 
 
 def features(file, fed):
-    return onnxruntime.InferenceSession(str(file)).run(None, {"images": fed})[0]
+    session = onnxruntime.InferenceSession(str(file))
+    return np.concatenate([session.run(None, {"images": image[None]})[0] for image in fed])
 
 
 def cosines(one, other):
@@ -72,6 +83,52 @@ def between(found):
 @pytest.mark.parametrize("name", FEEDS)
 def test_a_file_fed_by_its_tracker_gives_the_trained_models_features(exported, crops, right, name):
     assert cosines(features(exported / name, FEEDS[name](crops)), right).min() >= 0.999
+
+
+def test_openvino_gives_the_trained_models_features_as_open_model_zoos_demos_call_it(exported, crops, right):
+    model = openvino.Core().read_model(exported / "model_openvino.onnx")
+    network = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert list(network.input().shape) == [1, 3, HEIGHT, WIDTH]
+    found = np.concatenate([network([image[None]])[0] for image in fed_by_openvinos_demos(crops)])
+    assert found.shape == right.shape and cosines(found, right).min() >= 0.9999
+    in_rgb = np.concatenate([network([image[None, ::-1]])[0] for image in fed_by_openvinos_demos(crops)])
+    assert cosines(in_rgb, right).min() < 0.999
+    model.get_parameters()[0].set_layout(openvino.Layout("NCHW"))
+    openvino.set_batch(model, len(crops))  # as the pedestrian tracker's demo does
+    batch = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    assert cosines(batch([fed_by_openvinos_demos(crops)])[0], right).min() >= 0.9999
+
+
+def test_an_extractor_feeds_any_file_as_it_asks(exported, crops):
+    expected, *found = (
+        FeatureExtractor(exported / file, order="BGR")(crops)
+        for file in ("model.onnx", "model_openvino.onnx", "model_boxmot.onnx")
+    )
+    for other in found:
+        assert np.abs(other - expected).max() < 1e-4
+
+
+def test_deepstreams_section_says_what_its_file_takes(exported, crops, right):
+    text = (exported / "deepstream_reid.yml").read_text()
+    section = yaml.safe_load(text)["ReID"]
+    assert all(re.fullmatch(r"#.*|ReID:|  \w+: .+  # \w.*", line) for line in text.splitlines())
+    session = onnxruntime.InferenceSession(str(exported / section["onnxFile"]))
+    (taken,), (given,) = session.get_inputs(), session.get_outputs()
+    assert taken.shape == ["batch", *section["inferDims"]] and given.shape == ["batch", section["reidFeatureSize"]]
+    input_of = json.loads((exported / "manifest.json").read_text())["consumers"]["deepstream"]["input"]
+    assert [input_of["layout"], input_of["channels"]] == [["NCHW", "NHWC"][section["inputOrder"]], "RGB"]
+    assert section["colorFormat"] == 0 and section["keepAspc"] == 0 and section["batchSize"] > 1
+
+    images = fed_by_openvinos_demos(crops)[:, ::-1].astype(np.float32)
+    fed = section["netScaleFactor"] * (images - np.reshape(section["offsets"], (3, 1, 1)))
+    assert cosines(features(exported / section["onnxFile"], fed.astype(np.float32)), right).min() >= 0.9999
+
+
+def test_the_manual_describes_every_consumer():
+    page = (REPOSITORY / "docs" / "export.md").read_text()
+    assert re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE) == list(CONSUMERS)
+    for consumer in CONSUMERS.values():
+        assert "{} to {}".format(*consumer.range) in page and consumer.file in page and consumer.sidecar in page
 
 
 @pytest.mark.parametrize("name", FEEDS)
@@ -95,18 +152,21 @@ def test_files_describe_their_input(exported):
         ("model.onnx", manifest["input"]),
         ("model_boxmot.onnx", manifest["consumers"]["boxmot"]["input"]),
         ("model_ultralytics.onnx", manifest["consumers"]["ultralytics"]["input"]),
+        ("model_openvino.onnx", manifest["consumers"]["openvino"]["input"]),
     ]:
         (prop,) = onnx.load(exported / name).metadata_props  # each key becomes an attribute in Ultralytics
         said = json.loads(prop.value)
         assert prop.key == "fastreid_gdnorm" and said["input"] == taken and said["model"] == manifest["model"]
         (taken_by_graph,) = onnxruntime.InferenceSession(str(exported / name)).get_inputs()
-        assert taken_by_graph.shape == ["batch", 3, HEIGHT, WIDTH]
+        assert taken_by_graph.shape == [taken["batch"] or "batch", 3, HEIGHT, WIDTH]
     in_torchscript = {"fastreid_gdnorm": ""}
     torch.jit.load(exported / "model_fused.pt", _extra_files=in_torchscript)
     assert json.loads(in_torchscript["fastreid_gdnorm"])["input"] == manifest["input"]
     assert manifest["consumers"]["boxmot"]["input"]["mean"] == [0.485, 0.456, 0.406]
     assert manifest["consumers"]["ultralytics"]["input"]["range"] == [0, 1]
-    assert all(one["cosine"] >= 0.999 for one in manifest["consumers"].values())
+    taken = manifest["consumers"]["openvino"]["input"]
+    assert [taken["channels"], taken["batch"], taken["range"]] == ["BGR", 1, [0, 255]]
+    assert all(one["cosine"] >= 0.9999 for one in manifest["consumers"].values())
     assert manifest["consumers"]["fastreid"]["cosine_to_evaluation"] >= 0.999
     sidecar = json.loads((exported / "model_boxmot.onnx.metadata.json").read_text())
     assert sidecar["img_size"] == [HEIGHT, WIDTH] and sidecar["preprocess"] == "resize"
@@ -114,7 +174,7 @@ def test_files_describe_their_input(exported):
 
 def test_a_file_that_is_wrong_for_its_tracker_is_refused(toy_run, tmp_path, monkeypatch):
     monkeypatch.setattr(formats._Deployed, "forward", lambda self, images: self.model(images.clone()))
-    wrong = r"model_boxmot.onnx: the cosine between its features and the trained model's is -?0\.\d+, below 0.999"
+    wrong = r"model_boxmot.onnx: the cosine between its features and the trained model's is -?0\.\d+, below 0.9999"
     with pytest.raises(UserError, match=wrong):
         export_model(toy_run / "config.yaml", tmp_path, consumers=["boxmot"])
     assert not (tmp_path / "manifest.json").exists()
@@ -126,8 +186,17 @@ def test_the_export_prints_how_to_use_each_file(exporting):
         "boxmot track --reid",
         "with_reid: True",
         "replace 2048 by 1280 in BoT-SORT's fast_reid/fast_reid_interfece.py",
+        "the section ReID of",
     ):
         assert words in said
+
+
+def test_a_missing_openvino_is_named_before_anything_is_written(tmp_path, monkeypatch, fastreid_here):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    words = ["--config-file", "nowhere.yaml", "--output", tmp_path / "out", "--for", "openvino"]
+    assert "--for openvino checks its file in openvino: pip install openvino" in one_line(
+        fastreid_here("export", *words)
+    )
 
 
 @pytest.mark.long

@@ -85,8 +85,8 @@ def test_the_manifest_describes_the_export(exporting):
     assert manifest["K"] == 3 and manifest["sources"] == ["RenderedStreet", "RenderedMall", "RenderedCampus"]
     assert (manifest["path"], manifest["lambda"], manifest["noise"]) == ("mean", 0.6, "variance")
     assert manifest["meta_architecture"] == {"trained": "GDNormBaseline", "exported": "Baseline"}
-    plain = {"layout": "NCHW", "channels": "RGB", "size": [32, 16], "range": [0, 255], "mean": [0] * 3, "std": [1] * 3}
-    assert manifest["input"] == plain
+    plain = {"channels": "RGB", "batch": None, "size": [32, 16], "range": [0, 255], "mean": [0] * 3, "std": [1] * 3}
+    assert manifest["input"] == {"layout": "NCHW", **plain}
     assert set(manifest["files"]) == {"model.pth", "model_fused.pt", "model.onnx"}
     assert manifest["versions"]["fastreid"] == "1.4.0"
     assert "GDNORM" not in (exported / "config.yaml").read_text()

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastreid_gdnorm.export.consumers import CONSUMERS, resize_by_opencv, resize_by_torch
+from fastreid_gdnorm.consumers import CONSUMERS
+from fastreid_gdnorm.export.resizing import resize_by_opencv, resize_by_torch
 from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_folder import load_run_config
 

@@ -1,0 +1,52 @@
+"""What must change in a program before it can run a certain model."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from ..consumers import CONSUMERS
+from ..errors import UserError
+from ..inference.description import Description
+
+BOTSORT_FEATURES = 2048  # hard-coded in BoT-SORT
+
+
+def check_engine(consumer: str) -> None:
+    """Check that the package is installed in which a consumer's file is checked.
+
+    Raises:
+        UserError: it is not.
+    """
+    engine = CONSUMERS[consumer].engine
+    if engine and importlib.util.find_spec(engine) is None:
+        raise UserError(f"--for {consumer} checks its file in {engine}: pip install {engine}")
+
+
+def usage_note(consumer: str, architecture: str, description: Description) -> str:
+    """What a user must change in a program to run this model, or "".
+
+    Args:
+        consumer: a name in CONSUMERS.
+        architecture: the exported model's meta-architecture.
+        description: the exported model.
+
+    Raises:
+        UserError: the program cannot run the model.
+    """
+    if consumer == "botsort":
+        return _note_on_features(architecture, description.features)
+    return ""
+
+
+def _note_on_features(architecture: str, features: int) -> str:
+    if features == BOTSORT_FEATURES:
+        return ""
+    if architecture == "MGN":
+        raise UserError(
+            f"--for botsort: BoT-SORT cannot use an MGN with {features} features, only with {BOTSORT_FEATURES}: train "
+            "it with MODEL.HEADS.EMBEDDING_DIM 256, or export --for boxmot"
+        )
+    return (
+        f"BoT-SORT expects {BOTSORT_FEATURES} features and this model has {features}: replace {BOTSORT_FEATURES} by "
+        f"{features} in BoT-SORT's fast_reid/fast_reid_interfece.py, or it fails at the first frame"
+    )
