@@ -13,6 +13,7 @@ from typing import NamedTuple
 Colour = tuple[float, float, float]
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+ULTRALYTICS = "8.4.175"  # the first release that crops rectangles; earlier ones crop squares
 
 
 class Consumer(NamedTuple):
@@ -74,6 +75,7 @@ CONSUMERS = {
         "model_ultralytics.onnx",
         "torch",
         "in the tracker's YAML file: with_reid: True, model: {folder}/model_ultralytics.onnx",
+        note=f"Ultralytics {ULTRALYTICS} or newer",
         range=(0, 1),
     ),
     "openvino": Consumer(

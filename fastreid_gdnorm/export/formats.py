@@ -96,7 +96,7 @@ ENGINES = {"openvino": run_in_openvino}  # for consumers that name an engine
 
 
 class _Deployed(nn.Module):
-    """A stock model that model_input images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
+    """A stock model that takes images (B, 3, H, W); it copies them, since fast-reid's preprocessing works in place.
 
     Args:
         model_input: the images' colours, range and normalisation, which are undone before the model runs.

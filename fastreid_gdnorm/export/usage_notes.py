@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 
-from ..consumers import CONSUMERS
+from .._version import installed
+from ..consumers import CONSUMERS, ULTRALYTICS
 from ..errors import UserError
 from ..inference.description import Description
 
@@ -35,6 +37,8 @@ def usage_note(consumer: str, architecture: str, description: Description) -> st
     """
     if consumer == "botsort":
         return _note_on_features(architecture, description.features)
+    if consumer == "ultralytics":
+        return _note_on_version(installed(consumer)[consumer], *description.input.size)
     return ""
 
 
@@ -49,4 +53,16 @@ def _note_on_features(architecture: str, features: int) -> str:
     return (
         f"BoT-SORT expects {BOTSORT_FEATURES} features and this model has {features}: replace {BOTSORT_FEATURES} by "
         f"{features} in BoT-SORT's fast_reid/fast_reid_interfece.py, or it fails at the first frame"
+    )
+
+
+def _note_on_version(version: str | None, height: int, width: int) -> str:
+    def release(text: str) -> list[int]:
+        return [int(number) for number in re.findall(r"\d+", text)[:3]]
+
+    if not version or height == width or release(version) >= release(ULTRALYTICS):
+        return ""
+    return (
+        f"Ultralytics {version}, which is installed here, crops squares and fails on this {height}x{width} model: "
+        f"pip install 'ultralytics>={ULTRALYTICS}'"
     )

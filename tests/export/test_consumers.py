@@ -191,6 +191,22 @@ def test_the_export_prints_how_to_use_each_file(exporting):
         assert words in said
 
 
+def test_an_ultralytics_that_is_too_old_is_named(toy_run, tmp_path, monkeypatch, fastreid_here):
+    def said_with(version):
+        info = tmp_path / version / f"ultralytics-{version}.dist-info"
+        info.mkdir(parents=True)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ultralytics\nVersion: {version}\n")
+        with monkeypatch.context() as patched:
+            patched.syspath_prepend(str(info.parent))
+            output = tmp_path / f"export-{version}"
+            done = fastreid_here("export", "--model", toy_run, "--output", output, "--for", "ultralytics")
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "Ultralytics 8.4.99, which is installed here, crops squares and fails on this 32x16" in said_with("8.4.99")
+    assert "crops squares" not in said_with("8.4.175")
+
+
 def test_a_missing_openvino_is_named_before_anything_is_written(tmp_path, monkeypatch, fastreid_here):
     monkeypatch.setitem(sys.modules, "openvino", None)
     words = ["--config-file", "nowhere.yaml", "--output", tmp_path / "out", "--for", "openvino"]
