@@ -1,9 +1,7 @@
 """Exports run by the trackers' own code: BoxMOT, Ultralytics, and stock fast-reid called as BoT-SORT does."""
 
-import shutil
 import subprocess
 import sys
-import sysconfig
 from pathlib import Path
 
 import cv2
@@ -15,6 +13,8 @@ from fastreid_gdnorm.consumers import CONSUMERS
 from fastreid_gdnorm.export.resizing import resize_by_opencv, resize_by_torch
 from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_folder import load_run_config
+
+from .environments import environment
 
 pytestmark = pytest.mark.long
 
@@ -74,20 +74,10 @@ EXPECTED = {
 
 @pytest.fixture(params=PINS)
 def consumer(request, tmp_path_factory):
-    """(name, Python of an environment with that tracker). Packages that are installed here are shared with it."""
+    """(name, Python of an environment with that tracker)."""
     name = request.param
-    folder = tmp_path_factory.mktemp(name)
-    python = folder / "env" / "bin" / "python"
-    subprocess.run([sys.executable, "-m", "venv", folder / "env"], check=True)
-    (site,) = (folder / "env").glob("lib/python*/site-packages")
-    (site / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    words = [python, "-m", "pip", "install", "-q", "--no-warn-conflicts", *PINS[name]]
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode:
-        shutil.rmtree(folder)
-        pytest.skip(f"{name} cannot be installed here: {done.stderr.strip().splitlines()[-1]}")
-    yield name, python
-    shutil.rmtree(folder)
+    with environment(tmp_path_factory.mktemp(name), PINS[name]) as python:
+        yield name, python
 
 
 def test_trackers_get_the_trained_models_features(consumer, exported, scene, trained, tmp_path):
