@@ -16,6 +16,7 @@ OUTSIDE = (  # of docs/: pages, and files that pages link to
     "projects/GDNorm/*.md",
     "projects/GDNorm/slurm.sh",
     "projects/GDNorm/benchmarks/**/*.py",
+    "projects/GDNorm/configs/*.yml",
     "projects/GDNorm/configs/demo/*.yml",
     "projects/GDNorm/images/*",
     "projects/GDNorm/results/*",
