@@ -43,7 +43,7 @@ DOCUMENTS = [
         ),
         (["adapt"], ["--by {features,norms,both}", "ONNX", "different people", "--site DIR", "FeatureExtractor"]),
         (["demo"], ["--output", "three of them", "twelve\nother domains"]),
-        (["datasets"], ["--no-decode", "--root", "DATASETS.md", "examples:"]),
+        (["datasets"], ["--no-decode", "--root", "--layout", "shop.csv", "DATASETS.md", "examples:"]),
         (["protocol"], ["--only", "--eval-only", "--weights", "--variant", "without-duke", "cuhk-sysu", "examples:"]),
         (["paths"], ["--model RUN", "--samples", "--lambdas", "ensemble", "safe to interrupt", "examples:"]),
         (["export"], ["--model RUN", "--onnx", "--fuse", "stock", "manifest.json", "examples:"]),
