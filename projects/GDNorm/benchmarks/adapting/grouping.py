@@ -6,7 +6,7 @@
 data/photographs.py fills DIR. Takes the networks "baseline, balanced batches" of does_it_work/photographs_evidence.py
 out of --output, and trains those that are missing. On each domain, a threshold is found on labelled images, like
 `fastreid calibrate` does. Then images of other people, and tracks of them, are grouped in several ways. It takes about
-fifteen minutes on two cores if no network is missing.
+ten minutes on two cores if no network is missing.
 """
 
 import argparse
