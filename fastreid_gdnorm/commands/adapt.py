@@ -43,11 +43,12 @@ adapted by features, which harmed no model in our tests with 64 images per
 camera (projects/GDNorm/results/recipe.md).
 
 The folder DIR is then a site: pass it as --site DIR to eval, extract, index,
-search and calibrate, or as site=DIR to FeatureExtractor. If it holds posterior
-paths, eval and export also take --path posterior:DIR. Each image's camera is
-read from its name or from a table, now and later; 1, 01, c1 and cam-1 are the
-same camera. Images of other or unknown cameras follow the site as a whole (the
-mean of all cameras, or the path of all images), and a line counts them.
+search, calibrate and group, or as site=DIR to FeatureExtractor. If it holds
+posterior paths, eval and export also take --path posterior:DIR. Each image's
+camera is read from its name or from a table, now and later; 1, 01, c1 and cam-1
+are the same camera. Images of other or unknown cameras follow the site as a
+whole (the mean of all cameras, or the path of all images), and a line counts
+them.
 
 IMAGES are crops as your detector produces them: files, folders, quoted
 patterns, tables with a column path (and camera), or a data set that is

@@ -18,7 +18,7 @@ from ..image_names import canonical_camera
 from .comparable import lengths_of, scores_between
 from .moments import moment
 
-MOST_UNITS = 15_000  # the matrices of their distances take about 5 GB
+MOST_UNITS = 15_000  # the matrices of their distances take about 4 GB
 
 
 def group(
