@@ -156,7 +156,8 @@ def locked(folder: Path) -> Iterator[tuple[int, ...]]:
     """Lock ``folder`` against other processes that call this function.
 
     Yields the lock's file descriptors. A child process that inherits them holds the lock as long as it lives, even if
-    this process is killed, and can enter the lock itself if its environment variable ``HELD`` names the descriptor.
+    this process is killed, and can enter the lock itself if its environment variable FASTREID_LOCK (``HELD``) names the
+    descriptor.
     Forked processes, such as a loader's workers, do not hold the lock.
 
     Raises:

@@ -72,7 +72,7 @@ def list_folder(folder: str | os.PathLike[str]) -> list[str]:
     others = sorted(set(files) - set(found))
     if others:
         logger.warning(
-            "%s: left out %d of %d files without an image suffix; the first is %s",
+            "%s: left out %d of %d files, because they have no image suffix; the first is %s",
             *(folder, len(others), len(files), others[0]),
         )
     return found

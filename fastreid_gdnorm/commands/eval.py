@@ -15,7 +15,7 @@ Test a trained model on DATASETS.TESTS, along a path through its branches:
   source:N         the path of source number N in DATASETS.NAMES, counted from 0
   sample:SEED      a path sampled from the Gaussian process
   ensemble         the features averaged over the paths of all sources
-  weighted         for each image, the branches weighted by their closeness
+  weighted         for each image, the branches weighted by closeness to it
   weighted:W,W,... the branches weighted by W, one weight for each source
   instance         for each image, its own statistics weighed against those of
                    the sources

@@ -67,7 +67,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="mean",
         metavar="PATH",
         help="the path to fold: mean, source:N, sample:SEED, weighted:W,W,... (a weight for each source) or "
-        "posterior:FILE. posterior:DIR, with a path for each camera, writes one folder per camera. Default: "
+        "posterior:FILE. posterior:DIR, with a path for each camera, writes a folder for the site and one per camera. "
+        "Default: "
         "%(default)s",
     )
     parser.add_argument(

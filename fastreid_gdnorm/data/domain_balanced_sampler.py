@@ -47,7 +47,7 @@ class DomainBalancedIdentitySampler(Sampler[int]):
         rank, world_size: the number of this process, and how many there are.
         full: whether every domain gets a full batch.
         synchronized: whether branches share their statistics over all ranks, so that a rank may lack a domain.
-        sources: the names of the domains. A domain without images counts too.
+        sources: the names of the domains. A named domain without images is an error.
 
     Raises:
         UserError: such batches are impossible.

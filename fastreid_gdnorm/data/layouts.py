@@ -54,7 +54,7 @@ def read_folder(folder: str, layout: str = "") -> tuple[list[Row], str]:
         )
     if others:
         logger.warning(
-            "%s: left out %d of %d images that do not fit the layout %s; the first is %s",
+            "%s: left out %d of %d images, because they do not fit the layout %s; the first is %s",
             *(folder, len(others), len(paths), layout, others[0]),
         )
     return rows, layout

@@ -120,8 +120,8 @@ class FeatureExtractor:
                 ``self.cameras`` follows the site as a whole.
 
         Returns:
-            Features (N, D). Rows have length 1 under the cosine metric and with camera offsets. Skipped images have no
-            row.
+            Features (N, D). Rows have length 1 under the cosine metric, and under any metric with camera offsets.
+            Skipped images have no row.
 
         Raises:
             UserError: an image cannot be read and ``unreadable`` is "fail", features are NaN, infinite or all zero, or

@@ -60,8 +60,8 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     names = [name] if name else list(cfg.DATASETS.TESTS) if cfg is not None else []
     if cfg is None or not names:
         raise UserError(
-            f"{name or 'LABELLED'} is not a file or folder, and reading a data set needs fast-reid and the config of a "
-            "run or an export: name a table or a folder of labelled images"
+            f"{f'{name} is not a file or folder' if name else 'LABELLED is missing'}, and reading a data set needs "
+            "fast-reid and the config of a run or an export: name a table or a folder of labelled images"
         )
     from fastreid.data.datasets import DATASET_REGISTRY
 

@@ -78,8 +78,8 @@ def about(offsets: CameraOffsets) -> list[str]:
     few = [name for name, n in zip(names, images) if n < FEW]
     if few:
         lines.append(
-            f"camera {', '.join(few)} has fewer than {FEW} images, too few for a useful offset: give each camera 16 to "
-            "64 images of different people"
+            f"cameras with fewer than {FEW} images, too few for a useful offset: {', '.join(few)}; give each camera 16 "
+            "to 64 images of different people"
         )
     if len(names) == 1:
         lines.append(

@@ -77,7 +77,7 @@ def _matches(pattern: str) -> list[str]:
         others = [path for path in others if not os.path.isdir(path)]
     if others:
         logger.warning(
-            "%s: left out %d of %d matches that are folders or have no image suffix; the first is %s",
+            "%s: left out %d of %d matches, because they are folders or have no image suffix; the first is %s",
             *(pattern, len(others), len(found) + len(others), others[0]),
         )
     return found

@@ -68,7 +68,7 @@ def without_copies(records: Sequence[Record]) -> list[Record]:
     left = SiteCameras(record.camera for record in kept if record.camera)
     lost = {record.camera for record in records if record.camera and not left.find(record.camera)}
     if lost:
-        say(f"camera {', '.join(sorted(lost))} has only such copies, so its images will follow the site as a whole")
+        say(f"cameras with only such copies, whose images will follow the site as a whole: {', '.join(sorted(lost))}")
     return kept
 
 

@@ -96,7 +96,7 @@ def warn_of_ignored_keys(trainer: Any, cfg: CfgNode) -> None:
     """Warn of the keys that a trainer ignores because its build_hooks does not call fast-reid's."""
     if getattr(trainer, "_follows_hooks", False):
         return
-    keys = ["SOLVER.HOOKS"] * bool(cfg.SOLVER.HOOKS) + ["SEED after the start"] * (seed_of(cfg) is not None)
+    keys = ["SOLVER.HOOKS"] * bool(cfg.SOLVER.HOOKS) + ["SEED's reseeding at every epoch"] * (seed_of(cfg) is not None)
     if keys:
         name = type(trainer).__name__
         logger.warning("%s: ignored, because %s.build_hooks does not call fast-reid's", " and ".join(keys), name)

@@ -261,7 +261,7 @@ def _check_domains(batch: Batch, of_all_processes: bool) -> None:
         counts = dict(zip(*(found.tolist() for found in torch.unique(domain_of_each, return_counts=True))))
         if 1 in counts.values():
             raise UserError(
-                f"a training batch has {counts} {what} of the domains, but a branch needs at least 2: set "
+                f"the numbers of {what} by domain in a training batch are {counts}, but a branch needs at least 2: set "
                 "DATALOADER.SAMPLER_TRAIN DomainBalancedIdentitySampler, or a larger batch"
             )
 

@@ -34,7 +34,7 @@ def parse_test_path(text: str, cfg: CfgNode) -> tuple[TestPath, ...]:
         cfg: the config, with the sources, what the mean path averages, and how paths are sampled.
 
     Raises:
-        UserError: ``text`` is none of these, source K or the file does not exist, the weights are invalid, or
+        UserError: ``text`` is none of these, source N or the file does not exist, the weights are invalid, or
             MODEL.GDNORM.MEAN_OF is invalid.
     """
     sources, mean_of = cfg.DATASETS.NAMES, cfg.MODEL.GDNORM.MEAN_OF

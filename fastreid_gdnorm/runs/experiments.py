@@ -1,4 +1,4 @@
-"""Experiments, each a row of a results table: a row runs a command in its own process, and once finished, never again.
+"""Experiments, each a row of a results table: a row runs a command in its own process; a finished one is kept.
 
 Under :func:`run_on_main`, each of the several processes starts one child, and the children run the command together.
 """
@@ -35,7 +35,10 @@ class Row(NamedTuple):
     recipe: str
 
     def result(self) -> dict[str, Any] | None:
-        """{"results": {target: metrics}, "seconds": duration of the last start} if the run has finished; else None."""
+        """{"results": {target: metrics}, "seconds": duration} if the run has finished; else None.
+
+        The duration of a run that was interrupted counts from its last resume.
+        """
         return read_json(self.folder / files.FINISHED) if _recipe_in(self.folder) == self.recipe else None
 
     def run(self, title: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:

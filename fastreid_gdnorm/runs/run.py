@@ -147,7 +147,7 @@ def _run(trainer: DefaultTrainer) -> None:
 
 @contextlib.contextmanager
 def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
-    """Create a run's folder and keep other trainings out of it; its previous config is restored unless this trains."""
+    """Create a run's folder, keep other trainings out of it, and protect its config as :func:`_kept_config` does."""
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder), _kept_config(folder, trains):
         yield
@@ -155,7 +155,7 @@ def _alone_in(folder: Path, trains: bool) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _kept_config(folder: Path, trains: bool) -> Iterator[None]:
-    """Restore the previous config.yaml, which fast-reid overwrites when it starts, unless a checkpoint is saved.
+    """Restore the previous config.yaml, which fast-reid overwrites, unless a training finishes or saves a checkpoint.
 
     A config.yaml that no training wrote is copied to config.yaml.old before a training.
 

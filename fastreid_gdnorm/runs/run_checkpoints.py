@@ -132,7 +132,7 @@ class _WholeModel(Checkpointer):
         if foreign:
             others = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
             parts.append(
-                f"left out {foreign[0]}{others}, which the config's model lacks: if it was trained with that, its "
-                "features are wrong, so correct the config"
+                f"left out {foreign[0]}{others}, which the config's model lacks: if the checkpoint was trained "
+                "with it, the features are wrong, so correct the config"
             )
         logger.log(logging.WARNING if self._renamed or foreign else logging.INFO, "; ".join(parts))

@@ -51,9 +51,12 @@ class RunData:
                 self.splits[name] = len(data.splits)
 
     def uncertainty(self, target: str, percent: float) -> float:
-        """Half the 95 % interval (Wilson) of a share of ``target``'s queries with a true match, in points.
+        """Half the 95 % interval (Wilson) of Rank-1 or another share of queries, in points.
 
         It assumes independent queries. Queries of one person are not, so the true interval is wider.
+
+        Args:
+            percent: the share, taken over those of ``target``'s queries that have a true match.
 
         Returns:
             0 if the target is missing, has splits, or has no such query.

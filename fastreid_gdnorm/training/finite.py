@@ -1,4 +1,4 @@
-"""Stops a training that has diverged before its model is saved."""
+"""Ends a diverged training before its model is tested or saved."""
 
 from __future__ import annotations
 

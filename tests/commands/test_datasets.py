@@ -54,7 +54,7 @@ def test_complete_sets_match_the_published_counts_and_a_small_one_does_not(root,
 def test_a_missing_set_is_a_mistake_only_if_it_was_named(root, said):
     out, mistake = said("--no-decode")
     assert not mistake and out.count("not found") == 7
-    assert f"{root} has no folder MSMT17_V1; it must contain train and test (V1)" in out
+    assert f"{root} has no folder MSMT17_V1; such a folder must contain train and test (V1)" in out
     out, mistake = said("--no-decode", "DGMSMT17", "DATASETS.MSMT17.VERSION", "V2")
     assert "has no folder MSMT17_V2" in out and "DGMSMT17" in mistake
     out, mistake = said("--no-decode", "--config-file", "projects/GDNorm/configs/protocol1/gdnorm.yml")

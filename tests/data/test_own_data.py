@@ -189,7 +189,7 @@ def test_a_layout_can_be_given_and_what_does_not_fit_is_counted(tmp_path, caplog
         (tmp_path / name).touch()
     rows, _ = read_folder(f"{tmp_path}", r"(?P<domain>\w+)/(?P<identity>\d+)-(?P<camera>\w+)-\d+")
     assert [row[1:-1] for row in rows] == [("gate", "", "7", "", "", "mall"), ("hall", "", "8", "", "", "mall")]
-    assert "left out 1 of 3 images that do not fit the layout" in caplog.text and "notes.jpg" in caplog.text
+    assert "left out 1 of 3 images, because they do not fit the layout" in caplog.text and "notes.jpg" in caplog.text
     for layout, message in {
         "": "its layout cannot be guessed, because its images lie 0 and 1 folders deep; give it: market1501, ",
         "identity/camera/image": "none of its 3 images, such as .*, fits the layout identity/camera/image; give",

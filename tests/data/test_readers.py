@@ -442,7 +442,7 @@ MISTAKES = {
     "no partitions": (DGGRID, {}, GRID, without(PARTITIONS), "neither .*partitions.mat, .* nor splits.json"),
     "broken partitions": (DGGRID, {}, GRID, text(PARTITIONS, "no mat"), "cannot read .*partitions.mat"),
     "names alone": (DGPRID, {}, SETS["PRID"][2], text("prid_2011/splits.json", BARE), "person_0001.png does not exist"),
-    "not there": (DGVIPeR, {}, VIPER, splits_json([LOST]), "a/b.bmp does not exist: repair or remove .*splits.json"),
+    "not there": (DGVIPeR, {}, VIPER, splits_json([LOST]), "a/b.bmp does not exist or is in two folders: repair"),
     "no JSON": (DGVIPeR, {}, VIPER, text("VIPeR/splits.json", "a\n{"), "splits.json is not a list of splits"),
     "no gallery": (DGVIPeR, {}, VIPER, splits_json([NO_GALLERY]), "splits.json is not a list of splits .*gallery"),
     "empty split": (DGVIPeR, {}, VIPER, splits_json([EMPTY]), "splits.json has an empty split"),

@@ -260,7 +260,7 @@ def test_lone_images_lone_cameras_and_unknown_cameras_are_reported(run, crops, t
     features = dict(zip(crops, plain(crops)))
     said, found = adapt([*((file, "a") for file in crops[:4]), (crops[4], "b"), (crops[5], ""), (crops[6], "")])
     assert found.names == ["a", "b"] and found.images.tolist() == [4, 1]
-    assert "camera b has fewer than 4 images" in said
+    assert "cameras with fewer than 4 images, too few for a useful offset: b; give" in said
     assert f"2 images with unknown camera are left out, such as {crops[5]}: name images like" in said
 
     said, found = adapt([(file, "only") for file in crops[:5]])
@@ -286,7 +286,7 @@ def test_copies_under_two_cameras_and_similar_camera_names_are_reported(run, cro
     assert done.returncode == 0, done.stderr
     assert "3 images are copies of others and count once" in done.stdout
     assert "2 images are given under two cameras (1 and 2) and count only for the first" in done.stdout
-    assert "camera 2 has only such copies, so its images will follow the site as a whole" in done.stdout
+    assert "cameras with only such copies, whose images will follow the site as a whole: 2" in done.stdout
     assert "cameras 1 and cam-1 may be one camera" in done.stdout
     assert open_site(tmp_path / "site").offsets.estimate.names == ["1", "cam-1", "gate"]
 

@@ -183,7 +183,7 @@ def test_a_trainer_with_only_its_own_hooks_warns_of_the_keys_it_ignores(tiny, mo
     OwnHooks(tiny("baseline"))
     assert "ignored" not in caplog.text
     OwnHooks(tiny("baseline", "SEED", "0", "SOLVER.HOOKS", "('DomainPreciseBN',)"))
-    assert "SOLVER.HOOKS and SEED after the start: ignored, because OwnHooks.build_hooks" in caplog.text
+    assert "SOLVER.HOOKS and SEED's reseeding at every epoch: ignored, because OwnHooks.build_hooks" in caplog.text
 
 
 def test_a_stock_model_loads_a_checkpoint_as_in_stock(tmp_path):

@@ -60,11 +60,14 @@ def test_invalid_configs_are_refused_in_one_line(model, overrides, said):
 
 @pytest.mark.parametrize(
     "domains, said",
-    [([0] * 11 + [2], r"\{0: 11, 2: 1\} images of the domains"), ([0] * 10 + [2] * 2, r"\{0: 5, 2: 1\} identities of")],
+    [
+        ([0] * 11 + [2], r"numbers of images by domain in a training batch are \{0: 11, 2: 1\}"),
+        ([0] * 10 + [2] * 2, r"numbers of identities by domain in a training batch are \{0: 5, 2: 1\}"),
+    ],
 )
 def test_a_batch_with_one_image_or_identity_of_a_domain_says_what_to_set(model, batch, domains, said):
     batch["domains"] = torch.tensor(domains)
-    with pytest.raises(UserError, match=f"has {said}.*DomainBalancedIdentitySampler"):
+    with pytest.raises(UserError, match=f"{said}.*DomainBalancedIdentitySampler"):
         model().train()(batch)
 
 

@@ -139,7 +139,7 @@ def test_a_training_starts_from_it_with_its_neck_in_every_branch(zoo, tiny):
 
 def test_what_would_make_features_wrong_is_said(zoo, caplog):
     FeatureExtractor(zoo(**{"heads.pool_layer.p": torch.tensor([2.5])}))  # the power of a GeM that the config lacks
-    assert "left out heads.pool_layer.p, which the config's model lacks: if it was trained" in caplog.text
+    assert "left out heads.pool_layer.p, which the config's model lacks: if the checkpoint was trained" in caplog.text
 
 
 def test_another_normalisation_is_refused(zoo):

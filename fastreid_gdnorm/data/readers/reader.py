@@ -69,7 +69,8 @@ class Reader(ImageDataset):
         hint = found_elsewhere(root, [os.path.basename(folder) for folder in self.folders]) or self._found_similar(root)
         raise NotFound(
             f"data set {type(self).__name__}: {os.path.abspath(root)} has no folder {' or '.join(self.folders)}"
-            f"{hint}; it must contain {self.layout}; FASTREID_DATASETS names the folder of all data sets; {GUIDE}"
+            f"{hint}; such a folder must contain {self.layout}; FASTREID_DATASETS names the folder of all data sets; "
+            f"{GUIDE}"
         )
 
     def _found_similar(self, root: str) -> str:

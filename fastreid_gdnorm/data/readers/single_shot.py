@@ -149,7 +149,10 @@ def read_splits(path: str, images: list[str]) -> list[Split]:
         image = item if isinstance(item, str) else str(item[0])
         index = indices.get(_end_of(image, 2))
         if index is None:
-            raise UserError(f"{path} names {image}, but {_end_of(image, 2)} does not exist: repair or remove {path}")
+            raise UserError(
+                f"{path} names {image}, but {_end_of(image, 2)} does not exist or is in two folders: repair or remove "
+                f"{path}"
+            )
         return index
 
     try:
