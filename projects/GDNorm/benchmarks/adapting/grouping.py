@@ -174,7 +174,7 @@ def page(records):
         f"{written_by('adapting/grouping.py')}\n"
         "Small networks (MobileNetV2 of half width, 64x32), each trained on other domains than it is tested on. The\n"
         f"threshold accepts {100 * FALSE_ACCEPT:g} % of the pairs of different people among labelled images of the\n"
-        f"same cameras. Grouped are the images of at most {PEOPLE} other people; a synthetic domain adds 40\n"
+        f"same cameras. The images of at most {PEOPLE} other people are grouped; a synthetic domain adds 40\n"
         "strangers. A track is a person's images in one camera. Times are random, so that a camera sees about\n"
         f"{AT_ONCE} tracks at once. Precision, recall and F1 count pairs; ARI is the adjusted Rand index. All are\n"
         "percentages, averaged over the domains."

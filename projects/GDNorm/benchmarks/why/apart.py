@@ -110,7 +110,7 @@ def measure_end(run):
         "mean path": lambda batch: SampledPath(0.0),
         "sampled by std": lambda batch: SampledPath(noise="std"),
         "sampled by variance": lambda batch: SampledPath(),
-        "sampled by variance, save in the neck": lambda batch: PartlySampledPath(lambda layer: layer is not neck),
+        "sampled by variance, not in the neck": lambda batch: PartlySampledPath(lambda layer: layer is not neck),
         "sampled by variance, in the neck alone": lambda batch: PartlySampledPath(lambda layer: layer is neck),
     }
     precise = {name: measure(model, make, batches) for name, make in paths.items()}
