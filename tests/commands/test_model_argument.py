@@ -43,7 +43,7 @@ def test_a_model_is_a_runs_folder_or_a_config(command, given):
         assert given(command, WORK[command], *words, *OUTPUT[command]) == meant
 
 
-def test_report_takes_runs_as_words_and_by_model(given):
+def test_report_takes_runs_as_positionals_and_by_model(given):
     work = "fastreid_gdnorm.report.page.write_report"
     assert given("report", work, "run", "other") == ["run", "other"]
     assert given("report", work, "--model", "run", "other") == ["run", "other"]
@@ -83,7 +83,7 @@ def test_report_without_a_run_is_one_line(fastreid_here):
         ("search --model MODEL a.jpg b.jpg --gallery DIR", "images"),
     ],
 )
-def test_images_are_plain_words_beside_model(words, images):
+def test_images_are_positional_beside_model(words, images):
     args = cli.parse(words.split())
     assert args.model == "MODEL" and getattr(args, images) == ["a.jpg", "b.jpg"]
 

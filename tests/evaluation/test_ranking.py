@@ -194,7 +194,7 @@ def test_stock_functions_are_restored_after_a_test_and_after_its_failure(evaluat
     assert before == (reid_evaluation.build_dist, rank.evaluate_rank)
 
 
-def test_bounded_ranking_needs_no_compiler_and_an_unknown_one_is_an_error(tiny, monkeypatch):
+def test_bounded_ranking_needs_no_compiler_and_an_unknown_ranking_is_an_error(tiny, monkeypatch):
     monkeypatch.setattr(reid_evaluation, "compile_helper", None)
     ReidEvaluator(tiny(), num_query=1)
     cfg = tiny()

@@ -45,7 +45,7 @@ def photographs(tmp_path):
     return files
 
 
-def test_frames_say_which_matches_are_right(photographs):
+def test_border_colours_say_which_matches_are_right(photographs):
     ranked = [
         RankedQuery(0, 0.25, np.array([3, 2]), np.array([False, True])),
         RankedQuery(1, 1.0, np.array([2, 3]), np.array([True, False])),

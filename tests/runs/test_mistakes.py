@@ -224,7 +224,7 @@ def test_a_bad_config_file_is_named_with_the_reason(tmp_path, text, said, fastre
     assert re.search(f"bad.yml: .*{said}", line), line
 
 
-def test_a_missing_hook_path_or_sampler_is_named(toy_run, tmp_path, fastreid_here):
+def test_a_hook_or_path_or_sampler_that_is_missing_is_named(toy_run, tmp_path, fastreid_here):
     without = ["MODEL.GDNORM.MEAN_OF", "path", "SOLVER.HOOKS", "()"]
     line = one_line(fastreid_here(*training(tmp_path / "without", overrides=without)))
     assert "MEAN_OF path needs the statistics that DomainPreciseBN takes: add it to SOLVER.HOOKS" in line

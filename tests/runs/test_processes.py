@@ -265,7 +265,7 @@ def test_two_agents_train_together_and_a_run_resumes_in_another_number_of_proces
 
 
 @pytest.mark.long
-def test_processes_without_a_common_network_are_told_which_setting_to_try(datasets, tmp_path):
+def test_processes_that_cannot_reach_each_other_are_told_which_setting_to_try(datasets, tmp_path):
     line = one_line(fastreid(*training(tmp_path, *TWO), env={"GLOO_SOCKET_IFNAME": "none"}))
     assert re.search(r"rank [01] of 2 joined at .*; set GLOO_SOCKET_IFNAME to the network interface", line)
 
