@@ -44,6 +44,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "pattern with groups such as (?P<identity>[^/]+); default: guessed from the folders",
     )
     parser.add_argument(
+        "--same-identities", action="store_true", help="tables and folders share one list of identities"
+    )
+    parser.add_argument(
         "opts",
         nargs="*",
         metavar="NAME ... KEY VALUE",
@@ -68,6 +71,8 @@ def run(args: Namespace) -> None:
         overrides = [*overrides, "DATASETS.NAMES", "()", "DATASETS.TESTS", str(tuple(names))]
     if args.layout is not None:
         overrides = [*overrides, "DATASETS.OWN.LAYOUT", args.layout]
+    if args.same_identities:
+        overrides = [*overrides, "DATASETS.OWN.SAME_IDENTITIES", "True"]
     default = "projects/GDNorm/configs/own-data.yml" if any(map(own_data_of, names)) else "configs/Base-GDNorm.yml"
     cfg = load_config(args.config_file or default, overrides)
     if args.config_file or names:

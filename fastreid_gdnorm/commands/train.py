@@ -48,6 +48,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--seed", type=at_least(-1), metavar="S", help="the key SEED; on the CPU, runs with the same seed are identical"
     )
     parser.add_argument(
+        "--same-identities",
+        action="store_true",
+        help="your own tables and folders share one list of identities; the key DATASETS.OWN.SAME_IDENTITIES",
+    )
+    parser.add_argument(
         "--add-source",
         metavar="NAME",
         help="train the model of --from further, with one more source; the new branch is initialised from the "
@@ -75,6 +80,8 @@ def run(args: Namespace) -> None:
         raise UserError(
             f"{flag} takes no value: pass a run's folder as OUTPUT_DIR {args.opts[0]}, or a checkpoint as MODEL.WEIGHTS"
         )
+    if args.same_identities:
+        args.opts = [*args.opts, "DATASETS.OWN.SAME_IDENTITIES", "True"]
     if args.num_gpus < 0 or not 0 <= args.machine_rank < args.num_machines:
         raise UserError(
             "--num-gpus must be 0 or more, --num-machines 1 or more, and --machine-rank counts the machines from 0; "

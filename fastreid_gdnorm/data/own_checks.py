@@ -89,10 +89,10 @@ def shared_identities(reports: Iterable[OwnReport], are_same: bool) -> str:
     if not shared:
         return ""
     meaning = "are the same" if are_same else "are kept apart"
-    other = "False keeps them apart" if are_same else "True makes them the same"
+    other = "without --same-identities they are kept apart" if are_same else "--same-identities makes them the same"
     return (
         f"{len(shared)} identities, such as {shared[0]} in {' and '.join(names[shared[0]])}, are in several data sets "
-        f"and {meaning}; DATASETS.OWN.SAME_IDENTITIES {other}"
+        f"and {meaning}; {other}"
     )
 
 

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -18,8 +22,9 @@ from fastreid_gdnorm.inference.labelled import labelled_images
 from fastreid_gdnorm.modeling.chosen_paths import camera_label
 from fastreid_gdnorm.runs.run_config import load_config
 
-from ..conftest import DEMO, REPOSITORY, TINY
-from ..runs.toy import one_line
+from ..conftest import DEMO, REPOSITORY, TINY, training
+from ..runs.test_processes import SYNCED, done, torchrun, worker_of
+from ..runs.toy import metrics, one_line
 
 OWN = str(REPOSITORY / "projects/GDNorm/configs/own-data.yml")
 PARTS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
@@ -90,7 +95,7 @@ def test_a_test_on_a_table_equals_one_on_market_1501s_folders(toy_run, datasets,
 
 def test_tables_train_a_branch_for_each_domain_and_are_found_from_anywhere(data, tmp_path, monkeypatch, fastreid_here):
     run = tmp_path / "run"
-    words = ["train", "--config-file", REPOSITORY / DEMO / "gdnorm.yml", "--seed", 3]
+    words = ["train", "--config-file", REPOSITORY / DEMO / "gdnorm.yml", "--seed", 3, "--same-identities"]
     sources = ["DATASETS.NAMES", "('./shop.csv','both.csv')", "DATASETS.TESTS", "('office.csv',)"]
     overrides = [*TINY, *sources, "OUTPUT_DIR", run]
     done = fastreid_here(*words, *overrides)
@@ -101,7 +106,7 @@ def test_tables_train_a_branch_for_each_domain_and_are_found_from_anywhere(data,
     )
     saved = yaml.safe_load((run / "config.yaml").read_text())["DATASETS"]
     assert saved["NAMES"] == ["shop.csv", "both.csv#campus", "both.csv#street"] and saved["TESTS"] == ["office.csv"]
-    assert saved["OWN"]["ROOT"] == str(data)
+    assert saved["OWN"]["ROOT"] == str(data) and saved["OWN"]["SAME_IDENTITIES"]
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -158,6 +163,9 @@ def test_stock_loaders_and_things_other_than_people(tmp_path, monkeypatch, fastr
         and "| all |     3 |       12 |         2 |" in done.stdout
     )
     assert "3 identities, such as van A in vans.csv#depot 0 and vans.csv#depot 1, are in several" in done.stdout
+    assert "and are kept apart; --same-identities makes them the same" in done.stdout
+    done = fastreid_here("datasets", "--same-identities", "vans.csv")
+    assert done.returncode == 0 and "and are the same; without --same-identities" in done.stdout
 
 
 TREES = {
@@ -274,3 +282,21 @@ def test_datasets_checks_a_table(data, fastreid_here):
         assert said in done.stdout, said
     done = fastreid_here("datasets", "--layout", "camera/image", "RenderedMall/..")
     assert "layout camera/image" in done.stdout and done.returncode == 0
+
+
+@pytest.mark.long
+def test_two_processes_train_on_tables_and_resume_after_a_kill(data, tmp_path):
+    names = f"('{data}/shop.csv','{data}/both.csv')"
+    overrides = ["DATASETS.NAMES", names, "DATASETS.TESTS", f"('{data}/office.csv',)", "SOLVER.MAX_EPOCH", 4, *SYNCED]
+    done(torchrun("-m", "fastreid_gdnorm", *training(tmp_path / "unbroken", overrides=overrides)))
+    restarting = ["--standalone", "--max-restarts", "1", "--monitor-interval", "0.1"]
+    words = training(tmp_path / "broken", "--resume", overrides=overrides)
+    process = subprocess.Popen(**torchrun("-m", "fastreid_gdnorm", *words, flags=restarting))
+    deadline = time.monotonic() + 200
+    while not (tmp_path / "broken/last_checkpoint").is_file():
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(worker_of(process.pid, 0), signal.SIGKILL)
+    assert process.wait(timeout=200) == 0
+    assert (tmp_path / "broken/log.txt").read_text().count("Starting training from epoch") == 2
+    assert metrics(tmp_path / "broken") == metrics(tmp_path / "unbroken")
