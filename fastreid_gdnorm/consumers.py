@@ -91,7 +91,7 @@ CONSUMERS = {
         "model.onnx",
         "opencv",
         "in nvtracker's YAML file: the section ReID of {folder}/deepstream_reid.yml",
-        note="by its documentation, not run in it",
+        note="from DeepStream's documentation, not run in DeepStream",
         sidecar="deepstream_reid.yml",
     ),
 }

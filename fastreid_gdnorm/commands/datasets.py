@@ -50,8 +50,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "opts",
         nargs="*",
         metavar="NAME ... KEY VALUE",
-        help="data sets, tables and folders to check, then config keys to override; default: all data sets of both "
-        "protocols",
+        help="data sets, tables and folders to check, then config keys to override; default: all ten public data sets",
     )
 
 

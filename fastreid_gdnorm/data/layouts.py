@@ -18,7 +18,10 @@ logger = logging.getLogger("fastreid.gdnorm.readers")
 MARKET = "market1501"
 MARKET_FOLDERS = {"bounding_box_train": "train", "query": "query", "bounding_box_test": "gallery"}
 CAMERA = re.compile(r"c(am(era)?)?[\s_-]*\d+", re.IGNORECASE)  # c1, cam_01, Camera 2
-KINDS = f"{MARKET}, identity/image, identity/camera/image, or a pattern with groups such as (?P<identity>[^/]+)"
+KINDS = (
+    f"{MARKET}, identity/image, identity/camera/image, camera/image, or a pattern with groups such as "
+    "(?P<identity>[^/]+)"
+)
 
 
 def read_folder(folder: str, layout: str = "") -> tuple[list[Row], str]:

@@ -125,7 +125,7 @@ def _notes(rows: Sequence[Row], copies: Sequence[tuple[Row, Row]]) -> Iterator[s
             "leaves out their queries, which have no true match"
         )
     if copies:
-        yield f"{len(copies)} images are copies of others, such as {copies[0][0].path} of {copies[0][1].path}"
+        yield f"{len(copies)} images are copies of others, such as {copies[0][0].path}, a copy of {copies[0][1].path}"
 
 
 def _contradictions(copies: Sequence[tuple[Row, Row]]) -> Iterator[str]:
@@ -144,5 +144,6 @@ def _too_small(cfg: CfgNode, data: OwnData, num_sources: int) -> Iterator[str]:
     if 0 < identities < needed:
         yield (
             f"too few identities to train on: a batch of SOLVER.IMS_PER_BATCH / DATALOADER.NUM_INSTANCE = {images} / "
-            f"{instances} takes {needed} of each of {num_sources} sources, and it has {identities}: lower IMS_PER_BATCH"
+            f"{instances} takes {needed} of each of {num_sources} sources; this one has {identities}: lower "
+            "IMS_PER_BATCH"
         )

@@ -76,7 +76,7 @@ class OwnData(Reader):
         self.rows, layout = own_rows(place, self._layout)
         self.variant = f"layout {layout}" if layout else ""
         if layout and not self._layout:
-            self.variant += ", guessed from its tree; DATASETS.OWN.LAYOUT gives another"
+            self.variant += ", guessed from its tree; set DATASETS.OWN.LAYOUT if it is another"
         return place
 
     def open(self) -> None:
@@ -118,14 +118,15 @@ class OwnData(Reader):
     def about_tests(self) -> str:
         """One line on what its queries are compared with."""
         cameras, tracks = (sum(bool(getattr(row, column)) for row in self.rows) for column in ("camera", "track"))
-        others = "of other cameras" if cameras else "of other tracks" if tracks else "but itself"
+        place = "camera" if cameras else "track" if tracks else ""
+        others = f"those of its own identity and {place}" if place else "itself"
         how = "each query" if self.has_splits else "no splits, so each image with an identity is a query, and"
-        line = f"{how} is compared with all images {others}"
+        line = f"{how} is compared with all images but {others}"
         if cameras and tracks:
             line += "; where the camera is unknown, the track takes its place"
         unknown = sum(not (row.camera or row.track) for row in self.rows)
         if unknown and (cameras or tracks):
-            line += f"; {unknown} of {len(self.rows)} images have neither and count as a camera of their own"
+            line += f"; {unknown} of {len(self.rows)} images have neither, and each counts as a camera of its own"
         return line
 
     def _for_training(self, items: list[Item]) -> list[Item]:

@@ -14,14 +14,16 @@ BOTSORT_FEATURES = 2048  # hard-coded in BoT-SORT
 
 
 def check_engine(consumer: str) -> None:
-    """Check that the package is installed in which a consumer's file is checked.
+    """Check that the package that runs a consumer's file, to check it, is installed.
 
     Raises:
         UserError: it is not.
     """
     engine = CONSUMERS[consumer].engine
     if engine and importlib.util.find_spec(engine) is None:
-        raise UserError(f"--for {consumer} checks its file in {engine}: pip install {engine}")
+        raise UserError(
+            f"--for {consumer} checks its file with the package {engine}, which is not installed: pip install {engine}"
+        )
 
 
 def usage_note(consumer: str, architecture: str, description: Description) -> str:

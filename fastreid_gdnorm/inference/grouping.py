@@ -146,7 +146,7 @@ def _clusters(distances: NDArray[np.float64], apart: Sequence[tuple[int, int]]) 
 
 
 def agreement(identities: Sequence[str], labels: NDArray[np.int64]) -> str:
-    """A line on how well labels agree with the identities of the images whose identity is known, not ""; or ""."""
+    """A line on how well labels (N,) agree with identities (N), "" where unknown; "" if fewer than two are known."""
     from sklearn.metrics import adjusted_rand_score, pair_confusion_matrix
 
     known = np.array([bool(identity) for identity in identities], bool)

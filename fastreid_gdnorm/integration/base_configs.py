@@ -1,4 +1,4 @@
-"""The ``_BASE_`` of a config from elsewhere: its copy beside the config is as good as the file at the given place.
+"""Finds the ``_BASE_`` of a downloaded config: where the named file does not exist, its copy beside the config.
 
 The configs of fast-reid's repository name their base by its place there, ``../Base-bagtricks.yml``. Whoever downloads
 one for a trained model puts both into the model's folder.

@@ -27,7 +27,7 @@ class _WithComputed(dict[str, Any]):
         reader = drawn or own_data_of(name)
         if reader is None:
             raise KeyError(name)
-        if drawn:  # whether a name is a folder's can change
+        if drawn:  # not for the user's own data: a folder of that name can come and go
             self[name] = drawn
         return reader
 

@@ -210,7 +210,7 @@ def test_an_ultralytics_that_is_too_old_is_named(toy_run, tmp_path, monkeypatch,
 def test_a_missing_openvino_is_named_before_anything_is_written(tmp_path, monkeypatch, fastreid_here):
     monkeypatch.setitem(sys.modules, "openvino", None)
     words = ["--config-file", "nowhere.yaml", "--output", tmp_path / "out", "--for", "openvino"]
-    assert "--for openvino checks its file in openvino: pip install openvino" in one_line(
+    assert "checks its file with the package openvino, which is not installed: pip install openvino" in one_line(
         fastreid_here("export", *words)
     )
 

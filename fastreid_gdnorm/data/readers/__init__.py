@@ -1,4 +1,4 @@
-"""Readers of the public data sets of both protocols, for training and testing."""
+"""Readers of the public data sets of the protocols, for training and testing."""
 
 from .cuhk02 import DGCUHK02
 from .cuhk03 import DGCUHK03
