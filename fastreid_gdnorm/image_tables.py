@@ -14,7 +14,7 @@ from .errors import UserError
 SUFFIXES = (".csv", ".tsv")
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 SPLITS = ("train", "query", "gallery")
-NOBODY = "-1"  # identity of junk images in Market-1501, and of unmatched crops of trackers
+NOBODY = ("-1", "-1.0")  # identity of junk images in Market-1501, and of unmatched crops of trackers
 
 
 class Row(NamedTuple):
@@ -50,7 +50,7 @@ def read_table(file: str) -> list[Row]:
     """Read a table. Its columns are :data:`COLUMNS`, in any order; ``path`` is required.
 
     Columns are separated by commas, semicolons, tabs or bars; the header shows by which. Identity -1, like an empty
-    one, means no known person.
+    one, means no known person; -1.0 is how pandas writes it into a column with empty fields.
 
     Raises:
         UserError: the table is missing, is not CSV in UTF-8, or has an invalid header or line.
@@ -72,8 +72,8 @@ def read_table(file: str) -> list[Row]:
         if any(len(field.splitlines()) > 1 for field in fields):
             raise UserError(f"{place}: a field continues on the next line; close its double quote")
         row = checked_row(place, **dict(zip(names, map(str.strip, fields))))
-        earlier, same = rows.setdefault(row.path, (number, row))
-        if row[:-1] != same[:-1]:
+        earlier, same = rows.setdefault(os.path.normpath(row.path), (number, row))
+        if row[1:-1] != same[1:-1]:
             raise UserError(
                 f"table {file}: lines {earlier} and {number} contradict each other about {row.path}; remove one"
             )
@@ -94,7 +94,7 @@ def checked_row(place: str, **fields: str) -> Row:
         raise UserError(f"{place}: the path is empty; fill it in or remove the line")
     if row.split and row.split not in SPLITS:
         raise UserError(f"{place}: the split must be {', '.join(SPLITS[:-1])} or {SPLITS[-1]}; got {row.split!r}")
-    return row._replace(identity="") if row.identity == NOBODY else row
+    return row._replace(identity="") if row.identity in NOBODY else row
 
 
 def _read_text(file: str) -> str:

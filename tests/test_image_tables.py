@@ -19,13 +19,15 @@ def test_separators_quotes_bom_and_empty_lines(tmp_path, separator, newline):
         ['"Smith, J; 1\t|"', '"b ""2"".jpg"', "gate", "query", "9", "09:30", ""],
         ["", "", "", "", "", "", ""],
         ["-1", "/tmp/c.jpg", "", "gallery", "", "", ""],
+        ["-1.0", "d.jpg", "", "gallery", "", "", ""],
     ]
     text = newline.join(map(separator.join, lines))
     (tmp_path / "t.tsv").write_bytes(f"\ufeff{text}{newline}".encode())
-    a, b, c = read_table(f"{tmp_path}/t.tsv")
+    a, b, c, d = read_table(f"{tmp_path}/t.tsv")
     assert a[:-1] == (f"{tmp_path}/a.jpg", "1", "", "7", "train", "", "mall")
     assert b[:-1] == (f'{tmp_path}/b "2".jpg', "gate", "09:30", "Smith, J; 1\t|", "query", "9", "")
     assert c == Row("/tmp/c.jpg", split="gallery", place=f"table {tmp_path}/t.tsv, line 6"), "nobody's image"
+    assert d.identity == "", "nobody, as pandas writes it into a column with empty fields"
 
     records = find_images([f"{tmp_path}/t.tsv"])
     assert records[0] == Record(a.path, "1", "", "mall 7"), "7 of another domain is another person"
@@ -38,6 +40,12 @@ def test_100_000_rows_take_less_than_5_seconds(tmp_path):
     started = time.process_time()
     assert len(read_table(f"{tmp_path}/t.csv")) == 100_000
     assert time.process_time() - started < 5
+
+
+def test_lines_that_contradict_each_other_are_found_however_their_paths_are_written(tmp_path):
+    (tmp_path / "t.csv").write_text("path,identity\na.jpg,7\n./a.jpg,8\n")
+    with pytest.raises(UserError, match="lines 2 and 3 contradict each other about ./a.jpg"):
+        read_table(f"{tmp_path}/t.csv")
 
 
 def test_an_unknown_column_is_named_with_all_that_can_be_there(tmp_path):
