@@ -19,8 +19,9 @@ Item = tuple[Any, ...]  # image path, identity, camera, and whatever a project a
 
 NOBODY, NAMELESS = -1, (None, "")
 
-# {index in an item: pattern of integers}. 007 may be another person than 7, but camera 01 is camera 1.
-INTEGERS = {1: r"-?(0|[1-9]\d*)", 2: r"\d+"}
+# {index in an item: pattern of integers that fit into 64 bits}. 007 may be another person than 7, but camera 01 is
+# camera 1.
+INTEGERS = {1: r"-?(0|[1-9]\d{0,17})", 2: r"\d{1,18}"}
 
 
 def apart(sources: Sequence[Sequence[Item]], names: Sequence[str], prefixes: Sequence[str]) -> list[list[Item]]:

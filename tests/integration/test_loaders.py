@@ -46,6 +46,7 @@ def test_identities_and_cameras_of_a_test_can_be_text(tiny, monkeypatch, dataset
     assert targets(["carl", "anna"], ["anna", "bert", None, ""]) == ([2, 0, 0, 1, -1, -1], [0, 1, 0, 1, 2, 3])
     assert targets([7, 3], [3, -1, 0, 7], camera=int) == ([7, 3, 3, -1, 0, 7], [0, 1, 0, 1, 2, 3])
     assert targets(["7", "007"], ["-1", "x", "7"])[0] == [7, 8, -1, 9, 7]
+    assert targets(["1" * 30, "7"], ["7", "1" * 30])[0] == [8, 7, 7, 8], "too many digits for 64 bits"
     with pytest.raises(UserError, match="1 of 2 queries have no identity; the first is .*give each one"):
         targets(["anna", None], ["anna"])
 
