@@ -40,7 +40,10 @@ def read_folder(folder: str, layout: str = "") -> tuple[list[Row], str]:
     """
     layout = layout or guess_layout(folder)
     if layout == MARKET:
-        return list(_market_rows(folder)), layout
+        rows = list(_market_rows(folder))
+        if not rows:
+            raise UserError(f"folder {folder}: all its images have identity -1, which marks junk; name another")
+        return rows, layout
     pattern, paths = _pattern(layout), list_folder(folder)
     rows, others = [], []
     for path in paths:

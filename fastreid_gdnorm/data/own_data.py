@@ -92,10 +92,10 @@ class OwnData(Reader):
         camera_in_table.update((row.path, row.camera) for row in self.rows)
 
     def read_train(self) -> list[Item]:
-        return self._to_train([row for row in self.rows if row.split in ("", "train")])
+        return self._to_train(self._of_split("train", "source"))
 
     def read_query(self) -> list[Item]:
-        rows = self._of_test("query")
+        rows = self._of_split("query", "target")
         if not self.has_splits:
             rows = filled(rows, "identity")
             self._check_identities(rows, len(self.rows))
@@ -105,7 +105,7 @@ class OwnData(Reader):
         return self._to_test(rows)
 
     def read_gallery(self) -> list[Item]:
-        return self._to_test(self._of_test("gallery"))
+        return self._to_test(self._of_split("gallery", "target"))
 
     def combine_all(self) -> None:
         """Train on all rows. fast-reid's own would take a person of two splits as two people."""
@@ -133,14 +133,20 @@ class OwnData(Reader):
         return items  # ``apart`` tells sources with equal identities apart, or not, as the config says
 
     def _to_train(self, rows: Sequence[Row]) -> list[Item]:
-        self._check_identities(filled(rows, "identity"), len(rows))
-        check_existence(rows)
-        return [(row.path, row.identity, canonical_camera(row.camera) or row.track) for row in rows]
+        known = filled(rows, "identity")
+        self._check_identities(known, len(rows))
+        check_existence(known)
+        if len(known) < len(rows):
+            logger.warning(
+                "%s: left out %d of %d training images, because their identity is unknown",
+                *(type(self).__name__, len(rows) - len(known), len(rows)),
+            )
+        return [(row.path, row.identity, canonical_camera(row.camera) or row.track) for row in known]
 
-    def _of_test(self, split: str) -> list[Row]:
+    def _of_split(self, split: str, role: str) -> list[Row]:
         rows = [row for row in self.rows if row.split in ("", split)]
         if not rows:
-            raise UserError(f"data set {type(self).__name__} has no images of the split {split}: name another target")
+            raise UserError(f"data set {type(self).__name__} has no images of the split {split}: name another {role}")
         return rows
 
     def _check_identities(self, known: Sequence[Row], images: int) -> None:
@@ -191,7 +197,7 @@ def own_rows(place: str, layout: str = "") -> tuple[list[Row], str]:
 
 @functools.lru_cache(maxsize=8)  # a training reads its tables several times
 def _table_rows(place: str, modified: int, size: int) -> list[Row]:
-    return list({row.path: row for row in read_table(place)}.values())
+    return list({os.path.normpath(row.path): row for row in read_table(place)}.values())
 
 
 def domains_of(rows: Sequence[Row]) -> list[str]:

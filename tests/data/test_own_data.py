@@ -223,7 +223,7 @@ def test_what_a_query_is_compared_with_where_splits_or_cameras_are_unknown(tmp_p
     assert items(tmp_path, by_track, "query") == [("7", "track 5"), ("7", "track 6"), ("8", "track 5")]
     assert items(tmp_path, "path,identity\na,7\nb,7\n", "query") == [("7", f"image {tmp_path}/{n}") for n in "ab"]
     train = items(tmp_path, "path,identity,camera,track\na,7,01,5\nb,8,,6\nc,,2,\n", "train")
-    assert train == [("7", "1"), ("8", "6"), ("", "2")]
+    assert train == [("7", "1"), ("8", "6")], "only known identities"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,7 @@ def test_what_a_query_is_compared_with_where_splits_or_cameras_are_unknown(tmp_p
         ("path,identity,domain\na,7,x\nb,7,\n", "train", "t.csv, line 3: the domain is empty"),
         ("path,identity,split\na,7,gallery\nb,,query\n", "query", "t.csv, line 3: a query needs an identity"),
         ("path,identity,split\na,7,train\n", "query", "t.csv has no images of the split query: name another target"),
+        ("path,identity,split\na,7,query\n", "train", "t.csv has no images of the split train: name another source"),
         ("path,camera\na,7\n", "train", "none of its 1 images has an identity"),
     ],
 )
@@ -243,6 +244,15 @@ def test_a_table_that_does_not_serve_is_refused_with_the_row(tmp_path, monkeypat
     (tmp_path / "t.csv").write_text("path;identity\nnowhere.jpg;7\n")
     with pytest.raises(UserError, match="t.csv, line 2: image .*/nowhere.jpg does not exist"):
         getattr(read(load_config(OWN), "t.csv"), part)
+
+
+def test_a_folder_of_junk_alone_is_refused(tmp_path):
+    (tmp_path / "query").mkdir()
+    (tmp_path / "bounding_box_test").mkdir()
+    for part in ("query", "bounding_box_test"):
+        (tmp_path / part / "-1_c1s1_000001_00.jpg").touch()
+    with pytest.raises(UserError, match="all its images have identity -1, which marks junk"):
+        read_folder(f"{tmp_path}")
 
 
 def test_calibrate_leaves_out_training_images_and_keeps_domains_apart(tmp_path, capsys):
