@@ -110,20 +110,27 @@ def run(args: Namespace) -> None:
 
 
 def _columns(rows: Sequence[Row]) -> tuple[list[str], list[str], list[str]]:
-    return [row.camera for row in rows], [row.track for row in rows], [row.time for row in rows]
+    """Cameras, tracks and times of images. Cameras and tracks of two domains differ even if their names are equal."""
+    from ..image_names import canonical_camera
+
+    def within(row: Row, name: str) -> str:
+        return f"{row.domain} {name}" if row.domain and name else name
+
+    cameras = [within(row, canonical_camera(row.camera)) for row in rows]
+    return cameras, [within(row, row.track) for row in rows], [row.time for row in rows]
 
 
 def _about(file: Path, grouped: Sequence[Row], apart: int) -> str:
-    from ..image_names import canonical_camera
     from ..inference.grouping import units_of
 
-    cameras: dict[str, set[str]] = {}
-    for row in grouped:
-        cameras.setdefault(row.identity, set()).add(canonical_camera(row.camera))
-    several = sum(len(seen - {""}) > 1 for seen in cameras.values())
-    units = len(set(units_of(*_columns(grouped)[:2]).tolist()))
-    tracks = f" in {units} tracks" if units < len(grouped) else ""
-    about = f"{file}: {len(grouped)} images{tracks}, {len(cameras)} identities, {several} of them in several cameras."
+    cameras, tracks, _ = _columns(grouped)
+    seen: dict[str, set[str]] = {}
+    for row, camera in zip(grouped, cameras):
+        seen.setdefault(row.identity, set()).add(camera)
+    several = sum(len(of_one - {""}) > 1 for of_one in seen.values())
+    units = len(set(units_of(cameras, tracks).tolist()))
+    in_tracks = f" in {units} tracks" if units < len(grouped) else ""
+    about = f"{file}: {len(grouped)} images{in_tracks}, {len(seen)} identities, {several} of them in several cameras."
     if apart:
         about += f" {apart} pairs of tracks overlap in time and were kept apart."
     elif any(row.track for row in grouped):

@@ -131,3 +131,12 @@ def test_images_without_cameras_tracks_or_threshold_are_grouped_by_a_score(fastr
     assert (
         "24 images, " in done.stdout and "1 of 25 images were left out" in done.stdout and "tracks" not in done.stdout
     )
+
+
+def test_tracks_of_two_domains_are_two_tracks(fastreid_here, model, crops, tmp_path):
+    rows = [f"{place}.jpg,1,t1,{'mall' if place < 2 else 'shop'}" for place in range(4)]
+    (crops / "images" / "domains.csv").write_text("\n".join(["path,camera,track,domain", *rows]))
+    words = ["group", "--model", model, crops / "images" / "domains.csv", "--score", 2]
+    done = fastreid_here(*words, "--output", tmp_path / "identities.csv")
+    assert done.returncode == 0, done.stderr
+    assert "4 images in 2 tracks, 2 identities" in done.stdout
