@@ -11,7 +11,7 @@ from fastreid.data.datasets import DATASET_REGISTRY
 
 from ..console import say
 from ..data import is_read_by, read
-from ..data.readers import Reader
+from ..data.readers import READERS
 from ..disk import check_writable
 from ..errors import UserError
 from ..runs import files
@@ -208,8 +208,8 @@ class Protocol:
 
 
 def _described(cfg: CfgNode, names: Iterable[str]) -> Iterator[str]:
-    """Data sets with the variants that the config selects: DGCUHK03 (boxes detected)."""
+    """Data sets, public ones with the variants that the config selects: DGCUHK03 (boxes detected)."""
     for name in names:
-        keys = DATASET_REGISTRY.get(name).from_config(cfg) if is_read_by(Reader, name) else {}
+        keys = DATASET_REGISTRY.get(name).from_config(cfg) if is_read_by(READERS, name) else {}
         variant = ", ".join(f"{key} {value}" for key, value in keys.items())
         yield f"{name} ({variant})" if variant else name

@@ -107,6 +107,8 @@ def test_a_dry_run_says_what_would_be_trained_on_what_and_reads_no_data_set(tmp_
         f"(version V2, val True), DGCUHKSYSU; test on DGMarket1501; in {tmp_path}/out/to-market/baseline\n"
     )
     assert planned.returncode == 0 and not (tmp_path / "out").exists()
+    planned = fastreid_here("protocol", "pairs", "--dry-run", "DATASETS.TESTS", "('office.csv',)")
+    assert planned.stdout.count("; test on office.csv; in logs/pairs/from-") == 4
 
 
 @pytest.mark.long
