@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -46,6 +47,7 @@ def connect() -> None:
             "settings": Settings(cfg),  # first: if the settings differ, what is loaded later may not fit
             **self.checkpointer.checkpointables,
             "optimizer": _FittingOptimizer(self._trainer.optimizer),
+            "identities": _SameIdentities(getattr(self.data_loader.dataset, "pids", ())),
             "processes": _ProcessCount(comm.get_world_size()),
         }
         warn_of_ignored_keys(self, cfg)
@@ -106,6 +108,23 @@ class _ProcessCount:
                 "Resuming with %d instead of %d processes: from here on, the results differ from those of an "
                 "uninterrupted run",
                 *(self._own, state["number"]),
+            )
+
+
+class _SameIdentities:
+    """The identities that a classifier's outputs stand for, in checkpoints, as a digest; a run must keep them."""
+
+    def __init__(self, identities: Iterable[object]) -> None:
+        self._own = hashlib.sha256("\n".join(map(str, identities)).encode(errors="surrogateescape")).hexdigest()
+
+    def state_dict(self) -> dict[str, str]:
+        return {"sha256": self._own}
+
+    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        if state["sha256"] != self._own:
+            raise UserError(
+                "--resume: the run started with other identities, so its classifier would take people for others: "
+                "restore the data of its sources, or start a new run from its weights, with MODEL.WEIGHTS FILE"
             )
 
 

@@ -122,6 +122,11 @@ def test_tables_train_a_branch_for_each_domain_and_are_found_from_anywhere(data,
     done = fastreid_here("train", "--resume", "--config-file", run / "config.yaml", "SOLVER.MAX_EPOCH", 3)
     assert done.returncode == 0, done.stderr
     assert "the model was trained on RenderedMall" in one_line(fastreid_here("calibrate", "--model", run, "office.csv"))
+    table = (data / "shop.csv").read_text()
+    (data / "shop.csv").write_text(table.replace(";person 0001;", ";someone else;"))
+    said = one_line(fastreid_here("train", "--resume", "--config-file", run / "config.yaml", "SOLVER.MAX_EPOCH", 4))
+    assert "--resume: the run started with other identities" in said
+    (data / "shop.csv").write_text(table)
 
     (data / "shop.csv").rename(elsewhere / "shop.csv")
     (data / "office.csv").rename(elsewhere / "labelled.csv")
