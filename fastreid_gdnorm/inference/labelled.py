@@ -76,8 +76,9 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     data_sets: dict[str, str] = {}
     for one in settled(cfg, names) if name else names:
         data = read(cfg, one)
+        owner = "" if getattr(data, "same_identities", False) else one
         for path, pid, camid, *_ in {item[0]: item for item in data.query + data.gallery}.values():
-            records.append(Record(path, camera_label(path, camid), "", _identity(one, pid)))
+            records.append(Record(path, camera_label(path, camid), "", _identity(owner, pid)))
             data_sets[path] = one
     return Labelled(records, ", ".join(names), data_sets)
 
@@ -152,6 +153,11 @@ def _sources(model: str | Path) -> list[str]:
     return list(cfg.DATASETS.NAMES) if cfg is not None else []
 
 
-def _identity(data_set: str, pid: object) -> str:
+def _identity(owner: str, pid: object) -> str:
+    """The identity of an item, "" if unknown.
+
+    Args:
+        owner: the data set, if its identities differ from those of others; else "".
+    """
     is_nobody = pid in (None, "") or (not isinstance(pid, str) and int(pid) <= 0)  # type: ignore[call-overload]
-    return "" if is_nobody else f"{data_set} {pid}"  # 0 and -1 mark distractors and junk
+    return "" if is_nobody else f"{owner} {pid}".strip()  # 0 and -1 mark distractors and junk

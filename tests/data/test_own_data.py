@@ -268,6 +268,20 @@ def test_calibrate_leaves_out_training_images_and_keeps_domains_apart(tmp_path, 
     assert "1 of 4 images are of the split train and are left out" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("are_same", [False, True])
+def test_calibrate_takes_identities_of_several_tables_as_the_config_says(tmp_path, monkeypatch, are_same):
+    monkeypatch.chdir(tmp_path)
+    for name in ("shop", "mall"):
+        (tmp_path / f"{name}.jpg").touch()
+        (tmp_path / f"{name}.csv").write_text(f"path,identity,camera\n{name}.jpg,7,1\n")
+    names = ["DATASETS.NAMES", "('source.csv',)", "DATASETS.TESTS", "('shop.csv','mall.csv')"]
+    cfg = load_config(OWN, [*names, "DATASETS.OWN.SAME_IDENTITIES", are_same, "MODEL.DEVICE", "cpu"])
+    (tmp_path / "config.yaml").write_text(cfg.dump())
+    labelled = labelled_images("", tmp_path)
+    identities, cameras = labelled.columns(labelled.records)
+    assert len(set(identities)) == (1 if are_same else 2) and len(set(cameras)) == 2
+
+
 def test_training_on_ones_own_test_images_is_refused(data, fastreid_here):
     names = "DATASETS.NAMES ('shop.csv','office.csv') DATASETS.TESTS ('./office.csv',)".split()
     assert "office.csv is in DATASETS.NAMES and TESTS" in one_line(fastreid_here("train", "--config-file", OWN, *names))
