@@ -15,9 +15,10 @@ from fastreid.engine.train_loop import AMPTrainer
 from fastreid.utils import comm
 
 from ..config import completed
+from ..data.own_data import own_data_of
 from ..errors import UserError
 from ..layers.running_statistics import restore_statistics
-from ..modeling import GDNormTraining
+from ..modeling import GDNormTraining, is_gdnorm
 from ..runs.settings import Settings
 from .allocator import set_allocator
 from .before_training import check_before_training, check_schedule
@@ -47,7 +48,10 @@ def connect() -> None:
             "settings": Settings(cfg),  # first: if the settings differ, what is loaded later may not fit
             **self.checkpointer.checkpointables,
             "optimizer": _FittingOptimizer(self._trainer.optimizer),
-            "identities": _SameIdentities(getattr(self.data_loader.dataset, "pids", ())),
+            "identities": _SameIdentities(
+                getattr(self.data_loader.dataset, "pids", ()),
+                must_match=is_gdnorm(cfg) or any(map(own_data_of, cfg.DATASETS.NAMES)),
+            ),
             "processes": _ProcessCount(comm.get_world_size()),
         }
         warn_of_ignored_keys(self, cfg)
@@ -112,20 +116,29 @@ class _ProcessCount:
 
 
 class _SameIdentities:
-    """The identities that a classifier's outputs stand for, in checkpoints, as a digest; a run must keep them."""
+    """The identities that a classifier's outputs stand for, in checkpoints, as a digest.
 
-    def __init__(self, identities: Iterable[object]) -> None:
+    Args:
+        must_match: refuse a run with other identities; otherwise only warn, since stock fast-reid resumes it.
+    """
+
+    def __init__(self, identities: Iterable[object], must_match: bool) -> None:
+        self._must_match = must_match
         self._own = hashlib.sha256("\n".join(map(str, identities)).encode(errors="surrogateescape")).hexdigest()
 
     def state_dict(self) -> dict[str, str]:
         return {"sha256": self._own}
 
     def load_state_dict(self, state: Mapping[str, str]) -> None:
-        if state["sha256"] != self._own:
-            raise UserError(
-                "--resume: the run started with other identities, so its classifier would take people for others: "
-                "restore the data of its sources, or start a new run from its weights, with MODEL.WEIGHTS FILE"
-            )
+        if state["sha256"] == self._own:
+            return
+        line = (
+            "--resume: the run started with other identities, so its classifier would take people for others: "
+            "restore the data of its sources, or start a new run from its weights, with MODEL.WEIGHTS FILE"
+        )
+        if self._must_match:
+            raise UserError(line)
+        logger.warning(line)
 
 
 class _FittingOptimizer:
