@@ -85,18 +85,18 @@ def _rename_old(state: dict[str, Any], model: Any) -> str:
     Returns:
         What was renamed, in words: heads.bnneck to heads.bottleneck.0, ...
     """
-    from fastreid.utils.checkpoint import _strip_prefix_if_present
-
-    _strip_prefix_if_present(state, "module.")
+    prefix = "module." if all(key.startswith("module.") for key in state) else ""  # stock removes it later
     own = model.state_dict()
     norms = {key.partition(NECK)[0] for key in own if NECK in key and key.endswith("running_mean")}
     renamed = {}
-    for key in [key for key in state if key not in own]:
-        head, _, rest = key.partition(OLD_NECK)
+    for name in [key[len(prefix) :] for key in state]:
+        if name in own:
+            continue
+        head, _, rest = name.partition(OLD_NECK)
         if rest and head in norms:
-            state[f"{head}{NECK}{rest}"] = state.pop(key)
+            state[f"{prefix}{head}{NECK}{rest}"] = state.pop(prefix + name)
             renamed[head + OLD_NECK] = head + NECK
-        elif key.endswith(OLD_CLASSIFIER) and (new := key.replace(OLD_CLASSIFIER, ".weight")) in own:
-            state[new] = state.pop(key)
-            renamed[key] = new
+        elif name.endswith(OLD_CLASSIFIER) and (new := name.replace(OLD_CLASSIFIER, ".weight")) in own:
+            state[prefix + new] = state.pop(prefix + name)
+            renamed[name] = new
     return ", ".join(f"{old.rstrip('.')} to {new.rstrip('.')}" for old, new in sorted(renamed.items()))

@@ -1,5 +1,6 @@
 """Checkpoints as fast-reid's model zoo publishes them, with the names of 2020 and a config whose base is elsewhere."""
 
+import logging
 import re
 import shlex
 import shutil
@@ -79,7 +80,10 @@ def zoo(tmp_path):
     return make
 
 
-def test_commands_take_its_folder_and_say_in_one_line_what_they_loaded(zoo, datasets, tmp_path, fastreid_here, caplog):
+def test_commands_take_its_folder_and_say_in_one_line_what_they_loaded(
+    zoo, datasets, tmp_path, fastreid_here, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("fastreid"), "propagate", True)  # fast-reid's set-up turns it off
     folder = zoo()
     images = datasets / "RenderedStation/query"
     features = {}
