@@ -36,7 +36,8 @@ def moment(text: str) -> Moment:
             return Moment("number", number)
     if of_name := OF_NAMES.fullmatch(text):
         return Moment(of_name[1], float(of_name[2]))
-    iso = re.sub("Z$", "+00:00", text)  # Python 3.9 and 3.10 do not read Z
+    iso = re.sub("Z$", "+00:00", text)  # Python 3.9 and 3.10 read neither Z nor fractions of other than 3 or 6 digits
+    iso = re.sub(r"\.(\d{1,6})\d*", lambda found: f".{found[1]:0<6}", iso)
     with contextlib.suppress(ValueError):
         day = time.fromisoformat(iso)
         return Moment("time of day", datetime.combine(datetime(1970, 1, 1), day, timezone.utc).timestamp())
