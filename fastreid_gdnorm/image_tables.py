@@ -42,8 +42,8 @@ COLUMNS = Row._fields[:-1]
 
 
 def is_table(name: str) -> bool:
-    """Whether a name has the suffix of a table."""
-    return name.lower().endswith(SUFFIXES)
+    """Whether a name has the suffix of a table and is not a folder."""
+    return name.lower().endswith(SUFFIXES) and not os.path.isdir(name)
 
 
 def read_table(file: str) -> list[Row]:

@@ -62,7 +62,7 @@ def _domains(cfg: CfgNode, name: str, base: str) -> list[str]:
     place = next(filter(os.path.exists, places), places[0])
     inside = os.path.relpath(place, own.ROOT)
     short = place if inside.startswith(os.pardir) else inside
-    if os.path.isdir(place) or not is_table(place):
+    if not is_table(place):
         short = os.path.join(short, "")
     if reader.domain:
         return [f"{short}#{reader.domain}"]

@@ -25,7 +25,7 @@ def find_rows(sources: Sequence[str]) -> list[Row]:
     """
     rows: list[Row] = []
     for source in sources:
-        if is_table(source) and not os.path.isdir(source):
+        if is_table(source):
             rows += read_table(source)
         else:
             rows += [Row(**record._asdict()) for record in find_images([source])]

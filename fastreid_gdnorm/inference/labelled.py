@@ -52,7 +52,7 @@ def labelled_images(name: str, model: str | Path) -> Labelled:
     Raises:
         UserError: nothing has that name, or it is a data set and torch, fast-reid or the config is missing.
     """
-    if is_table(name) and not os.path.isdir(name):
+    if is_table(name):
         return _of_table(name)
     if name and os.path.exists(name):
         return Labelled(find_images([name]), name, {})

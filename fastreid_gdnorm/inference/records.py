@@ -40,7 +40,7 @@ def find_images(sources: Iterable[str]) -> list[Record]:
     records: list[Record] = []
     files = []
     for source in sources:
-        if is_table(source) and not os.path.isdir(source):
+        if is_table(source):
             records += map(record_of, read_table(source))
         elif os.path.isfile(source):
             records.append(_from_name(source))

@@ -31,6 +31,7 @@ class Run(NamedTuple):
     method: str
     direction: Direction
     folder: Path  # for the results
+    all_images: bool  # whether it trains on the sources' query and gallery images too
 
     @property
     def name(self) -> str:
@@ -136,8 +137,9 @@ class Protocol:
             configs, folder = shipped(config_folder(name, variant, planned)), direction_folder(planned)
             for method in chosen.methods:
                 config = configs / f"{method}.yml"
-                direction = Direction.of(load_config(config, self.overrides))
-                yield Run(config, method, direction, self.output / folder / method)
+                cfg = load_config(config, self.overrides)
+                output = self.output / folder / method
+                yield Run(config, method, Direction.of(cfg), output, cfg.DATASETS.COMBINEALL)
 
     def _checkpoints(self, runs: Sequence[Run], weights: Sequence[str]) -> dict[Run, str]:
         if weights and len({run.method for run in runs}) > 1:
@@ -203,8 +205,7 @@ class Protocol:
             row = rows.get(run) or earlier(run)
             result = row.result() if row else None
             if result:
-                cfg = load_config(run.config, self.overrides)
-                yield Measured(run.direction, METHODS[run.method], result["results"], cfg.DATASETS.COMBINEALL)
+                yield Measured(run.direction, METHODS[run.method], result["results"], run.all_images)
 
 
 def _described(cfg: CfgNode, names: Iterable[str]) -> Iterator[str]:

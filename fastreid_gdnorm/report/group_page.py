@@ -9,7 +9,7 @@ from pathlib import Path
 from ..disk import write_text
 from ..image_tables import Row
 from .document import Heading, HtmlBlock, Paragraph, to_html
-from .thumbnails import Thumbnails
+from .thumbnails import Thumbnails, caption
 
 MOST_IDENTITIES, MOST_IMAGES = 200, 12  # identities on a page, and images of each
 
@@ -48,5 +48,4 @@ def _spread(images: Sequence[Row]) -> list[Row]:
 
 
 def _figure(row: Row) -> tuple[str, list[str], str]:
-    parts = [("camera ", row.camera), ("track ", row.track), ("", row.time)]
-    return row.path, [name + value for name, value in parts if value] or [Path(row.path).name], ""
+    return row.path, caption(row.path, ("camera ", row.camera), ("track ", row.track), ("", row.time)), ""

@@ -41,13 +41,17 @@ class Thumbnails(NamedTuple):
 
 def known_fields(record: Record) -> list[str]:
     """The known fields of a record, as lines of a caption; the file's name if none is known."""
-    parts = [("identity ", record.identity), ("camera ", record.camera), ("", record.time)]
-    return [name + value for name, value in parts if value] or [Path(record.path).name]
+    return caption(record.path, ("identity ", record.identity), ("camera ", record.camera), ("", record.time))
+
+
+def caption(path: str, *fields: tuple[str, str]) -> list[str]:
+    """The known ones of an image's fields, given as (label, value), as lines of a caption; else its file's name."""
+    return [label + value for label, value in fields if value] or [Path(path).name]
 
 
 def _figure(path: str, lines: list[str], kind: str) -> str:
-    caption = f"<figcaption>{'<br>'.join(map(html.escape, lines))}</figcaption>"
-    return f'<figure class="{kind or "found"}" title="{html.escape(path)}">{_image(path)}{caption}</figure>'
+    figcaption = f"<figcaption>{'<br>'.join(map(html.escape, lines))}</figcaption>"
+    return f'<figure class="{kind or "found"}" title="{html.escape(path)}">{_image(path)}{figcaption}</figure>'
 
 
 def _image(path: str) -> str:
