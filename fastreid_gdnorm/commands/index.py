@@ -66,10 +66,9 @@ def run(args: Namespace) -> None:
 def _add(args: Namespace) -> None:
     from ..console import say
     from ..disk import check_writable, locked
-    from ..inference.extraction import extract
     from ..inference.gallery import APPROXIMATE_FROM, Gallery
-    from ..inference.gallery_files import JOURNAL, check_lists, is_gallery, read_contents, read_offsets
-    from ..inference.journal import Journal
+    from ..inference.gallery_files import check_lists, is_gallery, read_contents, read_offsets
+    from ..inference.indexing import index_images
     from ..inference.known_images import absolute
     from ..inference.records import find_images
 
@@ -87,18 +86,12 @@ def _add(args: Namespace) -> None:
     with locked(folder):
         gallery = Gallery.load(folder) if is_gallery(folder) else Gallery(extractor.description)
         gallery.check_model(extractor.description)
-        gallery.model, gallery.path, gallery.offsets = extractor.model, extractor.path, extractor.offsets
-        gallery.approximate = gallery.approximate or args.approximate
-        journal = Journal(folder / JOURNAL, extractor.description.model)
-        cameras = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
-        extraction = extract(extractor, records, journal, cameras, args.skip_unreadable)
-        changes = gallery.update(extraction)
-        gallery.save(folder)
-        journal.remove()
+        compressed_at = gallery.compressed_at
+        changes, left_out = index_images(gallery, folder, extractor, records, args.approximate, args.skip_unreadable)
     more = [
         f", {count} {what}"
         for count, what in (
-            (extraction.left_out, "left out"),
+            (left_out, "left out"),
             (changes.copies, "given more than once (the first one counts)"),
             (changes.replaced, "removed because their files have changed"),
         )
@@ -108,7 +101,7 @@ def _add(args: Namespace) -> None:
     say(f"{folder}: {counts}; {len(gallery)} in total")
     if args.approximate and not gallery.is_approximate:
         say(f"searches stay exact: with fewer than {APPROXIMATE_FROM:,} images, an approximate search is no faster")
-    if gallery.is_approximate:
+    if gallery.compressed_at != compressed_at:
         say(f"approximate: a search finds {100 * gallery.recall(10):.1f} % of the 10 best matches")
 
 

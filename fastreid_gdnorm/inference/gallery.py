@@ -1,12 +1,11 @@
-"""Gallery: features in a faiss index that can be searched, with a record of each image."""
+"""Gallery: features that can be searched, with a record of each image."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,14 +18,18 @@ from .comparable import as_comparable
 from .description import Description, other_version
 from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
+from .feature_parts import FeatureParts
+from .feature_search import Nearest, approximate, exact
 from .gallery_files import Stored, read_gallery, write_gallery
-from .index_search import is_graph, nearest
 from .known_images import Changes, absolute, joined, with_canonical_camera
 from .records import Record, find_images
 
+if TYPE_CHECKING:
+    from .compressed_features import CompressedFeatures
+
 APPROXIMATE_FROM = 20_000  # number of images; with fewer, an exact search takes milliseconds
-HNSW_LINKS = 32  # links per image in the graph
-SAMPLE = 500  # number of images used to measure recall
+GROWTH = 4  # factor by which a gallery grows until its features are compressed anew
+SAMPLE = 200  # number of images used to measure recall
 
 
 class Match(NamedTuple):
@@ -62,8 +65,8 @@ class Gallery:
     Args:
         description: describes the model.
         model, path: location of the model and the path through it, stored so that later searches can load it.
-        approximate: once the gallery has APPROXIMATE_FROM images, search a graph (HNSW, Malkov and Yashunin 2018)
-            instead of all images. This is faster and misses a few of the best matches.
+        approximate: once the gallery has APPROXIMATE_FROM images, compare queries only with the images that are
+            nearest by compressed features. This is faster and can miss a few of the best matches.
         offsets: the camera offsets that the features follow, or None; saved with the gallery.
 
     Attributes:
@@ -82,7 +85,10 @@ class Gallery:
         self.offsets = offsets
         self.records: list[Record] = []
         self.digests: list[str] = []
-        self._index = self._new_index(0)
+        self._features = FeatureParts(description.features)
+        self._compressed: CompressedFeatures | None = None
+        self._cameras: dict[str, int] = {}
+        self._camera_of: NDArray[np.int64] | None = None
 
     @classmethod
     def build(cls, extractor: FeatureExtractor, images: Iterable[str], approximate: bool = False) -> Gallery:
@@ -100,31 +106,35 @@ class Gallery:
         """
         stored = read_gallery(Path(folder))
         gallery = cls(stored.description, stored.model, stored.path, stored.approximate, stored.offsets)
-        gallery.records = list(map(with_canonical_camera, stored.records))
-        gallery.digests, gallery._index = stored.digests, stored.index
+        gallery.records, gallery.digests = stored.records, stored.digests
+        gallery._features, gallery._compressed = stored.features, stored.compressed
         return gallery
 
     def save(self, folder: str | Path) -> None:
-        """Write the gallery to a folder. If the process is killed, the folder holds the old gallery or this one."""
+        """Write the gallery to a folder. If the process is killed, the folder holds the old gallery or this one.
+
+        The features are then read from the folder's files when needed, and take no memory of their own.
+        """
         about = (self.description, self.model, self.path, self.approximate)
-        write_gallery(Path(folder), Stored(*about, self.records, self.digests, self._index, self.offsets))
+        images = (self.records, self.digests, self._features, self._compressed)
+        self._features = write_gallery(Path(folder), Stored(*about, *images, self.offsets))
 
     def __len__(self) -> int:
         return len(self.records)
 
     @property
     def is_approximate(self) -> bool:
-        """Whether searches use a graph instead of comparing all images."""
-        return is_graph(self._index)
+        """Whether searches use compressed features instead of comparing all images."""
+        return self._compressed is not None
+
+    @property
+    def compressed_at(self) -> int:
+        """Number of images that the gallery had when its features were last compressed anew; 0 if they never were."""
+        return self._compressed.trained_on if self._compressed else 0
 
     def features(self, rows: Sequence[int] | None = None) -> NDArray[np.float32]:
         """The features of the given rows, or of all images: (images, D)."""
-        features: NDArray[np.float32]
-        if rows is None:
-            features = self._index.reconstruct_n(0, len(self))
-        else:
-            features = self._index.reconstruct_batch(np.asarray(rows, np.int64))
-        return features
+        return self._features.take(np.arange(len(self)) if rows is None else rows)
 
     def check_model(self, description: Description) -> None:
         """Check that a model's features can be compared with the gallery's.
@@ -196,10 +206,10 @@ class Gallery:
         index_of = {row: indices.get((self.digests[row], self.records[row].camera)) for row in rows}
         renewed = {row: index for row, index in index_of.items() if index is not None}
         if renewed:
-            features = self.features()
-            features[list(renewed)] = extraction.features[list(renewed.values())]
-            self._index = self._new_index(len(features))
-            self._index.add(features)
+            replaced, features = np.array(list(renewed)), extraction.features[list(renewed.values())]
+            self._features.put(replaced, features)
+            if self._compressed:
+                self._compressed.put(replaced, features)
 
     def _update(self, row: int, given: Sequence[Record]) -> bool:
         before = self.records[row]
@@ -207,21 +217,29 @@ class Gallery:
         return self.records[row] != before
 
     def _append(self, features: NDArray[np.float32]) -> None:
-        if self.approximate and not self.is_approximate and len(self) + len(features) >= APPROXIMATE_FROM:
-            features = np.concatenate((self.features(), features))
-            self._index = self._new_index(len(features))
-        self._index.add(features)
+        self._features.append(features)
+        if self.approximate and len(self._features) >= max(APPROXIMATE_FROM, GROWTH * self.compressed_at):
+            from .compressed_features import CompressedFeatures  # imports faiss, which exact searches do not need
+
+            description = self.description
+            self._compressed = CompressedFeatures.of(self._features, description.features, description.metric)
+        elif self._compressed:
+            self._compressed.add(features)
 
     def remove(self, rows: Collection[int]) -> None:
         """Remove the images of these rows."""
         if not rows:
             return
+        removed = np.array(sorted(rows))
+        self._features.remove(removed)
+        if self._compressed:
+            self._compressed.remove(removed)
         kept = [row for row in range(len(self)) if row not in rows]
-        features = self.features(kept)
         self.records = [self.records[row] for row in kept]
         self.digests = [self.digests[row] for row in kept]
-        self._index = self._new_index(len(kept))
-        self._index.add(features)
+        self._camera_of = None
+        if len(self) < APPROXIMATE_FROM:
+            self._compressed = None
 
     @renamed_arguments(not_from="exclude_cameras", not_same_as="exclude_digests")
     def search(
@@ -240,7 +258,7 @@ class Gallery:
             exclude_cameras: for each query, a camera whose images to leave out, in any spelling that
                 :func:`same_camera` accepts, or "".
             exclude_digests: for each query, the SHA-256 of an image to leave out.
-            exact: compare with all images even if the gallery has a graph.
+            exact: compare with all images even if the gallery is approximate.
 
         Raises:
             UserError: ``top`` is below 1, an argument does not have one entry per query, or :meth:`update` would
@@ -254,14 +272,9 @@ class Gallery:
                 raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries: pass one per query")
         found: list[list[Match]] = [[] for _ in queries]
         cameras = [""] * len(queries) if exclude_cameras is None else list(map(canonical_camera, exclude_cameras))
-        excluded = np.array(cameras, str)
-        for camera in np.unique(excluded).tolist():
-            indices = np.flatnonzero(excluded == camera).tolist()
-            allowed = np.ones(len(self), bool)
-            if camera:
-                same = {other for other in {record.camera for record in self.records} if same_camera(camera, other)}
-                allowed = np.array([record.camera not in same for record in self.records], bool)
-            for index, pairs in zip(indices, nearest(self._index, queries[indices], top + 1, allowed, exact)):
+        for camera in sorted(set(cameras)):
+            indices = [index for index, other in enumerate(cameras) if other == camera]
+            for index, pairs in zip(indices, self._nearest(queries[indices], top + 1, self._allowed(camera), exact)):
                 own = exclude_digests[index] if exclude_digests is not None else None
                 matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != own]
                 found[index] = matches[:top]
@@ -280,8 +293,21 @@ class Gallery:
         )
         return sum(len(a & b) for a, b in zip(right, found)) / max(1, sum(map(len, right)))
 
-    def _new_index(self, images: int) -> Any:
-        metric = faiss.METRIC_INNER_PRODUCT if self.description.metric == "cosine" else faiss.METRIC_L2
-        if not self.approximate or images < APPROXIMATE_FROM:
-            return faiss.IndexFlat(self.description.features, metric)
-        return faiss.IndexHNSWFlat(self.description.features, HNSW_LINKS, metric)
+    def _nearest(
+        self, queries: NDArray[np.float32], top: int, allowed: NDArray[np.bool_], exactly: bool
+    ) -> list[Nearest]:
+        how = (queries, top, allowed, self.description.metric)
+        if exactly or not self._compressed:
+            return exact(self._features, *how)
+        return approximate(self._features, self._compressed, *how)
+
+    def _allowed(self, excluded: str) -> NDArray[np.bool_]:
+        """Which images (N,) are not from a camera; all of them if the camera is ""."""
+        if not excluded:
+            return np.ones(len(self), bool)
+        if self._camera_of is None:
+            self._cameras = {}
+            numbers = (self._cameras.setdefault(record.camera, len(self._cameras)) for record in self.records)
+            self._camera_of = np.fromiter(numbers, np.int64, len(self))
+        same = [number for camera, number in self._cameras.items() if same_camera(excluded, camera)]
+        return np.isin(self._camera_of, same, invert=True)

@@ -1,7 +1,8 @@
 """A gallery on disk: replacing one small file, gallery.json, switches to the new gallery at once.
 
-``gallery.json`` names the index and the table of images and holds their digests. Every save gives these two files a
-new number, so that old and new never mix. A gallery contains no code and no pickle.
+``gallery.json`` lists the files of features, the table of images and, in an approximate gallery, the compressed
+features, with their digests. Every save gives the files that it writes a new number, so that old and new never mix.
+Features that have not changed keep their files. A gallery contains no code and no pickle.
 """
 
 from __future__ import annotations
@@ -12,24 +13,34 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-import faiss
-import numpy as np
-
-from ..disk import digest, digest_of, leftovers, replacing
+from ..disk import leftovers, replacing
 from ..errors import UserError
 from .camera_offsets import CameraOffsets
 from .description import Description
-from .index_search import flat_part
+from .feature_parts import FeatureParts
+from .gallery_features import grouped, read_features, write_features
 from .records import Record
+from .saved_files import SavedFile
 
-CONTENTS, VERSION = "gallery.json", 2
-KINDS = {"images": int, "model": str, "path": str, "description": str, "approximate": bool, "files": dict}
+if TYPE_CHECKING:
+    from .compressed_features import CompressedFeatures
+
+CONTENTS, VERSION = "gallery.json", 3
+KINDS = {
+    "images": int,
+    "model": str,
+    "path": str,
+    "description": str,
+    "approximate": bool,
+    "compressed_at": int,
+    "files": list,
+}
 JOURNAL = "journal"  # a folder that exists while images are being added
 WRITING = "gallery.writing"  # lists the files to write and to remove; exists while a gallery is being saved
-INDEX, TABLE = "index-{}.faiss", "images-{}.csv"
-NUMBERED = re.compile(r"index-\d{1,9}\.faiss|images-\d{1,9}\.csv", re.ASCII)
+FEATURES, TABLE, COMPRESSED = "features-{}-{}.npy", "images-{}.csv", "compressed-{}.faiss"
+NUMBERED = re.compile(r"features-(\d{1,9})-\d{1,9}\.npy|images-(\d{1,9})\.csv|compressed-(\d{1,9})\.faiss", re.ASCII)
 AS_TEXT: dict[str, Any] = {"encoding": "utf-8", "errors": "surrogateescape"}  # file names can have any encoding
 COLUMNS = (*Record._fields, "sha256")
 TRIES = 100  # attempts to read a gallery that other processes keep writing
@@ -40,8 +51,8 @@ class Stored(NamedTuple):
 
     Args:
         model, path: location of the model and the path through it, as FeatureExtractor takes them.
-        records, digests: of the N images.
-        index: faiss index of the N features.
+        records, digests, features: of the N images.
+        compressed: the features compressed, if searches use them, else None.
         offsets: the camera offsets that the features follow, or None.
     """
 
@@ -51,7 +62,8 @@ class Stored(NamedTuple):
     approximate: bool
     records: list[Record]
     digests: list[str]
-    index: Any
+    features: FeatureParts
+    compressed: CompressedFeatures | None
     offsets: CameraOffsets | None = None
 
 
@@ -76,23 +88,39 @@ def read_gallery(folder: Path) -> Stored:
 
 def _read(folder: Path, contents: dict[str, Any]) -> Stored:
     """Raises ValueError with the reason if the gallery is damaged."""
-    index_file, table_file = (folder / name for name in contents["files"])
-    # An open file can be read to its end even after another process has removed it.
-    with open(index_file, "rb") as index_stream, open(table_file, "rb") as table_stream:
-        for stream, expected in zip((index_stream, table_stream), contents["files"].values()):
-            if digest_of(stream) != expected:
-                raise ValueError(f"{Path(stream.name).name} is missing or has changed")
-            stream.seek(0)
-        description = _read_description(contents["description"])
-        index = _read_index(index_stream, index_file, description)
-        records, digests = _read_table(io.TextIOWrapper(table_stream, newline="", **AS_TEXT), table_file.name)
-    if not len(records) == index.ntotal == contents["images"]:
+    description = _read_description(contents["description"])
+    files = _files_of(contents)
+    parts = [read_features(folder, file, description.features) for file in files if _kind(file.name) == "features"]
+    features = FeatureParts(description.features, parts)
+    (table,) = (file for file in files if _kind(file.name) == "images")
+    with table.open(folder) as stream:
+        records, digests = _read_table(io.TextIOWrapper(stream, newline="", **AS_TEXT), table.name)
+    if not len(records) == len(features) == contents["images"]:
         raise ValueError(
-            f"{CONTENTS} says {contents['images']} images, but {table_file.name} has {len(records)} and "
-            f"{index_file.name} has {index.ntotal}"
+            f"{CONTENTS} says {contents['images']} images, but {table.name} has {len(records)}, and there are "
+            f"{len(features)} features"
         )
-    how = (contents["model"], contents["path"], contents["approximate"])
-    return Stored(description, *how, records, digests, index, read_offsets(contents))
+    compressed = None
+    for file in files:
+        if _kind(file.name) == "compressed":
+            from .compressed_features import CompressedFeatures  # imports faiss, which other galleries do not need
+
+            compressed = CompressedFeatures.read(folder, file, len(features), contents["compressed_at"])
+    return Stored(
+        description,
+        contents["model"],
+        contents["path"],
+        contents["approximate"],
+        records,
+        digests,
+        features,
+        compressed,
+        read_offsets(contents),
+    )
+
+
+def _files_of(contents: dict[str, Any]) -> list[SavedFile]:
+    return list(map(SavedFile.from_json, contents["files"]))
 
 
 def read_offsets(contents: dict[str, Any]) -> CameraOffsets | None:
@@ -119,43 +147,31 @@ def _read_description(text: str) -> Description:
 
 
 def _read_table(lines: TextIO, name: str) -> tuple[list[Record], list[str]]:
+    records, digests = [], []
     try:
-        header, *rows = csv.reader(lines)
+        rows = csv.reader(lines)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise ValueError(f"it does not have the columns {', '.join(COLUMNS)}")
+        for row in rows:
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"line {rows.line_num} does not have {len(COLUMNS)} values")
+            digests.append(row.pop())
+            records.append(Record._make(row))
     except (csv.Error, ValueError) as error:
-        raise ValueError(f"{name} is not a table ({error})") from error
-    if tuple(header) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
-        raise ValueError(f"{name} does not have the columns {', '.join(COLUMNS)} in every row")
-    digests = [row[-1] for row in rows]
+        raise ValueError(f"{name} is not a table of images ({error})") from error
     if len(set(digests)) != len(digests):
         raise ValueError(f"{name} has an image twice")
-    return [Record(*row[:-1]) for row in rows], digests
-
-
-def _read_index(stream: BinaryIO, file: Path, description: Description) -> Any:
-    try:
-        index = faiss.read_index(faiss.PyCallbackIOReader(stream.read))
-    except (RuntimeError, MemoryError) as error:
-        raise UserError(
-            f"faiss {faiss.__version__} cannot read {file} ({' '.join(str(error).split())}): it is damaged or was "
-            "written by a newer faiss; pip install -U faiss-cpu, or build the gallery again"
-        ) from error
-    flat = flat_part(index)
-    metric = faiss.METRIC_INNER_PRODUCT if description.metric == "cosine" else faiss.METRIC_L2
-    fits = all((part.d, part.metric_type) == (description.features, metric) for part in (index, flat))
-    if not isinstance(flat, faiss.IndexFlat) or not fits or flat.ntotal != index.ntotal:
-        raise ValueError(
-            f"{file.name} is not an index of {description.features} features compared by {description.metric}"
-        )
-    if flat.ntotal:
-        features = faiss.rev_swig_ptr(flat.get_xb(), flat.ntotal * flat.d)
-        if not np.isfinite((features.min(), features.max())).all():
-            raise ValueError(f"{file.name} has features that are NaN or infinite")
-    return index
+    return records, digests
 
 
 def is_gallery(folder: Path) -> bool:
     """Whether a folder holds a gallery."""
     return (folder / CONTENTS).is_file()
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder holds a gallery and no files of a save that was killed."""
+    return is_gallery(folder) and not (folder / WRITING).exists()
 
 
 def read_contents(folder: Path) -> dict[str, Any]:
@@ -177,34 +193,48 @@ def read_contents(folder: Path) -> dict[str, Any]:
         for key, kind in KINDS.items():
             if not isinstance(contents[key], kind):
                 raise TypeError(f"{key} is {contents[key]!r}")
-        if [_kind(name) for name in contents["files"]] != ["index", "images"]:
-            raise ValueError(f"files are {list(contents['files'])}")
+        kinds = [_kind(file.name) for file in _files_of(contents)]
+        if kinds.count("images") != 1 or kinds.count("compressed") > 1 or "" in kinds:
+            raise ValueError(f"files are {contents['files']}")
         read_offsets(contents)
     except (ValueError, KeyError, TypeError) as error:
         raise UserError(f"gallery {folder} is damaged: {CONTENTS} cannot be read ({error}); build it again") from error
     return contents
 
 
-def write_gallery(folder: Path, stored: Stored) -> None:
+def write_gallery(folder: Path, stored: Stored) -> FeatureParts:
     """Save a gallery to ``folder``, which is created if needed. The old gallery stays valid until the new one is.
 
     Only files written by earlier calls are removed. ``gallery.json`` lists them, and so does WRITING after a call that
     was killed.
+
+    Returns:
+        The features, mapped from their files in the folder.
 
     Raises:
         UserError: ``gallery.json`` or WRITING exists but does not belong to a gallery.
     """
     folder.mkdir(parents=True, exist_ok=True)
     former = _written(folder)
-    index_file, table = _free_names(folder, former)
+    on_disk = set(_files_of(read_contents(folder))) if is_gallery(folder) else set()
+    groups = grouped(stored.features.parts, on_disk)
+    number = _free_number(folder, former, len(groups))
+    table, compressed = TABLE.format(number), COMPRESSED.format(number)
+    new = [FEATURES.format(number, place) for place in range(len(groups))]
     with replacing(folder / WRITING) as part:
-        part.write_text(json.dumps([*former, index_file, table]), encoding="utf-8")
-    with replacing(folder / index_file) as part, open(part, "wb") as stream:
-        faiss.write_index(stored.index, faiss.PyCallbackIOWriter(stream.write))
+        part.write_text(json.dumps([*former, *new, table, compressed]), encoding="utf-8")
+    parts = [
+        group[0] if len(group) == 1 and group[0].saved in on_disk else write_features(folder / name, group)
+        for name, group in zip(new, groups)
+    ]
     with replacing(folder / table) as part, open(part, "w", newline="", **AS_TEXT) as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         writer.writerows((*record, sha256) for record, sha256 in zip(stored.records, stored.digests))
+    files = [part.saved for part in parts] + [SavedFile.of(folder / table)]
+    if stored.compressed:
+        stored.compressed.write(folder / compressed)
+        files.append(SavedFile.of(folder / compressed))
     contents: dict[str, Any] = {
         "version": VERSION,
         "images": len(stored.records),
@@ -212,16 +242,19 @@ def write_gallery(folder: Path, stored: Stored) -> None:
         "path": stored.path,
         "description": stored.description.to_property(),
         "approximate": stored.approximate,
-        "files": {name: digest(folder / name) for name in (index_file, table)},
+        "compressed_at": stored.compressed.trained_on if stored.compressed else 0,
+        "files": files,
         **({"site": _site_entry(stored.offsets)} if stored.offsets else {}),
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
+    kept = {file.name for file in files if file}
     for name in (*former, WRITING, CONTENTS):
         for part in leftovers(folder / name):
             part.unlink(missing_ok=True)
-    for name in (*former, WRITING):
+    for name in {*former, WRITING} - kept:
         (folder / name).unlink(missing_ok=True)
+    return FeatureParts(stored.description.features, parts)
 
 
 def check_lists(folder: Path) -> None:
@@ -234,7 +267,7 @@ def check_lists(folder: Path) -> None:
 
 
 def _written(folder: Path) -> list[str]:
-    """The index and table files that earlier calls wrote, or were writing when they were killed.
+    """Names of the files that earlier calls wrote, or were writing when they were killed.
 
     Raises:
         UserError: ``gallery.json`` or WRITING exists but does not belong to a gallery.
@@ -244,7 +277,7 @@ def _written(folder: Path) -> list[str]:
         try:
             if (folder / file).exists():
                 listed = json.loads((folder / file).read_text(encoding="utf-8"))
-                names += listed["files"] if file == CONTENTS else listed
+                names += [name for name, *_ in listed["files"]] if file == CONTENTS else listed
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{folder / file} does not belong to a gallery: remove it, or choose another folder"
@@ -252,16 +285,23 @@ def _written(folder: Path) -> list[str]:
     return [name for name in dict.fromkeys(map(str, names)) if _kind(name)]
 
 
-def _free_names(folder: Path, former: list[str]) -> tuple[str, str]:
-    """Names for a new index and table, with the next number that no file uses."""
-    number = 1 + max((int(re.sub(r"\D", "", name)) for name in former), default=0)
+def _free_number(folder: Path, former: list[str], parts: int) -> int:
+    """A number for the files of the next save, which no file has."""
+    number = 1 + max((_number(name) for name in former), default=0)
     while True:
-        names = INDEX.format(number), TABLE.format(number)
+        features = [FEATURES.format(number, place) for place in range(parts)]
+        names = (*features, TABLE.format(number), COMPRESSED.format(number))
         if not any((folder / name).exists() or leftovers(folder / name) for name in names):
-            return names
+            return number
         number += 1
 
 
+def _number(name: str) -> int:
+    """The number of the save that wrote a file."""
+    match = NUMBERED.fullmatch(name)
+    return int(next(filter(None, match.groups()))) if match else 0
+
+
 def _kind(name: str) -> str:
-    """ "index" or "images" for a file name that :func:`write_gallery` uses, "" for any other."""
+    """ "features", "images" or "compressed" for a file name that :func:`write_gallery` uses, "" for any other."""
     return name.partition("-")[0] if NUMBERED.fullmatch(name) else ""
