@@ -15,7 +15,7 @@ from .feature_parts import FeatureParts
 from .saved_files import SavedFile
 
 PIECES = 256  # largest number of pieces that a feature is cut into; each takes half a byte
-TRAINING_IMAGES = 32_768  # number of images that the pieces' codes are learned from
+TRAINING_IMAGES = 4096  # number of images that codes are learned from; faiss's k-means uses no more for 16 centroids
 
 
 class CompressedFeatures:
@@ -41,7 +41,12 @@ class CompressedFeatures:
         measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
         index = faiss.IndexPQ(size * pieces, pieces, 4, measure)
         sample = np.linspace(0, len(features) - 1, min(TRAINING_IMAGES, len(features))).astype(np.intp)
-        index.train(_padded(features.take(sample), index.d))
+        threads = faiss.omp_get_max_threads()
+        faiss.omp_set_num_threads(1)  # k-means of so few numbers leaves threads waiting for each other
+        try:
+            index.train(_padded(features.take(sample), index.d))
+        finally:
+            faiss.omp_set_num_threads(threads)
         compressed = cls(index, len(features))
         for block in features.blocks():
             compressed.add(block)
