@@ -1,4 +1,4 @@
-"""Compressed features: half a byte for each 1/256 of a feature, to find candidates among millions in milliseconds."""
+"""Compressed features: half a byte for each of at most 256 pieces, to find candidates among millions quickly."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ..disk import replacing
 from ..errors import UserError
+from .description import Description
 from .feature_parts import FeatureParts
 from .saved_files import SavedFile
 
@@ -34,12 +35,9 @@ class CompressedFeatures:
         self._scan: Any = None
 
     @classmethod
-    def of(cls, features: FeatureParts, length: int, metric: str) -> CompressedFeatures:
-        """Learn codes from an even sample of features of this length, and compress all of them."""
-        size = -(-length // PIECES)
-        pieces = -(-length // size)
-        measure = faiss.METRIC_INNER_PRODUCT if metric == "cosine" else faiss.METRIC_L2
-        index = faiss.IndexPQ(size * pieces, pieces, 4, measure)
+    def of(cls, features: FeatureParts, description: Description) -> CompressedFeatures:
+        """Learn codes from an even sample of a model's features, and compress all of them."""
+        index = _new_index(description)
         sample = np.linspace(0, len(features) - 1, min(TRAINING_IMAGES, len(features))).astype(np.intp)
         threads = faiss.omp_get_max_threads()
         faiss.omp_set_num_threads(1)  # k-means of so few numbers leaves threads waiting for each other
@@ -53,12 +51,14 @@ class CompressedFeatures:
         return compressed
 
     @classmethod
-    def read(cls, folder: Path, saved: SavedFile, images: int, trained_on: int) -> CompressedFeatures:
+    def read(
+        cls, folder: Path, saved: SavedFile, description: Description, images: int, trained_on: int
+    ) -> CompressedFeatures:
         """Read what :meth:`write` has written.
 
         Raises:
             FileNotFoundError: the file is missing.
-            ValueError: it has changed, or does not hold this number of compressed features.
+            ValueError: it has changed, or does not hold the model's features of this number of images, compressed.
             UserError: faiss cannot read it.
         """
         with saved.open(folder) as stream:
@@ -69,7 +69,7 @@ class CompressedFeatures:
                     f"faiss {faiss.__version__} cannot read {folder / saved.name} ({' '.join(str(error).split())}): it "
                     "is damaged or was written by a newer faiss; pip install -U faiss-cpu, or build the gallery again"
                 ) from error
-        if not isinstance(index, faiss.IndexPQ) or index.ntotal != images:
+        if _kind(index) != _kind(_new_index(description)) or index.ntotal != images:
             raise ValueError(f"{saved.name} is not an index of {images} compressed features")
         return cls(index, trained_on)
 
@@ -83,8 +83,9 @@ class CompressedFeatures:
 
     def add(self, features: NDArray[np.float32]) -> None:
         """Compress more features (n, D)."""
-        self.index.add(_padded(features, self.index.d))
-        self._scan = None
+        padded = _padded(features, self.index.d)
+        for index in (self.index, self._scan) if self._scan else (self.index,):
+            index.add(padded)
 
     def put(self, rows: NDArray[np.intp], features: NDArray[np.float32]) -> None:
         """Replace the features of these rows."""
@@ -106,6 +107,18 @@ class CompressedFeatures:
             self._scan = faiss.IndexPQFastScan(self.index)
         rows: NDArray[np.int64] = self._scan.search(_padded(queries, self.index.d), count)[1]
         return rows
+
+
+def _new_index(description: Description) -> Any:
+    """An index that is not trained, of pieces of equal length."""
+    size = -(-description.features // PIECES)
+    pieces = -(-description.features // size)
+    metric = faiss.METRIC_INNER_PRODUCT if description.metric == "cosine" else faiss.METRIC_L2
+    return faiss.IndexPQ(size * pieces, pieces, 4, metric)
+
+
+def _kind(index: Any) -> tuple[object, ...]:
+    return type(index), index.d, index.metric_type, index.sa_code_size()
 
 
 def _padded(features: NDArray[np.float32], length: int) -> NDArray[np.float32]:

@@ -63,8 +63,16 @@ class FeatureParts:
 
     def append(self, features: NDArray[np.float32]) -> None:
         """Add a copy of features (n, D) at the end."""
-        if len(features):
-            self.parts.append(Part(features.copy()))
+        new = features.copy()
+        # Joining parts of equal length, as long as they are short, keeps them few even if images come one by one.
+        while self.parts and self._can_grow(self.parts[-1]) and len(self.parts[-1]) <= len(new):
+            new = np.concatenate((self.parts.pop().array, new))
+        if len(new):
+            self.parts.append(Part(new))
+
+    @staticmethod
+    def _can_grow(part: Part) -> bool:
+        return part.saved is None and part.rows is None and len(part) < BLOCK
 
     def take(self, rows: Sequence[int] | Rows) -> NDArray[np.float32]:
         """The features of these rows: (rows, D)."""
@@ -95,6 +103,8 @@ class FeatureParts:
     def _located(self, rows: Sequence[int] | Rows) -> Iterator[tuple[int, NDArray[np.bool_], Rows]]:
         """Yield each part's number that has some of the rows, which of the rows it has, and their rows in its array."""
         rows = np.asarray(rows, np.intp)
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} are not all from 0 to {len(self) - 1}")
         ends = np.cumsum([len(part) for part in self.parts])
         of = np.searchsorted(ends, rows, side="right")
         for number in np.unique(of).tolist():

@@ -19,7 +19,7 @@ from .description import Description, other_version
 from .extraction import Extraction, extract
 from .feature_extractor import FeatureExtractor
 from .feature_parts import FeatureParts
-from .feature_search import Nearest, approximate, exact
+from .feature_search import nearest
 from .gallery_files import Stored, read_gallery, write_gallery
 from .known_images import Changes, absolute, joined, with_canonical_camera
 from .records import Record, find_images
@@ -66,7 +66,8 @@ class Gallery:
         description: describes the model.
         model, path: location of the model and the path through it, stored so that later searches can load it.
         approximate: once the gallery has APPROXIMATE_FROM images, compare queries only with the images that are
-            nearest by compressed features. This is faster and can miss a few of the best matches.
+            nearest by compressed features. This is faster and can miss a few of the best matches. A change of this
+            attribute takes effect at the next :meth:`update`.
         offsets: the camera offsets that the features follow, or None; saved with the gallery.
 
     Attributes:
@@ -130,7 +131,7 @@ class Gallery:
     @property
     def compressed_at(self) -> int:
         """Number of images that the gallery had when its features were last compressed anew; 0 if they never were."""
-        return self._compressed.trained_on if self._compressed else 0
+        return 0 if self._compressed is None else self._compressed.trained_on
 
     def features(self, rows: Sequence[int] | None = None) -> NDArray[np.float32]:
         """The features of the given rows, or of all images: (images, D)."""
@@ -156,7 +157,7 @@ class Gallery:
         """Call :meth:`update` and return the number of added images."""
         return self.update(extraction).added
 
-    def update(self, extraction: Extraction) -> Changes:
+    def update(self, extraction: Extraction, still_given: Collection[str] = ()) -> Changes:
         """Add new images, and update the records of images that the gallery already has.
 
         Images are identified by their contents. An image takes the latest path given for it. If one extraction has
@@ -164,10 +165,15 @@ class Gallery:
         first. An empty field never erases a known one. An image whose file now has other contents is removed. An image
         whose camera changes takes the extraction's features for its new camera, if there are any.
 
+        Args:
+            still_given: digests of images that stay, even if the file at their path now has other contents: another
+                update will say where they are.
+
         Raises:
             UserError: the features do not have the model's length, are NaN or infinite, or are all zero under the
                 cosine metric.
         """
+        self._camera_of = None
         features = as_comparable(extraction.features, self.description, "features", "N")
         extraction = extraction._replace(features=features)
         if not len(extraction.records) == len(extraction.digests) == len(features):
@@ -183,7 +189,7 @@ class Gallery:
         gone = {
             row
             for row, (record, sha256) in enumerate(zip(self.records, self.digests))
-            if record.path in paths and sha256 not in given
+            if record.path in paths and sha256 not in given and sha256 not in still_given
         }
         self.remove(gone)
         known = [row for row, sha256 in enumerate(self.digests) if sha256 in given]
@@ -208,7 +214,7 @@ class Gallery:
         if renewed:
             replaced, features = np.array(list(renewed)), extraction.features[list(renewed.values())]
             self._features.put(replaced, features)
-            if self._compressed:
+            if self._compressed is not None:
                 self._compressed.put(replaced, features)
 
     def _update(self, row: int, given: Sequence[Record]) -> bool:
@@ -221,23 +227,22 @@ class Gallery:
         if self.approximate and len(self._features) >= max(APPROXIMATE_FROM, GROWTH * self.compressed_at):
             from .compressed_features import CompressedFeatures  # imports faiss, which exact searches do not need
 
-            description = self.description
-            self._compressed = CompressedFeatures.of(self._features, description.features, description.metric)
-        elif self._compressed:
+            self._compressed = CompressedFeatures.of(self._features, self.description)
+        elif self._compressed is not None:
             self._compressed.add(features)
 
     def remove(self, rows: Collection[int]) -> None:
         """Remove the images of these rows."""
         if not rows:
             return
+        self._camera_of = None
         removed = np.array(sorted(rows))
         self._features.remove(removed)
-        if self._compressed:
+        if self._compressed is not None:
             self._compressed.remove(removed)
         kept = [row for row in range(len(self)) if row not in rows]
         self.records = [self.records[row] for row in kept]
         self.digests = [self.digests[row] for row in kept]
-        self._camera_of = None
         if len(self) < APPROXIMATE_FROM:
             self._compressed = None
 
@@ -270,15 +275,16 @@ class Gallery:
         for name, given in (("exclude_cameras", exclude_cameras), ("exclude_digests", exclude_digests)):
             if given is not None and len(given) != len(queries):
                 raise UserError(f"{name} has {len(given)} entries for {len(queries)} queries: pass one per query")
-        found: list[list[Match]] = [[] for _ in queries]
         cameras = [""] * len(queries) if exclude_cameras is None else list(map(canonical_camera, exclude_cameras))
-        for camera in sorted(set(cameras)):
-            indices = [index for index, other in enumerate(cameras) if other == camera]
-            for index, pairs in zip(indices, self._nearest(queries[indices], top + 1, self._allowed(camera), exact)):
-                own = exclude_digests[index] if exclude_digests is not None else None
-                matches = [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != own]
-                found[index] = matches[:top]
-        return found
+        masks = {camera: self._allowed(camera) for camera in sorted(set(cameras))}
+        allowed = [masks[camera] for camera in cameras]
+        compressed = None if exact else self._compressed
+        found = nearest(self._features, compressed, queries, top + 1, allowed, self.description.metric)
+        own = [None] * len(queries) if exclude_digests is None else exclude_digests
+        return [
+            [Match(row, score, self.records[row]) for row, score in pairs if self.digests[row] != sha256][:top]
+            for pairs, sha256 in zip(found, own)
+        ]
 
     def recall(self, top: int = 10) -> float:
         """The share of the true ``top`` best matches that a search finds, measured on up to SAMPLE gallery images.
@@ -292,14 +298,6 @@ class Gallery:
             for how in ({"exclude_digests": own, "exact": True}, {"exclude_digests": own})
         )
         return sum(len(a & b) for a, b in zip(right, found)) / max(1, sum(map(len, right)))
-
-    def _nearest(
-        self, queries: NDArray[np.float32], top: int, allowed: NDArray[np.bool_], exactly: bool
-    ) -> list[Nearest]:
-        how = (queries, top, allowed, self.description.metric)
-        if exactly or not self._compressed:
-            return exact(self._features, *how)
-        return approximate(self._features, self._compressed, *how)
 
     def _allowed(self, excluded: str) -> NDArray[np.bool_]:
         """Which images (N,) are not from a camera; all of them if the camera is ""."""

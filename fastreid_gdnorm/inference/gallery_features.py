@@ -14,16 +14,23 @@ from .saved_files import SavedFile
 PART_BYTES = 2**26  # a file below this size is joined with features that come after it
 
 
-def grouped(parts: Sequence[Part], on_disk: Collection[SavedFile]) -> list[list[Part]]:
-    """Group parts by the files that will hold them; a part alone in its group keeps its file if that is on disk."""
+def grouped(parts: Sequence[Part], on_disk: Collection[SavedFile]) -> list[Part | list[Part]]:
+    """Say which parts keep their files, and which ones are written into a file together.
+
+    Args:
+        on_disk: the files that can be kept.
+
+    Returns:
+        In the order of the features, parts that keep their files, and lists of parts.
+    """
     groups: list[list[Part]] = []
     for part in parts:
-        keeps_file = part.saved in on_disk and part.nbytes >= PART_BYTES
-        if groups and not keeps_file and sum(other.nbytes for other in groups[-1]) < PART_BYTES:
+        is_full = part.saved in on_disk and part.nbytes >= PART_BYTES
+        if groups and not is_full and sum(other.nbytes for other in groups[-1]) < PART_BYTES:
             groups[-1].append(part)
         else:
             groups.append([part])
-    return groups
+    return [group[0] if len(group) == 1 and group[0].saved in on_disk else group for group in groups]
 
 
 def write_features(file: Path, parts: Sequence[Part]) -> Part:
@@ -44,8 +51,9 @@ def read_features(folder: Path, saved: SavedFile, length: int) -> Part:
         FileNotFoundError: the file is missing.
         ValueError: it has changed, or does not hold such features.
     """
+    saved = saved.checked(folder)
     try:
-        array = np.load(saved.check(folder), mmap_mode="c", allow_pickle=False)
+        array = np.load(folder / saved.name, mmap_mode="c", allow_pickle=False)
     except EOFError as error:
         raise ValueError(f"{saved.name} is empty") from error
     if array.dtype != np.float32 or array.ndim != 2 or array.shape[1] != length:

@@ -8,10 +8,12 @@ Features that have not changed keep their files. A gallery contains no code and 
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
@@ -19,7 +21,7 @@ from ..disk import leftovers, replacing
 from ..errors import UserError
 from .camera_offsets import CameraOffsets
 from .description import Description
-from .feature_parts import FeatureParts
+from .feature_parts import FeatureParts, Part
 from .gallery_features import grouped, read_features, write_features
 from .records import Record
 from .saved_files import SavedFile
@@ -105,7 +107,7 @@ def _read(folder: Path, contents: dict[str, Any]) -> Stored:
         if _kind(file.name) == "compressed":
             from .compressed_features import CompressedFeatures  # imports faiss, which other galleries do not need
 
-            compressed = CompressedFeatures.read(folder, file, len(features), contents["compressed_at"])
+            compressed = CompressedFeatures.read(folder, file, description, len(features), contents["compressed_at"])
     return Stored(
         description,
         contents["model"],
@@ -187,8 +189,8 @@ def read_contents(folder: Path) -> dict[str, Any]:
         contents: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         if contents["version"] != VERSION:
             raise UserError(
-                f"gallery {folder} has format version {contents['version']}, this package reads {VERSION}: build it "
-                "again"
+                f"gallery {folder} has format version {contents['version']}, this package reads {VERSION}: remove "
+                "the folder and build the gallery again"
             )
         for key, kind in KINDS.items():
             if not isinstance(contents[key], kind):
@@ -216,22 +218,21 @@ def write_gallery(folder: Path, stored: Stored) -> FeatureParts:
     """
     folder.mkdir(parents=True, exist_ok=True)
     former = _written(folder)
-    on_disk = set(_files_of(read_contents(folder))) if is_gallery(folder) else set()
-    groups = grouped(stored.features.parts, on_disk)
+    saved = [part.saved for part in stored.features.parts if part.saved]
+    groups = grouped(stored.features.parts, [file for file in saved if _is_kept(folder, file, former)])
     number = _free_number(folder, former, len(groups))
     table, compressed = TABLE.format(number), COMPRESSED.format(number)
     new = [FEATURES.format(number, place) for place in range(len(groups))]
     with replacing(folder / WRITING) as part:
         part.write_text(json.dumps([*former, *new, table, compressed]), encoding="utf-8")
     parts = [
-        group[0] if len(group) == 1 and group[0].saved in on_disk else write_features(folder / name, group)
-        for name, group in zip(new, groups)
+        group if isinstance(group, Part) else write_features(folder / name, group) for name, group in zip(new, groups)
     ]
     with replacing(folder / table) as part, open(part, "w", newline="", **AS_TEXT) as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         writer.writerows((*record, sha256) for record, sha256 in zip(stored.records, stored.digests))
-    files = [part.saved for part in parts] + [SavedFile.of(folder / table)]
+    files = [part.saved for part in parts if part.saved] + [SavedFile.of(folder / table)]
     if stored.compressed:
         stored.compressed.write(folder / compressed)
         files.append(SavedFile.of(folder / compressed))
@@ -248,13 +249,19 @@ def write_gallery(folder: Path, stored: Stored) -> FeatureParts:
     }
     with replacing(folder / CONTENTS) as part:
         part.write_text(json.dumps(contents, indent=2) + "\n", encoding="utf-8")
-    kept = {file.name for file in files if file}
     for name in (*former, WRITING, CONTENTS):
         for part in leftovers(folder / name):
             part.unlink(missing_ok=True)
-    for name in {*former, WRITING} - kept:
-        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(PermissionError):  # Windows keeps mapped files; WRITING then lists them for the next save
+        for name in set(former) - {file.name for file in files}:
+            (folder / name).unlink(missing_ok=True)
+        (folder / WRITING).unlink(missing_ok=True)
     return FeatureParts(stored.description.features, parts)
+
+
+def _is_kept(folder: Path, file: SavedFile, former: Sequence[str]) -> bool:
+    """Whether a file that a gallery was read from is one of those in ``folder``, and unchanged."""
+    return file.name in former and file.is_untouched(folder)
 
 
 def check_lists(folder: Path) -> None:
@@ -277,7 +284,7 @@ def _written(folder: Path) -> list[str]:
         try:
             if (folder / file).exists():
                 listed = json.loads((folder / file).read_text(encoding="utf-8"))
-                names += [name for name, *_ in listed["files"]] if file == CONTENTS else listed
+                names += [file[0] for file in listed["files"]] if file == CONTENTS else listed
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{folder / file} does not belong to a gallery: remove it, or choose another folder"

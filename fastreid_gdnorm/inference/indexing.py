@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -11,14 +10,14 @@ from tqdm import tqdm
 from ..console import say
 from ..disk import digest
 from .extraction import extract
-from .feature_extractor import FeatureExtractor
+from .feature_extractor import FeatureExtractor, prepared_ahead
 from .gallery import Gallery
 from .gallery_files import JOURNAL, is_complete
 from .journal import Journal
 from .known_images import Changes
 from .records import Record
 
-BATCH_BYTES = 2**28  # size of the features that memory holds until they are saved
+BATCH_BYTES = 2**28  # size of the features that are saved together; memory holds them up to four times
 
 
 def index_images(
@@ -49,38 +48,40 @@ def index_images(
     given: dict[str, list[Record]] = {}
     for record, sha256 in zip(records, _digests(records)):
         given.setdefault(sha256, []).append(record)
-    # Known images come first: one whose path now has other contents then has its new path before those are added.
-    known = set(gallery.digests)
-    order = sorted(given, key=lambda sha256: sha256 not in known)
+    order = list(given)
     size = max(1, BATCH_BYTES // (4 * extractor.description.features))
     is_saved = not _adjust(gallery, extractor, approximate) and is_complete(folder)
-    total, left_out = Changes(0, 0, 0, 0, 0), 0
+    total, done, left_out = Changes(0, 0, 0, 0, 0), 0, 0
+    journal = Journal(folder / JOURNAL, extractor.description.model)
     for start in range(0, len(order), size):
         batch = [record for sha256 in order[start : start + size] for record in given[sha256]]
-        journal = Journal(folder / JOURNAL, extractor.description.model)
         cameras = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
         extraction = extract(extractor, batch, journal, cameras, skip_unreadable)
         compressed_at = gallery.compressed_at
-        changes = gallery.update(extraction)
+        changes = gallery.update(extraction, given.keys())
         total = Changes(*map(sum, zip(total, changes)))
+        done += len(batch)
         left_out += extraction.left_out
         is_saved = is_saved and gallery.compressed_at == compressed_at
         if changes.added or changes.updated or changes.replaced or not is_saved:
             gallery.save(folder)
             is_saved = True
             if len(order) > size:
-                say(f"{folder}: saved {start + len(batch)} of {len(records)} images")
+                say(f"{folder}: saved {done} of {len(records)} images")
         if extraction.records:
             journal.remove()
-    Journal(folder / JOURNAL, extractor.description.model).remove()  # which a process killed after saving has left
+            journal = Journal(folder / JOURNAL, extractor.description.model)
+        del extraction
+    if not is_saved:
+        gallery.save(folder)
+    journal.remove()
     return total, left_out
 
 
 def _digests(records: Sequence[Record]) -> list[str]:
     """SHA-256 of each file's contents, or its path if it cannot be read."""
-    with ThreadPoolExecutor() as pool:
-        found = pool.map(_digest, records)
-        return list(tqdm(found, "reading", len(records), unit=" images", leave=False, disable=None, delay=2))
+    found = prepared_ahead(_digest, records, 1024)
+    return list(tqdm(found, "reading", len(records), unit=" images", leave=False, disable=None, delay=2))
 
 
 def _digest(record: Record) -> str:

@@ -39,25 +39,34 @@ class SavedFile(NamedTuple):
             raise TypeError(f"a file is {entry!r}")
         return cls(name, sha256, int(size), int(modified))
 
-    def check(self, folder: Path) -> Path:
-        """The file's path. Its contents are read only if its size or time of change is another.
+    def is_untouched(self, folder: Path) -> bool:
+        """Whether the file in ``folder`` has this size and time of change."""
+        try:
+            status = (folder / self.name).stat()
+        except FileNotFoundError:
+            return False
+        return (status.st_size, status.st_mtime_ns) == (self.size, self.modified)
+
+    def checked(self, folder: Path) -> SavedFile:
+        """The same, with the present time of change. The contents are read only if size or time are others.
 
         Raises:
             FileNotFoundError: the file is missing.
             ValueError: its contents have changed.
         """
-        file = folder / self.name
-        status = file.stat()
-        if (status.st_size, status.st_mtime_ns) != (self.size, self.modified) and digest(file) != self.sha256:
+        if self.is_untouched(folder):
+            return self
+        present = SavedFile.of(folder / self.name)
+        if present.sha256 != self.sha256:
             raise ValueError(f"{self.name} is missing or has changed")
-        return file
+        return present
 
     @contextlib.contextmanager
     def open(self, folder: Path) -> Iterator[BinaryIO]:
         """Open the file, which can then be read to its end even after another process has removed it.
 
         Raises:
-            FileNotFoundError, ValueError: see :meth:`check`.
+            FileNotFoundError, ValueError: see :meth:`checked`.
         """
         with open(folder / self.name, "rb") as stream:
             if digest_of(stream) != self.sha256:

@@ -1,14 +1,20 @@
 """A gallery finds what a loop over all images finds."""
 
+import itertools
 import json
 import re
+import tempfile
 
+import faiss
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fastreid_gdnorm import FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.inference import gallery
+from fastreid_gdnorm.inference.compressed_features import CompressedFeatures
 from fastreid_gdnorm.inference.extraction import Extraction
 from fastreid_gdnorm.inference.records import Record
 
@@ -144,6 +150,47 @@ def test_an_approximate_search_finds_as_many_images_as_an_exact_one(metric, monk
         assert np.mean([np.isin(*both).mean() for both in zip(right, found)]) >= 0.95, (camera, top)
     exact = made.search(queries, 9, exact=True)
     assert [[match.row for match in matches] for matches in exact] == np.argsort(-scores)[:, :9].tolist()
+
+
+@given(st.lists(st.sampled_from(["add", "move", "remove", "search", "save"]), max_size=14), st.integers(0, 2**32 - 1))
+def test_after_any_changes_a_search_finds_what_it_finds_in_a_new_gallery(changes, seed):
+    """So do compressed features, alone; a search of so few images compares all of them."""
+    rng, more = np.random.default_rng(seed), itertools.count()
+    with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as folder:
+        patch.setattr(gallery, "APPROXIMATE_FROM", 40)
+        made = Gallery(described(), approximate=True)
+        made.add(random_images(45, seed=next(more)))
+        for change in [*changes, "search"]:
+            rows = rng.permutation(len(made))[: rng.integers(1, 9)].tolist()
+            queries, cameras = rng.normal(size=(4, DIMENSIONS)).astype(np.float32), ["0", "1", "", "9"]
+            if change == "add":
+                made.add(random_images(rng.integers(1, 60), seed=next(more)))
+            elif change == "remove":
+                made.remove(rows)
+            elif change == "save":
+                made.save(folder)
+                made = Gallery.load(folder)
+            elif change == "move":  # to a camera at which their features are others
+                features = rng.normal(size=(len(rows), DIMENSIONS))
+                records = [Record(made.records[row].path, str(rng.integers(3))) for row in rows]
+                made.update(Extraction(records, [made.digests[row] for row in rows], features))
+            else:
+                fresh = Gallery(described())
+                fresh.add(Extraction(made.records, made.digests, made.features()))
+                found, right = (some.search(queries, 5, exclude_cameras=cameras) for some in (made, fresh))
+                assert [[match[::2] for match in matches] for matches in found] == [
+                    [match[::2] for match in matches] for matches in right
+                ]
+                if made.is_approximate:
+                    encoder = faiss.clone_index(made._compressed.index)
+                    encoder.reset()
+                    encoder.add(made.features())
+                    anew = CompressedFeatures(encoder, 0).nearest(queries, 9)
+                    assert np.array_equal(made._compressed.nearest(queries, 9), anew)
+                assert (
+                    made.is_approximate == (len(made) >= 40)
+                    and made.compressed_at * gallery.GROWTH >= len(made) * made.is_approximate
+                )
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, 0])

@@ -16,11 +16,14 @@ from PIL import Image
 from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.disk import locked
 from fastreid_gdnorm.inference import extraction, gallery_files, indexing
+from fastreid_gdnorm.inference.feature_extractor import Skipped
 from fastreid_gdnorm.inference.journal import Journal
+from fastreid_gdnorm.inference.records import Record
+from fastreid_gdnorm.site_cameras import SiteCameras
 
 from ..conftest import undisturbed
 from ..runs.toy import one_line
-from .galleries import filled
+from .galleries import DIMENSIONS, described, filled
 
 
 def test_an_unusable_folder_is_refused_before_the_work(toy_run, datasets, tmp_path, fastreid_here):
@@ -220,6 +223,46 @@ def test_an_index_killed_at_any_moment_resumes_to_the_same_gallery(toy_run, data
     assert (ended.records, ended.digests) == (new.records, new.digests)
     assert np.abs(ended.features() - new.features()).max() <= 1e-5  # other batches
     assert len(list(site.iterdir())) == len(list(unbroken.iterdir())) == 4  # the gallery's three files and the lock
+
+
+class FakeExtractor:
+    """Features that are a function of a file's text; the text "bad" is unreadable."""
+
+    model, path, offsets, cameras = "model", "", None, SiteCameras(())
+    description = described()
+
+    def __call__(self, paths, unreadable, cameras):
+        texts = [Path(path).read_text() for path in paths]
+        self.skipped = [Skipped(place, f"{paths[place]} is bad") for place, text in enumerate(texts) if text == "bad"]
+        seeds = [list(text.encode()) for text in texts if text != "bad"]
+        features = [np.random.default_rng(seed).normal(size=DIMENSIONS) for seed in seeds]
+        return np.array(features, np.float32).reshape(-1, DIMENSIONS)
+
+
+def test_images_in_several_batches_end_as_in_one(tmp_path, monkeypatch, capsys):
+    """Files that exchange their names keep what is known of them, and a batch of unreadable files stops nothing."""
+
+    def indexed(folder, texts, **fields):
+        files = [tmp_path / f"{number}.jpg" for number in range(len(texts))]
+        for file, text in zip(files, texts):
+            file.write_text(text)
+        records = [Record(str(file), *(f"{name}{file.stem}" for name in fields)) for file in files]
+        made = Gallery.load(folder) if gallery_files.is_gallery(folder) else Gallery(described())
+        return indexing.index_images(made, folder, FakeExtractor(), records, skip_unreadable=True)
+
+    steps = [
+        (["bad", "bad", "bad"] + [f"text {number}" for number in range(8)] + ["bad"], {"camera": 1, "time": 1}),
+        (["text 7", "bad", "bad"] + [f"text {number}" for number in range(7)], {}),
+        (["text 3", "text 3", "new", "text 1", "text 1", "newer"], {}),
+    ]
+    at_once = [indexed(tmp_path / "at_once", texts, **fields) for texts, fields in steps]
+    monkeypatch.setattr(indexing, "BATCH_BYTES", 3 * 4 * DIMENSIONS)
+    assert [indexed(tmp_path / "in_parts", texts, **fields) for texts, fields in steps] == at_once
+    one, other = Gallery.load(tmp_path / "at_once"), Gallery.load(tmp_path / "in_parts")
+    assert (one.records, one.digests) == (other.records, other.digests) and len(one) == 10
+    assert np.array_equal(one.features(), other.features())
+    assert {record.camera for record in one.records} > {f"camera{number}" for number in range(3, 11)}
+    assert "in_parts: saved 6 of 12 images" in capsys.readouterr().out
 
 
 @pytest.mark.long
