@@ -76,12 +76,14 @@ class ModelInput(NamedTuple):
 
     def feed(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Turn RGB pictures of this size, (N, H, W, 3) from 0 to 255, into the network's input (N, 3, H, W)."""
-        low, high = self.range
-        values = pictures.astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
-        values = (values - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        if self.channels == "BGR":
-            values = values[..., ::-1]
-        return np.ascontiguousarray(values.transpose(0, 3, 1, 2))
+        (low, high), order = self.range, 1 if self.channels == "RGB" else -1
+        fed: NDArray[np.float32] = pictures[..., ::order].transpose(0, 3, 1, 2).astype(np.float32, order="C")
+        mean, std = (np.array(values[::order], np.float32).reshape(3, 1, 1) for values in (self.mean, self.std))
+        fed *= np.float32((high - low) / 255)
+        fed += np.float32(low)
+        fed -= mean
+        fed /= std
+        return fed
 
     def as_json(self) -> dict[str, Any]:
         """The entry ``input`` of a manifest."""
