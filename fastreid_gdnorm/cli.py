@@ -108,7 +108,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """The arguments of a command line; exits if they are wrong."""
-    parser = build_parser(_command(argv))
+    parser = build_parser(argv[0] if argv else "")
     args, rest = parser.parse_known_args(argv)
     if rest and ("opts" not in args or any(word.startswith("--") for word in rest)):
         parser.exit(2, f"fastreid {args.command}: unrecognized arguments: {' '.join(rest)}\n")
@@ -121,15 +121,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def build_parser(chosen: str) -> argparse.ArgumentParser:
-    """The parser of all commands, with the arguments of the chosen one."""
+    """The parser of the chosen command, or of all, without their arguments, if there is no such command."""
     as_written = argparse.RawDescriptionHelpFormatter
     parser = _Parser("fastreid", description=DESCRIPTION, epilog=EPILOG, formatter_class=as_written)
     about_version = "print the versions of the plugin, fast-reid and torch"
     parser.add_argument("-V", "--version", action="version", version=_versions(), help=about_version)
     parsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", title="commands")
-    for name in (module.name for module in pkgutil.iter_modules(commands.__path__)):
-        if name.startswith("_"):
-            continue
+    names = [module.name for module in pkgutil.iter_modules(commands.__path__) if not module.name.startswith("_")]
+    for name in [chosen] if chosen in names else names:
         command = importlib.import_module(f"{commands.__name__}.{name}")
         try:
             parents = command.parents() if name == chosen and hasattr(command, "parents") else []
