@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from tqdm import tqdm
 from ..console import say
 from ..disk import digest
 from ..errors import UserError
-from .feature_extractor import FeatureExtractor
+from .feature_extractor import FeatureExtractor, prepared_ahead
 from .journal import Journal
 from .records import Record
 
@@ -44,6 +44,7 @@ def extract(
     journal: Journal | None = None,
     known: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
+    digests: Mapping[str, str] | None = None,
 ) -> Extraction:
     """Extract the features of all images, in order; copies of a file are computed once.
 
@@ -55,33 +56,18 @@ def extract(
         known: {digest: camera} of images whose features the caller already has. Those that now follow another camera
             are computed again.
         skip_unreadable: leave out unreadable images and print their names.
+        digests: {path: SHA-256} of files whose contents need not be read again for it.
 
     Raises:
         UserError: an image is missing or unreadable, all images are unreadable, or the model outputs features that are
             NaN, infinite or all zero.
     """
-    journal, known = journal or Journal(), known or {}
-    kept: list[tuple[Record, str]] = []
-    already_known: list[tuple[Record, str]] = []
+    journal = journal or Journal()
+    images = _Images(extractor, journal, known or {}, digests or {})
     with tqdm(total=len(records), desc="features", unit=" images", leave=False, disable=None) as progress:
-        for start in range(0, len(records), CHUNK):
-            chunk = records[start : start + CHUNK]
-            with ThreadPoolExecutor() as pool:
-                found = list(zip(chunk, pool.map(_digest, chunk)))
-            already_known += [pair for pair in found if _is_known(extractor, *pair, known)]
-            found = [pair for pair in found if not _is_known(extractor, *pair, known)]
-            keys = [_key(extractor, record, sha256) for record, sha256 in found]
-            new = {key: record for key, (record, _) in zip(keys, found) if key not in journal}
-            paths, cameras = ([getattr(record, field) for record in new.values()] for field in ("path", "camera"))
-            features = extractor(paths, unreadable="skip", cameras=cameras)
-            unreadable = dict(extractor.skipped)
-            journal.keep([key for index, key in enumerate(new) if index not in unreadable], features)
-            for reason in unreadable.values():
-                if not skip_unreadable:
-                    raise UserError(f"{reason}: replace it, or leave it out with --skip-unreadable")
-                say(f"left out: {reason}")
-            kept += [pair for key, pair in zip(keys, found) if key in journal]
-            progress.update(len(chunk))
+        _compute(extractor, images, records, journal, skip_unreadable, progress)
+    already_known = images.known
+    kept = [pair for pair in images.found if _key(extractor, *pair) in journal]
     left_out = len(records) - len(kept) - len(already_known)
     if records and left_out == len(records):
         raise UserError(f"none of the {left_out} images can be read; the first is {records[0].path}: check the files")
@@ -97,6 +83,70 @@ def extract(
     )
 
 
+class _Images:
+    """Sorts images into ``known`` ones, whose features the caller has, and others, the ``found`` ones."""
+
+    def __init__(
+        self, extractor: FeatureExtractor, journal: Journal, known: Mapping[str, str], digests: Mapping[str, str]
+    ) -> None:
+        self._extractor, self._journal, self._known, self._digests = extractor, journal, known, digests
+        self.found: list[tuple[Record, str]] = []
+        self.known: list[tuple[Record, str]] = []
+        self.new: deque[str] = deque()  # keys of the images that the extractor has taken, for the caller to remove
+
+    def missing(self, records: Sequence[Record], progress: tqdm[Any]) -> Iterator[tuple[str, str]]:
+        """Sort the images, and yield path and camera of each one to compute."""
+        seen: set[str] = set()
+        for record, sha256 in zip(records, prepared_ahead(self._digest, records, CHUNK)):
+            is_known = _is_known(self._extractor, record, sha256, self._known)
+            (self.known if is_known else self.found).append((record, sha256))
+            key = _key(self._extractor, record, sha256)
+            if is_known or key in self._journal or key in seen:
+                progress.update()
+            else:
+                seen.add(key)
+                self.new.append(key)
+                yield record.path, record.camera
+
+    def _digest(self, record: Record) -> str:
+        """SHA-256 of a file's contents, or its path if it cannot be read; reading it later then reports the error."""
+        try:
+            return self._digests.get(record.path) or digest(record.path)
+        except OSError:
+            return record.path
+
+
+def _compute(
+    extractor: FeatureExtractor,
+    images: _Images,
+    records: Sequence[Record],
+    journal: Journal,
+    skip_unreadable: bool,
+    progress: tqdm[Any],
+) -> None:
+    """Add the features of all images to the journal, except those that it has, that are known, or are unreadable."""
+    computed: dict[str, NDArray[np.float32]] = {}
+
+    def save() -> None:
+        journal.keep([*computed], np.array([*computed.values()], np.float32))
+        computed.clear()
+
+    try:
+        for features in extractor.stream(images.missing(records, progress)):
+            key = images.new.popleft()
+            if not isinstance(features, UserError):
+                computed[key] = features
+            elif skip_unreadable:
+                say(f"left out: {features}")
+            else:
+                raise UserError(f"{features}: replace it, or leave it out with --skip-unreadable")
+            progress.update()
+            if len(computed) == CHUNK:
+                save()
+    finally:
+        save()
+
+
 def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:
     """Whether the caller already has the features of an image, computed for the same camera."""
     find = extractor.cameras.find
@@ -107,11 +157,3 @@ def _key(extractor: FeatureExtractor, record: Record, sha256: str) -> str:
     """The journal's key for an image: its digest, and its camera if the features depend on it."""
     camera = extractor.cameras.find(record.camera)
     return f"{sha256} {camera}" if camera else sha256
-
-
-def _digest(record: Record) -> str:
-    """SHA-256 of a file's contents, or its path if it cannot be read; reading it later then reports the error."""
-    try:
-        return digest(record.path)
-    except OSError:
-        return record.path

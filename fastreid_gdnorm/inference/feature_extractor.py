@@ -19,6 +19,7 @@ from ..image_loading import Picture, list_pictures, read_picture
 from ..runs import files
 from .camera_offsets import CameraOffsets
 from .comparable import unusable_rows
+from .cpus import usable_cpus
 from .description import Description
 from .network import open_network
 from .site import Site, open_site
@@ -26,6 +27,7 @@ from .site import Site, open_site
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 T = TypeVar("T")
 R = TypeVar("R")
+SMALLEST_PART = 16  # number of images in a pass below which splitting a batch gains nothing
 
 
 class Skipped(NamedTuple):
@@ -33,6 +35,14 @@ class Skipped(NamedTuple):
 
     place: int
     reason: str
+
+
+class _Prepared(NamedTuple):
+    """An image that is ready for the network, or the error if it cannot be read; its camera; its name in messages."""
+
+    image: NDArray[np.uint8] | UserError
+    camera: str
+    name: str
 
 
 class FeatureExtractor:
@@ -50,8 +60,8 @@ class FeatureExtractor:
             ``fastreid export`` do (needs no torch).
         device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
         half: use half precision, on CUDA only.
-        batch_size: number of images in a forward pass.
-        workers: number of threads that read and resize images; by default one for each CPU core, up to 8.
+        batch_size: number of images in a forward pass. Passes that run at once share this number between them.
+        workers: number of threads that read and resize images; by default one for each usable CPU, up to 8.
         order: "RGB" or "BGR", the order of colours in arrays. Files and PIL images carry their own.
         path: path through a run's model, in the form of ``fastreid eval --path``: mean, posterior:FILE, ...; by
             default the path in the run's config.
@@ -129,8 +139,6 @@ class FeatureExtractor:
         """
         if unreadable not in ("fail", "skip"):
             raise UserError(f"unreadable must be 'fail' or 'skip'; got {unreadable!r}")
-        skipped: list[Skipped] = []
-        batches = [np.empty((0, self.description.features), np.float32)]
         pictures = list_pictures(images)
         if cameras is None and self.cameras.names and pictures:
             logger.warning(
@@ -141,62 +149,96 @@ class FeatureExtractor:
             raise UserError(
                 f"got {len(cameras)} cameras for {len(pictures)} images: pass one camera per image, '' if unknown"
             )
+        features: list[NDArray[np.float32]] = []
+        skipped: list[Skipped] = []
         camera_of = cameras if cameras is not None else [""] * len(pictures)
-        prepared = prepared_ahead(self._prepare, pictures, 2 * self._batch_size, self._workers)
-        readable = _readable(prepared, skipped if unreadable == "skip" else None)
-        while batch := list(itertools.islice(readable, self._batch_size)):
-            batches.append(self._network([image for _, image in batch], [camera_of[index] for index, _ in batch]))
+        for index, found in enumerate(self.stream(zip(pictures, camera_of))):
+            if not isinstance(found, UserError):
+                features.append(found)
+            elif unreadable == "skip":
+                skipped.append(Skipped(index, str(found)))
+            else:
+                raise UserError(f"image {index + 1}: {found}")
         self.skipped = skipped
-        left_out = {index for index, _ in skipped}
-        features = np.concatenate(batches)
+        return np.array(features, np.float32).reshape(-1, self.description.features)
+
+    def stream(self, images: Iterable[tuple[Picture, str]]) -> Iterator[NDArray[np.float32] | UserError]:
+        """Extract the features of a stream of single pictures and their cameras, "" if unknown.
+
+        A few batches are taken from the stream ahead of the consumer, so memory does not depend on its length.
+
+        Yields:
+            For each picture, in order, its features (D,) as a call returns them, or the error if it cannot be read.
+
+        Raises:
+            UserError: features are NaN, infinite or all zero.
+        """
+        threads = self._network.threads
+        size = min(self._batch_size, max(SMALLEST_PART, -(-self._batch_size // threads)))
+        prepared = prepared_ahead(self._prepare, enumerate(images), 2 * self._batch_size, self._workers)
+        batches = iter(lambda: list(itertools.islice(prepared, size)), [])
+        first = list(itertools.islice(batches, 2))
+        pool = self._network.pool if len(first) == 2 else None  # a single batch uses all cores
+        batches = itertools.chain(first, batches)
+        computed = ahead(pool, self._compute, batches, threads + 1) if pool else map(self._compute, batches)
+        for features in computed:
+            yield from features
+
+    def _prepare(self, numbered: tuple[int, tuple[Picture, str]]) -> _Prepared:
+        index, (picture, camera) = numbered
+        name = str(picture) if isinstance(picture, (str, os.PathLike)) else f"image {index + 1}"
+        try:
+            return _Prepared(self._network.prepare(read_picture(picture, self._order)), camera, name)
+        except UserError as error:
+            return _Prepared(error, camera, name)
+
+    def _compute(self, batch: Sequence[_Prepared]) -> list[NDArray[np.float32] | UserError]:
+        """The features of a batch, or the errors of what is unreadable, in order."""
+        images = [one.image for one in batch if not isinstance(one.image, UserError)]
+        readable = [one for one in batch if not isinstance(one.image, UserError)]
+        rows = iter(self._features(images, readable) if images else ())
+        return [one.image if isinstance(one.image, UserError) else next(rows) for one in batch]
+
+    def _features(self, images: Sequence[NDArray[np.uint8]], of: Sequence[_Prepared]) -> NDArray[np.float32]:
+        cameras = [one.camera for one in of]
+        features = self._network(images, cameras)
         unusable = unusable_rows(features, "cosine" if self.offsets else self.description.metric)
         if len(unusable):
-            index = [index for index in range(len(pictures)) if index not in left_out][unusable[0]]
-            is_file = isinstance(pictures[index], (str, os.PathLike))
-            raise not_finite(pictures[index] if is_file else f"image {index + 1}", self.model)
+            raise not_finite(of[unusable[0]].name, self.model)
         if self.offsets:
-            return self.offsets(features, [camera for index, camera in enumerate(camera_of) if index not in left_out])
+            return self.offsets(features, cameras)
         if self.description.metric == "cosine":
             features /= np.linalg.norm(features, axis=1, keepdims=True)
         return features
-
-    def _prepare(self, picture: Picture) -> NDArray[np.uint8] | UserError:
-        try:
-            return self._network.prepare(read_picture(picture, self._order))
-        except UserError as error:
-            return error
-
-
-def _readable(
-    prepared: Iterable[NDArray[np.uint8] | UserError], skipped: list[Skipped] | None
-) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Yield the index and pixels of each readable image. Append others to ``skipped``, or raise if that is None."""
-    for index, image in enumerate(prepared):
-        if not isinstance(image, UserError):
-            yield index, image
-        elif skipped is None:
-            raise UserError(f"image {index + 1}: {image}")
-        else:
-            skipped.append(Skipped(index, str(image)))
 
 
 def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, workers: int = 0) -> Iterator[R]:
     """``map`` in threads, at most ``window`` items ahead of the consumer, which bounds memory.
 
     Args:
-        workers: number of threads; by default one for each CPU core, up to 8.
+        workers: number of threads; by default one for each usable CPU, up to 8.
     """
+    workers = workers or min(8, usable_cpus())
+    size = max(1, min(8, window // (2 * workers)))  # a part of this size takes no longer to hand over than one item
+    items = iter(items)
+    parts = iter(lambda: list(itertools.islice(items, size)), [])
+    with ThreadPoolExecutor(workers) as pool:
+        for done in ahead(pool, lambda part: list(map(function, part)), parts, window // size):
+            yield from done
+
+
+def ahead(pool: ThreadPoolExecutor, function: Callable[[T], R], items: Iterable[T], window: int) -> Iterator[R]:
+    """``pool.map``, at most ``window`` items ahead of the consumer."""
     waiting: deque[Future[R]] = deque()
     items = iter(items)
-    with ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        try:
-            for item in itertools.islice(items, window):
+    try:
+        for item in itertools.islice(items, window):
+            waiting.append(pool.submit(function, item))
+        while waiting:
+            result = waiting.popleft().result()
+            for item in itertools.islice(items, 1):
                 waiting.append(pool.submit(function, item))
-            while waiting:
-                result = waiting.popleft().result()
-                for item in itertools.islice(items, 1):
-                    waiting.append(pool.submit(function, item))
-                yield result
-        finally:
-            for future in waiting:
-                future.cancel()
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()

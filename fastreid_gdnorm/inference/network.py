@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
@@ -24,10 +25,14 @@ class Network(Protocol):
     Attributes:
         description: the model, its input and its features.
         cameras: the cameras that have a path of their own; empty if the path does not depend on the camera.
+        threads: number of batches to compute at once.
+        pool: the threads for them, each of which computes a batch on one core, or None for one batch at a time.
     """
 
     description: Description
     cameras: SiteCameras
+    threads: int
+    pool: ThreadPoolExecutor | None
 
     def prepare(self, picture: Image.Image) -> NDArray[np.uint8]:
         """Resize an RGB picture of any size to (H, W, 3) for a batch; thread-safe."""

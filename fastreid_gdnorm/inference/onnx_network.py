@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from PIL import Image
 
 from ..errors import UserError
 from ..site_cameras import SiteCameras
+from .cpus import usable_cpus
 from .description import PROPERTY, Description
 
 
@@ -18,6 +21,8 @@ class OnnxNetwork:
     """A :class:`Network` of one ONNX file; the file's metadata describes its input."""
 
     cameras = SiteCameras(())
+    threads = 1
+    pool: ThreadPoolExecutor | None = None
 
     def __init__(self, file: Path, device: str = "", half: bool = False) -> None:
         try:
@@ -32,8 +37,15 @@ class OnnxNetwork:
             raise UserError(f"--device {device}: this onnxruntime has no CUDA; pip install onnxruntime-gpu")
         options = {"device_id": int(device.partition(":")[2] or 0)}
         providers = [(cuda, options)] if has_cuda and device != "cpu" else []
+        settings = onnxruntime.SessionOptions()
+        threads = os.environ.get("OMP_NUM_THREADS", "")  # as torch understands it
+        settings.intra_op_num_threads = int(threads) if threads.isdecimal() else usable_cpus()
+        # Where other processes keep a thread from its core, the others must not spin until it is done.
+        settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            self._session = onnxruntime.InferenceSession(str(file), providers=[*providers, "CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                str(file), settings, providers=[*providers, "CPUExecutionProvider"]
+            )
         except Exception as error:  # onnxruntime's exceptions have no common base
             reason = " ".join(str(error).split())
             raise UserError(f"{file} is damaged or not an ONNX file ({reason}): run fastreid export again") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.transforms import Compose
 
 from ..errors import UserError
-from ..layers import AffinePath, MeanPath, fold_gdnorm
+from ..layers import AffinePath, MeanPath, fold_gdnorm, gdnorm_layers
 from ..modeling import branched
 from ..modeling.chosen_paths import CameraPaths
 from ..runs import files
@@ -25,12 +27,15 @@ from ..runs.run_folder import load_run_config
 from ..site_cameras import SiteCameras
 from .description import CHECKPOINT_FILE, Description, ModelInput, read_manifest
 
+_settings = threading.Lock()
+
 
 class TorchNetwork:
     """A :class:`Network` of a config and its checkpoint; pictures are prepared as in fast-reid's evaluation.
 
     If the test path is one affine map for all images, the model is folded along it and can run in several threads at
-    once. Otherwise threads take turns.
+    once. On the CPU it then does, since threads that share a batch wait for each other in every layer, and torch's spin
+    meanwhile, even if another process has the core. Otherwise threads take turns.
 
     Args:
         cfg: config of a trained model, which runs on MODEL.DEVICE.
@@ -49,6 +54,9 @@ class TorchNetwork:
         paths = getattr(model, "test_paths", ())
         self.cameras = next((path.cameras for path in paths if isinstance(path, CameraPaths)), SiteCameras(()))
         self._model = _folded(model)
+        shares_cores = self._device.type != "cpu" or gdnorm_layers(self._model)
+        self.threads = 1 if shares_cores else torch.get_num_threads()
+        self.pool = ThreadPoolExecutor(self.threads, initializer=_use_one_core) if self.threads > 1 else None
         self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
         blank = self.prepare(Image.new("RGB", size[::-1]))
@@ -78,10 +86,22 @@ class TorchNetwork:
     @torch.no_grad()
     def __call__(self, batch: Sequence[NDArray[np.uint8]], cameras: Sequence[str] = ()) -> NDArray[np.float32]:
         """Features (B, D); ``cameras`` selects each image's path if the model has a path for each camera."""
-        images = torch.from_numpy(self.description.input.feed(np.stack(batch))).to(self._device)
+        images = torch.from_numpy(np.stack(batch)).to(self._device).permute(0, 3, 1, 2).float()
+        if self._device.type != "cpu":
+            images = images.contiguous()  # convolutions on the CPU are faster in the order of the pixels
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images, **({"cameras": cameras} if cameras else {})})
         return features.float().cpu().numpy()
+
+
+def _use_one_core() -> None:
+    """Let torch use one core in this new thread; all other threads keep the number that they have or would have."""
+    with _settings:
+        usual = torch.get_num_threads()
+        torch.set_num_threads(1)  # counts for this thread and for new ones
+        restored = threading.Thread(target=torch.set_num_threads, args=(usual,))
+        restored.start()
+        restored.join()
 
 
 def _folded(model: nn.Module) -> nn.Module:

@@ -2,14 +2,16 @@
 
 import json
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 from pyarrow import parquet
 
 from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.disk import digest
 from fastreid_gdnorm.errors import UserError
-from fastreid_gdnorm.inference import extraction, journal
+from fastreid_gdnorm.inference import extraction, feature_extractor, journal
 from fastreid_gdnorm.inference.records import Record, find_images
 
 from ..conftest import REPOSITORY
@@ -75,15 +77,57 @@ def test_rerunning_after_a_broken_image_resumes(toy_run, crops, tmp_path, fastre
     words = ["extract", "--model", toy_run, *images[:9], broken, images[9], "--output", tmp_path / "f.npz"]
     assert "cannot read image" in one_line(fastreid_here(*words))
     assert not (tmp_path / "f.npz").exists()
-    extracted = []
-    stock = FeatureExtractor.__call__
-    monkeypatch.setattr(
-        FeatureExtractor, "__call__", lambda *args, **kw: extracted.extend(args[1]) or stock(*args, **kw)
-    )
+    read = recorded(monkeypatch, feature_extractor, "read_picture")
     done = fastreid_here(*words, "--skip-unreadable")
     assert done.returncode == 0 and f"left out: cannot read image {broken}" in done.stdout
-    assert extracted == [str(broken)]
+    assert read == [str(broken), str(images[9])], "images before the broken one were saved"
     assert list(np.load(tmp_path / "f.npz")["path"]) == [str(path) for path in images]
+
+
+def recorded(monkeypatch, module, name):
+    """A list that grows by the first argument of every call of a module's function."""
+    calls, stock = [], getattr(module, name)
+    monkeypatch.setattr(module, name, lambda *args: calls.append(args[0]) or stock(*args))
+    return calls
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 100])
+def test_each_kind_of_image_is_read_as_often_as_it_must(toy_run, crops, tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr(extraction, "CHUNK", chunk)
+    paths = [str(path) for path in sorted(crops.iterdir())[:8]]
+    copy, broken = tmp_path / "copy.jpg", tmp_path / "broken.jpg"
+    copy.write_bytes(Path(paths[2]).read_bytes())
+    broken.write_bytes(b"no picture")
+    extractor = FeatureExtractor(toy_run, batch_size=2)
+    digests = {path: digest(path) for path in paths[4:]}
+    kept = journal.Journal(tmp_path / "j", extractor.description.model)
+    kept.keep([digest(paths[1])], np.ones((1, 1280), np.float32))
+    images = [*paths, str(copy), str(broken), str(tmp_path / "gone.jpg"), paths[0]]
+    hashed = recorded(monkeypatch, extraction, "digest")
+    read = recorded(monkeypatch, feature_extractor, "read_picture")
+    known = {digests[paths[5]]: ""}
+    found = extraction.extract(extractor, [*map(Record, images)], kept, known, True, digests)
+    assert set(hashed) == set(images) - set(digests)
+    assert read == [image for image in images[:-1] if image not in (paths[1], paths[5], str(copy))]
+    rows = [path for path in images if path not in (paths[5], *images[9:11])]
+    assert [record.path for record in found.records] == rows and found.left_out == 2
+    assert found.digests == [digest(path) for path in rows]
+    assert found.known == [(Record(paths[5]), digests[paths[5]])]
+    expected = FeatureExtractor(toy_run)(rows)
+    expected[[row for row, path in enumerate(rows) if path == paths[1]]] = 1  # as the journal says
+    assert np.abs(found.features - expected).max() <= 1e-5
+    again = journal.Journal(tmp_path / "j", extractor.description.model)
+    assert all(sha256 in again for sha256 in found.digests), "the journal has all of them"
+
+
+def test_what_is_computed_is_saved_before_an_error(toy_run, crops, tmp_path):
+    paths = [str(path) for path in sorted(crops.iterdir())[:5]]
+    extractor = FeatureExtractor(toy_run, batch_size=2)
+    kept = journal.Journal(tmp_path / "j", extractor.description.model)
+    with pytest.raises(UserError, match="gone.jpg.*replace it, or leave it out with --skip-unreadable"):
+        extraction.extract(extractor, [*map(Record, [*paths, str(tmp_path / "gone.jpg")])], kept)
+    again = journal.Journal(tmp_path / "j", extractor.description.model)
+    assert [digest(path) in again for path in paths] == [True] * 5
 
 
 def test_a_journal_keeps_the_features_of_two_models_apart(tmp_path):

@@ -1,6 +1,7 @@
 """FeatureExtractor returns the features of evaluation for images in every form."""
 
 import shutil
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -55,13 +56,39 @@ def test_threads_share_an_extractor_along_any_path(toy_run, path):
         model = load_model(cfg).eval()
         expected = torch.stack([model(torch.from_numpy(batch).permute(0, 3, 1, 2).float()) for batch in pixels])
     extractor = FeatureExtractor(toy_run, path=path)
-    network = extractor._network._model
-    assert bool(gdnorm_layers(network)) == (path in ("ensemble", "weighted")), "a path that can be folded is folded"
-    network.backbone.register_forward_pre_hook(lambda module, args: time.sleep(0.02))  # lets threads interleave
+    model = extractor._network._model
+    assert bool(gdnorm_layers(model)) == (path in ("ensemble", "weighted")), "a path that can be folded is folded"
+    model.backbone.register_forward_pre_hook(lambda module, args: time.sleep(0.02))  # lets threads interleave
     with ThreadPoolExecutor(4) as pool:
         found = np.stack([*pool.map(extractor, pixels)])
     expected = torch.nn.functional.normalize(expected, dim=2).numpy()
     assert np.abs(found - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_threads_that_compute_a_batch_each_give_the_features_of_one(toy_run, exported, evaluated, monkeypatch, threads):
+    paths, expected = evaluated
+    monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        extractor = FeatureExtractor(toy_run, batch_size=20)
+        assert (extractor._network.pool is None) == (threads == 1)
+        seen = []
+        extractor._network._model.backbone.register_forward_pre_hook(
+            lambda module, args: seen.append((threading.current_thread().name, torch.get_num_threads(), len(args[0])))
+        )
+        assert np.abs(extractor(paths) - expected).max() <= 1e-5
+        assert {cores for _, cores, _ in seen} == {1}, "each batch is computed on one core"
+        assert sum(images for *_, images in seen) == len(paths)
+        assert torch.get_num_threads() == threads, "this thread keeps its number of threads"
+        assert ThreadPoolExecutor(1).submit(torch.get_num_threads).result() == threads, "so do new threads"
+        seen.clear()
+        assert np.abs(extractor(paths[:3]) - expected[:3]).max() <= 1e-5
+        assert seen == [(threading.current_thread().name, threads, 3)], "a single batch is computed on all cores"
+    finally:
+        torch.set_num_threads(usual)
+    assert np.abs(FeatureExtractor(exported, batch_size=7)(paths) - expected).max() <= 1e-4
 
 
 def test_a_run_and_its_exports_share_a_digest(toy_run, exported, tmp_path):
@@ -189,20 +216,20 @@ def test_an_image_whose_features_are_all_zero_is_an_error(toy_run, datasets, mon
     extractor = FeatureExtractor(toy_run, batch_size=2)
     images = sorted((datasets / "RenderedStation" / "query").iterdir())[:4]
     (tmp_path / "text.jpg").write_text("no picture")
-    network = extractor._network
+    alive = extractor._network
 
     class Dead:
         """The network, but with features of zeros for the last image of each batch."""
 
-        description, prepare = network.description, network.prepare
+        description, prepare, threads, pool = alive.description, alive.prepare, 1, None
 
         def __call__(self, batch, cameras):
-            features = network(batch, cameras)
+            features = alive(batch, cameras)
             features[-1] = 0
             return features
 
     extractor._network = Dead()
-    with pytest.raises(UserError, match=f"no usable features for {images[1]}"):
+    with pytest.raises(UserError, match=f"no usable features for {images[0]}"):
         extractor([tmp_path / "text.jpg", *images], unreadable="skip")
     with pytest.raises(UserError, match="no usable features for image 2 "):
         extractor(np.zeros((3, 32, 16, 3), np.uint8))
