@@ -44,11 +44,41 @@ def extract(
     journal: Journal | None = None,
     known: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
-    digests: Mapping[str, str] | None = None,
 ) -> Extraction:
     """Extract the features of all images, in order; copies of a file are computed once.
 
     At a site, a printed line says how many images follow their own camera.
+
+    Raises:
+        UserError: all images are unreadable, or see :func:`extract_batch`, which also explains the arguments.
+    """
+    extraction = extract_batch(extractor, records, journal, known, skip_unreadable)
+    check_any_read(records, extraction.left_out)
+    say_cameras(extractor, [record.camera for record in extraction.records])
+    return extraction
+
+
+def check_any_read(records: Sequence[Record], left_out: int) -> None:
+    """Raise UserError if all of these images were left out."""
+    if records and left_out == len(records):
+        raise UserError(f"none of the {left_out} images can be read; the first is {records[0].path}: check the files")
+
+
+def say_cameras(extractor: FeatureExtractor, cameras: Sequence[str]) -> None:
+    """At a site, say how many of the images with these cameras follow their own."""
+    if extractor.cameras.names and cameras:
+        say(extractor.cameras.usage(cameras))
+
+
+def extract_batch(
+    extractor: FeatureExtractor,
+    records: Sequence[Record],
+    journal: Journal | None = None,
+    known: Mapping[str, str] | None = None,
+    skip_unreadable: bool = False,
+    digests: Mapping[str, str] | None = None,
+) -> Extraction:
+    """Extract the features of some of the images of a command; all of them may be unreadable.
 
     Args:
         journal: holds features that need not be computed again. New features are saved to it after every CHUNK images
@@ -59,8 +89,7 @@ def extract(
         digests: {path: SHA-256} of files whose contents need not be read again for it.
 
     Raises:
-        UserError: an image is missing or unreadable, all images are unreadable, or the model outputs features that are
-            NaN, infinite or all zero.
+        UserError: an image is missing or unreadable, or the model outputs features that are NaN, infinite or all zero.
     """
     journal = journal or Journal()
     images = _Images(extractor, journal, known or {}, digests or {})
@@ -69,10 +98,6 @@ def extract(
     already_known = images.known
     kept = [pair for pair in images.found if _key(extractor, *pair) in journal]
     left_out = len(records) - len(kept) - len(already_known)
-    if records and left_out == len(records):
-        raise UserError(f"none of the {left_out} images can be read; the first is {records[0].path}: check the files")
-    if extractor.cameras.names and kept:
-        say(extractor.cameras.usage(record.camera for record, _ in kept))
     features = np.array([journal[_key(extractor, *pair)] for pair in kept], np.float32)
     return Extraction(
         [record for record, _ in kept],
@@ -109,11 +134,7 @@ class _Images:
                 yield record.path, record.camera
 
     def _digest(self, record: Record) -> str:
-        """SHA-256 of a file's contents, or its path if it cannot be read; reading it later then reports the error."""
-        try:
-            return self._digests.get(record.path) or digest(record.path)
-        except OSError:
-            return record.path
+        return self._digests.get(record.path) or digest_or_path(record)
 
 
 def _compute(
@@ -145,6 +166,14 @@ def _compute(
                 save()
     finally:
         save()
+
+
+def digest_or_path(record: Record) -> str:
+    """SHA-256 of a file's contents, or its path if it cannot be read; reading it later then reports the error."""
+    try:
+        return digest(record.path)
+    except OSError:
+        return record.path
 
 
 def _is_known(extractor: FeatureExtractor, record: Record, sha256: str, known: Mapping[str, str]) -> bool:

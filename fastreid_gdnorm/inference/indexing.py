@@ -8,8 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from ..console import say
-from ..disk import digest
-from .extraction import extract
+from .extraction import check_any_read, digest_or_path, extract_batch, say_cameras
 from .feature_extractor import FeatureExtractor, prepared_ahead
 from .gallery import Gallery
 from .gallery_files import JOURNAL, is_complete
@@ -46,24 +45,25 @@ def index_images(
         UserError: see :func:`~fastreid_gdnorm.inference.extraction.extract`.
     """
     given: dict[str, list[Record]] = {}
-    for record, sha256 in zip(records, _digests(records)):
-        given.setdefault(sha256, []).append(record)
+    digests = dict(zip((record.path for record in records), _digests(records)))
+    for record in records:
+        given.setdefault(digests[record.path], []).append(record)
     order = list(given)
     size = max(1, BATCH_BYTES // (4 * extractor.description.features))
     is_saved = not _adjust(gallery, extractor, approximate) and is_complete(folder)
     total, done, left_out = Changes(0, 0, 0, 0, 0), 0, 0
+    cameras: list[str] = []
     journal = Journal(folder / JOURNAL, extractor.description.model)
     for start in range(0, len(order), size):
         batch = [record for sha256 in order[start : start + size] for record in given[sha256]]
-        cameras = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
-        extraction = extract(extractor, batch, journal, cameras, skip_unreadable)
+        known = {sha256: record.camera for record, sha256 in zip(gallery.records, gallery.digests)}
+        extraction = extract_batch(extractor, batch, journal, known, skip_unreadable, digests)
         compressed_at = gallery.compressed_at
         changes = gallery.update(extraction, given.keys())
         total = Changes(*map(sum, zip(total, changes)))
         done += len(batch)
         left_out += extraction.left_out
-        is_saved = is_saved and gallery.compressed_at == compressed_at
-        if changes.added or changes.updated or changes.replaced or not is_saved:
+        if changes.added or changes.updated or changes.replaced or gallery.compressed_at != compressed_at:
             gallery.save(folder)
             is_saved = True
             if len(order) > size:
@@ -71,24 +71,19 @@ def index_images(
         if extraction.records:
             journal.remove()
             journal = Journal(folder / JOURNAL, extractor.description.model)
+        cameras += [record.camera for record in extraction.records]
         del extraction
+    check_any_read(records, left_out)
     if not is_saved:
         gallery.save(folder)
     journal.remove()
+    say_cameras(extractor, cameras)
     return total, left_out
 
 
 def _digests(records: Sequence[Record]) -> list[str]:
-    """SHA-256 of each file's contents, or its path if it cannot be read."""
-    found = prepared_ahead(_digest, records, 1024)
+    found = prepared_ahead(digest_or_path, records, 1024)
     return list(tqdm(found, "reading", len(records), unit=" images", leave=False, disable=None, delay=2))
-
-
-def _digest(record: Record) -> str:
-    try:
-        return digest(record.path)
-    except OSError:
-        return record.path
 
 
 def _adjust(gallery: Gallery, extractor: FeatureExtractor, approximate: bool) -> bool:

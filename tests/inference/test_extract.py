@@ -106,7 +106,7 @@ def test_each_kind_of_image_is_read_as_often_as_it_must(toy_run, crops, tmp_path
     hashed = recorded(monkeypatch, extraction, "digest")
     read = recorded(monkeypatch, feature_extractor, "read_picture")
     known = {digests[paths[5]]: ""}
-    found = extraction.extract(extractor, [*map(Record, images)], kept, known, True, digests)
+    found = extraction.extract_batch(extractor, [*map(Record, images)], kept, known, True, digests)
     assert set(hashed) == set(images) - set(digests)
     assert read == [image for image in images[:-1] if image not in (paths[1], paths[5], str(copy))]
     rows = [path for path in images if path not in (paths[5], *images[9:11])]

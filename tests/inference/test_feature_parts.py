@@ -3,7 +3,7 @@
 import faiss
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastreid_gdnorm.inference import feature_parts, feature_search, gallery_features
@@ -14,6 +14,7 @@ from fastreid_gdnorm.inference.feature_search import nearest
 from .galleries import DIMENSIONS, described, filled, random_images
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(["append", "put", "remove"]), max_size=12), st.integers(0, 2**32 - 1))
 def test_parts_are_one_array_after_any_changes(changes, seed):
     rng = np.random.default_rng(seed)

@@ -8,7 +8,7 @@ import tempfile
 import faiss
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastreid_gdnorm import FeatureExtractor, Gallery
@@ -152,6 +152,7 @@ def test_an_approximate_search_finds_as_many_images_as_an_exact_one(metric, monk
     assert [[match.row for match in matches] for matches in exact] == np.argsort(-scores)[:, :9].tolist()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.sampled_from(["add", "move", "remove", "search", "save"]), max_size=14), st.integers(0, 2**32 - 1))
 def test_after_any_changes_a_search_finds_what_it_finds_in_a_new_gallery(changes, seed):
     """So do compressed features, alone; a search of so few images compares all of them."""
