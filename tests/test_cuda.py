@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from fastreid.evaluation import ReidEvaluator
 
 from fastreid_gdnorm import FeatureExtractor
+from fastreid_gdnorm.evaluation import distances, ranking
 from fastreid_gdnorm.layers.distributed import synchronized_batch_norm
 
 from .conftest import DEMO, TINY, fastreid
@@ -61,6 +63,27 @@ def test_synchronized_batch_norm_over_nccl_is_the_stock_one(tmp_path, dtype):
 def test_training_on_the_cpu_of_a_machine_with_a_gpu(datasets, tmp_path):
     weights = train_one_epoch(tmp_path, "MODEL.DEVICE", "cpu", "SOLVER.HOOKS", "('DomainPreciseBN',)")
     assert {tensor.device.type for tensor in weights.values()} == {"cpu"}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+@pytest.mark.parametrize("rerank", ["False", "True"])
+def test_ranking_on_the_gpu_is_that_of_the_cpu(metric, rerank, tiny, monkeypatch):
+    monkeypatch.setattr(distances, "BLOCK_BYTES", 7 * 4 * 200)
+    generator = torch.Generator().manual_seed(0)
+    pids = torch.randint(24, (240,), generator=generator)
+    features = torch.randn(24, 32, generator=generator)[pids] + torch.randn(240, 32, generator=generator)
+    results, used = [], []
+    at_once = ranking._ranks_at_once
+    monkeypatch.setattr(
+        ranking, "_ranks_at_once", lambda rows, own: used.append(rows.device.type) or at_once(rows, own)
+    )
+    for device in ("cpu", "cuda"):
+        overrides = ["TEST.METRIC", metric, "TEST.RERANK.ENABLED", rerank, "TEST.ROC.ENABLED", "True"]
+        evaluator = ReidEvaluator(tiny("gdnorm", "MODEL.DEVICE", device, *overrides), num_query=40)
+        evaluator.process({"targets": pids, "camids": torch.arange(240) % 4}, features)
+        results.append(evaluator.evaluate())
+    assert set(used) == {"cuda"} and 20 < results[0]["mAP"] < 99.5
+    assert results[1] == pytest.approx(results[0], abs=1e-3)
 
 
 def test_features_on_the_gpu_are_those_of_the_cpu(toy_run, datasets):

@@ -1,6 +1,6 @@
 """Ranking in bounded memory, tests on splits, result summaries and path sweeps."""
 
-from .distances import build_dist
+from .distances import Distances, build_dist, is_one_block
 from .matches import check_matches, num_matched, splits_of
 from .metrics import HEADLINE, METRICS, SPREAD, TRANSDUCTIVE, header
 from .ranking import evaluate_rank, evaluate_roc
@@ -12,6 +12,7 @@ __all__ = [
     "METRICS",
     "SPREAD",
     "TRANSDUCTIVE",
+    "Distances",
     "SplitEvaluator",
     "SplitResults",
     "add_average",
@@ -21,6 +22,7 @@ __all__ = [
     "evaluate_roc",
     "header",
     "interval",
+    "is_one_block",
     "metric_names",
     "metric_text",
     "num_matched",

@@ -16,7 +16,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 
-def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Callable[[slice], NDArray[np.float32]]:
+def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Callable[[slice], Tensor]:
     """Jaccard distances between the k-reciprocal neighbourhoods of queries and gallery images.
 
     Args:
@@ -25,7 +25,7 @@ def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Call
         k2: how many neighbours, including the image itself, to average descriptions over.
 
     Returns:
-        a function from a slice of queries to their float32 distances, shape (queries, gallery).
+        a function from a slice of queries to their float32 distances, shape (queries, gallery), on the CPU.
     """
     features = torch.cat((queries, gallery)).cpu()
     neighbours = _nearest(features, k1)
@@ -44,7 +44,7 @@ def jaccard(queries: Tensor, gallery: Tensor, k1: int = 20, k2: int = 6) -> Call
         distances: NDArray[np.float32] = np.maximum(1 - intersection / (2 - intersection), 0).astype(np.float32)
         return distances
 
-    return lambda some: np.stack([row(query) for query in range(len(queries))[some]])
+    return lambda some: torch.from_numpy(np.stack([row(query) for query in range(len(queries))[some]]))
 
 
 def _nearest(features: Tensor, k: int) -> NDArray[np.int64]:

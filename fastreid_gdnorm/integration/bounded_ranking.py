@@ -11,12 +11,13 @@ import weakref
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from fastreid.config import CfgNode
 from fastreid.evaluation import ReidEvaluator, reid_evaluation
 from torch import Tensor
 
 from ..errors import UserError, not_finite
-from ..evaluation import build_dist, evaluate_rank, evaluate_roc
+from ..evaluation import Distances, build_dist, evaluate_rank, evaluate_roc, is_one_block
 
 logger = logging.getLogger("fastreid.gdnorm.ranking")
 
@@ -25,6 +26,8 @@ ONE_AT_A_TIME = threading.RLock()  # fast-reid's functions are replaced for all 
 
 def connect() -> None:
     """ReidEvaluator and its subclasses rank as TEST.RANKING says; other callers of stock ranking get stock ranking.
+
+    Bounded ranking runs on MODEL.DEVICE if that is a GPU with enough free memory, or else on the CPU.
 
     Features that are NaN or infinite, which stock would rank, are refused. Features that are all zero, which cosine
     cannot compare, cause a warning that names the first image.
@@ -40,7 +43,7 @@ def connect() -> None:
 
     @functools.wraps(stock_evaluate)
     def evaluate(self: Any) -> Any:
-        with _bounded_functions() if is_bounded(self.cfg) else contextlib.nullcontext():
+        with _bounded_functions(self.cfg.MODEL.DEVICE) if is_bounded(self.cfg) else contextlib.nullcontext():
             return stock_evaluate(self)
 
     @functools.wraps(stock_process)
@@ -89,16 +92,38 @@ def is_fastreids(function: Any) -> bool:
     return str(getattr(function, "__module__", "")).startswith("fastreid.")
 
 
+def _build_dist(device: str, queries: Tensor, gallery: Tensor, metric: str = "euclidean", **options: Any) -> Distances:
+    """``build_dist`` on ``device`` if it is a GPU with enough room.
+
+    Few distances stay on the CPU, where they equal stock's to the last digit.
+    """
+    is_large = metric != "jaccard" and not is_one_block(len(queries), len(gallery))
+    if is_large and _has_room(torch.device(device), queries.nbytes + gallery.nbytes):
+        queries, gallery = queries.to(device), gallery.to(device)
+    return build_dist(queries, gallery, metric, **options)
+
+
+def _has_room(device: torch.device, features: int) -> bool:
+    """Whether ``device`` is a GPU with free memory for two copies of ``features``, in bytes, and for blocks."""
+    if device.type != "cuda":
+        return False
+    free, _ = torch.cuda.mem_get_info(device.index)
+    unused = torch.cuda.memory_reserved(device.index) - torch.cuda.memory_allocated(
+        device.index
+    )  # which torch keeps for later
+    return 2 * features + 2**30 <= free + unused
+
+
 @contextlib.contextmanager
-def _bounded_functions() -> Iterator[None]:
-    """Inside the block, ReidEvaluator.evaluate finds the bounded functions instead of stock's.
+def _bounded_functions(device: str) -> Iterator[None]:
+    """Inside the block, ReidEvaluator.evaluate finds the bounded functions instead of stock's, for ``device``.
 
     If a project has replaced one of the functions, none is exchanged.
     """
     # imported only now: on import, these modules look for their compiled parts
     rank, roc = (importlib.import_module(f"fastreid.evaluation.{name}") for name in ("rank", "roc"))
     bounded = (
-        (reid_evaluation, "build_dist", build_dist),
+        (reid_evaluation, "build_dist", functools.partial(_build_dist, device)),
         (rank, "evaluate_rank", evaluate_rank),
         (roc, "evaluate_roc", evaluate_roc),
     )

@@ -13,6 +13,7 @@ from fastreid.utils.compute_dist import compute_jaccard_distance
 
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation import build_dist, distances, evaluate_rank, evaluate_roc, ranking
+from fastreid_gdnorm.integration import bounded_ranking
 
 MAX_RANK = 50
 
@@ -55,6 +56,15 @@ def block(request, monkeypatch):
     monkeypatch.setattr(distances, "BLOCK_BYTES", {"one query": 1, "a few": 7 * 4 * 300, "all": 2**30}[request.param])
 
 
+@pytest.fixture(params=["query by query", "all queries at once"])
+def way(request, monkeypatch):
+    """The way for distances on the CPU, and that for a GPU."""
+    if request.param == "all queries at once":
+        at_once = ranking._ranks_at_once
+        monkeypatch.setattr(ranking, "_ranks_by_query", lambda rows, own: at_once(torch.as_tensor(rows), own))
+
+
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("to_sort", [0, 40])
 def test_ranking_follows_the_definitions(block, to_sort, monkeypatch):
     monkeypatch.setattr(ranking, "MATCHES_TO_SORT", to_sort)
@@ -64,6 +74,7 @@ def test_ranking_follows_the_definitions(block, to_sort, monkeypatch):
     assert len(results[1]) < 60, "some queries are left out"
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("to_sort", [0, 40])
 @pytest.mark.parametrize("levels", [1, 5, 300])
 def test_ties_and_nan_are_ranked_as_in_stock(levels, to_sort, monkeypatch):
@@ -75,6 +86,7 @@ def test_ties_and_nan_are_ranked_as_in_stock(levels, to_sort, monkeypatch):
     assert_same(evaluate_rank(tied, *of), rank.evaluate_rank(tied, *of, use_cython=False))
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("num_gallery", [2, 30])
 def test_a_gallery_smaller_than_the_largest_rank_is_ranked_as_if_strangers_were_far_away(num_gallery):
     of = np.array([0, 1]), np.arange(num_gallery) % 2, np.array([0, 0]), np.ones(num_gallery, int)
@@ -84,6 +96,7 @@ def test_a_gallery_smaller_than_the_largest_rank_is_ranked_as_if_strangers_were_
     assert_same(results, naive(small, *of))
 
 
+@pytest.mark.usefixtures("way")
 def test_no_match_is_an_error():
     with pytest.raises(UserError, match="none of 2 queries"):
         evaluate_rank(np.zeros((2, 3)), np.array([7, 8]), np.array([7, 7, 9]), np.zeros(2), np.zeros(3))
@@ -141,6 +154,24 @@ def evaluator(tiny):
     return build
 
 
+@pytest.mark.usefixtures("way")
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_features_of_any_precision_are_ranked_by_their_distances(dtype, block):
+    features, pids = clustered(360, ids=24)
+    of = pids[:60].numpy(), pids[60:].numpy(), np.arange(60) % 3, np.arange(300) % 3
+    matrix = build_dist(features[:60].to(dtype), features[60:].to(dtype), "euclidean")
+    assert_same(evaluate_rank(matrix, *of), rank.evaluate_rank(matrix[:], *of, use_cython=False))
+
+
+@pytest.mark.parametrize("free, room", [(2**30 + 800, True), (2**30 + 799, False)])
+def test_only_a_gpu_with_room_for_features_and_blocks_ranks(free, room, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free - 50, 2**40))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 70)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 20)
+    assert bounded_ranking._has_room(torch.device("cuda"), 400) is room
+    assert not bounded_ranking._has_room(torch.device("cpu"), 400)
+
+
 def margin(distances, q_pids, g_pids, *_):
     """The smallest gap between a right and a wrong match of any query, relative to the largest distance."""
     least = [
@@ -150,6 +181,7 @@ def margin(distances, q_pids, g_pids, *_):
     return min(least) / distances.max()
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize("options", [[], ["AQE"], ["RERANK"], ["AQE", "RERANK"]], ids=str)
 def test_the_evaluator_gives_stock_results(metric, options, evaluator, monkeypatch):
