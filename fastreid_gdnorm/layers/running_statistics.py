@@ -25,8 +25,18 @@ def _statistics(model: nn.Module) -> dict[str, Tensor]:
 
 
 def copy_statistics(model: nn.Module) -> dict[str, Tensor]:
-    """{name: tensor}, copies for :func:`restore_statistics`."""
-    return {name: values.clone() for name, values in _statistics(model).items()}
+    """{name: tensor}, copies for :func:`restore_statistics`.
+
+    Copies are slices of a few tensors: on a GPU, hundreds of small copies would take longer than they have to.
+    """
+    alike: dict[tuple[torch.dtype, torch.device], dict[str, Tensor]] = {}
+    for name, values in _statistics(model).items():
+        alike.setdefault((values.dtype, values.device), {})[name] = values
+    copied = {}
+    for group in alike.values():
+        parts = torch.cat([values.flatten() for values in group.values()]).split([v.numel() for v in group.values()])
+        copied.update({name: part.view_as(values) for part, (name, values) in zip(parts, group.items())})
+    return copied
 
 
 @torch.no_grad()
