@@ -98,9 +98,10 @@ def add_gdnorm_config(cfg: CfgNode) -> None:
     cfg.setdefault("SEED", -1)
 
     # How tests rank and re-rank:
-    #   bounded   One block of queries at a time, so memory stays bounded; no compiler is needed. Results equal those of
-    #             "stock" up to rounding. If there is more than one block, images at nearly the same distance from a
-    #             query may change places, which shows only if a network can hardly tell people apart.
+    #   bounded   One block of queries at a time, so memory stays bounded; no compiler is needed. If MODEL.DEVICE is a
+    #             GPU with room for the features, several blocks are ranked there. Results equal those of "stock" up to
+    #             rounding. If there is more than one block, images at nearly the same distance from a query may change
+    #             places, which shows only if a network can hardly tell people apart.
     #   stock     fast-reid's functions. They keep all queries x gallery distances in memory, and for re-ranking
     #             (queries + gallery)^2.
     # TEST.ROC keeps all pairs in memory with either.

@@ -22,27 +22,31 @@ from torch.utils.flop_counter import FlopCounterMode
 BATCH = {"cpu": (24, (256, 128)), "cuda": (128, (384, 128))}  # images in a batch; their height and width
 
 
-def arguments(description, repeats, **others):
-    """Parse a benchmark's command line: --output, --device, --repeats, and ``others``, which map names to help."""
+def arguments(description, repeats, flags=(), **others):
+    """Parse a benchmark's command line.
+
+    Its options are --output, --device, --repeats, and ``others``, which map names to help. Those in ``flags`` take no
+    value.
+    """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     parser.add_argument("--output", type=Path, help="JSON file to write the rows to")
     parser.add_argument("--device", default=device, choices=("cpu", "cuda"), help="default here: %(default)s")
     parser.add_argument("--repeats", type=int, default=repeats, help="rounds, default: %(default)s")
     for name, text in others.items():
-        parser.add_argument(f"--{name}", help=text)
+        parser.add_argument(f"--{name}", action="store_true" if name in flags else "store", help=text)
     return parser.parse_args()
 
 
-def interleave(contenders, rounds, device="cpu"):
-    """Time every contender in every round, {name: [seconds]}, after one warm-up round.
+def interleave(contenders, rounds, device="cpu", warm_up=True):
+    """Time every contender in every round, {name: [seconds]}, after a warm-up round.
 
     Args:
         contenders: {name: function without arguments}. Each round runs all in turn and starts one contender later.
     """
     seconds = {name: [] for name in contenders}
     names = list(contenders)
-    for number in range(-1, rounds):
+    for number in range(-1 if warm_up else 0, rounds):
         for name in names[number % len(names) :] + names[: number % len(names)]:
             start = _now(device)
             contenders[name]()
@@ -73,6 +77,10 @@ class Apart:
         """Peak memory so far in MiB; on CUDA, of the GPU."""
         return self._ask("peak")
 
+    def ask(self, function):
+        """The result of ``function(contender)`` in that process."""
+        return self._ask(function)
+
     def close(self):
         self._process.terminate()
         self._process.join()
@@ -95,7 +103,9 @@ def _serve(connection, make, arguments):
     has_gpu = torch.cuda.is_available()
     while True:
         what = connection.recv()
-        if what == "run":
+        if callable(what):
+            answer = what(run)
+        elif what == "run":
             run()
             if has_gpu:
                 torch.cuda.synchronize()

@@ -5,7 +5,7 @@
 Tests the demo's network on one rendered target, in two comparisons. As commands: ``fastreid paths``, from its start to
 its figures, against 100 runs of ``fastreid eval``. In one process, without start-up time: a sweep of 20 paths against
 20 runs of fast-reid's own test. Sweeps run in full; an evaluation runs once in each round and its time is multiplied.
-It takes about 2 minutes on two cores.
+It takes about a minute on two cores.
 """
 
 import os
@@ -70,7 +70,7 @@ def main():
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FASTREID_DATASETS"] = f"{folder}/datasets"
-        seconds = interleave(contenders(Path(folder), args.device), args.repeats, args.device)
+        seconds = interleave(contenders(Path(folder), args.device), args.repeats, args.device, warm_up=False)
     rows = [
         row(what, f"{count} x {against}", goal, seconds, candidate, reference, count)
         for what, against, goal, candidate, reference, count in (

@@ -4,10 +4,11 @@
 
 Trains networks as in the shipped base configs, with fast-reid's own trainer and optimizer, on random images: on CPU 24
 images of 256x128 in float32, on CUDA 128 of 384x128 with AMP. Each contender has a process of its own. "As it is" is
-stock with glibc's default allocator; all others keep freed memory, as the plugin does (SOLVER.KEEP_MEMORY). It takes
-about 6 minutes on two cores.
+stock with glibc's default allocator; all others keep freed memory, as the plugin does (SOLVER.KEEP_MEMORY). The rows
+"of a step" come from torch's profiler, with one thread. It takes about 5 minutes on two cores.
 """
 
+import collections
 import itertools
 import sys
 from pathlib import Path
@@ -25,13 +26,16 @@ from fastreid.engine.train_loop import AMPTrainer, SimpleTrainer
 from fastreid.modeling.meta_arch import META_ARCH_REGISTRY, Baseline, build_model
 from fastreid.solver import build_optimizer
 from fastreid.utils.events import EventStorage
+from torch.autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
 
 from fastreid_gdnorm.integration.allocator import keep_memory
+from fastreid_gdnorm.layers.running_statistics import copy_statistics
 from fastreid_gdnorm.runs.run_config import shipped
 
 GDNORM, BASELINE = "configs/Base-GDNorm.yml", "configs/Base-baseline.yml"
 CHANNELS_LAST = ("MODEL.META_ARCHITECTURE", "ChannelsLastBaseline")
-AS_IT_IS, WITHOUT_NORM = "stock as it is", "convolutions alone"
+AS_IT_IS, WITHOUT_NORM, COPIES = "stock as it is", "convolutions alone", "copies of statistics"
 CONTENDERS = {  # config, K, overrides
     AS_IT_IS: (BASELINE, 3, ()),
     "stock": (BASELINE, 3, CHANNELS_LAST),
@@ -40,8 +44,8 @@ CONTENDERS = {  # config, K, overrides
     "domain path alone": (GDNORM, 3, ("MODEL.GDNORM.NUM_PATHS", 0)),
     "3 sampled paths": (GDNORM, 3, ("MODEL.GDNORM.NUM_PATHS", 3)),
     "all paths kept": (GDNORM, 3, ("MODEL.GDNORM.EARLY_GRADIENTS", False)),
-    "K = 12": (GDNORM, 12, ()),
     "K = 32": (GDNORM, 32, ()),
+    COPIES: (GDNORM, 3, ()),
 }
 NETWORKS = {  # the backbone's builder, DEPTH and FEAT_DIM
     "ResNet-50": ("build_resnet_backbone", "50x", 2048),
@@ -49,6 +53,14 @@ NETWORKS = {  # the backbone's builder, DEPTH and FEAT_DIM
     "OSNet": ("build_osnet_backbone", "x1_0", 512),
 }
 MANY_DOMAINS = (64, (128, 64))  # a batch with two images of each of 32 domains
+# What a step spends its time on: an operation belongs to the first group that has a word of its name or its caller's.
+GROUPS = {
+    "optimizer": ("optimizer",),
+    "convolutions": ("convolution",),
+    "norms": ("batchnorm",),
+    "joining the branches' outputs": ("aten::cat", "catbackward", "splitwithsizesbackward"),
+    "all else": ("",),
+}
 
 
 class ChannelsLastBaseline(Baseline):
@@ -62,7 +74,7 @@ META_ARCH_REGISTRY.register(ChannelsLastBaseline)
 
 
 def stepper(network, name, device, batch):
-    """A training step of this contender by fast-reid's trainer."""
+    """A training step of this contender by fast-reid's trainer; for COPIES, what half precision copies in a step."""
     if name != AS_IT_IS and not keep_memory():
         raise SystemExit("this needs glibc; unset MALLOC_..., GLIBC_TUNABLES and LD_PRELOAD in the environment")
     config, num_domains, overrides = CONTENDERS[name]
@@ -76,6 +88,8 @@ def stepper(network, name, device, batch):
     cfg.merge_from_list(["SOLVER.BASE_LR", 1e-9, "DATASETS.NAMES", ("any",) * num_domains, *overrides])
     torch.manual_seed(0)
     model = without_norm(build_model(cfg)) if name == WITHOUT_NORM else build_model(cfg)
+    if name == COPIES:  # for the whole step and for its sampled path, in case one overflows
+        return lambda: (copy_statistics(model), copy_statistics(model))
     data = {
         "images": torch.rand(size, 3, height, width, device=device) * 255,
         "targets": torch.arange(size, device=device),  # each domain has several, even with 32 domains
@@ -94,48 +108,74 @@ def stepper(network, name, device, batch):
     return step
 
 
-def together(network, names, device, batch, rounds):
-    """Seconds of every contender in every round, and each contender's peak memory in MiB."""
+def profiled(step):
+    """Seconds of each of GROUPS in a step, of the GPU or of one thread: the least of two rounds."""
+    torch.set_num_threads(1)  # threads that wait for each other would count as work
+    on_gpu = torch.cuda.is_available()
+    rounds = []
+    for _ in range(2):
+        with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU][not on_gpu :]) as found:
+            step()
+        seconds = collections.Counter()
+        for event in found.events():
+            if event.device_type == DeviceType.CPU:  # kernels count as time of the operation that launched them
+                spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
+                seconds[group_of(event)] += spent / 1e6
+        rounds.append(seconds)
+    return {group: min(seconds[group] for seconds in rounds) for group in GROUPS}
+
+
+def group_of(event):
+    names = []
+    while event is not None:
+        names.append(event.name.lower().replace("_", ""))
+        event = event.cpu_parent
+    return next(group for group, words in GROUPS.items() if any(word in name for word in words for name in names))
+
+
+def together(network, names, device, batch, rounds, to_profile=()):
+    """Seconds of every contender in every round, peak memory of each in MiB, and those of ``to_profile`` profiled."""
     contenders = {name: Apart(stepper, network, name, device, batch) for name in names}
     seconds = interleave(contenders, rounds)
     peaks = {name: contender.peak() for name, contender in contenders.items()}
+    profiles = {name: contenders[name].ask(profiled) for name in to_profile}
     for contender in contenders.values():
         contender.close()
-    return seconds, peaks
+    return seconds, peaks, profiles
 
 
-def time_rows(network, args):
-    """Rows of one network's GDNorm against stock, and the contenders' peak memory."""
-    names = (AS_IT_IS, "stock", "GDNorm", *((WITHOUT_NORM, "domain path alone") if network == "ResNet-50" else ()))
-    seconds, peaks = together(network, names, args.device, BATCH[args.device], args.repeats)
-    on_gpu, main = args.device == "cuda", network == "ResNet-50"
-    goal, goal_as_it_is = ("<= 0.97", "<= 0.85") if on_gpu else ("<= 0.95", "<= 0.85" if main else "")
-    rows = [
-        row(f"{network}, step", "two stock steps", goal, seconds, "GDNorm", "stock", 2),
-        row(f"{network}, step", "two stock steps as it is", goal_as_it_is, seconds, "GDNorm", AS_IT_IS, 2),
-        row(f"{network}, stock step", "stock step as it is", "", seconds, "stock", AS_IT_IS),
-    ]
-    if main:
-        rows += [
-            row("floor: stock step without norms", "stock step", "", seconds, WITHOUT_NORM, "stock"),
-            row("domain path alone", "stock step", "<= 1.00", seconds, "domain path alone", "stock"),
-        ]
-    return rows, peaks
-
-
-def domain_rows(args):
-    """K = 12 and K = 32 against K = 3, on as many pixels as the other rows."""
-    names = ("GDNorm", "K = 12", "K = 32")
-    seconds, _ = together("ResNet-50", names, args.device, MANY_DOMAINS, args.repeats)
-    size, (height, width) = MANY_DOMAINS
-    batch = f"batch {size} of {height}x{width}"
-    return [row(f"{name}, {batch}", "K = 3", "<= 1.05", seconds, name, "GDNorm") for name in names[1:]]
-
-
-def memory_rows(peaks, args):
-    """Peak memory in MiB, including the model and its optimizer; ``peaks`` come from :func:`time_rows`."""
+def main_rows(args):
+    """Rows of ResNet-50: GDNorm against stock, what a step spends its time on, and memory."""
+    goal, goal_as_it_is = ("<= 0.97", "<= 0.85") if args.device == "cuda" else ("<= 0.95", "<= 0.85")
+    where = args.device, BATCH[args.device]
+    names = (AS_IT_IS, "stock", "GDNorm", WITHOUT_NORM, "domain path alone", COPIES)
+    seconds, peaks, profiles = together("ResNet-50", names, *where, args.repeats, ("stock", "GDNorm"))
     others = ("3 sampled paths", "all paths kept")
-    peaks = {**peaks, **together("ResNet-50", others, args.device, BATCH[args.device], args.repeats)[1]}
+    peaks.update(together("ResNet-50", others, *where, rounds=1)[1])
+    return [
+        row("ResNet-50, step", "two stock steps", goal, seconds, "GDNorm", "stock", 2),
+        row("ResNet-50, step", "two stock steps as it is", goal_as_it_is, seconds, "GDNorm", AS_IT_IS, 2),
+        row("ResNet-50, stock step", "stock step as it is", "", seconds, "stock", AS_IT_IS),
+        row("floor: stock step without norms", "stock step", "", seconds, WITHOUT_NORM, "stock"),
+        row("domain path alone", "stock step", "<= 1.00", seconds, "domain path alone", "stock"),
+        row("copies of statistics, in half precision alone", "step", "<= 0.01", seconds, COPIES, "GDNorm"),
+        *profile_rows(profiles["GDNorm"], profiles["stock"]),
+        *memory_rows(peaks),
+    ]
+
+
+def profile_rows(own, stock):
+    """What one step of GDNorm and two of stock spend their time on, in % of the two."""
+    whole = 2 * sum(stock.values())
+    return [
+        {"what": f"of a step: {group}", "against": "two stock steps", "seconds": round(own[group], 4)}
+        | {"%": round(100 * own[group] / whole, 1), "% of two": round(200 * stock[group] / whole, 1)}
+        for group in GROUPS
+    ]
+
+
+def memory_rows(peaks):
+    """Peak memory in MiB, including the model and its optimizer."""
     return [
         {"what": what, "against": "stock step", "goal": goal, "ratio": round(peaks[name] / peaks["stock"], 3)}
         | {"MiB": round(peaks[name])}
@@ -147,18 +187,26 @@ def memory_rows(peaks, args):
     ]
 
 
+def other_rows(args):
+    """GDNorm against stock with small networks, and K = 32 against K = 3 on as many pixels."""
+    goal, rows = "<= 0.97" if args.device == "cuda" else "<= 0.95", []
+    for network in ("MobileNetV2", "OSNet"):
+        seconds = together(network, ("stock", "GDNorm"), args.device, BATCH[args.device], args.repeats)[0]
+        rows.append(row(f"{network}, step", "two stock steps", goal, seconds, "GDNorm", "stock", 2))
+    size, (height, width) = MANY_DOMAINS
+    seconds = together("ResNet-50", ("GDNorm", "K = 32"), args.device, MANY_DOMAINS, args.repeats)[0]
+    rows.append(row(f"K = 32, batch {size} of {height}x{width}", "K = 3", "<= 1.05", seconds, "K = 32", "GDNorm"))
+    return rows
+
+
 def main():
     args = arguments(__doc__, repeats=3)
     work = gflop(stepper("ResNet-50", AS_IT_IS, args.device, BATCH[args.device]))
-    rows, peaks = time_rows("ResNet-50", args)
-    for network in ("MobileNetV2", "OSNet"):
-        rows += time_rows(network, args)[0]
-    rows += [*domain_rows(args), *memory_rows(peaks, args)]
     size, image = BATCH[args.device]
     finish(
         f"Training step, K = 3, 1 sampled path, batch {size} of {image[0]}x{image[1]}; {work} GFLOP a stock step of "
         "ResNet-50",
-        *(rows, args),
+        *([*main_rows(args), *other_rows(args)], args),
     )
 
 
