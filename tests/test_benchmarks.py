@@ -18,3 +18,9 @@ def test_the_readme_lists_every_script():
     scripts = {file.name for file in BENCHMARKS.glob("*/*.py") if "__name__ ==" in file.read_text()}
     listed = set(re.findall(r"^\| `(\w+\.py)`", (BENCHMARKS / "README.md").read_text(), re.MULTILINE))
     assert scripts == listed
+
+
+def test_every_measured_page_names_its_commit():
+    pages = sorted((REPOSITORY / "projects/GDNorm/results").glob("*.md"))
+    without = [page.name for page in pages if not re.search(r"\d{4}-\d\d-\d\d at commit [0-9a-f]{7}", page.read_text())]
+    assert without == ["real.md"], "which says that nobody has run it"
