@@ -9,6 +9,7 @@ stock with glibc's default allocator; all others keep freed memory, as the plugi
 """
 
 import collections
+import functools
 import itertools
 import sys
 from pathlib import Path
@@ -108,19 +109,22 @@ def stepper(network, name, device, batch):
     return step
 
 
-def profiled(step):
+def profiled(device, step):
     """Seconds of each of GROUPS in a step, of the GPU or of one thread: the least of two rounds."""
     torch.set_num_threads(1)  # threads that wait for each other would count as work
-    on_gpu = torch.cuda.is_available()
+    on_gpu = device == "cuda"
     rounds = []
     for _ in range(2):
-        with profile(activities=[ProfilerActivity.CUDA, ProfilerActivity.CPU][not on_gpu :]) as found:
+        with profile(activities=[ProfilerActivity.CPU, *[ProfilerActivity.CUDA] * on_gpu]) as found:
             step()
+            if on_gpu:
+                torch.cuda.synchronize()
         seconds = collections.Counter()
         for event in found.events():
-            if event.device_type == DeviceType.CPU:  # kernels count as time of the operation that launched them
-                spent = event.self_device_time_total if on_gpu else event.self_cpu_time_total
-                seconds[group_of(event)] += spent / 1e6
+            if event.device_type == DeviceType.CPU:  # a kernel's time is also its operation's
+                seconds[group_of(event)] += (
+                    event.self_device_time_total if on_gpu else event.self_cpu_time_total
+                ) / 1e6
         rounds.append(seconds)
     return {group: min(seconds[group] for seconds in rounds) for group in GROUPS}
 
@@ -138,7 +142,7 @@ def together(network, names, device, batch, rounds, to_profile=()):
     contenders = {name: Apart(stepper, network, name, device, batch) for name in names}
     seconds = interleave(contenders, rounds)
     peaks = {name: contender.peak() for name, contender in contenders.items()}
-    profiles = {name: contenders[name].ask(profiled) for name in to_profile}
+    profiles = {name: contenders[name].ask(functools.partial(profiled, device)) for name in to_profile}
     for contender in contenders.values():
         contender.close()
     return seconds, peaks, profiles
