@@ -1,10 +1,12 @@
 """GDNormBaseline in half precision."""
 
+import collections
 import copy
 
 import pytest
 import torch
 from fastreid.utils.events import EventStorage
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from fastreid_gdnorm.layers import SampledPath
 
@@ -26,6 +28,30 @@ def test_mixed_precision_trains_in_half_precision_with_full_precision_gradients(
     for name, p in net.named_parameters():
         if p.requires_grad:
             assert p.grad is not None and p.grad.dtype == torch.float32 and torch.isfinite(p.grad).all(), name
+
+
+class Casts(TorchDispatchMode):
+    """Counts how often each tensor is cast to another type, by its address."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = collections.Counter()
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten._to_copy.default:
+            self.found[args[0].data_ptr()] += 1
+        return function(*args, **(kwargs or {}))
+
+
+def test_mixed_precision_casts_each_weight_once_for_all_paths_and_no_parameter_or_statistics_of_bn(model, batch):
+    net = model().float().train()
+    net.loss_scale = 1.0
+    with EventStorage(), Casts() as casts, torch.autocast("cpu", dtype=torch.bfloat16):
+        net(batch)
+    cast = {name: casts.found[values.data_ptr()] for name, values in net.state_dict().items()}
+    assert {name for name, count in cast.items() if count and ".branches." in name} == set()
+    weights = [name for name, values in net.named_parameters() if values.dim() == 4]
+    assert len(weights) > 50 and {cast[name] for name in weights} == {1}
 
 
 @torch.no_grad()

@@ -173,7 +173,7 @@ def profile_rows(own, stock):
     whole = 2 * sum(stock.values())
     return [
         {"what": f"of a step: {group}", "against": "two stock steps", "seconds": round(own[group], 4)}
-        | {"%": round(100 * own[group] / whole, 1), "% of two": round(200 * stock[group] / whole, 1)}
+        | {"share, %": round(100 * own[group] / whole, 1), "stock's, %": round(200 * stock[group] / whole, 1)}
         for group in GROUPS
     ]
 
