@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ._values import at_least, device
@@ -14,8 +15,10 @@ ABOUT_MODELS = """\
 A MODEL is an output folder of fastreid train, an output folder of fastreid
 export, or an ONNX file: of fastreid export, or one from elsewhere that
 describes its input (docs/your-own-data.md). An ONNX file needs onnxruntime,
-but neither torch nor fast-reid. A folder with config.yaml and a
-checkpoint of any fast-reid model works too, also of its model zoo.
+but neither torch nor fast-reid. An export's folder runs its ONNX file if that
+is faster: without a GPU, where onnxruntime is installed. A folder with
+config.yaml and a checkpoint of any fast-reid model works too, also of its model
+zoo.
 
 """
 ABOUT_IMAGES = """\
@@ -77,6 +80,7 @@ def extractor_of(
     """
     from ..console import say
     from ..inference import FeatureExtractor
+    from ..inference.description import MANIFEST
     from ..inference.site import has_changed
 
     how = {name: getattr(args, name) for name in ("device", "half", "batch_size", "workers")}
@@ -85,4 +89,7 @@ def extractor_of(
         known = ""  # the site brings its own
     if offsets and not args.site and has_changed(offsets):
         say(f"{offsets} has changed since the gallery was made; the gallery keeps using its own copy of the offsets")
-    return FeatureExtractor(place, path=args.path or known, site=args.site or offsets, **how)
+    extractor = FeatureExtractor(place, path=args.path or known, site=args.site or offsets, **how)
+    if (Path(place) / MANIFEST).is_file():
+        say(f"{place} runs in {extractor.engine}")
+    return extractor

@@ -72,6 +72,7 @@ class FeatureExtractor:
         model, path: the model's location and the path through it; file names in both are absolute.
         offsets: the camera offsets in use, or None.
         description: digest of the model at its site, metric, length of a feature vector, and the network's input.
+        engine: what runs the network, and where, such as "torch on cpu".
         cameras: the cameras that have a path or an offset of their own, from ``fastreid adapt``.
         skipped: the images that the last finished call left out.
 
@@ -106,6 +107,7 @@ class FeatureExtractor:
             raise UserError(f"--path {path}: site {site} has its own posterior paths; leave out --path")
         self.path = opened.path or path
         self._network = open_network(model, device, half, self.path)
+        self.engine = self._network.engine
         self.description, self.cameras, self.offsets = self._network.description, self._network.cameras, opened.offsets
         if self.offsets:
             base = self.description.model

@@ -1,8 +1,10 @@
-"""Open a model for inference: a run or an export in torch, an ONNX file in onnxruntime."""
+"""Open a model for inference: a run in torch, an ONNX file in onnxruntime, an export in the faster of both."""
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,12 +27,14 @@ class Network(Protocol):
     Attributes:
         description: the model, its input and its features.
         cameras: the cameras that have a path of their own; empty if the path does not depend on the camera.
+        engine: what runs it, and where, such as "torch on cpu".
         threads: number of batches to compute at once.
         pool: the threads for them, each of which computes a batch on one core, or None for one batch at a time.
     """
 
     description: Description
     cameras: SiteCameras
+    engine: str
     threads: int
     pool: ThreadPoolExecutor | None
 
@@ -45,8 +49,9 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
     """Open the network of a model.
 
     Args:
-        model: a run's folder, an export's folder, or an exported ONNX file. An export's folder opens its checkpoint if
-            torch is installed, else its ONNX file.
+        model: a run's folder, an export's folder, or an exported ONNX file. An export's folder opens its ONNX file, the
+            faster one on a CPU, if it has one and onnxruntime is installed. For CUDA or ``half``, and otherwise, it
+            opens its checkpoint in torch.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
         half: use half precision, on CUDA only.
         path: a TEST_PATH for a run; "" keeps the one in its config.
@@ -69,7 +74,7 @@ def open_network(model: str | Path, device: str = "", half: bool = False, path: 
     is_export = (place / MANIFEST).is_file()
     if is_export:
         _check_no_path(model, path)
-    if is_export and not has_torch:
+    if is_export and (not has_torch or _is_faster_in_onnx(place, device, half)):
         return open_network(_onnx_of(place), device, half)
     if not (place / files.CONFIG).is_file():
         raise UserError(
@@ -94,7 +99,30 @@ def _check_no_path(model: str | Path, path: str) -> None:
         raise UserError(f"{model} is an export, which has only its own path: for {path}, pass the run's folder")
 
 
+def _is_faster_in_onnx(export: Path, device: str, half: bool) -> bool:
+    """Whether an export has an ONNX file that can run here, and no GPU will be used."""
+    if half or not _has_onnx(export) or importlib.util.find_spec("onnxruntime") is None:
+        return False
+    return device == "cpu" or not device and not _has_gpu()
+
+
+def _has_onnx(export: Path) -> bool:
+    return ONNX_FILE in read_manifest(export)["files"] and (export / ONNX_FILE).is_file()
+
+
+def _has_gpu() -> bool:
+    """Whether torch has a GPU. It is imported, which takes seconds, only if there is a driver."""
+    if not os.path.exists("/dev/kfd"):  # AMD's
+        try:
+            ctypes.CDLL("nvcuda.dll" if os.name == "nt" else "libcuda.so.1")
+        except OSError:
+            return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _onnx_of(export: Path) -> Path:
-    if ONNX_FILE not in read_manifest(export)["files"] or not (export / ONNX_FILE).is_file():
+    if not _has_onnx(export):
         raise UserError(f"{export} has no {ONNX_FILE}: export with --onnx, or install torch and fastreid")
     return export / ONNX_FILE

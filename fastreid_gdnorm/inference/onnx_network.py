@@ -37,6 +37,7 @@ class OnnxNetwork:
             raise UserError(f"--device {device}: this onnxruntime has no CUDA; pip install onnxruntime-gpu")
         options = {"device_id": int(device.partition(":")[2] or 0)}
         providers = [(cuda, options)] if has_cuda and device != "cpu" else []
+        self.engine = f"onnxruntime on {'cuda' if providers else 'cpu'}"
         settings = onnxruntime.SessionOptions()
         threads = os.environ.get("OMP_NUM_THREADS", "")  # as torch understands it
         settings.intra_op_num_threads = int(threads) if threads.isdecimal() else usable_cpus()

@@ -50,6 +50,7 @@ class TorchNetwork:
                 f"--half needs CUDA, but the model runs on {self._device}: leave out --half, or use --device cuda"
             )
         self._half = half
+        self.engine = f"torch on {self._device}"
         model = load_model(cfg).eval()
         paths = getattr(model, "test_paths", ())
         self.cameras = next((path.cameras for path in paths if isinstance(path, CameraPaths)), SiteCameras(()))

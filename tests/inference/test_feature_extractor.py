@@ -1,5 +1,6 @@
 """FeatureExtractor returns the features of evaluation for images in every form."""
 
+import json
 import shutil
 import threading
 import time
@@ -18,11 +19,13 @@ from PIL import Image
 from fastreid_gdnorm import FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.export import export_model
+from fastreid_gdnorm.inference import network, torch_network
 from fastreid_gdnorm.layers import gdnorm_layers
 from fastreid_gdnorm.modeling import branched
 from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_config import load_config
 from fastreid_gdnorm.runs.run_folder import load_run_config
+from fastreid_gdnorm.site_cameras import SiteCameras
 
 from ..conftest import DEMO, TINY
 from ..runs.toy import one_line
@@ -39,11 +42,21 @@ def evaluated(toy_run):
     return [item[0] for item in loader.dataset.img_items], torch.nn.functional.normalize(features).cpu().numpy()
 
 
-def test_features_equal_those_of_evaluation(toy_run, exported, evaluated):
+@pytest.fixture(scope="module")
+def without_onnx(exported, tmp_path_factory):
+    """The export without its ONNX file."""
+    folder = tmp_path_factory.mktemp("without_onnx") / "export"
+    shutil.copytree(exported, folder)
+    (folder / "model.onnx").unlink()
+    return folder
+
+
+def test_features_equal_those_of_evaluation(toy_run, exported, without_onnx, evaluated):
     paths, expected = evaluated
     found = FeatureExtractor(toy_run, batch_size=7)(paths)
     assert found.dtype == np.float32 and np.abs(found - expected).max() <= 1e-5
     assert np.abs(FeatureExtractor(exported)(paths) - expected).max() <= 1e-4
+    assert np.abs(FeatureExtractor(without_onnx)(paths) - expected).max() <= 1e-4
     assert np.abs(FeatureExtractor(exported / "model.onnx")(paths) - expected).max() <= 1e-4
 
 
@@ -91,9 +104,40 @@ def test_threads_that_compute_a_batch_each_give_the_features_of_one(toy_run, exp
     assert np.abs(FeatureExtractor(exported, batch_size=7)(paths) - expected).max() <= 1e-4
 
 
-def test_a_run_and_its_exports_share_a_digest(toy_run, exported, tmp_path):
-    descriptions = [FeatureExtractor(model).description for model in (toy_run, exported, exported / "model.onnx")]
-    assert descriptions[0] == descriptions[1] == descriptions[2]
+def test_an_exports_folder_runs_in_the_faster_of_what_is_there(exported, without_onnx, monkeypatch, tmp_path):
+    def engine(folder=exported, **how):
+        return FeatureExtractor(folder, **how).engine
+
+    monkeypatch.setattr(network, "_has_gpu", lambda: False)
+    assert engine() == engine(device="cpu") == "onnxruntime on cpu"
+    assert engine(without_onnx) == "torch on cpu"
+    with pytest.raises(UserError, match="--half needs CUDA, but the model runs on cpu"):
+        engine(half=True)
+    shutil.copytree(without_onnx, tmp_path / "export")
+    manifest = json.loads((without_onnx / "manifest.json").read_text())
+    del manifest["files"]["model.onnx"]
+    (tmp_path / "export" / "manifest.json").write_text(json.dumps(manifest))
+    shutil.copy(exported / "model.onnx", tmp_path / "export")
+    assert engine(tmp_path / "export") == "torch on cpu", "the ONNX file is not the export's"
+    monkeypatch.setattr(network, "_has_gpu", lambda: True)
+    monkeypatch.setattr(torch_network.TorchNetwork, "of_export", lambda folder, device, half: Fake(device))
+    assert engine(device="cpu") == "onnxruntime on cpu"
+    assert (engine(), engine(device="cuda:1"), engine(half=True)) == ("torch on ", "torch on cuda:1", "torch on ")
+
+
+class Fake:
+    """A network that stands for one on a GPU."""
+
+    description, cameras = None, SiteCameras(())
+
+    def __init__(self, device):
+        self.engine = f"torch on {device}"
+
+
+def test_a_run_and_its_exports_share_a_digest(toy_run, exported, without_onnx, tmp_path):
+    models = (toy_run, exported, without_onnx, exported / "model.onnx")
+    descriptions = [FeatureExtractor(model).description for model in models]
+    assert len(set(descriptions)) == 1
     assert (descriptions[0].metric, descriptions[0].features) == ("cosine", 1280)
     export_model(toy_run / "config.yaml", tmp_path, "source:1")
     assert FeatureExtractor(tmp_path).description.model != descriptions[0].model
