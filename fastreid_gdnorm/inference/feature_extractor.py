@@ -27,7 +27,7 @@ from .site import Site, open_site
 logger = logging.getLogger(__name__)  # without a handler, warnings go to stderr
 T = TypeVar("T")
 R = TypeVar("R")
-SMALLEST_PART = 16  # number of images in a pass below which splitting a batch gains nothing
+SMALLEST_PART = 16  # images in a pass; below that, small networks take longer per image
 
 
 class Skipped(NamedTuple):
@@ -221,7 +221,7 @@ def prepared_ahead(function: Callable[[T], R], items: Iterable[T], window: int, 
         workers: number of threads; by default one for each usable CPU, up to 8.
     """
     workers = workers or min(8, usable_cpus())
-    size = max(1, min(8, window // (2 * workers)))  # a part of this size takes no longer to hand over than one item
+    size = max(1, min(8, window // (2 * workers)))  # handing over eight items costs as much as handing over one
     items = iter(items)
     parts = iter(lambda: list(itertools.islice(items, size)), [])
     with ThreadPoolExecutor(workers) as pool:

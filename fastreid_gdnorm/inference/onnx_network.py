@@ -41,7 +41,7 @@ class OnnxNetwork:
         settings = onnxruntime.SessionOptions()
         threads = os.environ.get("OMP_NUM_THREADS", "")  # as torch understands it
         settings.intra_op_num_threads = int(threads) if threads.isdecimal() else usable_cpus()
-        # Where other processes keep a thread from its core, the others must not spin until it is done.
+        # threads would spin while they wait for one whose core another process has
         settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(

@@ -34,8 +34,8 @@ class TorchNetwork:
     """A :class:`Network` of a config and its checkpoint; pictures are prepared as in fast-reid's evaluation.
 
     If the test path is one affine map for all images, the model is folded along it and can run in several threads at
-    once. On the CPU it then does, since threads that share a batch wait for each other in every layer, and torch's spin
-    meanwhile, even if another process has the core. Otherwise threads take turns.
+    once. Otherwise threads take turns. A folded model on the CPU has a thread for each core: cores that share a batch
+    wait for each other in every layer, which is slow beside other busy processes.
 
     Args:
         cfg: config of a trained model, which runs on MODEL.DEVICE.
@@ -55,8 +55,8 @@ class TorchNetwork:
         paths = getattr(model, "test_paths", ())
         self.cameras = next((path.cameras for path in paths if isinstance(path, CameraPaths)), SiteCameras(()))
         self._model = _folded(model)
-        shares_cores = self._device.type != "cpu" or gdnorm_layers(self._model)
-        self.threads = 1 if shares_cores else torch.get_num_threads()
+        one_at_a_time = self._device.type != "cpu" or gdnorm_layers(self._model)
+        self.threads = 1 if one_at_a_time else torch.get_num_threads()
         self.pool = ThreadPoolExecutor(self.threads, initializer=_use_one_core) if self.threads > 1 else None
         self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
@@ -89,7 +89,7 @@ class TorchNetwork:
         """Features (B, D); ``cameras`` selects each image's path if the model has a path for each camera."""
         images = torch.from_numpy(np.stack(batch)).to(self._device).permute(0, 3, 1, 2).float()
         if self._device.type != "cpu":
-            images = images.contiguous()  # convolutions on the CPU are faster in the order of the pixels
+            images = images.contiguous()  # on the CPU, channels-last is faster
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images, **({"cameras": cameras} if cameras else {})})
         return features.float().cpu().numpy()

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -123,6 +125,17 @@ def test_an_exports_folder_runs_in_the_faster_of_what_is_there(exported, without
     monkeypatch.setattr(torch_network.TorchNetwork, "of_export", lambda folder, device, half: Fake(device))
     assert engine(device="cpu") == "onnxruntime on cpu"
     assert (engine(), engine(device="cuda:1"), engine(half=True)) == ("torch on ", "torch on cuda:1", "torch on ")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="torch is imported if there is a GPU")
+def test_an_exports_folder_runs_without_importing_torch_and_its_engine_is_printed(exported, evaluated, tmp_path):
+    words = ["extract", "--model", exported, evaluated[0][0], "--output", tmp_path / "f.npz"]
+    check = (
+        "import sys; from fastreid_gdnorm.cli import main; main(); assert not {'torch', 'fastreid'} & {*sys.modules}"
+    )
+    done = subprocess.run([sys.executable, "-c", check, *map(str, words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0] == f"{exported} runs in onnxruntime on cpu"
 
 
 class Fake:
