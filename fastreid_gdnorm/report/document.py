@@ -126,11 +126,11 @@ class Pictures(NamedTuple):
         )
 
 
-def to_html(blocks: Sequence[HtmlBlock]) -> str:
-    """A complete page that needs no other file; its title is the first heading."""
+def to_html(blocks: Sequence[HtmlBlock], style: str = "") -> str:
+    """A complete page that needs no other file; its title is the first heading, and ``style`` adds to its CSS."""
     title = next(block.text for block in blocks if isinstance(block, Heading))
     body = "\n".join(block.html() for block in blocks)
-    return PAGE.substitute(title=html.escape(title), style=STYLE, body=body)
+    return PAGE.substitute(title=html.escape(title), style=STYLE + style, body=body)
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..disk import write_text
 from ..image_tables import Row
 from .document import Heading, HtmlBlock, Paragraph, to_html
-from .thumbnails import Thumbnails, caption
+from .thumbnails import Album, Figure, caption
 
 MOST_IDENTITIES, MOST_IMAGES = 200, 12  # identities on a page, and images of each
 
@@ -24,13 +24,14 @@ def write_group_page(file: Path, rows: Sequence[Row], introduction: str) -> None
     for row in rows:
         people[row.identity].append(row)
     largest = sorted(people.values(), key=len, reverse=True)[:MOST_IDENTITIES]
+    album = Album(figures_of := [[_figure(row) for row in _spread(images)] for images in largest])
     blocks: list[HtmlBlock] = [Heading(1, "Identities"), Paragraph(introduction)]
     if len(people) > len(largest):
         blocks.append(Paragraph(f"This page shows the {len(largest)} largest of {len(people)} identities.", True))
-    for images in largest:
-        blocks += [Heading(3, _title(images)), Thumbnails([_figure(row) for row in _spread(images)])]
+    for images, figures in zip(largest, figures_of):
+        blocks += [Heading(3, _title(images)), album.row(figures)]
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_text(file, to_html(blocks), errors="xmlcharrefreplace")
+    write_text(file, to_html(blocks, album.style), errors="xmlcharrefreplace")
 
 
 def _title(images: Sequence[Row]) -> str:
@@ -47,5 +48,5 @@ def _spread(images: Sequence[Row]) -> list[Row]:
     return [ordered[place * len(ordered) // shown] for place in range(shown)]
 
 
-def _figure(row: Row) -> tuple[str, list[str], str]:
-    return row.path, caption(row.path, ("camera ", row.camera), ("track ", row.track), ("", row.time)), ""
+def _figure(row: Row) -> Figure:
+    return Figure(row.path, caption(row.path, ("camera ", row.camera), ("track ", row.track), ("", row.time)))

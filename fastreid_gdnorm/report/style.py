@@ -33,7 +33,8 @@ img { display: block; max-width: 100%; height: auto; border-radius: 4px; backgro
 .wide figure { max-width: 52rem; }
 .thumbnails { display: flex; flex-wrap: wrap; gap: .7rem; padding: .8rem 0; border-top: 1px solid var(--line); }
 .thumbnails figure { width: 6.6rem; padding: .3rem; border: 3px solid var(--line); border-radius: 6px; }
-.thumbnails img { height: 10rem; width: 100%; object-fit: contain; }
+.thumbnails [role=img] { height: 10rem; background-position: center; background-size: contain;
+  background-repeat: no-repeat; print-color-adjust: exact; }
 .thumbnails .query { border-color: var(--text); margin-right: .8rem; }
 .thumbnails .same { border-color: var(--up); color: inherit; font-size: inherit; }
 .thumbnails .missing { height: 10rem; background: var(--box); color: var(--faint); padding: .5rem; font-size: .85rem; }
