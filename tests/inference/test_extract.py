@@ -50,7 +50,7 @@ def test_rows_follow_the_order_of_the_input_and_carry_the_images_records(toy_run
     assert not list(tmp_path.glob("*.journal"))
 
 
-def test_the_guides_code_loads_a_parquet_file_into_a_vector_database(
+def test_the_guides_code_loads_searches_and_changes_a_vector_database(
     toy_run, crops, tmp_path, fastreid_here, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)
@@ -58,15 +58,29 @@ def test_the_guides_code_loads_a_parquet_file_into_a_vector_database(
     assert done.returncode == 0, done.stderr
     guide = (REPOSITORY / "docs/your-own-data.md").read_text()
     _, _, section = guide.partition("## Into a vector database")
-    (lines,) = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    load, search, across, change = re.findall(r"```python\n(.*?)```", section.partition("\n## ")[0], re.DOTALL)
+    table = {name: np.array(column) for name, column in parquet.read_table("features.parquet").to_pydict().items()}
+    features, cameras = table["features"], table["camera"]
+
     known = {}
-    exec(lines, known)
-    table = parquet.read_table("features.parquet")
-    features = np.array(table["features"].to_pylist())
-    nearest = np.argsort(-(features @ features[0]), kind="stable")[:5]
-    assert [point.payload["path"] for point in known["found"]] == [table["path"][int(row)].as_py() for row in nearest]
-    assert [point.score for point in known["found"]] == pytest.approx(features[nearest] @ features[0], abs=1e-5)
-    known["client"].close()
+    exec(load.replace("iter_batches(1000)", "iter_batches(5)"), known)
+    client = known["client"]
+    known["load"](parquet.ParquetFile("features.parquet"))
+    assert client.count("people").count == len(features) > 5, "images that are given again are replaced"
+    for code in search, across:
+        exec(code, known)
+    row = int(np.flatnonzero(table["sha256"] == known["query"].payload["sha256"])[0])
+    for found, is_searched in ("found", np.full(len(features), True)), ("across", cameras != cameras[row]):
+        scores = np.where(is_searched, features @ features[row], -np.inf)
+        nearest = np.argsort(-scores, kind="stable")[:5]
+        assert [point.payload["path"] for point in known[found]] == list(table["path"][nearest])
+        assert [point.score for point in known[found]] == pytest.approx(scores[nearest], abs=1e-5)
+    exec(change.splitlines()[0], known)
+    assert client.retrieve("people", [known["query"].id])[0].payload["identity"] == "7"
+    exec(change, known)
+    left = client.scroll("people", limit=100)[0]
+    assert {point.payload["path"] for point in left} == set(table["path"][cameras != cameras[row]])
+    client.close()
 
 
 def test_rerunning_after_a_broken_image_resumes(toy_run, crops, tmp_path, fastreid_here, monkeypatch):
