@@ -55,9 +55,12 @@ patterns, tables with a column path (and camera), or a data set that is
 registered with fast-reid, whose training images are used without their labels.
 Give 64 images per camera if you can, and at least 16, of different people and
 at different hours: every image counts the same, but ten images of one person
-tell less than one image each of ten people. Copies of an image count once. If
-you later test on the same images, the test is transductive, and fastreid eval
-says so. In DIR, only files of an earlier adaptation are replaced.
+tell less than one image each of ten people. Copies of an image count once. Of a
+camera with more than 256 images, 256 are used, drawn at random but always the
+same ones, since more would change little; the path of the whole site takes at
+most 256 images too. If you later test on the same images, the test is
+transductive, and fastreid eval says so. In DIR, only files of an earlier
+adaptation are replaced.
 """
 EXAMPLES = """\
 examples:
@@ -101,8 +104,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=at_least(2),
         default=256,
         metavar="N",
-        help="images per batch; default: %(default)s. By norms, N images or fewer need one pass through the network; "
-        "more need one pass per BN layer",
+        help="images per batch; default: %(default)s. By norms, smaller batches need less memory, but one pass per BN "
+        "layer",
     )
 
 
@@ -167,7 +170,7 @@ def _by_norms(args: Namespace, words: Sequence[str], folder: Path) -> None:
 
     learned: list[CameraOffsets] = []
 
-    def draw(file: Path, site: SitePaths) -> None:
+    def figure(file: Path, site: SitePaths) -> None:
         save_weights_figure(file, {name: adapted.path for name, adapted in site.by_name().items()})
 
     def learn(part: Path) -> dict[str, object]:
@@ -178,7 +181,7 @@ def _by_norms(args: Namespace, words: Sequence[str], folder: Path) -> None:
     records = without_copies(site_images(words, adapter.cfg))
     groups = by_camera(records) if args.by_camera or args.by == BOTH else {}
     _say_sharing(records, groups)
-    how = (folder, args.prior_only_layers, args.skip_unreadable, draw, learn if args.by == BOTH else None)
+    how = (folder, args.prior_only_layers, args.skip_unreadable, figure, learn if args.by == BOTH else None)
     _say_paths(adapter, adapt_site(adapter, records, groups, *how), groups, folder)
     for offsets in learned:
         _say_offsets(offsets, folder)
@@ -203,15 +206,16 @@ def _say_sharing(records: Sequence[Record], groups: dict[str, list[Record]]) -> 
 def _say_paths(adapter: Adapter, site: SitePaths, groups: dict[str, list[Record]], folder: Path) -> None:
     from ..console import say
     from ..inference.adaptation_check import MIN_IMAGES, MIN_REPEATABILITY
+    from ..inference.unlabelled import MOST_IMAGES
     from ..site_files import FIGURE
 
     for camera in [camera for camera in groups if camera not in site.cameras]:
         say(f"camera {camera} has only one image; using the site's path for it")
     for name, adapted in site.by_name().items():
-        reliability = adapted.reliability
-        say(
-            f"{adapted.file} ({name}): {adapted.path.images} images, repeatability {reliability.repeatability:.2f} of 1"
-        )
+        reliability, images = adapted.reliability, f"{adapted.path.images} images"
+        if adapted.given > MOST_IMAGES:
+            images = f"{adapted.path.images} of {adapted.given} images, drawn at random"
+        say(f"{adapted.file} ({name}): {images}, repeatability {reliability.repeatability:.2f} of 1")
         if adapted.path.images < MIN_IMAGES:
             say(f"    fewer than {MIN_IMAGES} images can do more harm than good; add more")
         elif not reliability.is_sufficient:

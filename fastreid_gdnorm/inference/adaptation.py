@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import torch
-from fastreid.config import CfgNode
 from torch import Tensor
-from tqdm import tqdm
 
+from ..console import progress
 from ..disk import digest
 from ..errors import UserError, not_finite
 from ..image_loading import read_picture
@@ -29,6 +29,9 @@ from .description import MANIFEST
 from .feature_extractor import prepared_ahead
 from .records import Record
 from .torch_network import resizing
+from .unlabelled import draw
+
+CHECKED = 64  # images, of those of a path, to assess it with and compare with the sources, which takes six passes
 
 
 class Adapted(NamedTuple):
@@ -37,12 +40,14 @@ class Adapted(NamedTuple):
     Args:
         file: where the path is saved.
         path: the path itself.
+        given: number of images that its images were drawn from.
         reliability: how far the path can be trusted.
         branches: mean weight of each source's branch, by how near the images are to it; the weights add up to 1.
     """
 
     file: Path
     path: PosteriorPath
+    given: int
     reliability: Reliability
     branches: list[float]
 
@@ -53,7 +58,8 @@ class Adapter:
     Args:
         model: a run's folder. A model without branches gets one for each source; this needs the source images.
         device: "cpu", "cuda" or "cuda:N"; by default CUDA if available.
-        batch_size: number of images in a forward pass.
+        batch_size: number of images in a forward pass. If a path's images do not fit into one, it takes a pass per BN
+            layer.
         workers: number of threads that read images.
 
     Attributes:
@@ -86,46 +92,72 @@ class Adapter:
                 "--by features"
             )
         self._checkpoint = digest(self.cfg.MODEL.WEIGHTS)
+        self._resize = resizing(self.cfg)
         self._batch_size, self._workers = batch_size, workers
 
-    def adapt(self, records: Sequence[Record], file: Path, prior_only: Sequence[str], skip: bool) -> Adapted:
+    def adapt(
+        self,
+        records: Sequence[Record],
+        file: Path,
+        prior_only: Sequence[str] = (),
+        skip: bool = False,
+        alive: Callable[[], object] = lambda: None,
+    ) -> Adapted:
         """Estimate the posterior path of these images and write it to ``file``.
 
         Args:
+            records: any number of images, of which :func:`draw` takes a sample.
             prior_only: patterns of names of layers that keep the sources' statistics.
             skip: leave out unreadable images instead of raising.
+            alive: called before every forward pass of the path.
 
         Raises:
             UserError: fewer than two images can be read, an image is unreadable and ``skip`` is False, a pattern in
                 ``prior_only`` matches no layer, or the network outputs NaN or infinity.
         """
-        batches = _Batches(self.cfg, records, self._batch_size, self._workers, skip)
-        spread_out = records[:: len(batches)] or records  # one batch of evenly spaced images
-        sample = batches if len(batches) == 1 else _Batches(self.cfg, spread_out, len(records), self._workers, skip)
-        images = next(iter(sample), {"images": torch.empty(0)})["images"]
-        if len(images) < 2:
-            raise UserError(
-                "a posterior path needs at least two readable images to estimate how images vary, better 64; got "
-                f"{len(images)}"
-            )
+        files, images = self._read(draw(records), skip)
+        size = min(CHECKED, self._batch_size, len(images))
+        places = [place * len(images) // size for place in range(size)]
+        checked = images[places]
         nearness = NearnessPath()
         with torch.no_grad():
-            features = forward_along(self.model.eval(), {"images": images}, nearness)
+            features = forward_along(self.model.eval(), {"images": checked}, nearness)
         unusable = (~features.isfinite().all(dim=1)).nonzero()
         if len(unusable):
-            sampled = [record.path for record in spread_out if record.path not in sample.skipped]
-            raise not_finite(sampled[int(unusable[0])], self.cfg.MODEL.WEIGHTS)
+            raise not_finite(files[places[int(unusable[0])]], self.cfg.MODEL.WEIGHTS)
         try:
-            path = PosteriorPath.from_images(self.model, batches, prior_only)
+            path = PosteriorPath.from_images(self.model, _Batches(images, self._batch_size, alive), prior_only)
         except ValueError as error:
             raise UserError(f"--prior-only-layers: {error}") from error
-        reliability = assess(self.model, images, path)
+        reliability = assess(self.model, checked, path)
         numbers = [values for layer in path.layers.values() for values in layer]
         if not all(bool(values.isfinite().all()) for values in numbers) or not math.isfinite(reliability.repeatability):
             raise not_finite("these images", self.cfg.MODEL.WEIGHTS)
-        used = [record.path for record in records if record.path not in batches.skipped]
-        save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(used)))
-        return Adapted(file, path, reliability, nearness.weights().mean(0).tolist())
+        save_posterior(file, PosteriorFile(path, self._checkpoint, image_digests(files)))
+        return Adapted(file, path, len(records), reliability, nearness.weights().mean(0).tolist())
+
+    def _read(self, records: Sequence[Record], skip: bool) -> tuple[list[str], Tensor]:
+        """The files that can be read, and their images (n, 3, H, W)."""
+        read: dict[str, Tensor] = {}
+        files = [record.path for record in records]
+        for file, image in zip(files, prepared_ahead(self._prepare, files, len(files), self._workers)):
+            if not isinstance(image, UserError):
+                read[file] = image
+            elif not skip:
+                raise image
+        if len(read) < 2:
+            raise UserError(
+                "a posterior path needs at least two readable images to estimate how images vary, better 64; got "
+                f"{len(read)}"
+            )
+        images = torch.stack([*read.values()]).to(self.cfg.MODEL.DEVICE)
+        return [*read], images.permute(0, 3, 1, 2).float()
+
+    def _prepare(self, file: str) -> Tensor | UserError:
+        try:
+            return torch.from_numpy(self._resize(read_picture(file)).copy())
+        except UserError as error:
+            return error
 
 
 class SitePaths(NamedTuple):
@@ -146,7 +178,7 @@ def adapt_site(
     folder: Path,
     prior_only: Sequence[str] = (),
     skip: bool = False,
-    draw: Callable[[Path, SitePaths], object] | None = None,
+    figure: Callable[[Path, SitePaths], object] | None = None,
     learn: Callable[[Path], dict[str, Any]] | None = None,
 ) -> SitePaths:
     """Write a site's posterior path, and one for each camera with two or more images, into ``folder``.
@@ -158,7 +190,7 @@ def adapt_site(
         records: the site's images.
         cameras: the images of each camera that gets its own path.
         prior_only, skip: see :meth:`Adapter.adapt`.
-        draw: called with a file name and the paths; it draws FIGURE.
+        figure: called with a file name and the paths; it draws FIGURE.
         learn: called with the folder once the paths are written; it adds camera offsets and returns their entry in
             adapt.json.
 
@@ -168,16 +200,25 @@ def adapt_site(
     several = {camera: images for camera, images in cameras.items() if len(images) > 1}
     check_output(folder, [SITE, FIGURE, *map(_file_of, several), *[OFFSETS] * bool(learn)])
     with in_place_of(folder, written_files(folder)) as part:
-        whole = adapter.adapt(records, part / SITE, prior_only, skip)
-        adapted = {
-            camera: adapter.adapt(images, part / _file_of(camera), prior_only, skip)
-            for camera, images in several.items()
-        }
-        site = SitePaths(
-            _moved_to(folder, whole), {camera: _moved_to(folder, path) for camera, path in adapted.items()}
-        )
-        if draw:
-            draw(part / FIGURE, site)
+        with progress("adapting", 1 + len(several), "paths") as advance:
+
+            def adapted_to(images: Sequence[Record], name: str) -> Adapted:
+                adapted = adapter.adapt(images, part / name, prior_only, skip, lambda: advance(0))
+                advance(1)
+                return adapted._replace(file=folder / name)
+
+            whole = adapted_to(records, SITE)
+            adapted = {}
+            for camera, images in several.items():
+                name = _file_of(camera)
+                if len(images) < len(records):
+                    adapted[camera] = adapted_to(images, name)
+                else:  # the site's only camera
+                    shutil.copy(part / SITE, part / name)
+                    adapted[camera] = whole._replace(file=folder / name)
+        site = SitePaths(whole, adapted)
+        if figure:
+            figure(part / FIGURE, site)
         summary: dict[str, Any] = {
             **_summary_of(whole),
             "branches": whole.branches,
@@ -193,60 +234,22 @@ def _file_of(camera: str) -> str:
     return f"camera-{quote(camera, safe='')}.npz"
 
 
-def _moved_to(folder: Path, adapted: Adapted) -> Adapted:
-    return adapted._replace(file=folder / adapted.file.name)
-
-
 def _summary_of(adapted: Adapted) -> dict[str, Any]:
     """A path's entry in adapt.json."""
     guard = {**adapted.reliability._asdict(), "trusts": adapted.reliability.is_sufficient}
-    return {"file": adapted.file.name, "n": adapted.path.images, "guard": guard}
+    return {"file": adapted.file.name, "n": adapted.path.images, "given": adapted.given, "guard": guard}
 
 
 class _Batches:
-    """Batches {"images": (B, 3, H, W)} that can be iterated several times.
+    """Batches {"images": (B, 3, H, W)} of images in memory; ``alive`` is called whenever one is taken."""
 
-    If all images fit into one batch, it stays in memory. ``skipped`` holds the files that could not be read.
-    """
-
-    def __init__(self, cfg: CfgNode, records: Sequence[Record], batch_size: int, workers: int, skip: bool) -> None:
-        self._files = [record.path for record in records]
-        self._resize = resizing(cfg)
-        self._device = torch.device(cfg.MODEL.DEVICE)
-        self._batch_size, self._workers, self._skip = batch_size, workers, skip
-        self._kept: list[dict[str, Tensor]] = []
-        self.skipped: set[str] = set()
+    def __init__(self, images: Tensor, batch_size: int, alive: Callable[[], object]) -> None:
+        self._batches, self._alive = images.split(batch_size), alive
 
     def __len__(self) -> int:
-        return -(-len(self._files) // self._batch_size)
+        return len(self._batches)
 
     def __iter__(self) -> Iterator[dict[str, Tensor]]:
-        if len(self) == 1:
-            self._kept = self._kept or list(self._read())
-            return iter(self._kept)
-        return self._read()
-
-    def _read(self) -> Iterator[dict[str, Tensor]]:
-        batch: list[Tensor] = []
-        bar = tqdm(self._files, "reading", unit="img", leave=False, disable=None, delay=2)
-        for file, image in zip(bar, prepared_ahead(self._prepare, self._files, 2 * self._batch_size, self._workers)):
-            if isinstance(image, UserError):
-                if not self._skip:
-                    raise image
-                self.skipped.add(file)
-                continue
-            batch.append(image)
-            if len(batch) == self._batch_size:
-                yield self._stack(batch)
-                batch = []
-        if batch:
-            yield self._stack(batch)
-
-    def _prepare(self, file: str) -> Tensor | UserError:
-        try:
-            return torch.from_numpy(self._resize(read_picture(file)).copy())
-        except UserError as error:
-            return error
-
-    def _stack(self, batch: list[Tensor]) -> dict[str, Tensor]:
-        return {"images": torch.stack(batch).to(self._device).permute(0, 3, 1, 2).float()}
+        for images in self._batches:
+            self._alive()
+            yield {"images": images}

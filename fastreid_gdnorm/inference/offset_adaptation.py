@@ -15,7 +15,7 @@ from .camera_offsets import CameraOffsets
 from .extraction import extract
 from .feature_extractor import FeatureExtractor
 from .records import Record
-from .unlabelled import NAME_THEM
+from .unlabelled import NAME_THEM, draw_by_camera
 
 FEW = 4  # images of a camera; with fewer, its offset stays close to the mean of all cameras
 
@@ -40,13 +40,15 @@ def with_known_camera(records: Sequence[Record]) -> list[Record]:
 def learn_offsets(extractor: FeatureExtractor, records: Sequence[Record], skip: bool = False) -> CameraOffsets:
     """Learn camera offsets from the features of images with known cameras.
 
+    Only a sample of each camera's images is used: see :func:`draw_by_camera`.
+
     Args:
         skip: leave out images that cannot be read.
 
     Raises:
-        UserError: see :func:`extract` and :meth:`CameraOffsets.from_features`.
+        UserError: an image's camera is unknown; or see :func:`extract` and :meth:`CameraOffsets.from_features`.
     """
-    features = extract(extractor, records, skip_unreadable=skip)
+    features = extract(extractor, draw_by_camera(records), skip_unreadable=skip)
     cameras = [record.camera for record in features.records]
     pictures = [int(sha256[:16], 16) for sha256 in features.digests]
     return CameraOffsets.from_features(features.features, cameras, extractor.description.model, pictures)

@@ -6,6 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..console import say
 from ..errors import UserError
 from ..image_names import canonical_camera
@@ -16,6 +18,7 @@ from .records import Record, find_images
 if TYPE_CHECKING:
     from fastreid.config import CfgNode
 
+MOST_IMAGES = 256  # of one camera or site
 NAME_THEM = "name images like Market-1501's (0002_c1s1_000451_03.jpg), or give a table with columns path and camera"
 
 
@@ -85,3 +88,28 @@ def by_camera(records: Sequence[Record]) -> dict[str, list[Record]]:
             raise UserError(f"a path for each camera needs the camera of {record.path}, which is unknown: {NAME_THEM}")
         cameras.setdefault(camera, []).append(record)
     return dict(sorted(cameras.items()))
+
+
+def draw(records: Sequence[Record]) -> list[Record]:
+    """At most MOST_IMAGES of a camera's or a site's images, drawn at random but the same ones every time.
+
+    Which are drawn depends on their paths alone. They stay in the given order.
+    """
+    if len(records) <= MOST_IMAGES:
+        return list(records)
+    by_path = sorted(range(len(records)), key=lambda place: records[place].path)
+    drawn = np.random.default_rng(0).choice(by_path, MOST_IMAGES, replace=False)
+    return [records[place] for place in sorted(drawn)]
+
+
+def draw_by_camera(records: Sequence[Record]) -> list[Record]:
+    """:func:`draw` from each camera's images; a printed line counts those of cameras with more than MOST_IMAGES.
+
+    Raises:
+        UserError: an image's camera is unknown.
+    """
+    cameras = by_camera(records)
+    large = [f"{camera} ({len(images)})" for camera, images in cameras.items() if len(images) > MOST_IMAGES]
+    if large:
+        say(f"{MOST_IMAGES} images of each camera with more are drawn at random: of cameras {', '.join(large)}")
+    return [record for images in cameras.values() for record in draw(images)]

@@ -14,6 +14,10 @@ from PIL import Image
 
 from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.errors import UserError
+from fastreid_gdnorm.inference import adaptation, unlabelled
+from fastreid_gdnorm.inference.adaptation import Adapter, adapt_site
+from fastreid_gdnorm.inference.records import find_images
+from fastreid_gdnorm.inference.unlabelled import by_camera, draw
 from fastreid_gdnorm.layers import PosteriorPath, WeightedPath, follow
 from fastreid_gdnorm.modeling.chosen_paths import camera_label
 from fastreid_gdnorm.modeling.posterior_files import load_posterior, site_digest
@@ -74,6 +78,57 @@ def test_the_path_does_not_depend_on_the_batch_size(toy_run, site, adapting, tmp
         str(camera): 6 for camera in range(1, 5)
     }
     assert not json.loads((tmp_path / "small" / "adapt.json").read_text())["cameras"]
+
+
+def test_a_sample_of_many_images_is_drawn_which_neither_order_nor_chance_changes(site, monkeypatch):
+    records = find_images([str(site)])
+    assert draw(records) == records
+    monkeypatch.setattr(unlabelled, "MOST_IMAGES", 7)
+    state = np.random.get_state()[1].tolist()
+    drawn = draw(records)
+    assert len(drawn) == len(set(drawn)) == 7 and drawn == [record for record in records if record in drawn]
+    assert drawn not in (records[:7], records[-7:]) and draw(records[::-1]) == drawn[::-1]
+    assert np.random.get_state()[1].tolist() == state
+
+
+def test_more_images_take_no_more_passes_and_the_path_is_that_of_the_sample(
+    toy_run, site, tmp_path, fastreid_here, monkeypatch
+):
+    monkeypatch.setattr(unlabelled, "MOST_IMAGES", 8)
+    monkeypatch.setattr(adaptation, "CHECKED", 4)
+    adapter, records = Adapter(toy_run, "cpu"), find_images([str(site)])
+    passed = []
+    next(adapter.model.backbone.children()).register_forward_pre_hook(lambda _, given: passed.append(len(given[0])))
+    costs = []
+    for count in 8, 9, 24:
+        adapter.adapt(records[:count], tmp_path / "path.npz")
+        costs.append(sum(passed))
+        passed.clear()
+    assert costs == [8 + 6 * 4] * 3, "the path, and the check: nearness, two halves, and four paths to compare"
+
+    words = ["--model", toy_run, "--images", site, "--output", tmp_path / "o"]
+    done = fastreid_here("adapt", "--by=both", *words)
+    assert done.returncode == 0, done.stderr
+    cfg = load_run_config(toy_run, "cpu")
+    files = [record.path for record in draw(records)]
+    expected = PosteriorPath.from_images(load_model(cfg), images_of(cfg, files))
+    found = load_posterior(tmp_path / "o" / "posterior.npz")
+    assert len(found.images) == 8
+    for name, layer in expected.layers.items():
+        assert torch.allclose(found.path.layers[name].mean, layer.mean, rtol=1e-3, atol=1e-4), name
+    assert "(site): 8 of 24 images, drawn at random, repeatability" in done.stdout
+    assert "(camera 1): 6 images, repeatability" in done.stdout and "only" not in done.stdout
+    summary = json.loads((tmp_path / "o" / "adapt.json").read_text())
+    assert (summary["n"], summary["given"]) == (8, 24)
+
+
+def test_the_path_of_the_only_camera_is_the_sites(toy_run, site, tmp_path, monkeypatch):
+    records = find_images([str(site / "*_c2s*.jpg")])
+    adapter, calls, stock = Adapter(toy_run, "cpu"), [], Adapter.adapt
+    monkeypatch.setattr(Adapter, "adapt", lambda *given: calls.append(given) or stock(*given))
+    found = adapt_site(adapter, records, by_camera(records), tmp_path)
+    assert len(calls) == 1 and found.cameras["2"].path is found.whole.path
+    assert (tmp_path / "camera-2.npz").read_bytes() == (tmp_path / "posterior.npz").read_bytes()
 
 
 def test_every_image_follows_its_cameras_path_and_results_say_which_images_were_adapted_to(

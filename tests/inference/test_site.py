@@ -17,8 +17,11 @@ from fastreid_gdnorm import CameraOffsets, FeatureExtractor, Gallery
 from fastreid_gdnorm.errors import UserError
 from fastreid_gdnorm.evaluation.camera_offset_hook import following_offsets
 from fastreid_gdnorm.image_names import camera_of
+from fastreid_gdnorm.inference import unlabelled
+from fastreid_gdnorm.inference.records import find_images
 from fastreid_gdnorm.inference.site import open_site
 from fastreid_gdnorm.inference.thresholds import read_thresholds
+from fastreid_gdnorm.inference.unlabelled import draw
 from fastreid_gdnorm.runs.run_checkpoints import load_model
 from fastreid_gdnorm.runs.run_config import load_config
 
@@ -105,6 +108,18 @@ def test_a_runs_features_follow_the_site(run, site, crops, queries):
         assert summary["cameras"][str(number)] == {"n": 6, "weight": weight}
         assert f"camera {number}: 6 images, weight {weight:.2f} of 1" in said
     assert said.endswith(f"use it with --site {folder}\n")
+
+
+def test_of_cameras_with_many_images_a_sample_is_taken(run, crops, tmp_path, fastreid_here, monkeypatch):
+    monkeypatch.setattr(unlabelled, "MOST_IMAGES", 4)
+    two = [file for file in crops if "_c1" in file.name] + [file for file in crops if "_c2" in file.name][:3]
+    done = fastreid_here("adapt", "--by=features", "--model", run, *two, "--output", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "4 images of each camera with more are drawn at random: of cameras 1 (6)\n" in done.stdout
+    used = [record.path for record in draw(find_images(map(str, two[:6])))] + two[6:]
+    expected = CameraOffsets.from_features(FeatureExtractor(run)(used), cameras_of(used)).estimate
+    assert open_site(tmp_path).offsets.estimate.images.tolist() == [4, 3]
+    assert np.abs(open_site(tmp_path).offsets.estimate.offsets - expected.offsets).max() < 1e-6
 
 
 def test_eval_ranks_the_features_of_the_site(run, site, datasets, tmp_path, fastreid_here):
