@@ -53,9 +53,9 @@ them.
 IMAGES are crops as your detector produces them: files, folders, quoted
 patterns, tables with a column path (and camera), or a data set that is
 registered with fast-reid, whose training images are used without their labels.
-Give 64 images per camera if you can, and at least 16, of different people and
-at different hours: every image counts the same, but ten images of one person
-tell less than one image each of ten people. Copies of an image count once. Of a
+Give 64 to 256 images per camera, and at least 16, of different people and at
+different hours: every image counts the same, but ten images of one person tell
+less than one image each of ten people. Copies of an image count once. Of a
 camera with more than 256 images, 256 are used, drawn at random but always the
 same ones, since more would change little; the path of the whole site takes at
 most 256 images too. If you later test on the same images, the test is

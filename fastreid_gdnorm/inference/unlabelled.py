@@ -18,7 +18,7 @@ from .records import Record, find_images
 if TYPE_CHECKING:
     from fastreid.config import CfgNode
 
-MOST_IMAGES = 256  # of one camera or site
+MOST_IMAGES = 256  # of one camera or site; projects/GDNorm/results/sample_size.md has what more would add
 NAME_THEM = "name images like Market-1501's (0002_c1s1_000451_03.jpg), or give a table with columns path and camera"
 
 
