@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from ..console import say
+from ..console import progress, say
 from ..disk import digest
 from ..errors import UserError
 from .feature_extractor import FeatureExtractor, prepared_ahead
@@ -93,8 +92,8 @@ def extract_batch(
     """
     journal = journal or Journal()
     images = _Images(extractor, journal, known or {}, digests or {})
-    with tqdm(total=len(records), desc="features", unit=" images", leave=False, disable=None) as progress:
-        _compute(extractor, images, records, journal, skip_unreadable, progress)
+    with progress("features", len(records)) as advance:
+        _compute(extractor, images, records, journal, skip_unreadable, advance)
     already_known = images.known
     kept = [pair for pair in images.found if _key(extractor, *pair) in journal]
     left_out = len(records) - len(kept) - len(already_known)
@@ -119,7 +118,7 @@ class _Images:
         self.known: list[tuple[Record, str]] = []
         self.new: deque[str] = deque()  # keys of the images that the extractor has taken, for the caller to remove
 
-    def missing(self, records: Sequence[Record], progress: tqdm[Any]) -> Iterator[tuple[str, str]]:
+    def missing(self, records: Sequence[Record], advance: Callable[[int], None]) -> Iterator[tuple[str, str]]:
         """Sort the images, and yield path and camera of each one to compute."""
         seen: set[str] = set()
         for record, sha256 in zip(records, prepared_ahead(self._digest, records, CHUNK)):
@@ -127,7 +126,7 @@ class _Images:
             (self.known if is_known else self.found).append((record, sha256))
             key = _key(self._extractor, record, sha256)
             if is_known or key in self._journal or key in seen:
-                progress.update()
+                advance(1)
             else:
                 seen.add(key)
                 self.new.append(key)
@@ -143,7 +142,7 @@ def _compute(
     records: Sequence[Record],
     journal: Journal,
     skip_unreadable: bool,
-    progress: tqdm[Any],
+    advance: Callable[[int], None],
 ) -> None:
     """Add the features of all images to the journal, except those that it has, that are known, or are unreadable."""
     computed: dict[str, NDArray[np.float32]] = {}
@@ -153,7 +152,7 @@ def _compute(
         computed.clear()
 
     try:
-        for features in extractor.stream(images.missing(records, progress)):
+        for features in extractor.stream(images.missing(records, advance)):
             key = images.new.popleft()
             if not isinstance(features, UserError):
                 computed[key] = features
@@ -161,7 +160,7 @@ def _compute(
                 say(f"left out: {features}")
             else:
                 raise UserError(f"{features}: replace it, or leave it out with --skip-unreadable")
-            progress.update()
+            advance(1)
             if len(computed) == CHUNK:
                 save()
     finally:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
-from ..console import say
+from ..console import progress, say
 from .extraction import check_any_read, digest_or_path, extract_batch, say_cameras
 from .feature_extractor import FeatureExtractor, prepared_ahead
 from .gallery import Gallery
@@ -82,8 +80,12 @@ def index_images(
 
 
 def _digests(records: Sequence[Record]) -> list[str]:
-    found = prepared_ahead(digest_or_path, records, 1024)
-    return list(tqdm(found, "reading", len(records), unit=" images", leave=False, disable=None, delay=2))
+    digests = []
+    with progress("reading", len(records)) as advance:
+        for sha256 in prepared_ahead(digest_or_path, records, 1024):
+            digests.append(sha256)
+            advance(1)
+    return digests
 
 
 def _adjust(gallery: Gallery, extractor: FeatureExtractor, approximate: bool) -> bool:
