@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 
 from fastreid.data import common
-from tqdm import tqdm
 
+from ..console import progress
 from ..errors import UserError
 
 
@@ -24,10 +24,11 @@ def list_faults(name: str, paths: Sequence[str], decode: bool = True) -> list[st
     if not decode:
         return faults
     full = sorted({*paths} - {*empty})
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
-        found = pool.map(_fault, full, chunksize=32)
-        bar = tqdm(found, f"decoding {name}", total=len(full), unit="img", leave=False, disable=None)
-        return faults + [fault for fault in bar if fault]
+    with ProcessPoolExecutor(os.cpu_count()) as pool, progress(f"decoding {name}", len(full)) as advance:
+        for fault in pool.map(_fault, full, chunksize=32):
+            faults += [fault] if fault else []
+            advance(1)
+    return faults
 
 
 def counted(faults: Sequence[str]) -> str:
