@@ -10,21 +10,24 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
+import cv2
 import fastreid.data
 import numpy as np
 import torch
 from fastreid.config import CfgNode
 from fastreid.data import CommDataset, build
+from fastreid.data.transforms import build as transforms_build
 from fastreid.data.transforms import build_transforms
 from fastreid.engine import defaults
 from fastreid.utils import comm
 
 from ..config import completed
-from ..data import DomainDataset, datasets_root, is_read_by, numbered, read, read_sources
+from ..data import ColorJitter, DomainDataset, datasets_root, is_read_by, numbered, read, read_sources
 from ..data.device import on_device
 from ..data.readers import Reader
 from ..errors import UserError
 from ..modeling import is_gdnorm
+from ..patches.tools import Overlay
 from ..registries import SAMPLER_REGISTRY
 
 
@@ -37,6 +40,7 @@ def connect() -> None:
         build_loader = _from_config(getattr(build, name), prepare)
         for module in (build, fastreid.data, defaults):  # they import it from each other
             setattr(module, name, build_loader)
+    transforms_build.T = Overlay(transforms_build.T, ColorJitter=ColorJitter)
     functional: Any = importlib.import_module("fastreid.data.transforms.functional")
     transforms: Any = importlib.import_module("fastreid.data.transforms.transforms")
     functional.to_tensor = transforms.to_tensor = _to_tensor(functional.to_tensor)
@@ -63,7 +67,7 @@ def _to_tensor(stock: Callable[..., Any]) -> Callable[..., Any]:
     def to_tensor(pic: Any) -> Any:
         if getattr(pic, "mode", "") != "RGB":
             return stock(pic)
-        return torch.from_numpy(np.asarray(pic).transpose(2, 0, 1).astype(np.float32, order="C"))
+        return torch.from_numpy(np.array(cv2.split(np.asarray(pic)), np.float32))
 
     return to_tensor
 

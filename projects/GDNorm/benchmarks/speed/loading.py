@@ -19,12 +19,15 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
+import torchvision
+
 import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
 
 # isort: split
 from benchmarks.shared.measure import arguments, finish, interleave, row
 from fastreid.data import CommDataset, build, build_reid_train_loader
 from fastreid.data.samplers import NaiveIdentitySampler
+from fastreid.data.transforms import build as transforms_build
 from fastreid.data.transforms import build_transforms
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler, DomainDataset, read_sources
@@ -41,6 +44,7 @@ PROTOCOL1 = {  # identities, images, cameras
     "CUHK-SYSU": (11934, 34574, 1),
 }
 RENDERED = dict.fromkeys(("RenderedStreet", "RenderedMall", "RenderedCampus"), (60, 480, 4))
+SIZES = ([64, 32], [256, 128], [384, 128])
 DRAWN, LOADED = 200, 4  # batches in a round
 
 
@@ -67,35 +71,34 @@ def items_of(name, identities, images, cameras):
 
 
 def loader_row(cfg, args):
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["FASTREID_DATASETS"] = folder
-        sources = read_sources(cfg)
-        sampler = DomainBalancedIdentitySampler.from_config(cfg, DomainDataset(sources))
-        order = list(islice(sampler, LOADED * cfg.SOLVER.IMS_PER_BATCH))
+    sources = read_sources(cfg)
+    sampler = DomainBalancedIdentitySampler.from_config(cfg, DomainDataset(sources))
+    order = list(islice(sampler, LOADED * cfg.SOLVER.IMS_PER_BATCH))
+    own = build_reid_train_loader(cfg, sampler=order)
+    with stock_images():
         stock_set = CommDataset([item for items in sources for item in items], build_transforms(cfg, is_train=True))
-        own = build_reid_train_loader(cfg, sampler=order)
-        with stock_tensors():
-            stock = build_reid_train_loader(cfg, sampler=order, train_set=stock_set)
+        stock = build_reid_train_loader(cfg, sampler=order, train_set=stock_set)
 
-        def read_stock():
-            with stock_tensors():
-                return list(stock)
+    def read_stock():
+        with stock_images():
+            return list(stock)
 
-        read = {"own": lambda: list(own), "stock": read_stock}
-        seconds = interleave(read, args.repeats, args.device)
+    read = {"own": lambda: list(own), "stock": read_stock}
+    seconds = interleave(read, args.repeats, args.device)
     what = f"train loader, batch {cfg.SOLVER.IMS_PER_BATCH} at {'x'.join(map(str, cfg.INPUT.SIZE_TRAIN))}"
     return per_batch(row(what, "stock's", "<= 0.60", seconds, "own", "stock"), LOADED)
 
 
 @contextlib.contextmanager
-def stock_tensors():
-    """Let fast-reid make tensors and batches with its own functions."""
+def stock_images():
+    """Let fast-reid jitter images and make tensors and batches with stock functions."""
     functional, transforms = (
         importlib.import_module(f"fastreid.data.transforms.{name}") for name in ("functional", "transforms")
     )
+    jitter = mock.patch.object(transforms_build, "T", torchvision.transforms)
     collator = mock.patch.object(build, "fast_batch_collator", stock_collate)
     to_tensor = mock.patch.object(transforms, "to_tensor", functional.to_tensor.__wrapped__)
-    with collator, to_tensor:
+    with jitter, collator, to_tensor:
         yield
 
 
@@ -109,8 +112,10 @@ def main():
     rows = [
         sampler_row("Protocol-1's size", PROTOCOL1, load_config(PAPER), args),
         sampler_row("the demo's size", RENDERED, load_config(DEMO), args),
-        loader_row(load_config(PAPER, rendered), args),
     ]
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FASTREID_DATASETS"] = folder
+        rows += [loader_row(load_config(PAPER, [*rendered, "INPUT.SIZE_TRAIN", size]), args) for size in SIZES]
     finish("Sampling and loading", rows, args)
 
 
