@@ -3,8 +3,9 @@
     python projects/GDNorm/benchmarks/speed/testing.py [--output FILE.json] [--run logs/demo/gdnorm]
 
 Runs ResNet-50 as in the shipped base configs, with K = 3, on random images, in float32 as fast-reid evaluates: on CPU
-24 images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. Its loss
-of mAP is measured on the demo's targets, with a network that the demo has trained, calibrated on images of its sources.
+24 images of 256x128, on CUDA 128 of 384x128. "int8" is the ONNX file after onnxruntime's static quantization. What it
+loses is measured with a network that the demo has trained, calibrated on training images of its sources. How to
+quantize was chosen on the sources: by the cosine between features in int8 and float32, and by time.
 It takes about 2 minutes on two cores.
 """
 
@@ -20,7 +21,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from PIL import Image
 
@@ -97,10 +98,20 @@ def session(file):
 
 
 def quantize(file, output, images):
-    """Write an exported ONNX file in int8: weights per channel, activations calibrated on ``images`` (N, 3, H, W)."""
+    """Write an exported ONNX file with its backbone in int8, calibrated on ``images`` (N, 3, H, W).
+
+    Activations are uint8, from 0 after a ReLU: with onnxruntime's default, int8, most convolutions stay in float. The
+    normalisation and the head stay in float, because GeM cubes its inputs: eight bits cannot hold their range.
+    """
     prepared = output.with_suffix(".prepared.onnx")
     quant_pre_process(str(file), str(prepared), skip_symbolic_shape=True)
-    quantize_static(str(prepared), str(output), _Images(images), quant_format=QuantFormat.QDQ, per_channel=True)
+    others = [node.name for node in onnx.load(str(prepared)).graph.node if not node.name.startswith("/model/backbone")]
+    quantize_static(
+        *(str(prepared), str(output), _Images(images)),
+        activation_type=QuantType.QUInt8,
+        per_channel=True,
+        nodes_to_exclude=others,
+    )
     written = onnx.load(str(output))
     onnx.helper.set_model_props(written, {prop.key: prop.value for prop in onnx.load(str(file)).metadata_props})
     onnx.save(written, str(output))
@@ -115,8 +126,8 @@ class _Images(CalibrationDataReader):
         return None if batch is None else {"images": batch}
 
 
-def quantized_row(run):
-    """The mAP that a run of the demo loses by quantization, averaged over the demo's targets."""
+def quantized_rows(run):
+    """What a run of the demo loses by quantization: on its sources' held-out identities, and on the demo's targets."""
     here = ["MODEL.DEVICE", "cpu", "OUTPUT_DIR", str(run)]
     cfg = load_config(run / files.CONFIG, here)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,15 +136,23 @@ def quantized_row(run):
         whole = FeatureExtractor(exported / "model.onnx")
         some = [items[i][0] for items in read_sources(cfg) for i in range(0, len(items), max(1, len(items) // 40))]
         quantize(exported / "model.onnx", exported / "int8.onnx", fed(some, whole.description.input))
-        extractors = {"float32": whole, "int8": FeatureExtractor(exported / "int8.onnx")}
-        found = {name: [mean_ap(extractor, cfg, target) for target in UNSEEN] for name, extractor in extractors.items()}
-    means = {name: statistics.mean(values) for name, values in found.items()}
+        extractors = whole, FeatureExtractor(exported / "int8.onnx")
+        sources = loss_row("sources, held-out identities", cfg.DATASETS.NAMES, extractors, cfg)
+        targets = loss_row("targets", UNSEEN, extractors, cfg)
+    return [sources, {**targets, "goal": "within 0.3"}]
+
+
+def loss_row(what, domains, extractors, cfg):
+    """The average mAP on ``domains`` in int8 against float32, and how much the features differ."""
+    whole, quantized = ([test(extractor, cfg, domain) for domain in domains] for extractor in extractors)
+    before, after = ([mAP for mAP, _ in of] for of in (whole, quantized))
+    cosines = [torch.cosine_similarity(one, other).mean().item() for (_, one), (_, other) in zip(whole, quantized)]
     return {
-        "what": f"mAP in int8, {len(UNSEEN)} targets",
-        "against": f"in float32, {means['float32']:.2f}",
-        "goal": "within 0.5",
-        "mAP": round(means["int8"], 2),
-        "largest loss": round(max(one - other for one, other in zip(found["float32"], found["int8"])), 2),
+        "what": f"mAP in int8, {len(domains)} {what}",
+        "against": f"in float32, {statistics.mean(before):.2f}",
+        "mAP": round(statistics.mean(after), 2),
+        "largest loss": round(max(one - other for one, other in zip(before, after)), 2),
+        "1 - cosine": round(1 - statistics.mean(cosines), 4),
     }
 
 
@@ -144,15 +163,16 @@ def fed(paths, takes):
     return takes.feed(np.stack([np.asarray(picture) for picture in pictures]))
 
 
-def mean_ap(extractor, cfg, target):
-    data = read(cfg, target)
+def test(extractor, cfg, domain):
+    """(mAP in percent, features (N, D)) of a domain's queries and gallery."""
+    data = read(cfg, domain)
     items = data.query + data.gallery
     features = torch.from_numpy(extractor([path for path, *_ in items]))
     pids, camids = (np.array([item[place] for item in items]) for place in (1, 2))
     queries = len(data.query)
     distances = build_dist(features[:queries], features[queries:], cfg.TEST.METRIC)
     _, ap, _ = evaluate_rank(distances, pids[:queries], pids[queries:], camids[:queries], camids[queries:])
-    return 100 * float(np.mean(ap))
+    return 100 * float(np.mean(ap)), features
 
 
 def forward_of(model, images):
@@ -185,11 +205,11 @@ def main():
             ("floor: convolutions alone", "convolutions", "stock", ""),
             ("floor in channels-last", "convolutions, channels-last", "stock", ""),
             ("exported with --onnx, onnxruntime", "onnxruntime", "stock", "<= 0.60"),
-            ("the same in int8", "int8", "stock", "<= 0.35"),
+            ("the same in int8", "int8", "stock", "<= 0.40"),
         ),
     )
     if args.run:
-        rows.append(quantized_row(Path(args.run)))
+        rows += quantized_rows(Path(args.run))
     finish(f"Evaluation forward, ResNet-50, K = 3, batch {size} of {image[0]}x{image[1]}, {work} GFLOP", rows, args)
 
 
