@@ -30,11 +30,14 @@ from ..modeling import is_gdnorm
 from ..patches.tools import Overlay
 from ..registries import SAMPLER_REGISTRY
 
+IMAGES_A_WORKER = 500  # a process takes longer to start than to load fewer images
+
 
 def connect() -> None:
     """Give every training batch its ``domains``, take samplers from the registry, and tell readers their variant.
 
-    Data sets are read from FASTREID_DATASETS as it is when the loader is built. Batches go to MODEL.DEVICE.
+    Data sets are read from FASTREID_DATASETS as it is when the loader is built. Batches go to MODEL.DEVICE. Stock tests
+    with four processes; small tests here take fewer.
     """
     for name, prepare in ("build_reid_train_loader", _train_set_and_sampler), ("build_reid_test_loader", _test_set):
         build_loader = _from_config(getattr(build, name), prepare)
@@ -93,7 +96,12 @@ def _from_config(
             built = stock(cfg, **arguments)
         finally:
             build._root = root
-        on_device(built[0] if isinstance(built, tuple) else built, cfg)
+        if isinstance(built, tuple):  # a test loader and its number of queries
+            loader, _ = built
+            loader.num_workers = min(loader.num_workers, len(loader.dataset) // IMAGES_A_WORKER)
+        else:
+            loader = built
+        on_device(loader, cfg)
         return built
 
     return build_loader

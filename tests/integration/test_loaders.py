@@ -6,7 +6,7 @@ from unittest import mock
 import numpy as np
 import pytest
 import torch
-from fastreid.data import build, build_reid_test_loader
+from fastreid.data import build, build_reid_test_loader, build_reid_train_loader
 from fastreid.data.datasets import DATASET_REGISTRY
 from fastreid.data.datasets.bases import ImageDataset
 from fastreid.data.transforms import ToTensor
@@ -49,6 +49,19 @@ def test_identities_and_cameras_of_a_test_can_be_text(tiny, monkeypatch, dataset
     assert targets(["1" * 30, "7"], ["7", "1" * 30])[0] == [8, 7, 7, 8], "too many digits for 64 bits"
     with pytest.raises(UserError, match="1 of 2 queries have no identity; the first is .*give each one"):
         targets(["anna", None], ["anna"])
+
+
+def test_a_small_test_starts_few_processes(tiny, monkeypatch):
+    def workers():
+        loader, _ = build_reid_test_loader(tiny(), dataset_name="RenderedStation")
+        return loader.num_workers, [batch["img_paths"] for batch in loader]
+
+    none, order = workers()
+    monkeypatch.setattr(loaders, "IMAGES_A_WORKER", 1)
+    assert (none, workers()) == (0, (4, order)), "stock starts four"
+    assert build_reid_train_loader(tiny("baseline", "DATALOADER.NUM_WORKERS", "2")).num_workers == 2
+    without_config, _ = build_reid_test_loader([0], test_batch_size=1, num_query=0, num_workers=3)
+    assert without_config.num_workers == 3
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "YCbCr"])
