@@ -4,13 +4,16 @@
 
 The samplers draw from lists as long as those of Protocol-1 and of the demo. The stock sampler gets faster as fewer
 identities are left. Each round therefore continues where the last one stopped, so that a whole pass through the data is
-measured. The loaders read the same rendered images in the same order, without worker processes. It takes about 2
-minutes on two cores.
+measured. The loaders read the same rendered images in the same order, without worker processes. They have one thread,
+as in a worker process and in the demo, and keep freed memory, as a training on the CPU does (SOLVER.KEEP_MEMORY). It
+takes about 3 minutes on two cores.
 """
 
 import contextlib
 import importlib
+import itertools
 import os
+import statistics
 import sys
 import tempfile
 from itertools import islice
@@ -19,6 +22,7 @@ from unittest import mock
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
+import torch
 import torchvision
 
 import fastreid_gdnorm  # noqa: F401  patches fastreid before it is imported
@@ -29,9 +33,13 @@ from fastreid.data import CommDataset, build, build_reid_train_loader
 from fastreid.data.samplers import NaiveIdentitySampler
 from fastreid.data.transforms import build as transforms_build
 from fastreid.data.transforms import build_transforms
+from fastreid.engine import DefaultTrainer
+from fastreid.engine.train_loop import SimpleTrainer
+from fastreid.utils.events import EventStorage
 
 from fastreid_gdnorm.data import DomainBalancedIdentitySampler, DomainDataset, read_sources
 from fastreid_gdnorm.demo import CONFIGS
+from fastreid_gdnorm.integration.allocator import keep_memory
 from fastreid_gdnorm.integration.loaders import stock_collate
 from fastreid_gdnorm.runs.run_config import load_config
 
@@ -46,6 +54,7 @@ PROTOCOL1 = {  # identities, images, cameras
 RENDERED = dict.fromkeys(("RenderedStreet", "RenderedMall", "RenderedCampus"), (60, 480, 4))
 SIZES = ([64, 32], [256, 128], [384, 128])
 DRAWN, LOADED = 200, 4  # batches in a round
+STEPS = 20  # training steps
 
 
 def sampler_row(size, domains, cfg, args):
@@ -71,13 +80,7 @@ def items_of(name, identities, images, cameras):
 
 
 def loader_row(cfg, args):
-    sources = read_sources(cfg)
-    sampler = DomainBalancedIdentitySampler.from_config(cfg, DomainDataset(sources))
-    order = list(islice(sampler, LOADED * cfg.SOLVER.IMS_PER_BATCH))
-    own = build_reid_train_loader(cfg, sampler=order)
-    with stock_images():
-        stock_set = CommDataset([item for items in sources for item in items], build_transforms(cfg, is_train=True))
-        stock = build_reid_train_loader(cfg, sampler=order, train_set=stock_set)
+    own, stock = loaders(cfg, LOADED)
 
     def read_stock():
         with stock_images():
@@ -87,6 +90,59 @@ def loader_row(cfg, args):
     seconds = interleave(read, args.repeats, args.device)
     what = f"train loader, batch {cfg.SOLVER.IMS_PER_BATCH} at {'x'.join(map(str, cfg.INPUT.SIZE_TRAIN))}"
     return per_batch(row(what, "stock's", "<= 0.60", seconds, "own", "stock"), LOADED)
+
+
+def loaders(cfg, batches):
+    """The plugin's loader and stock's, of the same images in the same order."""
+    sources = read_sources(cfg)
+    sampler = DomainBalancedIdentitySampler.from_config(cfg, DomainDataset(sources))
+    order = list(islice(sampler, batches * cfg.SOLVER.IMS_PER_BATCH))
+    own = build_reid_train_loader(cfg, sampler=order)
+    with stock_images():
+        stock_set = CommDataset([item for items in sources for item in items], build_transforms(cfg, is_train=True))
+        return own, build_reid_train_loader(cfg, sampler=order, train_set=stock_set)
+
+
+def share_rows(cfg, args):
+    """How much of a training step is loading, and whether a worker process hides it."""
+    own, stock = map(iter, loaders(cfg, STEPS + 2))
+    with_worker = cfg.clone()
+    with_worker.merge_from_list(["DATALOADER.NUM_WORKERS", 1])
+
+    def load_stock():
+        with stock_images():
+            return next(stock)
+
+    parts = {
+        "own": lambda: next(own),
+        "stock": load_stock,
+        "step": training_step(cfg, itertools.repeat(next(own))),
+        "step with a worker": training_step(cfg, build_reid_train_loader(with_worker)),
+    }
+    seconds = interleave(parts, STEPS, args.device)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    own_share, stock_share = (median[name] / (median[name] + median["step"]) for name in ("own", "stock"))
+    what = f"the demo's GDNorm, batch {cfg.SOLVER.IMS_PER_BATCH}"
+    share = {
+        "what": f"loading's share of a step, {what}",
+        "against": f"{stock_share:.3f} with stock's",
+        "ratio": round(own_share, 3),
+        "seconds": round(median["own"], 4),
+    }
+    hidden = row(f"step, {what}, NUM_WORKERS 1", "images in memory", "<= 1.05", seconds, "step with a worker", "step")
+    return [share, hidden]
+
+
+def training_step(cfg, loader):
+    """A function that takes one step of a new network with fast-reid's trainer."""
+    model = DefaultTrainer.build_model(cfg)
+    trainer = SimpleTrainer(model, loader, *DefaultTrainer.build_optimizer(cfg, model))
+
+    def step():
+        with EventStorage():
+            trainer.run_step()
+
+    return step
 
 
 @contextlib.contextmanager
@@ -108,6 +164,8 @@ def per_batch(line, batches):
 
 def main():
     args = arguments(__doc__, repeats=7)
+    keep_memory()
+    torch.set_num_threads(1)
     rendered = ["DATASETS.NAMES", str(tuple(RENDERED)), "DATALOADER.NUM_WORKERS", 0, "MODEL.DEVICE", args.device]
     rows = [
         sampler_row("Protocol-1's size", PROTOCOL1, load_config(PAPER), args),
@@ -115,6 +173,8 @@ def main():
     ]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["FASTREID_DATASETS"] = folder
+        identities = sum(RENDERED[name][0] for name in RENDERED)
+        rows += share_rows(load_config(DEMO, [*rendered, "MODEL.HEADS.NUM_CLASSES", identities]), args)
         rows += [loader_row(load_config(PAPER, [*rendered, "INPUT.SIZE_TRAIN", size]), args) for size in SIZES]
     finish("Sampling and loading", rows, args)
 
