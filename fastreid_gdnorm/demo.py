@@ -82,14 +82,13 @@ def run_demo(
                 for method, name in ROWS.items()
             }
         )
-        rows = test_rows(folder, targets)
+        say(f"Testing each network, then adapting it to each target with {IMAGES} unlabelled images per camera")
+        with spawned_pool(len(ROWS) + 1, threads_each(len(ROWS))) as pool:
+            shown = pool.submit(show_runs, folder, targets[0])
+            rows = test_rows(folder, targets, pool)
+            shown.result()
         table = save_results(rows, folder)
-        config = folder / "gdnorm" / files.CONFIG
-        cfg = load_config(config)
-        ranked_results(load_model(cfg), cfg, targets[0], folder / "ranked_results.png")
-        export_model(config, folder / "export")
-        write_report([folder / method for method in ROWS], folder / "report")
-    say(f"\n{table}\n\n{closing(folder, config, targets)}")
+    say(f"\n{table}\n\n{closing(folder, folder / 'gdnorm' / files.CONFIG, targets)}")
 
 
 def render(names: Sequence[str]) -> None:
@@ -103,11 +102,20 @@ def _render(name: str) -> None:
     read(get_cfg(), name)
 
 
-def test_rows(folder: Path, targets: Sequence[str]) -> dict[str, Tested]:
+def show_runs(folder: Path, target: str) -> None:
+    """Draw GDNorm's ranked results on ``target``, export it, and write a report on all runs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = folder / "gdnorm" / files.CONFIG
+        cfg = load_config(config)
+        ranked_results(load_model(cfg), cfg, target, folder / "ranked_results.png")
+        export_model(config, folder / "export")
+        write_report([folder / method for method in ROWS], folder / "report")
+
+
+def test_rows(folder: Path, targets: Sequence[str], pool: ProcessPoolExecutor) -> dict[str, Tested]:
     """Test every row on every target, before and after adaptation; rows are tested side by side."""
-    say(f"Testing each network, then adapting it to each target with {IMAGES} unlabelled images per camera")
-    with spawned_pool(len(ROWS), threads_each(len(ROWS))) as pool:
-        tested = pool.map(_test_row, *zip(*((folder / method, targets, line) for line, method in enumerate(ROWS))))
+    tested = pool.map(_test_row, *zip(*((folder / method, targets, line) for line, method in enumerate(ROWS))))
     return dict(zip(ROWS.values(), tested))
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import sys
 from concurrent.futures import ProcessPoolExecutor
+from typing import Any
 
 import torch
 
@@ -14,11 +17,20 @@ def threads_each(number: int) -> int:
 
 
 def spawned_pool(number: int, threads: int) -> ProcessPoolExecutor:
-    """A pool of ``number`` processes with ``threads`` threads each, spawned as CUDA and OpenMP require."""
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(number, spawn, _set_up, (threads, multiprocessing.get_start_method()))
+    """A pool of ``number`` processes with ``threads`` threads each.
+
+    They are no copies of this process, whose CUDA and OpenMP would not work in a copy. On Linux without CUDA, they are
+    copies of a process that has imported fast-reid and run nothing, and start at once.
+    """
+    method = "forkserver" if sys.platform == "linux" and not torch.cuda.is_available() else "spawn"
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(["fastreid_gdnorm.registration"])
+    shared = threads, multiprocessing.get_start_method(), dict(os.environ)
+    return ProcessPoolExecutor(number, context, _set_up, shared)
 
 
-def _set_up(threads: int, workers: str) -> None:
+def _set_up(threads: int, workers: str, environment: dict[str, str]) -> None:
+    os.environ.update(environment)  # a copy has the environment of when the copied process started
     torch.set_num_threads(threads)
     multiprocessing.set_start_method(workers, force=True)  # start loaders' workers as in any other process
