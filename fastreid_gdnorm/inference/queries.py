@@ -106,4 +106,4 @@ def _reranked(gallery: Gallery, queries: Extraction, number: int, matches: Seque
     query = torch.from_numpy(queries.features[number : number + 1])
     others = torch.from_numpy(gallery.features([match.row for match in matches]))
     (distances,) = jaccard(query, others)(slice(None))
-    return [matches[index] for index in distances.argsort(kind="stable")]
+    return [matches[index] for index in distances.argsort(stable=True).tolist()]

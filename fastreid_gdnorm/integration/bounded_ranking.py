@@ -43,7 +43,8 @@ def connect() -> None:
 
     @functools.wraps(stock_evaluate)
     def evaluate(self: Any) -> Any:
-        with _bounded_functions(self.cfg.MODEL.DEVICE) if is_bounded(self.cfg) else contextlib.nullcontext():
+        device = self.cfg.get("MODEL", {}).get("DEVICE", "cpu")  # a project's config may have TEST alone
+        with _bounded_functions(device) if is_bounded(self.cfg) else contextlib.nullcontext():
             return stock_evaluate(self)
 
     @functools.wraps(stock_process)
