@@ -12,8 +12,8 @@ references are NumPy's matrix product with all images and a partial sort, and fa
 are, can also fill memory that nobody else needs. With --million, a gallery of 1,000,000 images is built in parts as
 ``fastreid index`` builds it, 10,000 images are added, and it is searched in another process.
 
-On two cores the first command takes about XX minutes, 8 GB of memory and 12 GB of disk; the second one takes about XX
-minutes, 2 GB of memory and 10 GB of disk.
+On two cores the first command takes 3 minutes, 6 GB of memory and 12 GB of disk; the second one takes 2 minutes, 2 GB
+of memory and 10 GB of disk.
 """
 
 import argparse
