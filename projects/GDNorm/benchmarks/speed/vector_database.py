@@ -42,7 +42,7 @@ class Exact:
 
 
 class InGallery:
-    """A gallery, which is faiss's flat index; searches as for :class:`Exact`."""
+    """A gallery that compares all images; searches as for :class:`Exact`."""
 
     def __init__(self, images):
         self._gallery = Gallery(Description("0" * 64, "cosine", DIMENSIONS, ModelInput((256, 128))))
@@ -112,7 +112,7 @@ def main():
     client = QdrantClient(args.server) if args.server else QdrantClient(":memory:")
     ways = {
         "NumPy": Exact,
-        "gallery (faiss, flat)": InGallery,
+        "gallery": InGallery,
         "Qdrant, a server" if args.server else "Qdrant in this process": lambda images: InQdrant(images, client),
     }
     rows = [{"searched by": name, **measured(make, images, queries)} for name, make in ways.items()]
