@@ -81,13 +81,13 @@ def _approximate(
     allowed: Sequence[Mask],
     metric: str,
 ) -> list[Nearest]:
-    """Compare only candidates: the nearest allowed features by compressed features, at least twice ``top``.
+    """Compare only candidates: the nearest allowed features by compressed features, at least four times ``top``.
 
     Queries for which these would be among nearly all features are searched exactly.
     """
     found: dict[int, Nearest] = {}
     permitted = {id(mask): int(mask.sum()) for mask in allowed}
-    wanted = [min(max(CANDIDATES, 2 * top), permitted[id(mask)]) for mask in allowed]
+    wanted = [min(max(CANDIDATES, 4 * top), permitted[id(mask)]) for mask in allowed]
     left = [query for query in range(len(queries)) if wanted[query]]
     shares = [permitted[id(allowed[query])] / len(features) for query in left]
     count = int(max((wanted[query] / share for query, share in zip(left, shares)), default=0)) + 1
