@@ -57,7 +57,7 @@ class TorchNetwork:
         self._model = _folded(model)
         one_at_a_time = self._device.type != "cpu" or gdnorm_layers(self._model)
         self.threads = 1 if one_at_a_time else torch.get_num_threads()
-        self.pool = ThreadPoolExecutor(self.threads, initializer=_use_one_core) if self.threads > 1 else None
+        self.pool = _pool(self.threads) if self.threads > 1 else None
         self._resize = resizing(cfg)
         size = (int(cfg.INPUT.SIZE_TEST[0]), int(cfg.INPUT.SIZE_TEST[-1]))
         blank = self.prepare(Image.new("RGB", size[::-1]))
@@ -93,6 +93,13 @@ class TorchNetwork:
         with torch.autocast(self._device.type, torch.float16, enabled=self._half):
             features: Tensor = self._model({"images": images, **({"cameras": cameras} if cameras else {})})
         return features.float().cpu().numpy()
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """A pool whose threads use one core each; all of them have started."""
+    pool, all_started = ThreadPoolExecutor(threads, initializer=_use_one_core), threading.Barrier(threads)
+    list(pool.map(lambda _: all_started.wait(), range(threads)))
+    return pool
 
 
 def _use_one_core() -> None:
