@@ -98,7 +98,7 @@ def test_every_line_of_the_section_on_your_own_images_works(newcomer, fastreid_h
 SMALL = [
     *TINY,
     *"MODEL.DEVICE cpu SOLVER.AMP.ENABLED False MODEL.BACKBONE.PRETRAIN False MODEL.BACKBONE.FEAT_DIM 1280".split(),
-    *"MODEL.BACKBONE.DEPTH 0.5x MODEL.BACKBONE.WITH_IBN False DATALOADER.NUM_WORKERS 0".split(),
+    *"MODEL.BACKBONE.DEPTH 0.5x MODEL.BACKBONE.WITH_IBN False DATALOADER.NUM_WORKERS 0 SEED 1".split(),
 ]
 NETWORK = "build_mobilenetv2_backbone"
 
