@@ -6,12 +6,14 @@ import os
 import random
 import shutil
 import signal
+import threading
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+from tqdm import tqdm
 
 from fastreid_gdnorm import FeatureExtractor, Gallery, cli
 from fastreid_gdnorm.disk import locked
@@ -185,6 +187,7 @@ def in_a_process(words):
     """Start a command in a forked process, which has everything imported."""
 
     def call():
+        tqdm.set_lock(threading.RLock())  # processes share tqdm's own lock, which a killed one would never release
         with undisturbed():
             os._exit(cli.main(list(map(str, words))))
 
