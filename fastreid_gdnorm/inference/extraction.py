@@ -41,7 +41,6 @@ def extract(
     extractor: FeatureExtractor,
     records: Sequence[Record],
     journal: Journal | None = None,
-    known: Mapping[str, str] | None = None,
     skip_unreadable: bool = False,
 ) -> Extraction:
     """Extract the features of all images, in order; copies of a file are computed once.
@@ -51,7 +50,7 @@ def extract(
     Raises:
         UserError: all images are unreadable, or see :func:`extract_batch`, which also explains the arguments.
     """
-    extraction = extract_batch(extractor, records, journal, known, skip_unreadable)
+    extraction = extract_batch(extractor, records, journal, skip_unreadable=skip_unreadable)
     check_any_read(records, extraction.left_out)
     say_cameras(extractor, [record.camera for record in extraction.records])
     return extraction

@@ -233,7 +233,7 @@ def write_gallery(folder: Path, stored: Stored) -> FeatureParts:
         writer.writerow(COLUMNS)
         writer.writerows((*record, sha256) for record, sha256 in zip(stored.records, stored.digests))
     files = [part.saved for part in parts if part.saved] + [SavedFile.of(folder / table)]
-    if stored.compressed:
+    if stored.compressed is not None:
         stored.compressed.write(folder / compressed)
         files.append(SavedFile.of(folder / compressed))
     contents: dict[str, Any] = {
@@ -243,7 +243,7 @@ def write_gallery(folder: Path, stored: Stored) -> FeatureParts:
         "path": stored.path,
         "description": stored.description.to_property(),
         "approximate": stored.approximate,
-        "compressed_at": stored.compressed.trained_on if stored.compressed else 0,
+        "compressed_at": 0 if stored.compressed is None else stored.compressed.trained_on,
         "files": files,
         **({"site": _site_entry(stored.offsets)} if stored.offsets else {}),
     }

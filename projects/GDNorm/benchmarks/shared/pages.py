@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from tabulate import tabulate
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 NAMES = {
@@ -29,6 +30,16 @@ def write_above_reading(file, text):
     """Write ``text`` to ``file`` above its hand-written section "## Reading", which stays."""
     _, heading, reading = (file.read_text() if file.is_file() else "").partition("\n## Reading\n")
     file.write_text(text + heading + reading)
+
+
+def page_of(title, introduction, results):
+    """A page about ``results``, each with a title, what ran when and where (``by``), and rows."""
+    sections = [f"## {one['title']}\n\n{one['by']}.\n\n{table_of(one['rows'])}" for one in results]
+    return "\n\n".join([f"# {title}", introduction, *sections]) + "\n"
+
+
+def table_of(rows):
+    return tabulate(rows, headers="keys", tablefmt="github")
 
 
 def written_by(script, device="cpu"):

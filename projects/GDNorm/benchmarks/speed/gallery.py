@@ -33,9 +33,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchm
 import faiss
 import numpy as np
 from benchmarks.shared.measure import interleave, row
-from benchmarks.shared.pages import RESULTS, write_above_reading
+from benchmarks.shared.pages import RESULTS, page_of, table_of, write_above_reading
 from benchmarks.shared.pages import measured as measured_on
-from tabulate import tabulate
 
 from fastreid_gdnorm import Gallery
 from fastreid_gdnorm.inference.description import Description, ModelInput
@@ -284,17 +283,6 @@ def million_rows():
     ]
 
 
-def page(results):
-    """The page about ``results``, each with a title, what ran when and where (``by``), and rows."""
-    parts = [
-        "# Galleries",
-        "Written by `python projects/GDNorm/benchmarks/speed/gallery.py`, without and with `--million`.",
-    ]
-    for one in results:
-        parts.append(f"## {one['title']}\n\n{one['by']}.\n\n{tabulate(one['rows'], headers='keys', tablefmt='github')}")
-    return "\n\n".join(parts) + "\n"
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--million", action="store_true", help="measure a gallery of 1,000,000 images instead")
@@ -308,12 +296,13 @@ def main():
         save(args.output / "1.json", f"Galleries of {LENGTH:,} features", rows)
         save(args.output / "2.json", "Adding images", [apart(adding_row, length) for length in (512, LENGTH)])
     found = [json.loads(file.read_text()) for file in sorted(args.output.glob("[123].json"))]
-    write_above_reading(PAGE, page(found))
+    introduction = "Written by `python projects/GDNorm/benchmarks/speed/gallery.py`, without and with `--million`."
+    write_above_reading(PAGE, page_of("Galleries", introduction, found))
     print(PAGE)
 
 
 def save(file, title, rows):
-    print(tabulate(rows, headers="keys", tablefmt="github"))
+    print(table_of(rows))
     file.write_text(json.dumps({"title": title, "by": measured_on("cpu"), "rows": rows}, indent=2))
 
 

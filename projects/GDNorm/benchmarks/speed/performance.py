@@ -17,11 +17,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))  # to import benchmarks
 
 import torch
-from benchmarks.shared.pages import RESULTS, write_above_reading
-from tabulate import tabulate
+from benchmarks.shared.pages import RESULTS, page_of, write_above_reading
 
 HERE = Path(__file__).resolve().parent
 PAGE = RESULTS / "performance.md"
+INTRODUCTION = (
+    "Written by `python projects/GDNorm/benchmarks/speed/performance.py --run logs/demo/gdnorm`. Each section\n"
+    "names the script that measured it."
+)
 ON_GPU = ("training", "testing", "ranking", "sweep")
 SCRIPTS = (*ON_GPU, "loading", "inference", "adapting", "vector_database", "startup")
 
@@ -41,21 +44,9 @@ def main():
         command = [sys.executable, HERE / f"{name}.py", "--device", args.device, "--output", file]
         subprocess.run([*command, *own.get(name, [])], check=True)
     found = [args.output / f"{device}_{name}.json" for device in ("cuda", "cpu") for name in SCRIPTS]
-    write_above_reading(PAGE, page([json.loads(file.read_text()) for file in found if file.is_file()]))
+    results = [json.loads(file.read_text()) for file in found if file.is_file()]
+    write_above_reading(PAGE, page_of("Performance", INTRODUCTION, results))
     print(PAGE)
-
-
-def page(results):
-    """The page about ``results``, each with a title, what ran when and where (``by``), and rows."""
-    parts = [
-        "# Performance",
-        "Written by `python projects/GDNorm/benchmarks/speed/performance.py --run logs/demo/gdnorm`. Each section\n"
-        "names the script that measured it.",
-    ]
-    for one in results:
-        table = tabulate(one["rows"], headers="keys", tablefmt="github")
-        parts.append(f"## {one['title']}\n\n{one['by']}.\n\n{table}")
-    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":
